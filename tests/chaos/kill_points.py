@@ -1,6 +1,6 @@
-"""Where a process may die: before, within and after everything it sends to Redis, and every change it makes to files.
+"""Kills a process at a numbered point: before, halfway and after each command to Redis and each change of a file.
 
-A child is forked from a warm process, and dies by SIGKILL at the point whose number it was given.
+The process is forked from a warm one, and ends by SIGKILL at the point.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from recsys.generation import received_parts
 
 CHANGES = {f"os.{call}" for call in ("rename", "remove", "mkdir", "rmdir", "truncate", "link", "symlink", "utime")}
 CHANGES |= {"shutil.rmtree"}
-"""Audit events of changes to files, raised before they happen; `open` is one of them when it is for writing."""
+"""Audit events before a change of a file; `open` for writing is counted too."""
 
 
 def die_at(point: int, work: Callable[[], None]) -> tuple[int, str]:
-    """Do `work` in a child that dies at that point; how many points it passed, and what the last one was.
+    """Run `work` in a child that is killed at a point; the number and the name of the last point that it passed.
 
-    A child that gets to the end passed them all: then the number is less than `point`. An error of `work` is raised.
+    The number is less than `point` if the child has ended before. An error of `work` is raised.
     """
     reading, writing = os.pipe()
     pid = os.fork()
@@ -40,8 +40,8 @@ def die_at(point: int, work: Callable[[], None]) -> tuple[int, str]:
         finally:
             os._exit(0)
     os.close(writing)
-    with os.fdopen(reading, encoding="utf-8") as told:
-        lines = told.read().splitlines()
+    with os.fdopen(reading, encoding="utf-8") as pipe:
+        lines = pipe.read().splitlines()
     _, status = os.waitpid(pid, 0)
     errors = [line for line in lines if line.startswith("error")]
     if errors or (not os.WIFSIGNALED(status) and not lines[-1].startswith("end")):
@@ -51,27 +51,27 @@ def die_at(point: int, work: Callable[[], None]) -> tuple[int, str]:
 
 
 class Counter:
-    """Counts points and dies at one."""
+    """Counts points, writes their names to a pipe, and kills this process at one of them."""
 
-    def __init__(self, fatal: int, told: int) -> None:
+    def __init__(self, fatal: int, pipe: int) -> None:
         self._fatal = fatal
-        self._told = told
+        self._pipe = pipe
         self._count = 0
 
     def point(self, what: str) -> None:
-        """One more place where a process may die."""
+        """Count a point."""
         self._count += 1
-        os.write(self._told, f"{self._count} {what}\n".encode())
+        os.write(self._pipe, f"{self._count} {what}\n".encode())
         if self._count == self._fatal:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def end(self) -> None:
-        """The work is done."""
+        """Write that the work has ended."""
         self._fatal = 0
-        os.write(self._told, b"end\n")
+        os.write(self._pipe, b"end\n")
 
     def watch(self) -> None:
-        """Count from now on, in this process."""
+        """Count the points of this process from now on."""
         self._watch_commands()
         self._watch_writes()
         sys.addaudithook(self._audit)

@@ -1,15 +1,13 @@
-"""A store and a folder with a few generations, to be broken and put back as they were."""
+"""A store and a folder with a few generations, for publishers that are killed or run out of memory."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 import redis
 
@@ -17,18 +15,18 @@ from flows.operate.verbs import publish
 from recsys.environment import Environment
 from recsys.generation.manifest import GenerationFolder, Manifest
 from recsys.generation.publisher import Check
-from recsys.store import RedisGenerationStore, RedisUserStore
+from recsys.store import RedisGenerationStore
 from recsys.store.key_names import manifest_key, part_keys, users_keys
 from recsys.store.ports import LIVE, PREVIOUS
 from training.progress import NO_PROGRESS
 from training.untrained_generation import random_generation
 
 COUNTERS = {"fence", "promoted", "generations", f"alias:{LIVE}", f"alias:{PREVIOUS}"}
-"""Keys that stay for ever, and should: there is one of each."""
+"""Keys without an expiry that no manifest names; the store has one of each."""
 
 
 def reads(folder: GenerationFolder) -> None:
-    """A smoke test that reads every byte."""
+    """Verify every byte, in place of the smoke queries."""
     folder.verify()
 
 
@@ -40,12 +38,9 @@ class PublishingWorld:
         self.home = home
         self.store = RedisGenerationStore(url)
         self.client = redis.Redis.from_url(url)
-        self._users: set[str] = set()
         self._dumps: dict[bytes, bytes] = {}
 
     def close(self) -> None:
-        for name in self._users:
-            self.client.execute_command("ACL", "DELUSER", name)
         self.store.close()
         self.client.close()
 
@@ -53,18 +48,18 @@ class PublishingWorld:
         self.client.flushall()
 
     def used(self) -> int:
-        """Bytes the server counts as used, once it has let go of what closed connections had."""
+        """Bytes that the server uses, after it has freed the buffers of closed connections."""
         time.sleep(0.3)
         return int(self.client.info("memory")["used_memory"])
 
     def limit(self, policy: str, beyond: int) -> None:
-        """Let the server take `beyond` bytes more than it has now."""
+        """Limit the server's memory to `beyond` bytes more than it uses."""
         used = self.client.info("memory")["used_memory"]
         self.client.config_set("maxmemory-policy", policy)
         self.client.config_set("maxmemory", used + beyond)
 
     def unlimited(self) -> None:
-        """Let the server take what it likes."""
+        """Remove the limit of the server's memory."""
         self.client.config_set("maxmemory", 0)
         self.client.config_set("maxmemory-policy", "noeviction")
 
@@ -76,20 +71,20 @@ class PublishingWorld:
         return GenerationFolder(self.home / "made" / generation)
 
     def publish(self, generation: str, smoke: Check | None = reads, lease: float = 30.0) -> None:
-        """The operator's verb, over connections of its own."""
+        """Run `flows publish` in this process, with connections of its own."""
         (self.home / "work" / "generations" / generation).mkdir(parents=True, exist_ok=True)
         store, environment = RedisGenerationStore(self.url), Environment(self.home / "work", self.url)
         publish(str(self.folder(generation).path), store, environment, NO_PROGRESS, smoke=smoke, lease=lease)
         store.close()
 
     def remember(self) -> None:
-        """Keep what is there, to be put back."""
+        """Keep the store and the folder for `restore`."""
         keys = self.client.keys("*")
         self._dumps = dict(zip(keys, map(self.client.dump, keys), strict=True))
         shutil.copytree(self.home / "work", self.home / "kept")
 
     def restore(self) -> None:
-        """Put back what was there."""
+        """Restore the store and the folder of the last `remember`."""
         self.client.flushall()
         with self.client.pipeline() as pipe:
             for key, dump in self._dumps.items():
@@ -102,7 +97,7 @@ class PublishingWorld:
         return self.store.alias(name)
 
     def check_whole(self, generation: str) -> None:
-        """Every part by its sha256, and every user, as a reader finds them."""
+        """Read every part and every user, and compare them with the manifest."""
         text = self.store.read_manifest(generation)
         assert text is not None
         manifest = Manifest.from_json(text)
@@ -113,28 +108,8 @@ class PublishingWorld:
         wanted = [records.bytes_at(row) for row in range(len(ids))]
         assert self.store.read_records(generation, manifest.user_buckets, list(ids)) == wanted
 
-    def user(self, name: str, *rights: str) -> str:
-        """A user of the server that may do so much, gone with the world; the URL to come as."""
-        self.client.execute_command("ACL", "SETUSER", name, "reset", "on", ">secret", "~*", "&*", *rights)
-        self._users.add(name)
-        parts = urlsplit(self.url)
-        if parts.scheme == "unix":
-            return f"{self.url}?username={name}&password=secret"
-        return urlunsplit(parts._replace(netloc=f"{name}:secret@{parts.netloc}"))
-
-    def as_reader(self, url: str) -> list[bytes | None]:
-        """The record of the first user of g1, as the hot path reads it."""
-
-        async def read() -> list[bytes | None]:
-            users = RedisUserStore(url)
-            states = await users.read_users("g1", self.folder("g1").manifest.user_buckets, ["user-0"])
-            await users.close()
-            return [state.record for state in states]
-
-        return asyncio.run(read())
-
     def named(self) -> set[str]:
-        """Every key that a manifest in the store names, manifests themselves, and what is there once."""
+        """The keys of all manifests and of their parts, and COUNTERS."""
         keys = set(COUNTERS)
         for generation in self.store.generations():
             text = self.store.read_manifest(generation)
@@ -144,22 +119,22 @@ class PublishingWorld:
         return keys
 
     def nameless(self) -> set[str]:
-        """Keys that stay for ever and that nothing names."""
+        """Keys without an expiry that no manifest names."""
         keys = {key.decode() for key in self.client.keys("*")}
         return {key for key in keys - self.named() if self.client.ttl(key) < 0}
 
     def expiring(self) -> set[str]:
-        """Keys that will go by themselves."""
+        """Keys with an expiry."""
         return {key.decode() for key in self.client.keys("*") if self.client.ttl(key) >= 0}
 
     def files(self) -> set[str]:
-        """What stands in the folder the publisher works in, two levels deep."""
+        """The files in the publisher's folder, two levels deep."""
         work = self.home / "work"
         return {str(path.relative_to(work)) for path in [*work.glob("*"), *work.glob("*/*")]}
 
     @contextmanager
-    def told(self, what: str) -> Iterator[None]:
-        """Say where the process died, if something is wrong."""
+    def died_at(self, what: str) -> Iterator[None]:
+        """Name the kill point in every error."""
         try:
             yield
         except Exception as error:

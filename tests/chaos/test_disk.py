@@ -1,4 +1,4 @@
-"""A disk that is full or read-only, for real: a small file system under the cache, and one under the model store."""
+"""The model store on a disk that is full or read-only: a small file system of its own."""
 
 import pytest
 
@@ -12,13 +12,13 @@ from tests.sample_data.altered_generation import altered
 
 @pytest.fixture(autouse=True)
 def mounts(tmp_path):
-    """Only root may mount a file system."""
+    """Skip where no file system can be mounted."""
     if not may_mount(tmp_path / "probe"):
         pytest.skip("needs root and the right to mount a file system")
 
 
-def test_a_full_model_store_is_a_sentence_and_leaves_nothing(pair, tmp_path):
-    """What was there stays, nothing half is left, and with room the same call goes through."""
+def test_a_full_disk_is_an_error_and_leaves_no_part(pair, tmp_path):
+    """Earlier models stay, no part of the new one is left, and with room the same call succeeds."""
     with small_disk(tmp_path / "home" / "bentoml", 16) as disk:
         store = ModelStore(Environment(tmp_path / "home", None))
         store.save(pair.first)
@@ -34,8 +34,8 @@ def test_a_full_model_store_is_a_sentence_and_leaves_nothing(pair, tmp_path):
         GenerationFolder(models / pair.second.manifest.id).verify()
 
 
-def test_a_read_only_model_store_is_a_sentence(pair, tmp_path):
-    """Before anything is done."""
+def test_a_read_only_disk_is_an_error(pair, tmp_path):
+    """The error names the disk and the setting of the folder."""
     with small_disk(tmp_path / "home" / "bentoml", 16) as disk:
         store = ModelStore(Environment(tmp_path / "home", None))
         remount(disk, "ro")
@@ -45,8 +45,8 @@ def test_a_read_only_model_store_is_a_sentence(pair, tmp_path):
             ModelStore(Environment(tmp_path / "home", None))
 
 
-def test_of_the_model_store_only_what_is_kept_or_pinned_stays(pair, tmp_path):
-    """As many versions as generations are kept."""
+def test_prune_keeps_the_named_models_alone(pair, tmp_path):
+    """Models of other generations are deleted."""
     store = ModelStore(Environment(tmp_path / "home", None))
     for generation in (pair.first, pair.second, altered(pair.second, tmp_path / "g3")):
         store.save(generation)

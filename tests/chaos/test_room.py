@@ -1,4 +1,4 @@
-"""Room in Redis: told before the first byte, and when it runs out all the same, what is live stays."""
+"""The memory of Redis: checked before the first write; the live generation stays if it runs out all the same."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from recsys.store.ports import LIVE
 from tests.chaos.publishing_world import PublishingWorld
 
 
-def test_the_prediction_is_what_it_takes(world: PublishingWorld) -> None:
-    """What is predicted from the manifest is within 15 % of what the server's own count of its memory grows by."""
+def test_the_predicted_memory_is_right(world: PublishingWorld) -> None:
+    """The prediction from the manifest is within 15 % of the growth of the server's memory."""
     folder = world.make("g1", items=20_000, users=10_000, record=1_200)
     world.make("g0", 100, 10)
-    world.publish("g0")  # what a server makes once, for its first script, is no generation's
+    world.publish("g0")  # the first script takes memory that belongs to no generation
     before = world.used()
     store = RedisGenerationStore(world.url)
     Publisher(store, world.home).publish(folder)
@@ -27,7 +27,7 @@ def test_the_prediction_is_what_it_takes(world: PublishingWorld) -> None:
 
 
 def test_over_the_budget_nothing_is_written(world: PublishingWorld) -> None:
-    """With both figures and what to do; what others take counts, what this one has there already does not."""
+    """The error has both figures and the fix. Other generations count; stored parts of this generation do not."""
     world.make("g1", 20_000, 100)
     world.publish("g1")
     size = predict(world.folder("g1").manifest)
@@ -44,7 +44,7 @@ def test_over_the_budget_nothing_is_written(world: PublishingWorld) -> None:
 
 
 def test_over_maxmemory_nothing_is_written(world: PublishingWorld) -> None:
-    """What the server has left is asked before the first write."""
+    """The server's free memory is read before the first write."""
     world.make("g1", 100, 10)
     world.publish("g1")
     folder = world.make("g2", 20_000, 100)
@@ -55,8 +55,10 @@ def test_over_maxmemory_nothing_is_written(world: PublishingWorld) -> None:
     assert set(world.client.keys("*")) == before
 
 
-def test_a_server_that_fills_up_all_the_same(world: PublishingWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where it won't tell what it has and then takes no more, what was written goes at once and live is untouched."""
+def test_a_server_that_fills_up_keeps_the_live_generation(
+    world: PublishingWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server does not report its limit and refuses a write: the written part is deleted, and live is whole."""
     world.make("g1", 100, 10)
     world.publish("g1")
     folder = world.make("g2", 60_000, 100)
@@ -70,8 +72,10 @@ def test_a_server_that_fills_up_all_the_same(world: PublishingWorld, monkeypatch
     assert world.alias(LIVE) == "g1"
 
 
-def test_a_server_that_evicts_gets_no_half(world: PublishingWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where chunks are thrown out while others are written, the publish is refused and nothing new can go live."""
+def test_a_server_that_evicts_gets_no_part_of_a_generation(
+    world: PublishingWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Chunks are evicted while others are written: the publish is refused, and the generation cannot go live."""
     world.make("g1", 100, 10)
     world.publish("g1")
     folder = world.make("g2", 60_000, 100)
@@ -85,7 +89,7 @@ def test_a_server_that_evicts_gets_no_half(world: PublishingWorld, monkeypatch: 
 
 
 def test_a_chunk_evicted_later_is_refused_by_the_loader(world: PublishingWorld) -> None:
-    """A generation that lost a chunk after it was published is not loaded; published again it is whole again."""
+    """A generation that lost a chunk is not loaded; after a second publish it is whole."""
     folder = world.make("g1", 5_000, 10)
     world.publish("g1")
     world.client.delete("gen:g1:part:embeddings.npy:1")

@@ -1,4 +1,4 @@
-"""A gateway that serves two aliases: a real store, two trained generations, and all stages in one process."""
+"""A gateway that serves two aliases, with a real store, two trained generations and all stages in one process."""
 
 import asyncio
 import time
@@ -32,8 +32,8 @@ ARM = "arm"
 ALIASES = (LIVE, ARM)
 
 
-class World:
-    """A gateway with its models, and a process of ranking beside it, that follow `live` and `arm`."""
+class TwoAliases:
+    """A gateway with its models, and a follower of another ranking process, that follow `live` and `arm`."""
 
     def __init__(self, url, pair, folder):
         self.pair, self.answered = pair, 0
@@ -72,7 +72,7 @@ class World:
         return tuple(self.switcher.follower.in_force.get(alias) for alias in ALIASES)
 
     async def until(self, reached):
-        """Send batches with queries of both aliases, and compare each answer, until something is reached."""
+        """Send batches with queries of both aliases, and check each answer, until `reached` is true."""
         end = time.monotonic() + 60
         while not reached():
             assert time.monotonic() < end, (self.in_force, self.switcher.follower.refusals)
@@ -81,7 +81,7 @@ class World:
             await asyncio.sleep(0.02)
 
     async def batch(self):
-        """One batch; each answer agrees with the generation that it names, and all of them are whole."""
+        """Send one batch; each answer is whole and of the generation of its alias."""
         due = time.monotonic() + 10
         generations = [self.switcher.generation(alias) for alias in ALIASES]
         assert tuple(each.id for each in generations) == self.in_force
@@ -96,7 +96,7 @@ class World:
 
     @asynccontextmanager
     async def running(self):
-        """Both processes follow."""
+        """Follow the aliases in both."""
         await asyncio.to_thread(self.ranking.start)
         following = asyncio.create_task(self.switcher.follow())
         try:
@@ -112,9 +112,9 @@ class World:
 
 
 def test_each_alias_is_served_from_its_own_generation(pair, own_valkey_url, tmp_path):
-    """Each alias moves alone, a refused generation of one leaves the other, and no answer mixes two generations."""
+    """Each alias moves alone, a refused generation of one does not change the other, and no answer mixes two."""
     first, second = (each.manifest.id for each in (pair.first, pair.second))
-    world = World(own_valkey_url, pair, tmp_path)
+    world = TwoAliases(own_valkey_url, pair, tmp_path)
 
     async def scene():
         async with world.running():

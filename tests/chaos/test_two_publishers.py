@@ -1,4 +1,4 @@
-"""Two publishers at once, and one that slept: real processes, and what is live is never the older one's doing."""
+"""Two publishers at once, as real processes: the older one never replaces the generation of the newer one."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ import pytest
 
 from recsys.store.ports import LIVE, PREVIOUS
 from tests.chaos.publishing_world import PublishingWorld
-
-ROOT = Path(__file__).parents[2]
+from tests.servers.deployment import ROOT
 
 LEASE = 0.6
-"""Seconds; short, since a test waits for its end."""
+"""Seconds; a test waits for the end of the lease."""
 
 PUBLISH = """
 import sys
@@ -25,23 +24,24 @@ from pathlib import Path
 from recsys.errors import TandemError
 from recsys.generation.manifest import GenerationFolder
 from tests.chaos.publishing_world import PublishingWorld
+from tests.servers.deployment import ROOT
 
 url, home, generation, stop_at, lease = sys.argv[1:]
 
-def say(word):
+def wait_at(word):
     print(word, flush=True)
     sys.stdin.readline()
 
 def smoke(folder):
     if stop_at == "smoke":
-        say("smoke")
+        wait_at("smoke")
 
 world = PublishingWorld(url, Path(home))
 if stop_at == "promote":
     from recsys.store import RedisGenerationStore
     promote = RedisGenerationStore.promote
     def late(store, *args, **options):
-        say("promote")
+        wait_at("promote")
         return promote(store, *args, **options)
     RedisGenerationStore.promote = late
 try:
@@ -52,8 +52,8 @@ except TandemError as error:
 """
 
 
-class Other:
-    """A publisher in a process of its own, which stops at a place and goes on when it is told."""
+class OtherPublisher:
+    """A publisher in a process of its own, which waits at a step until `go_on`."""
 
     def __init__(self, world: PublishingWorld, generation: str, stop_at: str, lease: float = LEASE) -> None:
         command = [sys.executable, "-c", PUBLISH, world.url, str(world.home), generation, stop_at, str(lease)]
@@ -68,12 +68,12 @@ class Other:
         self.pid = self._process.pid
 
     def line(self) -> str:
-        """What it says next."""
+        """The next line of its output."""
         assert self._process.stdout
         return self._process.stdout.readline().strip()
 
     def go_on(self) -> str:
-        """Let it go on, if it waits; the last thing it says."""
+        """Let it continue; its last line."""
         assert self._process.stdin
         self._process.send_signal(signal.SIGCONT)
         self._process.stdin.write("\n")
@@ -83,7 +83,7 @@ class Other:
         return said
 
     def stop(self) -> None:
-        """SIGSTOP: all its threads sleep, the one that renews the claim too."""
+        """SIGSTOP: no thread runs, the one that renews the claim included."""
         self._process.send_signal(signal.SIGSTOP)
 
     def kill(self) -> None:
@@ -93,18 +93,18 @@ class Other:
 
 @pytest.fixture
 def two(world: PublishingWorld) -> PublishingWorld:
-    """A live generation and two to publish."""
+    """A store with a live generation, and two generations to publish."""
     for generation in ("g1", "g2", "g3"):
         world.make(generation, items=100, users=20)
     world.publish("g1")
     return world
 
 
-def test_the_second_stops_with_a_sentence(two: PublishingWorld) -> None:
-    """While one publishes another is told who it is, and changes nothing; then the first gets to its end."""
-    first = Other(two, "g2", "smoke", 30)
+def test_a_second_publisher_is_refused(two: PublishingWorld) -> None:
+    """The error names the process that publishes, the second changes nothing, and the first ends."""
+    first = OtherPublisher(two, "g2", "smoke", 30)
     assert first.line() == "smoke"
-    second = Other(two, "g3", "nowhere")
+    second = OtherPublisher(two, "g3", "nowhere")
     said = second.line()
     assert said.startswith(f"PublisherBusy Process {first.pid} on ")
     assert " has been publishing g2 for " in said
@@ -116,9 +116,9 @@ def test_the_second_stops_with_a_sentence(two: PublishingWorld) -> None:
     second.kill()
 
 
-def test_one_that_slept_past_its_claim_can_no_more_finish(two: PublishingWorld) -> None:
-    """Stopped in the middle, overtaken, woken: its manifest is refused, and run again it does not go live by itself."""
-    sleeper = Other(two, "g2", "smoke")
+def test_a_publisher_that_was_stopped_past_its_lease_is_refused(two: PublishingWorld) -> None:
+    """Another publisher overtook it: its manifest is refused. A second run makes its generation live."""
+    sleeper = OtherPublisher(two, "g2", "smoke")
     assert sleeper.line() == "smoke"
     sleeper.stop()
     time.sleep(2 * LEASE)
@@ -127,14 +127,14 @@ def test_one_that_slept_past_its_claim_can_no_more_finish(two: PublishingWorld) 
     assert (two.alias(LIVE), two.alias(PREVIOUS)) == ("g3", "g1")
     assert two.store.generations() == ["g1", "g3"]
     assert two.nameless() == set()
-    two.publish("g2")  # begun anew, it is the newest
+    two.publish("g2")  # a new run is the newest
     assert two.store.generations() == ["g1", "g3", "g2"]
     assert two.alias(LIVE) == "g2"
 
 
-def test_one_that_slept_before_its_promote_does_not_overtake(two: PublishingWorld) -> None:
-    """With its manifest written and a later one live meanwhile, its promote is refused by the order of fences."""
-    sleeper = Other(two, "g2", "promote")
+def test_a_publisher_that_was_stopped_before_its_promote_does_not_overtake(two: PublishingWorld) -> None:
+    """Its manifest is written and a later generation is live: its promote is refused by its fence."""
+    sleeper = OtherPublisher(two, "g2", "promote")
     assert sleeper.line() == "promote"
     sleeper.stop()
     two.publish("g3")
@@ -146,9 +146,9 @@ def test_one_that_slept_before_its_promote_does_not_overtake(two: PublishingWorl
     assert two.store.promote("g2").was == "g3"
 
 
-def test_the_claim_of_a_killed_one_is_free_at_once(two: PublishingWorld) -> None:
-    """After kill -9 nobody waits for the lease, since the process is known to be gone; a zombie is gone, too."""
-    first = Other(two, "g2", "smoke", 3_600)
+def test_the_claim_of_a_killed_publisher_is_free_at_once(two: PublishingWorld) -> None:
+    """After SIGKILL no publisher waits for the lease, also while the process is a zombie."""
+    first = OtherPublisher(two, "g2", "smoke", 3_600)
     assert first.line() == "smoke"
     os.kill(first.pid, signal.SIGKILL)
     while Path(f"/proc/{first.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
