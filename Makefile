@@ -6,7 +6,7 @@ export PYTHONUNBUFFERED = 1
 # Some images forbid Python to keep what it compiled, and pip is told below not to: each process would compile all it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo serve run status rehearsal test coverage lint proto load bench soak chaos network manifests browser build image image-test lock sbom audit clean
+.PHONY: help setup demo serve run status warm-kernels test coverage lint proto load bench soak chaos network manifests browser build image image-test lock sbom audit clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,21 +54,15 @@ run: $(if $(DATA),.venv/installed) ## ingest, train, evaluate, pass the gate, pu
 status: .venv/installed ## what is live
 	@exec $(PY) -m flows status
 
-# Those that ask no running deployment for speed share the cores, the longest first; the others have them to themselves.
-# Threads of numpy and of torch, one a core in each of two processes, would wait for each other by spinning: a quarter of some tests' CPU.
-SHARING = tests/integration/test_demo.py tests/flows tests/service/test_lifecycle.py tests/integration/test_bento.py \
-	tests/service/test_modes.py tests/service/test_event_types.py tests/integration/test_proxy.py tests/skew \
-	$(patsubst %,tests/chaos/test_%.py,away disk outage_log publisher_killed room two_publishers) \
-	$(patsubst %,tests/service/test_%.py,client_package grpc inside input_matrix keys libraries_unchanged odd_questions put_items put_items_later requests schemathesis traces two_doors) \
-	tests/unit tests/contracts tests/browser
-
-rehearsal: .venv/installed # compiles, so that two halves of the tests do not do it each
+warm-kernels: .venv/installed # compiles the kernels once; each test process would compile them
 	@$(PY) -m training.warm_kernels
 
+# The longest tests are first. One thread of OpenBLAS in each process: threads of two processes would spin for the cores.
+TESTS = tests/integration tests/flows tests/service tests/chaos tests/skew tests/unit tests/contracts tests/browser
+
 test: .venv/installed ## lint, types, imports, tests
-	@$(MAKE) --no-print-directory -j 2 rehearsal lint
-	@OPENBLAS_NUM_THREADS=1 GOMP_SPINCOUNT=0 $(PY) -m pytest -q -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder $(SHARING)
-	@exec $(PY) -m pytest -q -m "not slow" tests/chaos tests/integration tests/service $(addprefix --ignore=,$(filter %.py,$(SHARING)))
+	@$(MAKE) --no-print-directory -j 2 warm-kernels lint
+	@OPENBLAS_NUM_THREADS=1 GOMP_SPINCOUNT=0 $(PY) -m pytest -q -m "not slow" -n 2 --dist loadgroup --no-loadscope-reorder $(TESTS)
 
 coverage: .venv/installed-dev ## the tests once more, a third slower, and which lines none of them runs
 	@exec $(PY) -m pytest --cov --cov-report=term -q

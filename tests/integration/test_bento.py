@@ -1,4 +1,4 @@
-"""The package: built offline, holding serving alone, and serving from an empty folder."""
+"""The bento: its files, its image, the starts of `bentoml serve`, and slates from an empty folder."""
 
 import os
 import shutil
@@ -33,67 +33,8 @@ Gateway.serve_http(host="0.0.0.0")
 
 
 @pytest.fixture(scope="module")
-def bento(tmp_path_factory):
-    """The bento's folder, built with every way out of this machine closed."""
-    home = tmp_path_factory.mktemp("bentos")
-    nowhere = "http://127.0.0.1:9"
-    env = os.environ | {
-        "BENTOML_HOME": str(home),
-        "BENTOML_DO_NOT_TRACK": "True",
-        "http_proxy": nowhere,
-        "https_proxy": nowhere,
-        "PIP_NO_INDEX": "1",
-        "UV_OFFLINE": "1",
-    }
-    result = subprocess.run([BENTOML, "build"], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stdout + result.stderr
-    [folder] = [path for path in (home / "bentos" / "tandem").iterdir() if path.is_dir()]
-    return folder
-
-
-def test_the_bento_holds_serving_and_nothing_else(bento):
-    """service/ and recsys/, what an image of it is built with, and no training, flows, tests or data."""
-    files = {path.relative_to(bento / "src") for path in (bento / "src").rglob("*") if path.is_file()}
-    image = {file for file in files if file.parts[0] == "deploy"}
-    assert {file.name for file in image} == {"requirements.lock", "tools.lock", "torch.lock", "install.sh", "warm.py"}
-    files -= image
-    code = {file for file in files if file.suffix == ".py"}
-    assert {file.parts[0] for file in code} == {"service", "recsys"}
-    expected = {path.relative_to(ROOT) for name in ("service", "recsys") for path in (ROOT / name).rglob("*.py")}
-    assert code == expected
-    pages = (ROOT / "service" / "pages").rglob("*")
-    shown = {str(path.relative_to(ROOT)) for path in pages if path.is_file() and path.suffix not in {".py", ".pyc"}}
-    assert {str(file) for file in files - code} == {"slo.toml", "bentofile.yaml", *shown}
-
-
-def test_the_image_of_the_bento_is_built_apart_from_what_it_runs(bento):
-    """The Dockerfile that BentoML makes of ours: a stage that installs, one that serves as a user who is not root."""
-    lines = (bento / "env" / "docker" / "Dockerfile").read_text().splitlines()
-    steps = [line for line in lines if line and line[0] not in "# "]
-    assert [step for step in steps if step.startswith("FROM")] == [
-        "FROM ${BASE_IMAGE} AS packages",
-        "FROM ${BASE_IMAGE} AS base-container",
-    ]
-    served = steps[steps.index("FROM ${BASE_IMAGE} AS base-container") :]
-    assert [step for step in served if step.startswith("USER")] == ["USER 1034:1034"]
-    after = served[served.index("USER 1034:1034") :]
-    assert "EXPOSE 3000 3001 3002" in after
-    assert after[-1] == 'ENTRYPOINT ["python", "-m", "service.container"]'
-    assert any(step.startswith("HEALTHCHECK") for step in after)
-    assert not any("BENTOML_CONTAINERIZED" in step for step in steps)  # with it BentoML replaces no dead worker
-    assert not any(tool in step for step in served for tool in ("pip", "uv ", "apt-get", "curl"))
-
-
-def test_the_bento_asks_for_what_the_project_asks_for():
-    """Two lists of one truth: every package of the bento, with the same range."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    listed = yaml.safe_load((ROOT / "bentofile.yaml").read_text())["python"]["packages"]
-    assert set(listed) <= {requirement.split(";")[0].strip() for requirement in project}
-
-
-@pytest.fixture(scope="module")
 def checkout(tiny_world, tmp_path_factory):
-    """A copy of the checkout as git has it, with the environment linked and the tiny world live in its `.tandem`."""
+    """A copy of the checkout's tracked files, with the environment linked and the tiny generation live in `.tandem`."""
     copy = tmp_path_factory.mktemp("copy") / "checkout"
     run = partial(subprocess.run, cwd=copy, check=True, capture_output=True, text=True)
     for name in run(["git", "ls-files"], cwd=ROOT).stdout.splitlines():
@@ -114,16 +55,18 @@ def checkout(tiny_world, tmp_path_factory):
 
 
 def state_of(checkout):
-    """What git says of the checkout, what it ignores included."""
+    """The status of git, ignored files included."""
     command = ["git", "status", "--porcelain", "--ignored"]
     return subprocess.run(command, cwd=checkout, check=True, capture_output=True, text=True).stdout
 
 
 @pytest.fixture(scope="module")
 def built(checkout):
-    """The bento that `make build` made there, and what git said before."""
+    """The bento of `make build`, made without a network, and the status of git before."""
     before = state_of(checkout)
     env = {name: value for name, value in os.environ.items() if not name.startswith(("TANDEM_", "REDIS_", "BENTOML_"))}
+    nowhere = "http://127.0.0.1:9"
+    env |= {"http_proxy": nowhere, "https_proxy": nowhere, "PIP_NO_INDEX": "1", "UV_OFFLINE": "1"}
     command = ["make", "-o", ".venv/installed", "build"]  # -o: the environment is there
     done = subprocess.run(command, cwd=checkout, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -131,8 +74,50 @@ def built(checkout):
     return folder, before
 
 
+def test_the_bento_holds_serving_and_nothing_else(built):
+    """service/, recsys/ and the files that build its image; no training, flows, tests or data."""
+    bento, _ = built
+    files = {path.relative_to(bento / "src") for path in (bento / "src").rglob("*") if path.is_file()}
+    image = {file for file in files if file.parts[0] == "deploy"}
+    assert {file.name for file in image} == {"requirements.lock", "tools.lock", "torch.lock", "install.sh", "warm.py"}
+    files -= image
+    code = {file for file in files if file.suffix == ".py"}
+    assert {file.parts[0] for file in code} == {"service", "recsys"}
+    expected = {path.relative_to(ROOT) for name in ("service", "recsys") for path in (ROOT / name).rglob("*.py")}
+    assert code == expected
+    pages = (ROOT / "service" / "pages").rglob("*")
+    shown = {str(path.relative_to(ROOT)) for path in pages if path.is_file() and path.suffix not in {".py", ".pyc"}}
+    assert {str(file) for file in files - code} == {"slo.toml", "bentofile.yaml", *shown}
+
+
+def test_the_image_has_a_stage_that_installs_and_a_stage_that_serves(built):
+    """The second stage of BentoML's Dockerfile has no installer, and serves as a user other than root."""
+    bento, _ = built
+    lines = (bento / "env" / "docker" / "Dockerfile").read_text().splitlines()
+    steps = [line for line in lines if line and line[0] not in "# "]
+    assert [step for step in steps if step.startswith("FROM")] == [
+        "FROM ${BASE_IMAGE} AS packages",
+        "FROM ${BASE_IMAGE} AS base-container",
+    ]
+    served = steps[steps.index("FROM ${BASE_IMAGE} AS base-container") :]
+    assert [step for step in served if step.startswith("USER")] == ["USER 1034:1034"]
+    after = served[served.index("USER 1034:1034") :]
+    assert "EXPOSE 3000 3001 3002" in after
+    assert after[-1] == 'ENTRYPOINT ["python", "-m", "service.container"]'
+    assert any(step.startswith("HEALTHCHECK") for step in after)
+    assert not any("BENTOML_CONTAINERIZED" in step for step in steps)  # with it BentoML replaces no dead worker
+    assert not any(tool in step for step in served for tool in ("pip", "uv ", "apt-get", "curl"))
+
+
+def test_the_bento_needs_packages_of_the_project_in_the_same_ranges():
+    """bentofile.yaml lists requirements of pyproject.toml."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    listed = yaml.safe_load((ROOT / "bentofile.yaml").read_text())["python"]["packages"]
+    assert set(listed) <= {requirement.split(";")[0].strip() for requirement in project}
+
+
 def serving(bento, folder, store, home):
-    """The bento, served from an empty folder with an empty TANDEM_HOME; home: its BENTOML_HOME."""
+    """The bento, served from an empty folder with an empty TANDEM_HOME. home: its BENTOML_HOME."""
     (folder / "empty").mkdir()
     command = [str(BENTOML), "serve", str(bento), "--host", "127.0.0.1", "--port", "{port}"]
     variables = {"REDIS_URL": store, "BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"}
@@ -140,7 +125,7 @@ def serving(bento, folder, store, home):
 
 
 def slate(running, degraded):
-    """The first slate that is degraded in this way alone: on a busy machine a stage may be late meanwhile."""
+    """The first slate that is degraded by these stages alone: on a busy machine other stages may be late before."""
     end = time.monotonic() + 30
     while True:
         answer = httpx.post(f"{running.url}/recommend", json={"user_id": 4}, timeout=10).json()
@@ -150,9 +135,9 @@ def slate(running, degraded):
 
 
 def test_make_build_pins_what_is_live_and_leaves_the_checkout_as_it_was(built, checkout, tiny_world, tmp_path):
-    """The bento lists the model, and serves it from an empty folder at both doors, with no store in reach.
+    """The bento serves the pinned model from an empty folder, at both doors, without a store and with an empty one.
 
-    Once an empty store answers, nothing is degraded. The model holds nothing of any user.
+    The model holds no data of users. A killed worker is replaced, as in an image.
     """
     bento, before = built
     generation = tiny_world[0].manifest.id
@@ -172,29 +157,6 @@ def test_make_build_pins_what_is_live_and_leaves_the_checkout_as_it_was(built, c
             assert client.recommend(4).generation == generation
         store.start()
         assert slate(running, [])["generation"] == generation
-    store.stop()
-
-
-@pytest.fixture(scope="module")
-def warm_bento(bento):
-    """That bento, with the compiled kernels of the checkout. The tests of its files come before."""
-    copy_kernels(bento / "src")
-    return bento
-
-
-def copy_kernels(target):
-    """Copy the compiled kernels of the checkout into a copy of `recsys`: to compile them takes a minute."""
-    for source in (ROOT / "recsys").rglob("*.py"):
-        shutil.copystat(source, target / source.relative_to(ROOT))  # Numba compares times
-    for compiled in (ROOT / "recsys").rglob("__pycache__"):
-        shutil.copytree(compiled, target / compiled.relative_to(ROOT), dirs_exist_ok=True)
-
-
-def test_the_bento_serves_from_an_empty_folder_against_a_redis(warm_bento, published, embedded_url, tmp_path):
-    """No checkout is needed, and a killed worker is replaced, as in an image."""
-    with serving(warm_bento, tmp_path, embedded_url, tmp_path / "home") as running:
-        answer = slate(running, [])
-        assert (answer["generation"], len(answer["items"])) == (published, 10)
         assert running.log.read_text().count(f"ready at {running.url} and grpc://{running.grpc}") == 1
         [victim] = workers(running, "Ranking")
         os.kill(victim, signal.SIGKILL)
@@ -203,6 +165,15 @@ def test_the_bento_serves_from_an_empty_folder_against_a_redis(warm_bento, publi
             assert time.monotonic() < end, running.log.read_text()
             time.sleep(0.1)
         slate(running, [])
+    store.stop()
+
+
+def copy_kernels(target):
+    """Copy the compiled kernels of the checkout into a copy of `recsys`: compiling them takes a minute."""
+    for source in (ROOT / "recsys").rglob("*.py"):
+        shutil.copystat(source, target / source.relative_to(ROOT))  # Numba compares times
+    for compiled in (ROOT / "recsys").rglob("__pycache__"):
+        shutil.copytree(compiled, target / compiled.relative_to(ROOT), dirs_exist_ok=True)
 
 
 SERVE = (str(BENTOML), "serve")
@@ -216,18 +187,18 @@ def listening_hosts(pid):
 
 
 def test_bentoml_serve_without_arguments_answers_at_both_doors_of_loopback(tiny_world, tmp_path):
-    """The command that BentoML's users try first; it needs no key, and no other machine reaches a socket of it.
+    """It needs no key, and other machines can connect to none of its sockets.
 
-    While nothing is live, the line of the start names the command that trains and publishes.
+    While no generation is live, the log names the command that trains and publishes.
     """
     store = StoreServer(tmp_path / "store").start()
     variables = {"REDIS_URL": store.url, "BENTOML_HOME": str(tmp_path / "home"), "BENTOML_DO_NOT_TRACK": "True"}
     running = Deployment(tmp_path / "state", tmp_path / "log", [str(BENTOML), "serve"], **variables)
     running.start()
     try:
-        said = f"listening at {running.url} and grpc://{running.grpc}, not ready: {NOTHING_LIVE}"
+        line = f"listening at {running.url} and grpc://{running.grpc}, not ready: {NOTHING_LIVE}"
         end = time.monotonic() + 120
-        while said not in running.log.read_text():
+        while line not in running.log.read_text():
             assert time.monotonic() < end, running.log.read_text()
             time.sleep(0.1)
         published = tiny.publish(tiny_world[0], RedisGenerationStore(store.url))
@@ -248,48 +219,41 @@ def test_bentoml_serve_without_arguments_answers_at_both_doors_of_loopback(tiny_
         (["--host", "127.0.0.2"], "Set TANDEM_HOST=127.0.0.2"),
     ],
 )
-def test_an_option_of_bentoml_for_one_door_alone_ends_the_start(embedded_url, tmp_path, options, setting):
-    """TLS and the address hold for both doors or for none; the sentence names the settings."""
-    variables = {"REDIS_URL": embedded_url, "BENTOML_HOME": str(tmp_path / "home")}
-    deployment = Deployment(tmp_path / "state", tmp_path / "log", [*SERVE, *options], **variables)
-    deployment.start()
-    try:
-        assert deployment.process.wait(120) == 1
-    finally:
-        deployment.process.kill()
-    assert f"{setting} instead: " in deployment.log.read_text()
-    assert "Traceback" not in deployment.log.read_text()
-
-
-CONFIGURED = {"BENTOML_CONFIG_OPTIONS": "services.Gateway.http.host=0.0.0.0"}
+def test_an_option_of_bentoml_for_one_door_ends_the_start(embedded_url, tmp_path, options, setting):
+    """TLS and the address have to hold for both doors; the sentence names the settings."""
+    log = ended_log([*SERVE, *options], tmp_path, REDIS_URL=embedded_url)
+    assert f"{setting} instead: " in log
 
 
 @pytest.mark.parametrize(
     ("command", "variables"),
     [
-        ((*SERVE, "{bento}", "--host", "::"), {}),
-        (SERVE, CONFIGURED),
-        ((sys.executable, "-m", "service", "serve"), {"TANDEM_HOST": "0.0.0.0"}),
-        ((sys.executable, "-c", START_BY_PYTHON), {}),
+        ([*SERVE, "--host", "::"], {}),
+        (SERVE, {"BENTOML_CONFIG_OPTIONS": "services.Gateway.http.host=0.0.0.0"}),
+        ([sys.executable, "-c", START_BY_PYTHON], {}),
     ],
 )
-def test_no_start_serves_other_machines_without_keys(bento, embedded_url, tmp_path, command, variables):
-    """Each way to name a foreign address ends by itself, with the sentence that names TANDEM_KEYS."""
-    variables = {"REDIS_URL": embedded_url, "BENTOML_HOME": str(tmp_path / "home"), **variables}
-    command = [str(bento) if part == "{bento}" else part for part in command]
-    deployment = Deployment(tmp_path / "state", tmp_path / "log", command, **variables)
+def test_no_start_serves_other_machines_without_keys(embedded_url, tmp_path, command, variables):
+    """A start with the address of a network ends, with the sentence that names TANDEM_KEYS."""
+    log = ended_log(command, tmp_path, REDIS_URL=embedded_url, **variables)
+    assert "no key is needed. Name a file of keys in TANDEM_KEYS" in log
+
+
+def ended_log(command, folder, **variables):
+    """The log of a start that ends by itself; it has no traceback."""
+    deployment = Deployment(folder / "state", folder / "log", command, BENTOML_HOME=str(folder / "home"), **variables)
     deployment.start()
     try:
-        deployment.process.wait(120)
+        assert deployment.process.wait(120) != 0
     finally:
         deployment.process.kill()
     log = deployment.log.read_text()
-    assert "no key is needed. Name a file of keys in TANDEM_KEYS" in log
     assert "Traceback" not in log
+    return log
 
 
 def test_a_wrong_setting_ends_bentoml_serve_with_one_sentence(tmp_path):
-    """BentoML's command prints no traceback for it."""
+    """BentoML's command prints no traceback."""
     env = os.environ | {"TANDEM_HOST": "localhost", "BENTOML_HOME": str(tmp_path)}
     done = subprocess.run(SERVE, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 1

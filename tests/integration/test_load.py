@@ -1,4 +1,4 @@
-"""The load test as a program: its exit code says whether slo.toml held."""
+"""A load test on a real deployment leaves the store as it was."""
 
 import json
 import time
@@ -18,33 +18,16 @@ from tests.servers.locust_command import LATE, locust
 from tests.servers.store_server import StoreServer
 
 
-def what_users_have(url):
-    """Every key of the store with its value, byte for byte, without those that say which processes serve."""
+def stored(url):
+    """The keys and values of the store, without those of the board of processes."""
     with redis.Redis.from_url(url) as client:
         keys = sorted(key for key in client.scan_iter() if not key.startswith(b"process:"))
         return {key: client.dump(key) for key in keys}
 
 
-@pytest.mark.parametrize("door", ["http", "grpc"])
-def test_a_good_deployment_passes_the_gate(deployment, tmp_path, door):
-    """Content is checked, clicks are sent, every line of the table held, and the figures are kept."""
-    url = deployment.url if door == "http" else f"127.0.0.1:{deployment.grpc_port}"
-    for _ in range(3):
-        result = locust(url, tmp_path / "load.json", "--door", door, "--shape", "spike", "--warmup", "2")
-        if result.returncode != LATE:  # it says so itself: other work on the cores kept it from sending in time
-            break
-    assert "error share" in result.stdout
-    assert result.returncode == 0, result.stdout + result.stderr
-    told = json.loads((tmp_path / "load.json").read_text())
-    assert told["held"]
-    assert f"The report: {tmp_path / 'load.html'}" in result.stdout
-    assert "slo.toml held" in (tmp_path / "load.html").read_text()
-    assert Tally.from_json(told).count(*ANSWERED) == told["requests"] > 60
-
-
 @pytest.fixture
 def shop(tiny_world, tmp_path):
-    """A deployment with a store of its own, and in it what users did, a list, what is trending and an impression."""
+    """A deployment with a store of its own, which holds events, a list, trending items and an impression."""
     server = StoreServer(tmp_path / "store").start()
     generation = tiny.publish(tiny_world[0], RedisGenerationStore(server.url))
     buckets = tiny_world[0].manifest.user_buckets
@@ -65,23 +48,21 @@ def shop(tiny_world, tmp_path):
 
 
 def test_a_load_test_leaves_no_trace(shop, tmp_path):
-    """Through both doors, with clicks and without, by two Locust users: the store holds what it held, byte for byte.
+    """Two Locust users, both doors, with clicks at one: the store holds the same bytes as before.
 
-    Clicks make histories of load-test users, which expire, and nothing else.
+    Clicks write histories of load-test users, which expire, and nothing else.
     """
     deployment, store = shop
-    before = what_users_have(store)
+    before = stored(store)
     for door, url in (("http", deployment.url), ("grpc", f"127.0.0.1:{deployment.grpc_port}")):
         more = ["--clicks", "--click-share", "0.3"] if door == "grpc" else []
         result = locust(url, tmp_path / "load.json", "--door", door, *more, store=store, users=2)
         assert result.returncode in {0, 1, LATE}, result.stdout + result.stderr
-        told = json.loads((tmp_path / "load.json").read_text())
-        assert 60 < told["requests"] < 180, "a second user sends no second load"
-        assert Tally.from_json(told).count(*ANSWERED) > 60
-        time.sleep(
-            3 * STEP_SECONDS
-        )  # a slate waits, is asked for its features and is written, each for so long at most
-        after = what_users_have(store)
+        figures = json.loads((tmp_path / "load.json").read_text())
+        assert 60 < figures["requests"] < 180, "a second user sends no second load"
+        assert Tally.from_json(figures).count(*ANSWERED) > 60
+        time.sleep(3 * STEP_SECONDS)  # the impression log has three steps, of at most so many seconds each
+        after = stored(store)
         marked = {key for key in after if key.startswith(f"user:{LOAD_TEST_USERS}".encode())}
         assert bool(marked) == bool(more)
         assert {key: value for key, value in after.items() if key not in marked} == before

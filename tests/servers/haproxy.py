@@ -1,4 +1,4 @@
-"""HAProxy with `deploy/proxy/haproxy.cfg` for tests."""
+"""HAProxy with `deploy/proxy/haproxy.cfg`."""
 
 from __future__ import annotations
 
@@ -36,31 +36,34 @@ HAPROXY = DebianProgram(
 
 CONFIGURATION = Path(__file__).parents[2] / "deploy" / "proxy" / "haproxy.cfg"
 
-READY_SECONDS = 30
-
 
 def haproxy() -> Path | None:
-    """An haproxy to run, None where it cannot be had."""
+    """The program; None if this machine has none and cannot fetch it."""
     return HAPROXY.find()
 
 
 class Proxy:
-    """HAProxy with the product's configuration in front of gateways; a context manager that ends it.
+    """HAProxy in front of gateways on loopback, while it is entered.
 
-    gateways: the HTTP and the gRPC port of each, on loopback; at most two. A gateway that is left out is a port that
-    refuses connections.
+    gateways: the HTTP and the gRPC port of each, at most two. In place of a second one there is a port that refuses
+    connections.
     """
 
     def __init__(
-        self, binary: Path, gateways: list[tuple[int, int]], log: Path, ca: Path | None = None, **settings: str
+        self,
+        binary: Path,
+        gateways: list[tuple[int, int]],
+        log: Path,
+        ca: Path | None = None,
+        ready_seconds: float = 30.0,
+        **settings: str,
     ) -> None:
-        """ca: the CA of the proxy's certificate, where it has one."""
+        """ca: of the proxy's certificate. ready_seconds: limit of the wait for a ready gateway."""
         self.port, self.grpc_port, absent = free_ports(3)
         self.url = f"{'https' if ca else 'http'}://127.0.0.1:{self.port}"
         self.grpc = f"127.0.0.1:{self.grpc_port}"
         self._trust = ssl.create_default_context(cafile=ca)
-        self.log = log
-        self._binary = binary
+        self.log, self._binary, self._ready_seconds = log, binary, ready_seconds
         variables = {"HTTP_BIND": f"127.0.0.1:{self.port}", "GRPC_BIND": f"127.0.0.1:{self.grpc_port}"}
         for number, (http, grpc) in enumerate([*gateways, (absent, absent)][:2], start=1):
             variables |= {
@@ -90,8 +93,8 @@ class Proxy:
         self.process.wait(40)
 
     def _wait_until_ready(self) -> None:
-        """Return when a request reaches a gateway."""
-        end = time.monotonic() + READY_SECONDS
+        """Wait until a request reaches a gateway."""
+        end = time.monotonic() + self._ready_seconds
         while time.monotonic() < end:
             assert self.process.poll() is None, self.log.read_text()
             with suppress(httpx.TransportError):

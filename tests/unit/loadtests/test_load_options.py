@@ -9,21 +9,15 @@ from tests.servers.deployment import ROOT, free_port
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "sentence"),
     [
         ([], "tandem: no connection to http://127.0.0.1:{port}"),
-        (["--host", "http://127.0.0.1:99999"], "tandem: no connection to http://127.0.0.1:99999"),
-        (["--seconds", "-3"], "python -m locust: error: argument --seconds: '-3' is not a number from 0.1"),
         (["--users", "-3"], "tandem: --users and --spawn-rate are above 0"),
-        (
-            ["--result", "/dev/null/load.json"],
-            "tandem: --result: '/dev/null/load.json' is not a file",
-        ),
-        (["--rate", "abc"], "argument --rate: 'abc' is not a number from 0"),
+        (["--result", "/dev/null/load.json"], "tandem: --result: '/dev/null/load.json' is not a file"),
     ],
 )
-def test_a_load_without_a_deployment_ends_with_a_sentence(more, told):
-    """No deployment listens at the address, or an option has a wrong value."""
+def test_a_load_without_a_deployment_ends_with_a_sentence(more, sentence):
+    """No deployment listens at the address, or an option has a wrong value that the parser accepts."""
     port = free_port()
     command = [sys.executable, "-m", "locust", "-f", "loadtests/locustfile.py", "--headless", "--users", "1"]
     run = subprocess.run(
@@ -34,11 +28,11 @@ def test_a_load_without_a_deployment_ends_with_a_sentence(more, told):
         check=False,
     )
     assert run.returncode in (1, 2)
-    assert told.format(port=port) in run.stderr
+    assert sentence.format(port=port) in run.stderr
     assert "Traceback" not in run.stderr
 
 
-ASKED = """
+PARSE = """
 import sys
 from locust.argument_parser import LocustArgumentParser
 from loadtests.locustfile import add_options
@@ -48,12 +42,12 @@ for option in sys.argv[1:]:
     add_options(parser)
     try:
         parser.parse_args([option])
-        print(f"taken: {option}")
+        print(f"accepted: {option}")
     except SystemExit as ended:
         print(ended.code)
 """
 
-NONE = [
+WRONG = [
     *(f"--{name}={number}" for name in ("rate", "seconds", "warmup") for number in ("nan", "inf", "-1", "x")),
     *(f"--{name}={number}" for name in ("cold-share", "click-share") for number in ("nan", "inf", "-1", "1.1")),
     *("--seconds=0", "--pieces=nan:nan", "--pieces=5:inf", "--k=0", "--k=101", "--deadline-ms=-1", "--deadline-ms=nan"),
@@ -72,8 +66,8 @@ NONE = [
 def test_a_wrong_option_ends_with_a_sentence():
     """Each wrong value gives one sentence and exit code 2."""
     run = subprocess.run(
-        [sys.executable, "-c", ASKED, *NONE], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", PARSE, *WRONG], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
     )
-    assert run.stdout.splitlines() == ["2"] * len(NONE)
-    assert len(run.stderr.splitlines()) == len(NONE)
-    assert run.stderr.count("python -m locust: error: argument ") == len(NONE)
+    assert run.stdout.splitlines() == ["2"] * len(WRONG)
+    assert len(run.stderr.splitlines()) == len(WRONG)
+    assert run.stderr.count("python -m locust: error: argument ") == len(WRONG)

@@ -1,4 +1,4 @@
-"""The report of a load test: the verdict as a sentence, and a page that needs nothing else."""
+"""The verdict and the report of a load test: a sentence, a table, and a page without other files."""
 
 import base64
 import json
@@ -19,11 +19,11 @@ ROOT = Path(__file__).resolve().parents[3]
 SLO = Slo(rate=20, deadline_ms=500, p50_ms=50, p99_ms=100, error_share=0.0, degraded_share=0.1)
 
 
-def told(milliseconds=10.0, seconds=5, outcome=Outcome.WHOLE, word="", late=False):
-    """What load.json holds, read back."""
+def run_of(milliseconds=10.0, seconds=5, outcome=Outcome.WHOLE, word="", late=False, others=0):
+    """The content of load.json. others: requests with the outcome; 0: all."""
     tally = Tally()
     for number in range(20 * seconds):
-        tally.add(number / 20, milliseconds, outcome, word)
+        tally.add(number / 20, milliseconds, outcome if number < others or not others else Outcome.WHOLE, word)
         tally.lag.add(40.0 if late else 0.3)
     asked = {"shape": "steady", "rate": 20.0, "pieces": [(seconds, 20.0)], "door": "http", "k": 10, "seed": 1}
     verdict = SLO.judge(tally)
@@ -32,7 +32,7 @@ def told(milliseconds=10.0, seconds=5, outcome=Outcome.WHOLE, word="", late=Fals
 
 
 class Reader(HTMLParser):
-    """Open tags, all tags, and what the page refers to."""
+    """Open tags, all tags and all links of a page."""
 
     def __init__(self):
         super().__init__()
@@ -52,27 +52,33 @@ class Reader(HTMLParser):
     ("run", "good", "words"),
     [
         (
-            told(),
+            run_of(),
             True,
             "slo.toml held: of 100 requests for slates half were answered within 10 ms and 99 % within 10 ms.",
         ),
-        (told(milliseconds=123.4), False, "p99 ms was 123.4, and 100 is the limit"),
-        (told(outcome=Outcome.FAILED, word="status 500"), False, "error share was 1, and 0 is the limit"),
-        (told(outcome=Outcome.REJECTED), False, "error share was 1"),
-        (told(late=True), False, "Nothing was measured: the generator itself was late, by 40 ms"),
-        (told(seconds=0), False, "No request was counted"),
-        (told() | {"failed_clicks": 3}, False, "slo.toml did not hold: failed clicks was 3, and 0 is the limit."),
+        (run_of(milliseconds=123.4), False, "p50 ms was 123.4, and 50 is the limit; p99 ms was 123.4, and 100 is"),
+        (
+            run_of(outcome=Outcome.DEGRADED, others=11),
+            False,
+            "not hold: degraded share was 0.11, and 0.1 is the limit.",
+        ),
+        (run_of(outcome=Outcome.DEGRADED, others=10), True, "slo.toml held"),
+        (run_of(outcome=Outcome.FAILED, word="status 500"), False, "error share was 1, and 0 is the limit"),
+        (run_of(outcome=Outcome.REJECTED), False, "error share was 1"),
+        (run_of(late=True), False, "Nothing was measured: the generator itself was late, by 40 ms"),
+        (run_of(seconds=0), False, "No request was counted"),
+        (run_of() | {"failed_clicks": 3}, False, "slo.toml did not hold: failed clicks was 3, and 0 is the limit."),
     ],
 )
 def test_the_verdict_is_a_sentence(run, good, words):
-    """The sentence names the broken lines, and the page agrees with the exit code."""
+    """The sentence names the limits that did not hold, and the page has the same verdict."""
     assert words in sentence(run)
     assert load_report(run).good is good
 
 
 def test_a_late_generator_prints_no_verdict():
-    """A run that measured nothing prints the reason alone; any other run prints the table and what failed."""
-    runs = (told(outcome=Outcome.FAILED, word="no answer", late=late) for late in (True, False))
+    """A run without a measurement prints the reason alone; any other run prints the table and the failures."""
+    runs = (run_of(outcome=Outcome.FAILED, word="no answer", late=late) for late in (True, False))
     late, failed = map(Tally.from_json, runs)
     reason = "Nothing was measured: the generator itself was late, by 40 ms for 1 % of the requests."
     assert SLO.judge(late).summary(late).strip() == reason
@@ -82,7 +88,9 @@ def test_a_late_generator_prints_no_verdict():
     ]
 
 
-@pytest.mark.parametrize("run", [told(), told(seconds=0), told(outcome=Outcome.FAILED, word="no answer"), told(3e6)])
+@pytest.mark.parametrize(
+    "run", [run_of(), run_of(seconds=0), run_of(outcome=Outcome.FAILED, word="no answer"), run_of(3e6)]
+)
 def test_every_run_has_a_page(run, tmp_path):
     """A run without an answer has a page as well. The page loads nothing, runs nothing and closes every tag."""
     path = write(load_report(run), tmp_path / "load.html")
@@ -98,7 +106,7 @@ def test_every_run_has_a_page(run, tmp_path):
 
 def test_charts_have_the_figures_of_the_run():
     """The chart of response times names its percentiles and the limits of slo.toml."""
-    page = load_report(told(milliseconds=10.0)).html()
+    page = load_report(run_of(milliseconds=10.0)).html()
     charts = [base64.b64decode(each).decode() for each in re.findall(r"base64,([^\"]+)", page)]
     assert all(charts[0].count(f">{label}<") == 1 for label in ("p50", "p90", "p99", "limit of p99: 100 ms"))
     assert ">p99 10.0 ms<" in charts[2]
@@ -106,7 +114,7 @@ def test_charts_have_the_figures_of_the_run():
 
 def test_words_of_a_failure_are_text(tmp_path):
     """Markup and half a character in a failure are shown as text."""
-    run = told(outcome=Outcome.FAILED, word="<script>alert(1)</script> \udc80")
+    run = run_of(outcome=Outcome.FAILED, word="<script>alert(1)</script> \udc80")
     shown = write(load_report(run), tmp_path / "load.html").read_text()
     assert "<script" not in shown
     assert "&lt;script&gt;alert(1)&lt;/script&gt; ?" in shown

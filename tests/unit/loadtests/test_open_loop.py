@@ -1,4 +1,4 @@
-"""The parts of the load generator: arrivals, users, times counted."""
+"""The parts of the load generator: arrivals, users, histograms and tallies."""
 
 import json
 import math
@@ -16,7 +16,7 @@ from loadtests.visitors import Population, Visitors
 
 @pytest.mark.parametrize("name", list(SHAPES))
 def test_arrivals_follow_their_shape(name):
-    """Ascending, seeded, and in every piece about as many as its rate says."""
+    """Arrivals ascend, depend on the seed, and have the rate of each piece."""
     shape = SHAPES[name](200, 50)
     arrivals = np.array(list(shape.arrivals(7)))
     assert (np.diff(arrivals) > 0).all()
@@ -30,14 +30,14 @@ def test_arrivals_follow_their_shape(name):
     assert start == pytest.approx(shape.seconds) == pytest.approx(50)
 
 
-def test_gaps_are_as_random_as_poisson_says():
-    """As many gaps longer than the mean as an exponential has: bursts are part of the load."""
+def test_gaps_are_exponential():
+    """The share of gaps above the mean is that of an exponential distribution."""
     gaps = np.diff(list(Shape("steady", ((100, 100),)).arrivals(1)))
     assert abs((gaps > 0.01).mean() - math.exp(-1)) < 0.02
 
 
-def test_users_are_zipf_and_some_are_strangers():
-    """The first is asked for most, the share of strangers is as told, the same seed gives the same users."""
+def test_users_follow_zipfs_law_and_a_share_is_unknown():
+    """The first user is the most frequent, the share of unknown users is right, and a seed gives the same users."""
     asked = [visitors.one() for visitors in [Visitors(Population(1_000), 3)] for _ in range(20_000)]
     strangers = [user for user in asked if isinstance(user, str)]
     assert abs(len(strangers) / len(asked) - 0.1) < 0.01
@@ -51,8 +51,8 @@ def test_users_are_zipf_and_some_are_strangers():
 
 
 @given(st.lists(st.floats(0.02, 1e5), min_size=1, max_size=300), st.floats(0, 1))
-def test_percentiles_are_right_to_a_hundredth(times, share):
-    """Against sorting all of them; merged or read back it says the same."""
+def test_percentiles_are_exact_to_one_percent(times, share):
+    """Compared with the sorted times; merged or read from JSON, a histogram has the same percentiles."""
     whole, half = Histogram(), Histogram()
     for index, time in enumerate(times):
         (whole if index % 2 else half).add(time)
@@ -64,8 +64,8 @@ def test_percentiles_are_right_to_a_hundredth(times, share):
     assert len(back) == len(times)
 
 
-def test_a_run_is_kept_by_second_and_outcome():
-    """In the tally, in its file, and in the sum of the tallies of two processes."""
+def test_a_tally_counts_by_second_and_outcome():
+    """So do its JSON and the sum of the tallies of two processes."""
     tally = Tally()
     tally.add(0.5, 10.0, Outcome.WHOLE)
     tally.add(0.9, 20.0, Outcome.DEGRADED)

@@ -1,4 +1,4 @@
-"""The parts of `make soak` that start nothing: what counts as a growth, and what turns it red."""
+"""The verdict of `make soak`: growth of memory and descriptors, failures, and swaps."""
 
 import json
 import random
@@ -20,7 +20,7 @@ def samples(memory=lambda at: 500.0, descriptors=lambda at: 80, count=100):
     return [Sample(at, {"gateway": memory(at), "ranking": 100.0}, 0.0, 0.0, descriptors(at), 4) for at in range(count)]
 
 
-def turned_away():
+def rejected():
     counted = Tally()
     for number in range(1_000):
         counted.add(number / 10, 1.0, Outcome.REJECTED if number < 100 else Outcome.WHOLE)
@@ -41,8 +41,8 @@ def broken(verdict):
     return [line.name for line in verdict.lines if not line.held]
 
 
-def test_what_grows_while_it_warms_up_is_no_leak():
-    """The first half may grow as it likes, noise and a peak at a swap are none either."""
+def test_growth_in_the_first_half_is_no_leak():
+    """Neither are noise and a peak at each swap."""
     chance = random.Random(1)
     warm = samples(lambda at: 500 + min(at, 40) * 10 + chance.uniform(-30, 30) + 400 * (at % 10 == 0))
     assert growth(warm, lambda each: each.memory) < MEMORY_MIB
@@ -51,29 +51,29 @@ def test_what_grows_while_it_warms_up_is_no_leak():
 
 
 @pytest.mark.parametrize(
-    ("told", "lines"),
+    ("run", "lines"),
     [
         ({"samples": samples(lambda at: 500.0 + at)}, ["memory MiB"]),
         ({"samples": samples(descriptors=lambda at: 80 + at // 2)}, ["descriptors"]),
         ({"tally": tally(failed=1)}, ["5xx", "failures"]),
         ({"tally": tally(failed=1, word="no answer")}, ["failures"]),
-        ({"tally": turned_away()}, ["not whole"]),
+        ({"tally": rejected()}, ["not whole"]),
         ({"missed": 1}, ["swaps missed"]),
         ({"tally": tally(count=900)}, ["not sent"]),
         ({"samples": samples(count=5)}, ["memory MiB", "descriptors"]),
         ({"tally": tally(count=0)}, ["not sent"]),
     ],
 )
-def test_each_line_can_break_alone(told, lines):
-    """And too few samples tell nothing, which is no success."""
-    verdict = judge(**{"tally": tally(), "requests": 1_000, "samples": samples(), "missed": 0, **told})
+def test_each_line_can_break_alone(run, lines):
+    """With too few samples the limits do not hold."""
+    verdict = judge(**{"tally": tally(), "requests": 1_000, "samples": samples(), "missed": 0, **run})
     assert broken(verdict) == lines
     assert not verdict.held
 
 
 @pytest.mark.parametrize("leaks", [True, False])
 def test_every_run_has_a_report(tmp_path, leaks):
-    """The sentence names what broke, and the figures can be read as JSON."""
+    """The sentence names the limits that did not hold, and the figures are valid JSON."""
     seen = samples(lambda at: 500.0 + at * leaks)
     verdict = judge(tally(), 1_000, seen, 0)
     report = soak_report(verdict, tally(), seen, [20.0, 60.0], Shape("steady", ((100, 10),)), "here")
@@ -87,7 +87,7 @@ TAKES = 'taken, opened = bytearray(b"x") * (64 << 20), [open("/dev/null") for _ 
 
 
 def sampled_around(does):
-    """A child before and after it does something: not our own process, which holds other tests' deployments."""
+    """Samples of a child process before and after it runs a line of Python."""
     child = f"""
 import socket
 listener = socket.create_server(("127.0.0.1", 0))
@@ -110,7 +110,7 @@ input()
 
 
 def test_a_process_is_sampled():
-    """It grows by what it takes, and by a file that it opens."""
+    """The sample grows by the memory and the files of the process."""
     before, after = sampled_around(TAKES)
     assert after.memory - before.memory == pytest.approx(64, abs=4)
     assert after.private - before.private == pytest.approx(64, abs=4)
@@ -138,16 +138,16 @@ class Generation:
         self.manifest = type("Manifest", (), {"id": name})
 
 
-def test_swaps_go_to_and_fro_and_one_that_nobody_follows_is_missed(monkeypatch):
-    """Promote, roll back; the deployment is asked, and has until the next swap."""
-    store, served, went = Store(), [], []
+def test_swaps_alternate_and_one_without_effect_is_missed(monkeypatch):
+    """Promote, roll back; a deployment has until the next swap to serve the generation."""
+    store, served, lives = Store(), [], []
     swaps = Swaps(store, [Generation("a"), Generation("b")], "http://x", [1.0, 2.0, 3.0])
     monkeypatch.setattr(swaps, "_serves", lambda wanted: wanted in served)
     for at in (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5):
         served[:] = [store.live] if at > 2 else []
         swaps.look(at)
-        went.append(store.live)
+        lives.append(store.live)
     swaps.end()
-    assert went == ["a", "b", "b", "a", "a", "b", "b"]
+    assert lives == ["a", "b", "b", "a", "a", "b", "b"]
     assert swaps.done == [1.0, 2.0, 3.0]
     assert swaps.missed == 1
