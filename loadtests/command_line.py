@@ -16,7 +16,7 @@ from locust.argument_parser import LocustArgumentParser
 from loadtests.arrivals import SHAPES, Shape
 from loadtests.options import number, result_file, share, user_file, user_pattern
 from loadtests.slo import RESULTS, ROOT, Slo
-from loadtests.visitors import Population
+from loadtests.user_sequence import Population
 
 SPAWN_RATE = 100.0
 """Users a second, Locust's highest without a warning: the load starts when all users exist."""

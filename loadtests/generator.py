@@ -16,7 +16,7 @@ from loadtests.arrivals import Shape
 from loadtests.command_line import shape_of
 from loadtests.doors import Door, Id, Reply
 from loadtests.tally import Outcome, Tally
-from loadtests.visitors import Population, Visitors
+from loadtests.user_sequence import Population, UserSequence
 from recsys.types import LOAD_TEST_USERS
 
 LEAD_SECONDS = 0.1
@@ -53,8 +53,8 @@ class Generator:
         first_rate = self._shape.pieces[0][1]
         warmup = Shape("warm-up", ((options.warmup, first_rate),) if options.warmup else ())
         seeds = (f"warm-up {options.seed}", options.seed)
-        visitors = [Visitors(population, seed) for seed in seeds]  # before the first arrival: slow for many users
-        self._parts = list(zip((warmup, self._shape), seeds, visitors, (False, True), strict=True))
+        users = [UserSequence(population, seed) for seed in seeds]  # before the first arrival: slow for many users
+        self._parts = list(zip((warmup, self._shape), seeds, users, (False, True), strict=True))
         self._clicks = random.Random(f"clicks {options.seed} {share.number}")
         self._in_flight = Group()
         self._pacing: gevent.Greenlet | None = None
@@ -88,10 +88,10 @@ class Generator:
 
     def _arrivals(self) -> Iterator[Arrival]:
         """The share's arrivals. Each process makes all arrivals: users and moments depend on the seed alone."""
-        for shape, seed, visitors, counted in self._parts:
+        for shape, seed, users, counted in self._parts:
             first = 0.0 if counted else -shape.seconds
             for number, at in enumerate(shape.arrivals(seed)):
-                user = visitors.one()
+                user = users.next_user()
                 if number % self._share.of == self._share.number:
                     yield Arrival(first + at, user, counted)
 

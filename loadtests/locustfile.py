@@ -20,10 +20,10 @@ from locust import FastHttpUser, LoadTestShape, User, constant, events, task
 from locust.env import Environment
 
 from loadtests.command_line import LoadError, add_options, check, population_of
-from loadtests.conductor import Conductor, conduct
 from loadtests.doors import Door, GrpcDoor, HttpDoor
 from loadtests.generator import GIVE_UP_SECONDS
 from loadtests.result import judge
+from loadtests.run_coordinator import RunCoordinator, coordinate
 
 REACH_SECONDS = 10.0
 
@@ -83,14 +83,14 @@ class WholeRun(LoadTestShape):
     """Starts all users, and ends the run when it is over."""
 
     use_common_options = True
-    conductor: Conductor
+    coordinator: RunCoordinator
 
     def tick(self) -> tuple[int, float] | None:
         """The number of users and how fast they start; None ends the run."""
-        options, conductor, seconds = self.runner.environment.parsed_options, self.conductor, self.get_run_time()
-        never_started = not conductor.running and seconds > 0.5  # a master without workers starts nothing
+        options, coordinator, seconds = self.runner.environment.parsed_options, self.coordinator, self.get_run_time()
+        never_started = not coordinator.running and seconds > 0.5  # a master without workers starts nothing
         stopped = options.run_time and seconds >= options.run_time
-        if never_started or stopped or (conductor.running and conductor.over):
+        if never_started or stopped or (coordinator.running and coordinator.over):
             return None
         return options.num_users or 1, options.spawn_rate
 
@@ -98,18 +98,18 @@ class WholeRun(LoadTestShape):
 @events.init.add_listener
 def prepare(environment: Environment, **_: Any) -> None:
     """Choose the protocol, and end here where a run without a page cannot start."""
-    conductor = conduct(environment, doors, judge)
-    if conductor is None:
+    coordinator = coordinate(environment, doors, judge)
+    if coordinator is None:
         return  # the master of this worker does the rest, and names the class of the users
     options = environment.parsed_options
     environment.user_classes = [HttpVisitor if options.door == "http" else GrpcVisitor]
     if environment.shape_class:
-        environment.shape_class.conductor = conductor
+        environment.shape_class.coordinator = coordinator
     if options.headless:
         try:
             check(options)
             _reach(environment.host)
-            conductor.population = population_of(options)
+            coordinator.population = population_of(options)
         except LoadError as error:
             sys.exit(f"tandem: {error}")
 

@@ -9,8 +9,8 @@ the time, and loads of different peers are seconds apart. At given rates each pa
 requests for the same users at the same moments. A ratio of two peers is of one pass. CPU is that of all processes of
 the server, without the store and the generator.
 
-Each other measurement is a module with a command line of its own: `python -m loadtests.bench.start`, `growth`,
-`breakdown`, `generations`, `kernels`, `search`.
+Each other measurement is a module with a command line of its own: `python -m loadtests.bench.start`, `generations`,
+`kernels`, `kernels.search`.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from typing import Any
 
 from loadtests.arrivals import Shape
 from loadtests.bench.bench_options import START, of_peer, parser
-from loadtests.bench.ending import finish, sentences
+from loadtests.bench.command_result import error_sentences, finish
 from loadtests.bench.figures import cores, cpu_ratio_medians, knee_ratio_medians, machine, rows
 from loadtests.bench.knee import knee, knees
 from loadtests.bench.overload import GIVE_UP, Overload, overload
+from loadtests.bench.peers.schedule import Variant, one_by_one, together
 from loadtests.bench.peers.servers import PeerError, Running
-from loadtests.bench.peers.turns import Variant, together, turns
 from loadtests.bench.point import Loader, Point, loading
 from loadtests.bench.reports.rates import knees_report, overload_report, rates_report
 from loadtests.bench.world import HOME, World, world
@@ -37,24 +37,24 @@ from training.report.page import Report
 
 
 class Bench:
-    """Peers in turns over one world."""
+    """Loads on all peers over one world."""
 
     def __init__(self, place: World, loader: Loader, options: argparse.Namespace) -> None:
         self._place, self._loader, self._options = place, loader, options
         self.points: list[Point] = []
 
-    def turns(self, rounds: int = 1) -> Iterator[tuple[int, str, Running]]:
+    def scheduled(self, rounds: int = 1) -> Iterator[tuple[int, str, Running]]:
         """Yield number, name and peer; a peer runs until the next one is taken. rounds: loads of a pass if all run."""
         passes, variants = self._options.passes, [Variant(name, name) for name in self._options.peers]
         if self._options.together:
             return together(self._place, variants, passes, rounds)
-        return turns(self._place, variants, passes)
+        return one_by_one(self._place, variants, passes)
 
     def rates(self) -> list[Point]:
         """Every peer at every rate. With --together all peers get one rate before any gets the next."""
         rates: list[tuple[int, float]] = list(enumerate(self._options.rates, 1))
         rounds = [[each] for each in rates] if self._options.together else [rates]
-        for turn, name, peer in self.turns(len(rounds)):
+        for turn, name, peer in self.scheduled(len(rounds)):
             number, at = divmod(turn, len(rounds))
             for place, rate in rounds[at]:
                 self._load(peer, name, number, self._steady(rate), seed=number * len(rates) + place)
@@ -64,7 +64,7 @@ class Bench:
         """The knees of all passes, by peer. With --together the probes of the peers take turns."""
         found: dict[str, list[float]] = {}
         at_once = len(self._options.peers) if self._options.together else 1
-        running = self.turns()
+        running = self.scheduled()
         while some := list(islice(running, at_once)):  # taking one more would stop these
             holds = {name: partial(self._holds, peer, name, number) for number, name, peer in some}
             starts = {name: of_peer(self._options.start, name) or START for name in holds}
@@ -76,7 +76,7 @@ class Bench:
         """Every peer beyond its knee, and its surges."""
         found, surges = [], []
         options, deadline_ms = self._options, Slo.read().deadline_ms
-        for number, name, peer in self.turns():
+        for number, name, peer in self.scheduled():
             at = of_peer(options.at, name) or self._knee(peer, name, number)
             if not at:
                 raise PeerError(f"{name} has no knee: not even a few requests a second hold.")
@@ -123,7 +123,7 @@ def measured(bench: Bench, options: argparse.Namespace, byline: str) -> tuple[st
 def main() -> None:
     """Run the command line."""
     options = parser(__doc__).parse_args()
-    with sentences(), world(options.items, HOME) as place, loading(place) as loader:
+    with error_sentences(), world(options.items, HOME) as place, loading(place) as loader:
         bench = Bench(place, loader, options)
         how = "in turns, all running" if options.together else "in turns"
         byline = f"{options.items:,} items, {options.passes} passes of {options.seconds:g} s {how}, {cores()}"

@@ -19,7 +19,7 @@ import httpx
 import numpy as np
 
 from loadtests.arrivals import Shape
-from loadtests.bench.peers.alike import K
+from loadtests.bench.peers.same_slates import K
 from loadtests.bench.peers.servers import PeerError, Running
 from loadtests.bench.world import World
 from loadtests.slo import ROOT
@@ -95,7 +95,15 @@ class Loader:
         with tempfile.TemporaryDirectory() as scratch:
             result = Path(scratch) / "load.json"
             url = f"grpc://{peer.grpc}" if peer.grpc else peer.url
-            command = ["loadtests.bench.volley", "--host", url, "--pieces", str(shape), "--give-up", str(give_up)]
+            command = [
+                "loadtests.bench.fast_generator",
+                "--host",
+                url,
+                "--pieces",
+                str(shape),
+                "--give-up",
+                str(give_up),
+            ]
             seed = next(self._seeds) if seed is None else seed
             command += ["--seed", str(seed), "--k", str(K), "--user-file", str(self._users)]
             command += ["--pid", str(peer.pid), "--result", str(result)]

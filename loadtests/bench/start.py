@@ -18,9 +18,9 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from loadtests.bench.ending import BROKEN, finish, sentences
+from loadtests.bench.command_result import BROKEN, error_sentences, finish
 from loadtests.bench.figures import cores, machine
-from loadtests.bench.peers.alike import K
+from loadtests.bench.peers.same_slates import K
 from loadtests.bench.peers.servers import READY_SECONDS, Started, started
 from loadtests.bench.reports.start_report import Start, start_report, verdict
 from loadtests.bench.world import HOME, World, world
@@ -44,7 +44,7 @@ def main() -> int:
     """Run the command line; the exit code."""
     options = parser().parse_args()
     starts: list[Start] = []
-    with sentences(), world(options.items, HOME) as place:
+    with error_sentences(), world(options.items, HOME) as place:
         for topology in options.topologies:
             shutil.rmtree(HOME / "starts" / topology, ignore_errors=True)
         for turn in range(options.passes + 1):

@@ -1,4 +1,4 @@
-"""`python -m locust` with the committed locustfile, and what it sends and leaves."""
+"""`python -m locust` with the committed locustfile, the users of its requests, and its CSV file."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 from loadtests.arrivals import Shape
-from loadtests.visitors import Population, Visitors
+from loadtests.user_sequence import Population, UserSequence
 from tests.servers.deployment import ROOT
 
 LATE = 3
-"""Exit code where the generator itself was late and nothing was measured."""
+"""Exit code if the generator itself was late and nothing was measured."""
 
 RATE, WARMUP_SECONDS, KNOWN = 20.0, 1.0, 16_000
 
@@ -37,9 +37,13 @@ def locust(
 
 def expected_users(seconds: float, seed: int = 1) -> tuple[list[int | str], list[int | str]]:
     """The users of the requests in the warm-up and after it, each in the order in which they are due."""
-    warmup, counted = (Shape("steady", ((length, RATE),)) for length in (WARMUP_SECONDS, seconds))
-    warm, users = Visitors(Population(KNOWN), f"warm-up {seed}"), Visitors(Population(KNOWN), seed)
-    return [warm.one() for _ in warmup.arrivals(f"warm-up {seed}")], [users.one() for _ in counted.arrivals(seed)]
+    parts = ((WARMUP_SECONDS, f"warm-up {seed}"), (seconds, seed))
+    sequences = []
+    for length, part_seed in parts:
+        users = UserSequence(Population(KNOWN), part_seed)
+        arrivals = Shape("steady", ((length, RATE),)).arrivals(part_seed)
+        sequences.append([users.next_user() for _ in arrivals])
+    return sequences[0], sequences[1]
 
 
 def statistics(prefix: Path) -> dict[str, tuple[int, int]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from loadtests.bench.figures import cpu_ratios, held, spread
 from loadtests.bench.overload import TIMES, Overload
 from loadtests.bench.point import Point
-from loadtests.bench.reports.lines import over_passes
+from loadtests.bench.reports.pass_lines import over_passes
 from loadtests.tally import ANSWERED
 from training.report.charts import Chart, chart, finite, limit
 from training.report.page import Report, Table

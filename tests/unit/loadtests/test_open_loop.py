@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from loadtests.arrivals import SHAPES, Shape
 from loadtests.histogram import Histogram
 from loadtests.tally import ANSWERED, Outcome, Tally
-from loadtests.visitors import Population, Visitors
+from loadtests.user_sequence import Population, UserSequence
 
 
 @pytest.mark.parametrize("name", list(SHAPES))
@@ -38,16 +38,16 @@ def test_gaps_are_exponential():
 
 def test_users_follow_zipfs_law_and_a_share_is_unknown():
     """The first user is the most frequent, the share of unknown users is right, and a seed gives the same users."""
-    asked = [visitors.one() for visitors in [Visitors(Population(1_000), 3)] for _ in range(20_000)]
-    strangers = [user for user in asked if isinstance(user, str)]
-    assert abs(len(strangers) / len(asked) - 0.1) < 0.01
+    sent = [users.next_user() for users in [UserSequence(Population(1_000), 3)] for _ in range(20_000)]
+    strangers = [user for user in sent if isinstance(user, str)]
+    assert abs(len(strangers) / len(sent) - 0.1) < 0.01
     assert len(set(strangers)) == len(strangers)
-    count = np.bincount([user for user in asked if isinstance(user, int)], minlength=1_001)
+    count = np.bincount([user for user in sent if isinstance(user, int)], minlength=1_001)
     assert count[0] == 0
     assert count[1:11].sum() > 5 * count[500:510].sum() > 0
-    again = Visitors(Population(1_000), 3)
-    assert asked == [again.one() for _ in range(20_000)]
-    assert Visitors(Population(9, "user-{}", 0.0), 1).one().startswith("user-")
+    again = UserSequence(Population(1_000), 3)
+    assert sent == [again.next_user() for _ in range(20_000)]
+    assert UserSequence(Population(9, "user-{}", 0.0), 1).next_user().startswith("user-")
 
 
 @given(st.lists(st.floats(0.02, 1e5), min_size=1, max_size=300), st.floats(0, 1))

@@ -20,7 +20,7 @@ BROKEN = 1
 
 
 @contextmanager
-def sentences() -> Iterator[None]:
+def error_sentences() -> Iterator[None]:
     """End the process with a sentence if the measurement fails, and silently if it is interrupted."""
     try:
         with exit_with_sentence():

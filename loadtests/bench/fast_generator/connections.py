@@ -121,7 +121,7 @@ def _length(head: bytes) -> int:
     return 0
 
 
-class RpcConnection(Connection):
+class GrpcConnection(Connection):
     """A place for one gRPC call at a time, over one of several channels of gRPC's own client."""
 
     def __init__(self, answered: Answered, lost: Lost, channel: grpc.aio.Channel, metadata: Metadata) -> None:
@@ -156,7 +156,7 @@ class RpcConnection(Connection):
         self._lost(self, False)
 
 
-class HttpWire:
+class HttpProtocol:
     """The requests over HTTP."""
 
     def __init__(self, host: str, k: int, deadline_ms: int) -> None:
@@ -187,23 +187,23 @@ class HttpWire:
         return judged_http(status, content, self._k)
 
 
-class RpcWire:
+class GrpcProtocol:
     """The requests over gRPC."""
 
     def __init__(self, host: str, k: int, deadline_ms: int) -> None:
-        """As in `HttpWire`."""
+        """As in `HttpProtocol`."""
         self._k = k
         self._target = urlsplit(host).netloc
         self._metadata: Metadata = (("x-deadline-ms", str(deadline_ms)),) if deadline_ms else ()
         self._channels: list[grpc.aio.Channel] = []
 
-    async def connect(self, answered: Answered, lost: Lost) -> RpcConnection:
+    async def connect(self, answered: Answered, lost: Lost) -> GrpcConnection:
         """A place for a call; its channel connects with the first call."""
         if not self._channels:
             options = [("grpc.use_local_subchannel_pool", 1)]
             self._channels = [grpc.aio.insecure_channel(self._target, options) for _ in range(CHANNELS)]
             self._next = cycle(self._channels)
-        return RpcConnection(answered, lost, next(self._next), self._metadata)
+        return GrpcConnection(answered, lost, next(self._next), self._metadata)
 
     async def close(self) -> None:
         """Close the channels."""
@@ -216,9 +216,9 @@ class RpcWire:
         return messages.RecommendRequest(user_id=of, k=self._k).SerializeToString()
 
     def judge(self, status: int, content: bytes) -> Reply:
-        """As in `HttpWire`."""
+        """As in `HttpProtocol`."""
         return judged_rpc(status, content, self._k)
 
 
-WIRES: dict[str, type[HttpWire] | type[RpcWire]] = {"http": HttpWire, "grpc": RpcWire}
+PROTOCOLS: dict[str, type[HttpProtocol] | type[GrpcProtocol]] = {"http": HttpProtocol, "grpc": GrpcProtocol}
 """By the scheme of an URL."""

@@ -1,6 +1,6 @@
-"""A run over all users and processes of Locust: the master gives each process a share, collects and judges.
+"""A run over all users and processes of Locust: the master gives each process a share, and collects the figures.
 
-A process without workers is master and worker at once: Locust's LocalRunner hands its own messages back to it.
+A process without workers is master and worker at once: Locust's LocalRunner returns its messages to itself.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from loadtests.command_line import LoadError, check, population_of
 from loadtests.doors import Door
 from loadtests.generator import GIVE_UP_SECONDS, LEAD_SECONDS, Generator, Share
 from loadtests.tally import Tally
-from loadtests.visitors import Population
+from loadtests.user_sequence import Population
 
 SHARE, STOP, FIGURES = "tandem-share", "tandem-stop", "tandem-figures"
 """Names of messages to a worker, and of the entry in a worker's report."""
@@ -87,7 +87,7 @@ class Worker:
             data[FIGURES], self._figures = self._figures, None
 
 
-class Conductor:
+class RunCoordinator:
     """Starts, ends and judges each run; of a master, or of a process without workers."""
 
     def __init__(self, environment: Environment, judge: Callable[[Environment, Tally, int], None]) -> None:
@@ -195,14 +195,14 @@ class Conductor:
         return process in runner.clients and runner.clients[process].state != STATE_MISSING
 
 
-def conduct(
+def coordinate(
     environment: Environment, doors: dict[Any, Door], judge: Callable[[Environment, Tally, int], None]
-) -> Conductor | None:
-    """Set up this process for its part; the conductor, except in a worker."""
+) -> RunCoordinator | None:
+    """Set up this process for its part; the coordinator, except in a worker."""
     if isinstance(environment.runner, WorkerRunner):
         Worker(environment, doors, None)
         return None
-    conductor = Conductor(environment, judge)
+    coordinator = RunCoordinator(environment, judge)
     if isinstance(environment.runner, LocalRunner):
-        Worker(environment, doors, conductor.collect)
-    return conductor
+        Worker(environment, doors, coordinator.collect)
+    return coordinator

@@ -1,7 +1,7 @@
 """An open loop for rates at which Locust itself would be late: raw HTTP connections, or gRPC's own client.
 
-`python -m loadtests.bench.volley --host http://127.0.0.1:3000 --pieces 10:1000 --result FILE` sends the locustfile's
-requests, without clicks, and writes the same figures. It takes .08 ms of CPU a request where Locust takes .28 (HTTP,
+`python -m loadtests.bench.fast_generator --host http://127.0.0.1:3000 --pieces 10:1000 --result FILE` sends the
+requests of the locustfile, without clicks, and writes the same figures. It takes .08 ms of CPU a request where Locust takes .28 (HTTP,
 900 a second above 100, against a server that does nothing). Generator and server share the cores of a measurement.
 """
 
@@ -20,21 +20,21 @@ from urllib.parse import urlsplit
 import uvloop
 
 from loadtests.arrivals import Shape
-from loadtests.bench.volley.wires import WIRES, Connection, Request
+from loadtests.bench.fast_generator.connections import PROTOCOLS, Connection, Request
 from loadtests.options import number, process, share, user_file
 from loadtests.processes.cpu import cpu_seconds
 from loadtests.tally import Outcome, Tally
-from loadtests.visitors import Population, Visitors
+from loadtests.user_sequence import Population, UserSequence
 
 MOST_CONNECTIONS = 8_000
 
 
-class Volley:
+class FastGenerator:
     """Sends the requests of a shape, and counts their outcomes in a tally."""
 
     def __init__(self, host: str, k: int, deadline_ms: int, give_up: float, tally: Tally) -> None:
         """host: URL of http or grpc. give_up: seconds from the moment a request was due until it has failed."""
-        self._wire = WIRES[urlsplit(host).scheme](host, k, deadline_ms)
+        self._protocol = PROTOCOLS[urlsplit(host).scheme](host, k, deadline_ms)
         self._give_up, self._tally = give_up, tally
         self._idle: list[Connection] = []
         self._all: set[Connection] = set()
@@ -42,7 +42,7 @@ class Volley:
         self._fault: BaseException | None = None  # an error of this program, not of the server
         self._under_way: deque[Request] = deque()
 
-    async def follow(self, shape: Shape, seed: int | str, visitors: Visitors, counted: bool) -> None:
+    async def follow(self, shape: Shape, seed: int | str, users: UserSequence, counted: bool) -> None:
         """Send all requests of a shape. Return at its end, before the last answers."""
         start = time.perf_counter()
         for at in shape.arrivals(seed):
@@ -51,7 +51,7 @@ class Volley:
             await asyncio.sleep(wait + 5e-4 if wait > 0 else 0)
             if counted:
                 self._tally.lag.add(1000 * max(0.0, time.perf_counter() - start - at))
-            self._send(Request(self._wire.message(visitors.one()), start + at, at, counted))
+            self._send(Request(self._protocol.message(users.next_user()), start + at, at, counted))
             self._give_up_late()
         while (wait := start + shape.seconds - time.perf_counter()) > 0:
             await asyncio.sleep(min(wait, 0.1))
@@ -67,7 +67,7 @@ class Volley:
         """Every connection."""
         for connection in [*self._all]:
             connection.close()
-        await self._wire.close()
+        await self._protocol.close()
 
     def _send(self, request: Request, again: bool = False) -> None:
         if not again:
@@ -86,7 +86,7 @@ class Volley:
 
     async def _connect(self, request: Request) -> None:
         try:
-            connection = await self._wire.connect(self._answered, self._lost)
+            connection = await self._protocol.connect(self._answered, self._lost)
         except OSError:
             self._over(request, Outcome.FAILED, "no answer")
             return
@@ -105,7 +105,7 @@ class Volley:
         request, connection.request = connection.request, None
         now = time.perf_counter()
         if request and not request.over:
-            reply = self._wire.judge(status, body)
+            reply = self._protocol.judge(status, body)
             self._over(request, reply.outcome, reply.word, now)
         self._idle.append(connection)
 
@@ -137,17 +137,17 @@ class Volley:
             self._tally.add(request.at, 1000 * ((now or time.perf_counter()) - request.due), outcome, word)
 
 
-async def volley(options: argparse.Namespace, tally: Tally) -> None:
-    """Send the warm-up, then the counted requests, and measure the CPU of the counted requests alone."""
+async def generate(options: argparse.Namespace, tally: Tally) -> None:
+    """Send the warm-up, then the counted requests. CPU is that of the counted requests alone."""
     names = tuple(Path(options.user_file).read_text(encoding="utf-8").splitlines()) if options.user_file else ()
     population = Population(names=names, cold_share=options.cold_share)
-    sender = Volley(options.host, options.k, options.deadline_ms, options.give_up, tally)
+    sender = FastGenerator(options.host, options.k, options.deadline_ms, options.give_up, tally)
     shape: Shape = options.pieces
     warmup = Shape("warm-up", ((options.warmup, shape.pieces[0][1]),))
-    await sender.follow(warmup, f"warm-up {options.seed}", Visitors(population, f"warm-up {options.seed}"), False)
+    await sender.follow(warmup, f"warm-up {options.seed}", UserSequence(population, f"warm-up {options.seed}"), False)
     await sender.settle()
     cpu = cpu_seconds(options.pid)
-    await sender.follow(shape, options.seed, Visitors(population, options.seed), True)
+    await sender.follow(shape, options.seed, UserSequence(population, options.seed), True)
     await sender.settle()
     tally.cpu_seconds = cpu_seconds(options.pid) - cpu
     await sender.close()
@@ -155,7 +155,7 @@ async def volley(options: argparse.Namespace, tally: Tally) -> None:
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(prog="python -m loadtests.bench.volley", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m loadtests.bench.fast_generator", description=__doc__)
     parser.add_argument("--host", required=True, help="URL: http://... or grpc://...")
     parser.add_argument("--pieces", type=Shape.read, required=True, help="SECONDS:RATE,SECONDS:RATE")
     parser.add_argument(
@@ -175,7 +175,7 @@ def main() -> None:
     tally = Tally()
     with suppress(PermissionError):  # for root alone: a generator that waits for a core measures that wait
         os.setpriority(os.PRIO_PROCESS, 0, -10)
-    uvloop.run(volley(options, tally))
+    uvloop.run(generate(options, tally))
     options.result.write_text(json.dumps(tally.to_json()), encoding="utf-8")
 
 

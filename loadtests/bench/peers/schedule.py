@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from loadtests.bench.peers.alike import Slates, compare, slates
+from loadtests.bench.peers.same_slates import Slates, compare, slates
 from loadtests.bench.peers.servers import PEERS, Running, running
 from loadtests.bench.world import HOME, World
 
@@ -31,7 +31,7 @@ class Variant:
         return peer.command, {**peer.variables, **self.variables}
 
 
-def turns(place: World, variants: Sequence[Variant], passes: int) -> Iterator[tuple[int, str, Running]]:
+def one_by_one(place: World, variants: Sequence[Variant], passes: int) -> Iterator[tuple[int, str, Running]]:
     """Yield pass, name and peer; a peer runs until the next one is taken. Each pass begins with another peer.
 
     PeerError if the slates of two peers differ.
@@ -47,7 +47,7 @@ def turns(place: World, variants: Sequence[Variant], passes: int) -> Iterator[tu
 def together(
     place: World, variants: Sequence[Variant], passes: int, rounds: int = 1
 ) -> Iterator[tuple[int, str, Running]]:
-    """As `turns`, but all peers run all the time. rounds: loads of a pass. Each round begins with another peer.
+    """As `one_by_one`, but all peers run all the time. rounds: loads of a pass. Each round begins with another peer.
 
     Peers that differ in the door alone share one deployment. On a shared machine only loads that are seconds apart can
     be compared. The CPU of idle peers adds to the response times of the loaded one.

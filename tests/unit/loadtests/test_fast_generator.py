@@ -1,4 +1,4 @@
-"""The load generator of the measurements, run as a command against a server."""
+"""`python -m loadtests.bench.fast_generator`, run against a server."""
 
 import itertools
 import json
@@ -31,11 +31,17 @@ class Slates(BaseHTTPRequestHandler):
 
 
 def test_the_generator_counts_every_request_once(tmp_path):
-    """`python -m loadtests.bench.volley` sends each arrival of the shape and counts whole slates and failures."""
+    """The command sends each arrival of the shape, and counts whole slates and failures."""
     sent = len(list(Shape("steady", ((1, 80),)).arrivals(1)))
     with ThreadingHTTPServer(("127.0.0.1", 0), Slates) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        command = [sys.executable, "-m", "loadtests.bench.volley", "--host", f"http://127.0.0.1:{server.server_port}"]
+        command = [
+            sys.executable,
+            "-m",
+            "loadtests.bench.fast_generator",
+            "--host",
+            f"http://127.0.0.1:{server.server_port}",
+        ]
         command += ["--pieces", "1:80", "--warmup", "0", "--k", "5", "--result", str(tmp_path / "load.json")]
         run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
         server.shutdown()

@@ -1,0 +1,47 @@
+"""The users of a load: known users by Zipf's law, and a share of users without a history."""
+
+from __future__ import annotations
+
+import random
+from bisect import bisect
+from dataclasses import dataclass
+from itertools import accumulate
+
+
+@dataclass(frozen=True)
+class Population:
+    """Known users with the ranks 1 to `users`, the most frequent first, and unknown users.
+
+    pattern: the id of a known user, with {} for its rank; with "{}" alone ids are numbers. names: the ids in place of
+    the pattern, one for each user. cold_share: share of requests for unknown users. zipf: the exponent.
+    """
+
+    users: int = 16_000
+    pattern: str = "{}"
+    cold_share: float = 0.1
+    zipf: float = 0.8
+    names: tuple[str, ...] = ()
+
+    @property
+    def known(self) -> int:
+        """The number of known users."""
+        return len(self.names) or self.users
+
+
+class UserSequence:
+    """A seeded sequence of user ids."""
+
+    def __init__(self, population: Population, seed: int | str) -> None:
+        self._population = population
+        self._random = random.Random(f"visitors {seed}")
+        self._cumulated = [*accumulate((rank + 1) ** -population.zipf for rank in range(population.known))]
+
+    def next_user(self) -> int | str:
+        """The user of the next request."""
+        if self._random.random() < self._population.cold_share:
+            return f"stranger-{self._random.getrandbits(48):012x}"
+        rank = bisect(self._cumulated, self._random.random() * self._cumulated[-1]) + 1
+        rank = min(rank, self._population.known)
+        if self._population.names:
+            return self._population.names[rank - 1]
+        return rank if self._population.pattern == "{}" else self._population.pattern.format(rank)
