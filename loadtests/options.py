@@ -1,10 +1,10 @@
-"""Types of options: what is none is told what would be right."""
+"""Types of options; the error of a wrong value names the right values."""
 
 from __future__ import annotations
 
 import os
 from argparse import ArgumentTypeError
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def number(kind: Callable[[str], float], least: float, most: float) -> Callable[[str], float]:
-    """A type of an option that says what would be right."""
+    """A type of an option: a number within limits."""
 
     def read(text: str) -> float:
         with suppress(ValueError):
@@ -31,7 +31,7 @@ share = number(float, 0, 1)
 
 
 def process(text: str) -> int:
-    """The id of a process that is there; 0 for none."""
+    """The id of a running process; 0 for none."""
     pid = int(number(int, 0, 2**31 - 1)(text))
     if pid and not psutil.pid_exists(pid):
         raise ArgumentTypeError(f"there is no process {pid}")
@@ -47,7 +47,7 @@ def user_file(text: str) -> str:
 
 
 def result_file(text: str) -> str:
-    """A file that can be written when the run has ended; its folder is made now."""
+    """A file that can be written; its folder is made."""
     path = Path(text)
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,7 +57,7 @@ def result_file(text: str) -> str:
 
 
 def user_pattern(text: str) -> str:
-    """What a number stands in."""
+    """A pattern with {} for a number."""
     with suppress(ValueError, LookupError, AttributeError):
         if text.format(1) != text.format(2):
             return text
@@ -74,12 +74,23 @@ def rates(text: str) -> list[float]:
 
 
 def items(text: str) -> int:
-    """100k and 1M are numbers, too."""
+    """A number of items, such as 100k or 1M."""
     with suppress(ValueError):
         count = int(text.lower().replace("k", "000").replace("m", "000000"))
         if 1_000 <= count <= 10_000_000:
             return count
     raise ArgumentTypeError(f"{text!r} is not a number of items from 1,000 to 10M, like 100k")
+
+
+def one_of(names: Collection[str]) -> Callable[[str], str]:
+    """A type of an option: one of these names."""
+
+    def read(text: str) -> str:
+        if text in names:
+            return text
+        raise ArgumentTypeError(f"{text!r} is none of {', '.join(names)}")
+
+    return read
 
 
 def several(kind: Callable[[str], T]) -> Callable[[str], list[T]]:

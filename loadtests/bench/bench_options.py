@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from loadtests.bench.knee import LEAST, MOST
 from loadtests.bench.peers.servers import PEERS
-from loadtests.options import items, number, rates
+from loadtests.options import items, number, one_of, rates, several
 
 START = 400.0
 """Requests a second: the first probe of a knee."""
@@ -18,7 +18,9 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     """The command line. description: what the command does."""
     made = argparse.ArgumentParser(prog="python -m loadtests.bench", description=description)
     made.add_argument("--items", type=items, default=100_000)
-    made.add_argument("--peers", type=peers, default=_DEFAULT, help=f"of {', '.join(PEERS)}; ratios are to the first")
+    made.add_argument(
+        "--peers", type=several(one_of(PEERS)), default=_DEFAULT, help=f"of {', '.join(PEERS)}; ratios are to the first"
+    )
     made.add_argument("--rates", type=rates, default=[100, 400, 800], help="requests a second")
     made.add_argument("--passes", type=number(int, 1, 100), default=3)
     made.add_argument("--seconds", type=number(float, 1, 3600), default=15, help="of a load")
@@ -33,18 +35,8 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     return made
 
 
-_NOT_BY_DEFAULT = {"split_grpc", "split_unmerged", "inline_two", "bentoml_quiet"}
+_NOT_BY_DEFAULT = {"split_grpc", "split_unmerged", "inline_two"}
 _DEFAULT = [name for name in PEERS if name not in _NOT_BY_DEFAULT]
-
-
-def peers(text: str) -> list[str]:
-    """Names of peers with commas between."""
-    names = text.split(",")
-    if unknown := [name for name in names if name not in PEERS]:
-        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(PEERS)}")
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise argparse.ArgumentTypeError(f"{twice[0]!r} is named twice")
-    return names
 
 
 def of_peer(rates: Mapping[str, float], name: str) -> float | None:

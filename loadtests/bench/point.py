@@ -95,18 +95,10 @@ class Loader:
         with tempfile.TemporaryDirectory() as scratch:
             result = Path(scratch) / "load.json"
             url = f"grpc://{peer.grpc}" if peer.grpc else peer.url
-            command = [
-                "loadtests.bench.fast_generator",
-                "--host",
-                url,
-                "--pieces",
-                str(shape),
-                "--give-up",
-                str(give_up),
-            ]
             seed = next(self._seeds) if seed is None else seed
-            command += ["--seed", str(seed), "--k", str(K), "--user-file", str(self._users)]
-            command += ["--pid", str(peer.pid), "--result", str(result)]
+            command = ["loadtests.bench.fast_generator", "--host", url, "--pieces", str(shape)]
+            command += ["--give-up", str(give_up), "--seed", str(seed), "--k", str(K)]
+            command += ["--user-file", str(self._users), "--pid", str(peer.pid), "--result", str(result)]
             ended = subprocess.run(
                 [sys.executable, "-m", *command],
                 cwd=ROOT,

@@ -25,7 +25,7 @@ from loadtests.bench.peers.servers import READY_SECONDS, Started, started
 from loadtests.bench.reports.start_report import Start, start_report, verdict
 from loadtests.bench.world import HOME, World, world
 from loadtests.doors import judged_http
-from loadtests.options import items, number, several
+from loadtests.options import items, number, one_of, several
 from loadtests.processes.cpu import cpu_seconds
 from loadtests.slo import RESULTS
 from loadtests.tally import Outcome
@@ -109,15 +109,11 @@ def parser() -> argparse.ArgumentParser:
     """Of the command line."""
     made = argparse.ArgumentParser(prog="python -m loadtests.bench.start", description=__doc__)
     made.add_argument("--items", type=items, default=100_000)
-    made.add_argument("--topologies", type=several(_topology), default=list(TOPOLOGIES), help=", ".join(TOPOLOGIES))
+    made.add_argument(
+        "--topologies", type=several(one_of(TOPOLOGIES)), default=list(TOPOLOGIES), help=", ".join(TOPOLOGIES)
+    )
     made.add_argument("--passes", type=number(int, 1, 100), default=5, help="warm starts of each")
     return made
-
-
-def _topology(text: str) -> str:
-    if text not in TOPOLOGIES:
-        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(TOPOLOGIES)}")
-    return text
 
 
 if __name__ == "__main__":

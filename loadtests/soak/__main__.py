@@ -52,7 +52,7 @@ def soak(options: argparse.Namespace, home: Path) -> tuple[Tally, list[Sample], 
         due = [warmup + spacing * (place + 1) for place in range(options.swaps)]
         swaps, samples = Swaps(store, generations, peer.url, due), []
         port = int(peer.url.rpartition(":")[2])
-        swaps.rehearse(SETTLE_SECONDS)
+        swaps.swap_once(SETTLE_SECONDS)
         _settled(peer, port)
         start = time.monotonic()
         with _load(peer, shape, warmup, home / "run") as (generator, result):

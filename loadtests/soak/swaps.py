@@ -23,7 +23,7 @@ class Swaps:
         self.done: list[float] = []
         self.missed = 0
 
-    def rehearse(self, seconds: float) -> None:
+    def swap_once(self, seconds: float) -> None:
         """Swap there and back once; TandemError if the deployment does not follow within so many seconds."""
         for move in (lambda: self._store.promote(self._ids[1]), self._store.rollback):
             move()

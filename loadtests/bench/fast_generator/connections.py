@@ -24,7 +24,6 @@ RECOMMEND = "/tandem.v1.Recommender/Recommend"
 CHANNELS = 8
 """Channels of gRPC, each with a connection of its own, so that all gateway processes get requests."""
 
-Metadata: TypeAlias = tuple[tuple[str, str], ...]
 Answered: TypeAlias = Callable[["Connection", int, bytes], None]
 """Called with the status and the body of an answer."""
 
@@ -124,10 +123,9 @@ def _length(head: bytes) -> int:
 class GrpcConnection(Connection):
     """A place for one gRPC call at a time, over one of several channels of gRPC's own client."""
 
-    def __init__(self, answered: Answered, lost: Lost, channel: grpc.aio.Channel, metadata: Metadata) -> None:
+    def __init__(self, answered: Answered, lost: Lost, channel: grpc.aio.Channel) -> None:
         super().__init__(answered, lost)
         self._method = channel.unary_unary(RECOMMEND)
-        self._metadata = metadata
         self._call: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -143,7 +141,7 @@ class GrpcConnection(Connection):
 
     async def _call_method(self, message: bytes) -> None:
         try:
-            status, answer = 0, await self._method(message, metadata=self._metadata)
+            status, answer = 0, await self._method(message)
         except grpc.aio.AioRpcError as error:
             status, answer = error.code().value[0], b""
         self._answered(self, status, answer)
@@ -159,13 +157,12 @@ class GrpcConnection(Connection):
 class HttpProtocol:
     """The requests over HTTP."""
 
-    def __init__(self, host: str, k: int, deadline_ms: int) -> None:
-        """host: URL. deadline_ms: 0 for the deployment's own."""
+    def __init__(self, host: str, k: int) -> None:
+        """host: URL."""
         self._k = k
-        deadline = f"x-deadline-ms: {deadline_ms}\r\n" if deadline_ms else ""
         parts = urlsplit(host)
         place, self._place = parts.netloc, (parts.hostname or "127.0.0.1", parts.port or 80)
-        head = f"POST /recommend HTTP/1.1\r\nHost: {place}\r\nContent-Type: application/json\r\n{deadline}"
+        head = f"POST /recommend HTTP/1.1\r\nHost: {place}\r\nContent-Type: application/json\r\n"
         self._head = f"{head}Content-Length: ".encode()
 
     async def connect(self, answered: Answered, lost: Lost) -> HttpConnection:
@@ -190,11 +187,10 @@ class HttpProtocol:
 class GrpcProtocol:
     """The requests over gRPC."""
 
-    def __init__(self, host: str, k: int, deadline_ms: int) -> None:
+    def __init__(self, host: str, k: int) -> None:
         """As in `HttpProtocol`."""
         self._k = k
         self._target = urlsplit(host).netloc
-        self._metadata: Metadata = (("x-deadline-ms", str(deadline_ms)),) if deadline_ms else ()
         self._channels: list[grpc.aio.Channel] = []
 
     async def connect(self, answered: Answered, lost: Lost) -> GrpcConnection:
@@ -203,7 +199,7 @@ class GrpcProtocol:
             options = [("grpc.use_local_subchannel_pool", 1)]
             self._channels = [grpc.aio.insecure_channel(self._target, options) for _ in range(CHANNELS)]
             self._next = cycle(self._channels)
-        return GrpcConnection(answered, lost, next(self._next), self._metadata)
+        return GrpcConnection(answered, lost, next(self._next))
 
     async def close(self) -> None:
         """Close the channels."""

@@ -1,13 +1,11 @@
 """Three BentoML services as its documentation shows them: pydantic in and out, a call a request, `depends()` between.
 
 All settings are BentoML's defaults but `runner_connection`, whose default breaks calls in flight (docs/decisions.md).
-The engine is `plain` for bentoml_default and `kernels` for bentoml_kernels. BentoML logs each call of each service;
-`PEER_ACCESS_LOG=no` turns that off.
+The engine is `plain` for bentoml_default and `kernels` for bentoml_kernels. BentoML logs each call of each service.
 """
 
 from __future__ import annotations
 
-import os
 import time
 
 import bentoml
@@ -21,8 +19,7 @@ from recsys.model.history import stack
 from recsys.types import Histories
 
 LASTING = {"max_requests": 10**9, "max_age": 1e9}
-QUIET = {"logging": {"access": {"enabled": False}}} if os.environ.get(environment.ACCESS_LOG) == "no" else {}
-SERVICE = {"workers": 1, "runner_connection": LASTING, **QUIET}
+SERVICE = {"workers": 1, "runner_connection": LASTING}
 
 
 class Past(BaseModel):

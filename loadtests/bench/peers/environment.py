@@ -16,9 +16,6 @@ from recsys.store.redis.user_store import RedisUserStore
 GENERATION, STORE, ENGINE = "PEER_GENERATION", "PEER_STORE", "PEER_ENGINE"
 """Variables of a peer: the folder of the generation, the URL of the store, and "plain" or "kernels"."""
 
-ACCESS_LOG = "PEER_ACCESS_LOG"
-"""Variable of BentoML's peer: "no" turns its log of calls off."""
-
 
 def engine() -> Engine:
     """The engine that the environment names, warm, on one thread and outside garbage collections."""

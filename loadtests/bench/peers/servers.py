@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from loadtests.bench.peers.environment import ACCESS_LOG, ENGINE, GENERATION, STORE
+from loadtests.bench.peers.environment import ENGINE, GENERATION, STORE
 from loadtests.bench.world import World
 from loadtests.processes.free_ports import free_ports
 from loadtests.slo import ROOT
@@ -57,7 +57,6 @@ PEERS = {
     "fastapi_same_kernels": Peer(_FASTAPI, {ENGINE: "kernels"}),
     "bentoml_default": Peer(_BENTOML, {ENGINE: "plain"}),
     "bentoml_kernels": Peer(_BENTOML, {ENGINE: "kernels"}),
-    "bentoml_quiet": Peer(_BENTOML, {ENGINE: "plain", ACCESS_LOG: "no"}),
     "litserve": Peer([sys.executable, "-m", "loadtests.bench.peers.litserve_server", "{port}"], {ENGINE: "plain"}),
 }
 """By name. Each has two processes that compute: two workers, or retrieval and ranking."""

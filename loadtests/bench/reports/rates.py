@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from typing import TYPE_CHECKING
@@ -9,7 +10,6 @@ from typing import TYPE_CHECKING
 from loadtests.bench.figures import cpu_ratios, held, spread
 from loadtests.bench.overload import TIMES, Overload
 from loadtests.bench.point import Point
-from loadtests.bench.reports.pass_lines import over_passes
 from loadtests.tally import ANSWERED
 from training.report.charts import Chart, chart, finite, limit
 from training.report.page import Report, Table
@@ -27,7 +27,7 @@ def rates_report(
         def draw(axes: Axes) -> None:
             for name in peers:
                 found = {rate: [value(p) for p in points if p.peer == name and p.rate == rate] for rate in rates}
-                over_passes(axes, name, found)
+                _over_passes(axes, name, found)
             limit(axes, f"limit of p99: {p99:g} ms", p99)
 
         return chart(title, draw, xlabel="requests a second", ylabel="ms", yscale=yscale)
@@ -150,3 +150,12 @@ def _cheapest(points: Sequence[Point], peers: Sequence[str], rates: Sequence[flo
                 sentence += f", {name} x{spread(ratios, '.2f')}" if ratios else f", {name} did not hold"
             return f"{sentence}."
     return f"{first} held none of these rates."
+
+
+def _over_passes(axes: Axes, label: str, passes: Mapping[float, Sequence[float]]) -> None:
+    """Draw the median of the passes at each x, with a bar from the least to the most."""
+    found = {x: finite(values) for x, values in passes.items() if values}
+    middle = [statistics.median(values) for values in found.values()]
+    below = [m - min(values) for m, values in zip(middle, found.values(), strict=True)]
+    above = [max(values) - m for m, values in zip(middle, found.values(), strict=True)]
+    axes.errorbar([*found], middle, yerr=[below, above], fmt="o-", label=label)
