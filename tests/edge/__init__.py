@@ -1,1 +1,1 @@
-"""What a stranger may try at a door, and what comes of it."""
+"""Attacks on both doors of a deployment, and their effect on other clients."""

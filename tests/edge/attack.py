@@ -1,4 +1,4 @@
-"""What attacks share: connections from several addresses, what becomes of them, and the attacker's command line."""
+"""Connections of attackers from several addresses, their outcomes, and the attacker's command line."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 
-PATIENCE = 13.0
-"""Seconds after which a connection counts as held."""
+HELD_SECONDS = 13.0
+"""A connection that is open for longer counts as held."""
 
 SOURCES = [f"127.0.1.{number}" for number in range(1, 11)] if sys.platform == "linux" else ["127.0.0.1"]
-"""Addresses of the attacker, which comes from several machines: a limit for each address alone stops no attack."""
+"""Addresses of the attacker, as of several machines: a limit for each address does not stop the attack."""
 
 
 @dataclass
 class Tally:
-    """What became of the connections of an attack.
+    """The connections of an attack.
 
-    stopped: connections that were closed or refused. slowest: seconds until the last was. open: connections that were
-    refused and not closed within PATIENCE. answers: their number by status.
+    stopped: closed or refused. slowest: seconds until the last of these. open: refused and not closed within
+    HELD_SECONDS. answers: their number by status.
     """
 
     connections: int
@@ -40,7 +40,7 @@ class Tally:
         self.answers[answer] = self.answers.get(answer, 0) + 1
 
     def add(self, other: Tally) -> None:
-        """Add what another round gave."""
+        """Add another round."""
         self.connections, self.stopped = self.connections + other.connections, self.stopped + other.stopped
         self.slowest, self.open = max(self.slowest, other.slowest), self.open + other.open
         self.wrong += other.wrong
@@ -49,18 +49,19 @@ class Tally:
 
 
 POUR = 0.005
-"""Seconds between parts of 64 KiB. Ten connections then send 1 Gbit/s in all, as over a network. An attacker
-without a limit takes all of the CPU over loopback, which is no effect of its requests: two busy loops do the same.
+"""Seconds between parts of 64 KiB: ten connections send 1 Gbit/s, as over a network.
+
+Over loopback an attacker without this limit takes all of the CPU, which is no effect of its requests.
 """
 
 Write = Callable[[asyncio.StreamWriter], Awaitable[None]]
-"""What is written to a connection."""
+"""Writes to a connection."""
 
 Attack = Callable[[int, int], Awaitable[Tally]]
 """An attack on a port by so many connections."""
 
 Refusal = Callable[[bytes], str]
-"""The status of a refusal in the bytes that were read; empty where there is none yet."""
+"""The status of a refusal in the received bytes; empty without one."""
 
 _sources = itertools.cycle(SOURCES)
 
@@ -71,7 +72,7 @@ async def connect(port: int, limit: int = 1 << 16) -> tuple[asyncio.StreamReader
 
 
 async def hold(port: int, count: int, write: Write, refusal: Refusal) -> Tally:
-    """Open so many connections, write to each, and read from each until it is closed or PATIENCE ends."""
+    """Open so many connections, write to each, and read from each until it is closed or HELD_SECONDS have passed."""
     tally = Tally(count)
     await asyncio.gather(*(_hold(tally, port, write, refusal) for _ in range(count)))
     return tally
@@ -86,7 +87,7 @@ async def _hold(tally: Tally, port: int, write: Write, refusal: Refusal) -> None
     start, received, refused = time.monotonic(), bytearray(), ""
     writing = asyncio.create_task(quietly(write(writer)))
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(HELD_SECONDS):
             with suppress(OSError):
                 while part := await reader.read(1 << 16):
                     received += part
@@ -103,7 +104,7 @@ async def _hold(tally: Tally, port: int, write: Write, refusal: Refusal) -> None
 
 
 async def quietly(work: Awaitable[None]) -> None:
-    """Await what may end with a connection that is closed."""
+    """Await an operation on a connection that may be closed."""
     with suppress(OSError):
         await work
 
@@ -132,7 +133,7 @@ def trickle(first: bytes, drop: bytes, pause: float = 1.0) -> Write:
 
 
 def pour(first: bytes, part: bytes) -> Write:
-    """Write the first bytes, then a part after each POUR, as long as the connection takes it."""
+    """Write the first bytes, then a part after each POUR, until the connection is closed."""
 
     async def write(writer: asyncio.StreamWriter) -> None:
         writer.write(first)
@@ -178,7 +179,7 @@ async def _awaited(attack: Attack, port: int, count: int) -> Tally:
 
 
 def _take_idle_cores_only() -> None:
-    """An attacker has machines of its own: here it runs only where a core would be idle."""
+    """Run only on idle cores: a real attacker has machines of its own."""
     try:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     except (AttributeError, OSError):

@@ -8,7 +8,7 @@ import struct
 import time
 from collections.abc import Iterator
 
-from tests.edge.attack import PATIENCE, Attack, Tally, Write, connect, hold, once, run, trickle
+from tests.edge.attack import HELD_SECONDS, Attack, Tally, Write, connect, hold, once, run, trickle
 
 METHOD, HEALTH = b"/tandem.v1.Recommender/Recommend", b"/grpc.health.v1.Health/Check"
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -44,7 +44,7 @@ LARGE_MESSAGE = b"\0" + (4_000_000).to_bytes(4, "big")
 
 
 def refusal(received: bytes) -> str:
-    """How the first call was refused: the connection or the stream was ended."""
+    """The refusal of the first call: the end of the connection or of the stream."""
     for kind, flags, stream in frames(received):
         if kind == GOAWAY:
             return "goaway"
@@ -67,7 +67,7 @@ async def resets(port: int, count: int) -> Tally:
         reading = asyncio.create_task(_read(reader, answered))
         checks = 0
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(HELD_SECONDS):
                 writer.write(HELLO)
                 for number in range(RESETS):
                     writer.write(_reset_call(4 * number + 1))
@@ -115,7 +115,7 @@ def _bomb() -> bytes:
 
 
 def _half() -> bytes:
-    """As much of a message of 4 MB as the first window takes."""
+    """The part of a message of 4 MB that fits the first window."""
     return frame(DATA, 0, 1, LARGE_MESSAGE + bytes(16_000)) + 3 * frame(DATA, 0, 1, bytes(16_000))
 
 

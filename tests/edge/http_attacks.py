@@ -9,14 +9,14 @@ import socket
 import time
 from functools import cache, partial
 
-from tests.edge.attack import PATIENCE, SOURCES, Attack, Tally, Write, half, hold, once, pour, run, trickle
+from tests.edge.attack import HELD_SECONDS, SOURCES, Attack, Tally, Write, half, hold, once, pour, run, trickle
 from tests.edge.smuggling import PROBES
 
 HEAD = b"POST /recommend HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
 CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n"
 
 PAUSE = 0.05
-"""Seconds between the requests of a client that reads no answer. More than 16 KiB of requests at once are refused."""
+"""Seconds between the requests of a client that reads no answer. Above 16 KiB at once requests are refused."""
 
 _REFUSAL = re.compile(rb"HTTP/1\.1 ([45]\d\d) ")
 
@@ -46,7 +46,7 @@ async def _unread(tally: Tally, port: int, source: str) -> None:
         opened.bind((source, 0))
         start = time.monotonic()
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(HELD_SECONDS):
                 await loop.sock_connect(opened, ("127.0.0.1", port))
                 while True:
                     await loop.sock_sendall(opened, b"GET /nothing HTTP/1.1\r\nhost: x\r\n\r\n" * 32)
@@ -58,7 +58,7 @@ async def _unread(tally: Tally, port: int, source: str) -> None:
 
 
 async def smuggling(port: int, count: int) -> Tally:
-    """Every probe, so many times; the request that is hidden behind it must not reach a gateway."""
+    """Send every probe so many times; the hidden request must not reach a gateway."""
     tally = Tally(0)
     tallies = await asyncio.gather(*(_smuggling(port, count, name) for name in PROBES))
     for each in tallies:
@@ -78,7 +78,7 @@ async def _smuggling(port: int, count: int, name: str) -> Tally:
 
 
 def _answered(answers: list[bytes], received: bytes) -> str:
-    """The status of the first answer; `answers` gets all that was received."""
+    """The status of the first answer; adds the received bytes to `answers`."""
     answers.append(received)
     return received[9:12].decode("latin-1")
 

@@ -1,4 +1,4 @@
-"""One attack, measured several times: what became of its connections, and what others and the deployment noticed."""
+"""One attack, measured several times: its connections, and its effect on other clients and on memory."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ import numpy as np
 from tests.edge.attack import Tally
 from tests.edge.memory import Memory
 from tests.edge.smuggling import KEY
-from tests.edge.world import Clients, World
+from tests.edge.world import Clients, ProxiedDeployments
 from tests.judged_load.http_load import Answer
 
 SECONDS, MEGABYTES = 12.0, 20.0
-"""Within which every connection of an attack is closed or refused, and what the deployment may grow by."""
+"""Limits of the time until a connection is closed or refused, and of the growth of memory."""
 
 RATIO, MORE_MS = 2.0, 20.0
-"""How much longer others' 95th percentile may be: the larger of the two is allowed."""
+"""Limits of the 95th percentile of other clients, as a multiple and in addition: the larger limit counts."""
 
 RATE = 25.0
-"""Requests a second of others at each door."""
+"""Requests a second of other clients at each door."""
 
 QUIET, REST, ATTACKED = 6.0, 2.0, 8.0
-"""Seconds: before the attack, behind it, and of an attack that is over at once and is repeated."""
+"""Seconds before the attack, after it, and of a short attack that is repeated."""
 
 NEW = 100.0
 """Connections a second of an attack that is repeated."""
 
 
 @dataclass
-class Outcome:
-    """What some rounds of an attack gave. p95_ms: by door, of each round, before and during the attack."""
+class AttackOutcome:
+    """The rounds of an attack. p95_ms: of other clients by door, before and during the attack of each round."""
 
     attack: str
     tally: Tally = field(default_factory=lambda: Tally(0))
@@ -56,7 +56,7 @@ class Outcome:
             failed = [answer for answer in answers if answer.failed]
             self.failed += len(failed)
             if failed:
-                self.wrong.append(f"{len(failed)} requests of others failed: {failed[0].status} {failed[0].error}")
+                self.wrong.append(f"{len(failed)} others' requests failed: {failed[0].status} {failed[0].error}")
 
     def medians(self, door: str) -> tuple[float, float]:
         """The median of the 95th percentiles before and during the attack."""
@@ -64,7 +64,7 @@ class Outcome:
         return statistics.median(before), statistics.median(during)
 
     def judge(self) -> None:
-        """Note in `wrong` what was not kept."""
+        """Add a sentence to `wrong` for each limit that does not hold."""
         tally = self.tally
         self.wrong += tally.wrong
         if tally.stopped < tally.connections:
@@ -76,16 +76,18 @@ class Outcome:
         for door in self.p95_ms:
             before, during = self.medians(door)
             if during > max(RATIO * before, before + MORE_MS):
-                self.wrong.append(f"others' p95 over {door} rose from {before:.0f} to {during:.0f} ms")
+                self.wrong.append(f"other clients' p95 over {door} rose from {before:.0f} to {during:.0f} ms")
 
     def to_json(self) -> dict[str, Any]:
-        """As `loadtests/results/edge.json` has it."""
+        """An entry of `loadtests/results/edge.json`."""
         return asdict(self) | {"pass": not self.wrong}
 
 
-def measured(world: World, module: str, attack: str, count: int, times: int, repeated: bool) -> Outcome:
-    """Run an attack so many times, with others' requests before and during it. repeated: for ATTACKED, each time."""
-    outcome = Outcome(attack)
+def measured(
+    world: ProxiedDeployments, module: str, attack: str, count: int, times: int, repeated: bool
+) -> AttackOutcome:
+    """Run an attack so many times, with requests of other clients before and during it. repeated: for ATTACKED s."""
+    outcome = AttackOutcome(attack)
     for _ in range(times):
         with Memory(world.pids) as before, world.clients(RATE) as quiet:
             time.sleep(QUIET)
@@ -97,8 +99,8 @@ def measured(world: World, module: str, attack: str, count: int, times: int, rep
     return outcome
 
 
-def _attacked(world: World, module: str, attack: str, count: int, seconds: float) -> Tally:
-    """The attack, from a process of its own."""
+def _attacked(world: ProxiedDeployments, module: str, attack: str, count: int, seconds: float) -> Tally:
+    """Run the attack in a process of its own."""
     port = world.proxy.grpc_port if attack.startswith("gRPC") else world.proxy.port
     done = subprocess.run(
         [sys.executable, "-m", module, attack, str(port), str(count), str(seconds), str(NEW)],

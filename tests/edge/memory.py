@@ -1,4 +1,4 @@
-"""The memory of a deployment's processes while something is done to it."""
+"""The memory of processes over time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 class Memory(threading.Thread):
-    """most_mb: the most that processes and all below them hold while it is entered; read ten times a second."""
+    """Samples the memory of processes and all below them ten times a second. most_mb: the most."""
 
     def __init__(self, pids: Collection[int]) -> None:
         super().__init__(daemon=True)

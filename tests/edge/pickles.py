@@ -1,4 +1,4 @@
-"""A pickle that writes a file when it is read, sent to every socket in every way that BentoML has for one."""
+"""A pickle that writes a file when it is loaded, sent to every socket in every form that BentoML accepts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MEDIA = "application/vnd.bentoml+pickle"
 KINDS = (MEDIA, "application/octet-stream", "application/json", "multipart/form-data; boundary=x", "text/plain", "")
 
 CONTAINERS = ("", "ndarray", "pandas", "PandasDataFrame", "default", "Pickle")
-"""What BentoML's runners name what a payload unpickles to (`payload-container`)."""
+"""Values of `payload-container`, which BentoML's runners set to the type of the payload."""
 
 PATHS = (
     *(f"/{api}" for api in WIDTHS),
@@ -25,7 +25,7 @@ PATHS = (
 
 
 class Canary:
-    """A pickle that writes a file wherever it is read."""
+    """A pickle that writes a file when it is loaded."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -34,7 +34,7 @@ class Canary:
         return Path.write_text, (self.path, "it was executed")
 
     def bodies(self) -> Iterator[tuple[bytes, dict[str, str]]]:
-        """Of an API's input, of a batch, and with buffers apart; and the headers of BentoML that go with each."""
+        """Bodies of an API's input, of a batch, and with separate buffers, each with BentoML's headers."""
         for value in (self, {"rows": self}, ((self,), {}), [self]):
             data = pickle.dumps(value)
             yield data, {}
@@ -42,7 +42,7 @@ class Canary:
 
 
 def requests(canary: Canary) -> Iterator[bytes]:
-    """As HTTP/1.1: each body at each path, by each kind and container, and as whole rows of each API."""
+    """HTTP/1.1 requests: each body at each path, with each media type and container, and as rows of each API."""
     bodies = list(canary.bodies())
     for path in PATHS:
         for number, kind in enumerate(KINDS):
@@ -65,16 +65,16 @@ def _request(path: str, data: bytes, headers: dict[str, str]) -> bytes:
 
 
 def send(place: int | str, data: bytes, seconds: float = 2.0) -> bytes:
-    """Send bytes to a port of loopback or a unix socket; what came back, as far as it came."""
+    """Send bytes to a loopback port or a unix socket; the bytes of the answer."""
     family, address = (socket.AF_UNIX, place) if isinstance(place, str) else (socket.AF_INET, ("127.0.0.1", place))
-    said = b""
+    received = b""
     with socket.socket(family) as opened:
         opened.settimeout(seconds)
         try:
             opened.connect(address)
             opened.sendall(data)
             while part := opened.recv(1 << 16):
-                said += part
+                received += part
         except OSError:
             pass
-    return said
+    return received

@@ -1,4 +1,4 @@
-"""Rolling stops: one of two deployments after the other is stopped by SIGTERM and started, under others' requests."""
+"""Rolling stops: two deployments are stopped by SIGTERM and started in turn, under load."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tests.edge.world import World
+from tests.edge.world import ProxiedDeployments
 
 RATE = 50.0
 """Requests a second at each door."""
@@ -15,15 +15,15 @@ RATE = 50.0
 DRAIN = {"TANDEM_DRAIN_SECONDS": "3"}
 
 SETTLED = 2.0
-"""Seconds between a start and the next stop: the proxy has found the deployment ready."""
+"""Seconds between a start and the next stop, in which the proxy finds the deployment ready."""
 
 
 @dataclass
 class Stops:
-    """What some stops gave.
+    """The figures of several stops.
 
-    requests, failed, degraded: by door. failed: requests without a slate, counted by status and message. seconds: from
-    SIGTERM to the end of each stop.
+    requests, failed, degraded: by door. failed: requests without a slate, by status and error. seconds: from SIGTERM
+    to the end of the process, of each stop.
     """
 
     requests: dict[str, int]
@@ -33,12 +33,12 @@ class Stops:
     wrong: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        """As `loadtests/results/rolling.json` has it."""
+        """An entry of `loadtests/results/rolling.json`."""
         return {"stops": len(self.seconds)} | asdict(self) | {"pass": not self.wrong}
 
 
-def rolling_stops(world: World, times: int, rate: float = RATE) -> Stops:
-    """Stop and start so many deployments in turn; the world's have DRAIN."""
+def rolling_stops(world: ProxiedDeployments, times: int, rate: float = RATE) -> Stops:
+    """Stop and start the deployments in turn, so many times. world: with the settings DRAIN."""
     seconds, wrong = [], []
     with world.clients(rate) as clients:
         for number in range(times):

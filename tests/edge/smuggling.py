@@ -1,11 +1,11 @@
-"""Requests that two servers may separate differently: the request hidden in each must not reach a gateway."""
+"""Requests that two servers may split differently: the request that is hidden in each must not reach a gateway."""
 
 from __future__ import annotations
 
 import os
 
 KEY = "TANDEM_EDGE_KEY"
-"""Variable with a key for the hidden request: without one a gateway that asks for keys would not name the path."""
+"""Variable with a key for the hidden request: without a key a gateway does not name the path."""
 
 _AUTHORIZATION = b"authorization: Bearer " + os.environ[KEY].encode() + b"\r\n" if KEY in os.environ else b""
 

@@ -1,4 +1,4 @@
-"""Every socket that the processes of a deployment listen on."""
+"""The sockets on which the processes of a deployment listen."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LISTEN_TCP = "0A"
 
 
 def listening(pid: int) -> tuple[set[int], set[str]]:
-    """TCP ports and paths of unix sockets of a process and of all below it; "@" and a name for one without a path."""
+    """TCP ports and paths of unix sockets of a process and all below it; a name with "@" for one without a path."""
     mine = {each for process in {pid, *descendants(pid)} for each in _inodes(process)}
     ports, paths = set(), set()
     for name in ("tcp", "tcp6"):

@@ -1,11 +1,10 @@
-"""Two deployments that ask for keys, behind the proxy, and the clients whose requests go through the proxy."""
+"""Two deployments with keys behind the proxy, and the clients that send requests through the proxy."""
 
 from __future__ import annotations
 
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 
 from recsys.store import RedisGenerationStore
 from service.auth import key, key_editor
@@ -20,7 +19,7 @@ from tests.servers.store_server import StoreServer
 
 
 class Clients:
-    """Others' requests at both doors of the proxy, so many a second at each, while it is entered."""
+    """Loads at both doors of the proxy, of so many requests a second each, while it is entered."""
 
     def __init__(self, proxy: Proxy, rate: float, headers: dict[str, str]) -> None:
         self._http = HttpLoad(proxy.url, USERS, rate, headers)
@@ -31,25 +30,23 @@ class Clients:
         self._grpc.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._http.__exit__(kind, error, trace)
-        self._grpc.__exit__(kind, error, trace)
+    def __exit__(self, *_: object) -> None:
+        self._http.__exit__()
+        self._grpc.__exit__()
 
     @property
     def answers(self) -> dict[str, list[Answer]]:
-        """What came back, by door."""
+        """The answers by door."""
         return {"http": self._http.answers, "grpc": self._grpc.answers}
 
 
-class World:
-    """A Redis, two deployments with keys that serve from it, and the proxy before them, while it is entered."""
+class ProxiedDeployments:
+    """A Redis, two deployments that serve from it, and the proxy in front of them, while it is entered."""
 
     def __init__(self, folder: Path, haproxy: Path, **settings: str) -> None:
         self._folder, self._haproxy, self._settings = folder, haproxy, settings
 
-    def __enter__(self) -> World:
+    def __enter__(self) -> ProxiedDeployments:
         self._folder.mkdir(parents=True)
         with ExitStack() as stack:
             server = StoreServer(self._folder / "redis").start()
@@ -77,7 +74,7 @@ class World:
 
     @property
     def pids(self) -> list[int]:
-        """The proxy and the deployments."""
+        """The processes of the proxy and of the deployments."""
         return [self.proxy.process.pid, *(each.process.pid for each in self.deployments)]
 
     def _keys(self) -> Path:

@@ -18,7 +18,7 @@ from service.schema.verb_table import VERBS, Scope
 from tests.edge import grpc_attacks, http_attacks
 from tests.edge.rolling import DRAIN, rolling_stops
 from tests.edge.smuggling import SMUGGLED
-from tests.edge.world import World
+from tests.edge.world import ProxiedDeployments
 from tests.servers.certificates import Authority
 from tests.servers.deployment import READY_SECONDS, Deployment
 from tests.servers.haproxy import CONFIGURATION, Proxy, haproxy
@@ -240,6 +240,6 @@ def health(proxy, authority, client=None):
 @pytest.mark.slow
 def test_rolling_stops_lose_no_request(binary, tmp_path):
     """Each of two deployments is stopped and started under requests at both doors; every request has an answer."""
-    with World(tmp_path / "world", binary, **DRAIN) as world:
+    with ProxiedDeployments(tmp_path / "world", binary, **DRAIN) as world:
         stops = rolling_stops(world, 2, rate=20.0)
     assert stops.wrong == []

@@ -16,7 +16,7 @@ from loadtests.processes.free_ports import free_ports
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ("Retrieval", "Ranking", "Gateway")
 
-READY_SECONDS = 120
+READY_SECONDS = 300
 
 IN_A_ROW = 12
 """Answers of /readyz with 200, so that each of several gateway workers has given one."""
