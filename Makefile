@@ -94,8 +94,8 @@ chaos: .venv/installed-dev ## every fault under load, with the table, and the sl
 	@$(PY) -m tests.chaos
 	@exec $(PY) -m pytest -q -m slow
 
-network: .venv/installed-dev ## four hosts in network namespaces, cut off one after the other under load; as root (NETWORK=--seconds 20)
-	@exec $(PY) -m tests.network $(NETWORK)
+network: .venv/installed-dev ## four hosts in network namespaces, cut off one after the other under load; as root
+	@exec $(PY) -m tests.network
 
 .venv/installed-manifests: .venv/installed-dev
 	@$(PY) -c '$(REQUIREMENTS)' manifests > .venv/requirements-manifests.txt

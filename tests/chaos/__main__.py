@@ -27,22 +27,15 @@ def main() -> int:
     """Run the command line; 0 if all faults passed."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--redis", type=Path, help="a redis-server to use; default: the embedded Valkey")
-    only = parser.add_mutually_exclusive_group()
-    only.add_argument("--workers", action="store_true", help="only kill workers")
-    only.add_argument("--drain", type=int, metavar="TIMES", help="only stop under load, so many times")
+    parser.add_argument("--drain", type=int, metavar="TIMES", help="only stop under load, so many times")
     options = parser.parse_args()
-    if options.workers:
-        name, faults = "workers", killed_workers
-    elif options.drain:
-        name, faults = "drain", partial(drained, times=options.drain)
-    else:
-        name, faults = "chaos", all_faults
+    faults = partial(drained, times=options.drain) if options.drain else all_faults
     with tempfile.TemporaryDirectory(prefix="tandem-chaos-") as folder:
         pair = GenerationPair.make(Path(folder) / "pair")
         outcomes = [*printed(faults(Path(folder), pair, options.redis))]
     RESULTS.mkdir(parents=True, exist_ok=True)
     results = json.dumps([outcome.to_json() for outcome in outcomes], indent=2)
-    (RESULTS / f"{name}.json").write_text(results, encoding="utf-8")
+    (RESULTS / ("drain.json" if options.drain else "chaos.json")).write_text(results, encoding="utf-8")
     print_outcomes("faults, under 40 requests a second", outcomes)
     return 0 if all(outcome.passed for outcome in outcomes) else 1
 

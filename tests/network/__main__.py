@@ -1,8 +1,7 @@
 """`python -m tests.network`: a deployment on several hosts, which are network namespaces, under faults of the network.
 
-The command needs root and iproute2. It prints a table and writes `loadtests/results/network.json`, with the cost of a
-call over the network. All that it makes is removed at its end. The exit code is 0 if every fault passed, and 2 if the
-machine lacks something.
+The command needs root and iproute2. It prints a table and writes `loadtests/results/network.json`. All that it makes is
+removed at its end. The exit code is 0 if every fault passed, and 2 if the machine lacks something.
 """
 
 from __future__ import annotations
@@ -15,10 +14,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.judged_load.outcome import Outcome, print_outcomes, print_table, printed
+from tests.judged_load.outcome import Outcome, print_outcomes, printed
 from tests.judged_load.served_pair import GenerationPair
 from tests.network import faults
-from tests.network.cost import costs
 from tests.network.deployment import CLIENT, ROLES, SpreadDeployment
 from tests.network.hosts import Hosts, missing
 
@@ -26,11 +24,8 @@ RESULT = Path("loadtests/results/network.json")
 
 
 def main() -> int:
-    """Run the command line."""
-    parser = argparse.ArgumentParser(prog="python -m tests.network", description=__doc__)
-    parser.add_argument("--rate", type=float, default=40.0, help="requests a second while the cost is measured")
-    parser.add_argument("--seconds", type=float, default=20.0, help="of each measurement of the cost; 0: none")
-    options = parser.parse_args()
+    """Inject all faults and print the table."""
+    argparse.ArgumentParser(prog="python -m tests.network", description=__doc__).parse_args()
     if lacking := missing():
         print(f"tests.network: {lacking}.", file=sys.stderr)
         return 2
@@ -38,14 +33,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="tandem-network-") as name, Hosts(["redis", *ROLES, CLIENT]) as hosts:
         pair = GenerationPair.make(Path(name) / "pair")
         outcomes = [*printed(all_faults(Path(name), pair, hosts))]
-        figures = [*costs(Path(name) / "costs", pair, hosts, options.rate, options.seconds)] if options.seconds else []
     RESULT.parent.mkdir(parents=True, exist_ok=True)
-    result = {"faults": [each.to_json() for each in outcomes], "hops": [each.to_json() for each in figures]}
-    RESULT.write_text(json.dumps(result, indent=2), encoding="utf-8")
+    RESULT.write_text(json.dumps([each.to_json() for each in outcomes], indent=2), encoding="utf-8")
     print_outcomes("faults of the network", outcomes)
-    if figures:
-        columns = ("hops", "requests", "failed", "p50, ms", "p99, ms", "CPU a request, ms")
-        print_table("calls between the services", columns, [tuple(each.to_json().values()) for each in figures])
     return 0 if all(outcome.passed for outcome in outcomes) else 1
 
 

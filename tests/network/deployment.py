@@ -65,11 +65,10 @@ class HostLoad(HttpLoad):
 
 
 class SpreadDeployment:
-    """Serves `pair.first` while it is entered. spread: False puts all services on the gateway's host."""
+    """Serves `pair.first` while it is entered."""
 
-    def __init__(self, folder: Path, pair: GenerationPair, hosts: Hosts, spread: bool = True) -> None:
-        self._folder, self.pair, self.hosts, self._spread = folder, pair, hosts, spread
-        self.roles = ROLES if spread else ("gateway",)
+    def __init__(self, folder: Path, pair: GenerationPair, hosts: Hosts) -> None:
+        self._folder, self.pair, self.hosts = folder, pair, hosts
         self.url = f"http://{hosts.address('gateway')}:3000"
         self._secrets = folder / "secrets"
 
@@ -83,7 +82,7 @@ class SpreadDeployment:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for name in (*reversed(self.roles), "redis"):
+        for name in (*reversed(ROLES), "redis"):
             if self.hosts.runs(name):
                 self.hosts.stop(name)
 
@@ -91,11 +90,6 @@ class SpreadDeployment:
     def expected(self) -> dict[str, ExpectedSlates]:
         """The slates of both generations by id."""
         return self.pair.expected
-
-    @property
-    def pids(self) -> list[int]:
-        """The processes of the services."""
-        return [self.hosts.pid(name) for name in self.roles]
 
     def load(self, rate: float = 40.0) -> HostLoad:
         """A load from the host CLIENT."""
@@ -147,19 +141,19 @@ class SpreadDeployment:
         self.put(self.pair.first)
         self.with_store(lambda store: store.promote(self.pair.first.manifest.id))
         away = {f"TANDEM_{name.upper()}_URL": f"http://{address(name)}:3000" for name in ("retrieval", "ranking")}
-        for name in self.roles:
+        for name in ROLES:
             self.hosts.start(
                 name,
-                [sys.executable, "-m", "service", "serve", *(("--role", name) if self._spread else ())],
+                [sys.executable, "-m", "service", "serve", "--role", name],
                 self._folder / f"{name}.log",
                 **SETTINGS,
-                **(away if name == "gateway" and self._spread else {}),
+                **(away if name == "gateway" else {}),
                 REDIS_URL_FILE=str(self._secrets / ("gateway" if name == "gateway" else "model") / "url"),
                 TANDEM_HOST=address(name),
                 TANDEM_HOME=str(self._folder / name),  # hosts have no common disk
                 TANDEM_RULES=str(self._rules()),
             )
-        for name in self.roles:
+        for name in ROLES:
             ready = f"http://{address(name)}:3000/readyz"
             fine = _until(
                 READY_SECONDS,

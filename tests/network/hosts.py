@@ -91,10 +91,6 @@ class Hosts:
         """Whether a command was started on a host and not stopped."""
         return name in self._running
 
-    def pid(self, name: str) -> int:
-        """The process of the command of a host."""
-        return self._running[name].pid
-
     def enter(self, name: str) -> None:
         """Move the calling thread to a host for the rest of its life; other threads are not moved."""
         with Path(f"/run/netns/{self._names[name]}").open() as namespace:
@@ -112,14 +108,6 @@ class Hosts:
     def heal(self, name: str) -> None:
         """Connect a host again."""
         self._in_switch("link", "set", f"to-{name}", "master", "bridge0", "up")
-
-    def delay(self, name: str, milliseconds: float) -> bool:
-        """Delay packets to a host; False if the kernel lacks `netem`."""
-        how = ["replace", "dev", f"to-{name}", "root", "netem", "delay", f"{milliseconds}ms"]
-        done = subprocess.run(
-            ["ip", "netns", "exec", self._switch, "tc", "qdisc", *how], capture_output=True, check=False
-        )
-        return done.returncode == 0
 
     def _make(self) -> None:
         for namespace in (self._switch, *self._names.values()):
