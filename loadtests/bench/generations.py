@@ -27,8 +27,8 @@ from recsys.store.embedded_valkey import EmbeddedValkey
 from recsys.store.needed_memory import predict
 from recsys.store.ports import CHUNK
 from recsys.store.redis.generation_store import RedisGenerationStore
-from training.untrained_generation import random_generation
 from training.report.page import Table
+from training.untrained_generation import random_generation
 
 PUBLISH_LIMIT, LOAD_LIMIT = 1.5, 2.0
 """Limits, as multiples of the plain writes and the plain reads."""
