@@ -28,22 +28,11 @@ def pytest_configure() -> None:
             signal.signal(number, lambda *_: None)
 
 
-GROUPS = {"prefect_url": "prefect", "deployment": "deployment", "untouched": "deployment", "served": "faults"}
-"""Fixtures that take 10 s of CPU to set up. With --dist loadgroup one process runs all test files of a group."""
-
-
-@pytest.hookimpl(tryfirst=True)  # before the hook of xdist that reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuse tests without a docstring, and group the tests of a file, and those of files with a common fixture."""
+    """Refuse tests without a docstring."""
     silent = [item.nodeid for item in items if isinstance(item, pytest.Function) and not item.function.__doc__]
     if silent:
         raise pytest.UsageError("These tests have no docstring: " + ", ".join(silent))
-    groups: dict[Path, str] = {}
-    for item in items:
-        for name in filter(getattr(item, "fixturenames", ()).__contains__, GROUPS):
-            groups.setdefault(item.path, GROUPS[name])
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(groups.get(item.path, item.path.stem)))
 
 
 def pytest_collection_finish() -> None:
