@@ -17,7 +17,7 @@ BREAKS = {
     "recsys/generation/item_tables.py": "import bentoml",
     "tandem_client/calls.py": "import service",
     "training/towers/fit_towers.py": "import prefect",
-    "service/verbs/calls.py": "import service.http.app",
+    "service/verbs/recommender.py": "import service.http.app",
     "tests/contracts/stores.py": "import loadtests.bench.knee",
     "loadtests/tally.py": "import loadtests.slo",
     "training/tables/item_tables.py": "import recsys.reference.plain_features",
