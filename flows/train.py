@@ -106,7 +106,7 @@ def train_and_publish(
         report.checks += judge_trained(log, trained)
         stop_unless(force, report.checks, dataset.name, live)
 
-        origin = Origin(dataset.name, dataset.notes.bad_rows, report.data, failed(report.checks))
+        origin = Origin(dataset.name, dataset.notes.bad_rows(), report.data, failed(report.checks))
         generation = build(log, trained, config, origin, folder, progress)
         name_run(f"train-{generation.manifest.id}")
         models.save(generation)

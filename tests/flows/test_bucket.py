@@ -56,7 +56,7 @@ def test_bad_rows_go_to_the_quarantine(bucket, variables, tmp_path):
     """Also where `folder` is a URL."""
     bucket.put("bad/log.csv", b"user_id,item_id,timestamp\n1,2,1700000000\n3,4,1700000001\n,4,1700000002\n")
     (tmp_path / "dataset.toml").write_text(f'folder = "s3://{NAME}/bad"\n' + MAPPING.format(file="log.csv"))
-    assert read(tmp_path, tmp_path / "quarantine").notes.bad_rows == 1
+    assert read(tmp_path, tmp_path / "quarantine").notes.bad_rows() == 1
     assert "user_id: empty" in (tmp_path / "quarantine" / "interactions.csv").read_text()
 
 

@@ -42,8 +42,7 @@ class DataProfile:
     and the newest event. gap: the longest time without an event, seconds. hours: share of the events by hour of day,
     UTC. types: share of the events by type. described_events: share of the events whose item is in the items table;
     None: there is no such table. available_lately: share of the items of the newest events that are available; None:
-    there is no such column, or too few items. read: rows of each file. set_aside: rows and values in quarantine, by
-    reason: "items, item_id: empty" or "values of items, price: not a number". duplicates, ahead, examples: see
+    there is no such column, or too few items. read: rows of each file. set_aside, duplicates, ahead, examples: see
     `ReadingNotes`. hashes: of all ids, by kind, ascending; a manifest keeps a `sample` of them and no ids.
     """
 
@@ -90,7 +89,7 @@ class DataProfile:
             types={str(name): _share(share, 1) for name, share in types.items() if share},
             described_events=_share((log.items < described).sum(), len(log)) if described else None,
             available_lately=_available_lately(dataset, log),
-            read={table: n + sum(notes.quarantined.get(table, {}).values()) for table, n in tables.items()},
+            read={table: n + notes.bad_rows(table) for table, n in tables.items()},
             set_aside=notes.set_aside,
             duplicates=notes.duplicates,
             ahead=notes.ahead,

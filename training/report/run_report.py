@@ -17,9 +17,8 @@ from training.progress import Curve
 class RunReport:
     """A run: its data and configuration from the start, the rest as the run reaches it.
 
-    window: times of the first and the last event. quarantined: {table: {reason: rows}}. bad_values:
-    {table: {reason: values}}. curves: of `LearningCurves`, filled during the run. generation: its id, None where
-    nothing was published. refused: whether the gate stopped it.
+    curves: of `LearningCurves`, filled during the run. live: the live generation, None if there is none. generation:
+    the published id, None if nothing was published. refused: whether the gate stopped the run.
     """
 
     data: DataProfile

@@ -47,6 +47,7 @@ def test_a_broken_file_is_one_sentence(tmp_path, refusal, toml, words):
         ('timestamp_format = "%H:%M"\n', ["interactions.timestamp_format is", "year, month and day", "'%H:%M'"]),
         ('timezone = "Berlin"\n', ["interactions.timezone is", '"Europe/Berlin"', "not 'Berlin'"]),
         ('value = "when"\n', ["both timestamp and value name the column 'when'"]),
+        ('context = ["who"]\n', ["both user_id and context name the column 'who'"]),
         (f'{ITEMS}separator = ""\n', ["items.separator is one text"]),
         (f"{ITEMS}categorical = 3\n", ['items.categorical is a list of columns of the items table, such as ["brand"]']),
         (f'{ITEMS}categorical = ["what"]\n', ["both item_id and categorical name the column 'what'"]),

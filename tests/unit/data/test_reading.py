@@ -31,11 +31,11 @@ def test_bad_rows_are_set_aside_with_their_reason(shop, tmp_path):
     lines = [f"{cells[row][0]},2,{cells[row][1]}" if row in cells else line for row, line in enumerate(good)]
     dataset = read(shop("\n".join(["who,what,when", *lines])), tmp_path / "quarantine")
     assert len(dataset.interactions) == 15
-    assert dataset.notes.quarantined["interactions"] == {
-        "too many fields": 1,
-        "user_id: empty": 1,
-        "timestamp: not a time": 2,
-        "timestamp: in the future": 1,
+    assert dataset.notes.set_aside == {
+        "interactions, too many fields": 1,
+        "interactions, user_id: empty": 1,
+        "interactions, timestamp: not a time": 2,
+        "interactions, timestamp: in the future": 1,
     }
     aside = pd.read_csv(tmp_path / "quarantine" / "interactions.csv", dtype=str)
     assert aside["row"].tolist() == ["3", "5", "7", "9"]
@@ -144,7 +144,10 @@ def test_dates_that_mean_no_date_are_set_aside(shop, zone):
     """Databases export no date as 0, or as the first or the last day of the calendar."""
     cells = ["0001-01-01T00:00:00", *["2026-09-01T10:00:00"] * 17, "0", "9999-12-31T23:59:59"]
     notes = read(shop(rows(when=cells), f'timezone = "{zone}"\n')).notes
-    assert notes.quarantined == {"interactions": {"timestamp: not a time": 2, "timestamp: in the future": 1}}
+    assert notes.set_aside == {
+        "interactions, timestamp: not a time": 2,
+        "interactions, timestamp: in the future": 1,
+    }
 
 
 def test_a_value_that_is_no_number_leaves_its_row(shop, tmp_path):
@@ -152,7 +155,7 @@ def test_a_value_that_is_no_number_leaves_its_row(shop, tmp_path):
     log = rows(**{"worth/EUR": ["1.5"] * 20})
     log.loc[3, "worth/EUR"], log.loc[4, "worth/EUR"] = "12,50", ""
     dataset = read(shop(log, 'value = "worth/EUR"'), tmp_path / "quarantine")
-    assert dataset.notes.bad_values == {"interactions": {"worth/EUR: not a number": 1}}
+    assert dataset.notes.set_aside == {"values of interactions, worth/EUR: not a number": 1}
     shown = dataset.notes.examples["values of interactions, worth/EUR: not a number"]
     assert shown == "The column 'worth/EUR': row 3 '12,50'"
     assert dataset.interactions["value"].isna().tolist() == [row in (3, 4) for row in range(20)]

@@ -19,47 +19,37 @@ GIVEN = "_given"
 """Suffix of a column with the cells before they were parsed, for the quarantine file and for sentences."""
 
 
+VALUES = "values of "
+"""Before the table in a reason of `ReadingNotes.set_aside`: bad values, whose rows stay."""
+
+
 @dataclass
 class ReadingNotes:
     """What was set aside, dropped or assumed while a dataset was read.
 
-    quarantined: {table: {reason: rows}}. bad_values: {table: {reason: values}}, of rows that stayed. duplicates: rows
-    of the log that repeat another row in every mapped column. ahead: kept rows whose time is ahead of the clock.
-    assumptions: a sentence for each thing that the mapping leaves open. examples: a column and two of its rows, for
-    the sentence of each check that may refuse the data.
+    set_aside: rows by table and reason, "items, item_id: empty", and values, "values of items, price: not a number".
+    duplicates: rows of the log that repeat another row in every mapped column. ahead: kept rows whose time is ahead of
+    the clock. assumptions: a sentence for each thing that the mapping leaves open. examples: a column and two of its
+    rows, for the sentence of each check that may refuse the data.
     """
 
-    quarantined: dict[str, dict[str, int]] = field(default_factory=dict)
-    bad_values: dict[str, dict[str, int]] = field(default_factory=dict)
+    set_aside: dict[str, int] = field(default_factory=dict)
     duplicates: int = 0
     ahead: int = 0
     assumptions: tuple[str, ...] = ()
     examples: dict[str, str] = field(default_factory=dict)
 
-    @property
-    def bad_rows(self) -> int:
-        """Rows in quarantine, over all tables."""
-        return sum(sum(reasons.values()) for reasons in self.quarantined.values())
-
-    @property
-    def set_aside(self) -> dict[str, int]:
-        """Rows and values by reason: "items, item_id: empty" and "values of items, price: not a number"."""
-        tables = [("", self.quarantined), ("values of ", self.bad_values)]
-        return {
-            f"{kind}{table}, {reason}": count
-            for kind, found in tables
-            for table, reasons in found.items()
-            for reason, count in reasons.items()
-        }
+    def bad_rows(self, tables: str = "") -> int:
+        """Rows in quarantine, of all tables or of the table with this name."""
+        return sum(
+            count
+            for reason, count in self.set_aside.items()
+            if reason.startswith(tables) and not reason.startswith(VALUES)
+        )
 
     def lines(self, events: int, quarantine: str = "") -> list[str]:
         """What was set aside and what was dropped, for a person. quarantine: where the bad rows are."""
-        lines = [
-            f"Set aside: {count:,} {kind}{'s' * (count != 1)} of {table}, {reason}"
-            for kind, found in (("row", self.quarantined), ("value", self.bad_values))
-            for table, reasons in found.items()
-            for reason, count in reasons.items()
-        ]
+        lines = [f"Set aside, {reason}: {count:,}" for reason, count in self.set_aside.items()]
         if lines and quarantine:
             lines.append(f"What was set aside, with the reasons: {quarantine}")
         if self.duplicates:
@@ -91,7 +81,7 @@ class Quarantine:
             return frame
         reasons = pd.Series(np.select([mask[is_bad] for mask in bad.values()], [*bad], ""), frame.index[is_bad])
         counts = reasons.value_counts()
-        self.notes.quarantined.setdefault(table, {}).update({str(reason): int(n) for reason, n in counts.items()})
+        self.notes.set_aside |= {f"{table}, {reason}": int(n) for reason, n in counts.items()}
         self._write(table, frame.loc[reasons.index].assign(reason=reasons))
         examples = {str(reason): _example(frame, reasons, str(reason), columns) for reason in counts.index}
         self.notes.examples |= {f"{table}, {reason}": f"The column {rows}" for reason, rows in examples.items()}
@@ -110,15 +100,15 @@ class Quarantine:
         """Note lines of a file that are not rows."""
         found = pd.DataFrame({"line": list(lines), "reason": "too many fields"})
         if len(found):
-            self.notes.quarantined.setdefault(table, {})["too many fields"] = len(found)
+            self.notes.set_aside[f"{table}, too many fields"] = len(found)
             self._write(f"{table}-lines", found)
 
     def note_values(self, table: str, values: pd.Series, reason: str) -> None:
         """Note bad values of a column; each is left empty, and its row stays."""
         if len(values):
-            why = f"{values.name}: {reason}"
-            self.notes.bad_values.setdefault(table, {})[why] = len(values)
-            self.notes.examples[f"values of {table}, {why}"] = f"The column '{values.name}': {named(values)}"
+            why = f"{VALUES}{table}, {values.name}: {reason}"
+            self.notes.set_aside[why] = len(values)
+            self.note_example(why, f"The column '{values.name}'", values)
             file = f"{table}-values-{values.name}".replace("/", "-")  # a column may be called price/EUR
             self._write(file, values.to_frame().assign(reason=reason))
 
