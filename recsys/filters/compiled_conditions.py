@@ -17,7 +17,7 @@ from recsys.model.feature_spec import FeatureSpec, hashed_token
 from recsys.types import F64, I32, Bool
 
 FILTER_WORDS = 128
-"""Words of a packed filter, at most: 512 bytes beside a row's 1,490. A set of 64 texts and seven ranges fit."""
+"""Words of a packed filter, at most: a set of 64 texts and seven ranges fit."""
 
 _TOKENS, _INTERVALS, _POINTS = 1, 2, 3
 
@@ -56,7 +56,7 @@ class NumberMatch:
 
     @property
     def words(self) -> list[int]:
-        """As words of a packed filter: a point takes two, an interval four."""
+        """As words of a packed filter. A point takes two words, an interval four."""
         points = all(low == high for low, high in self.intervals)
         bounds = [low for low, _ in self.intervals] if points else [bound for both in self.intervals for bound in both]
         return [_POINTS if points else _INTERVALS, len(bounds), self.column, *np.array(bounds).view(np.int32).tolist()]
@@ -66,11 +66,11 @@ Match = TokenMatch | NumberMatch
 
 
 class ConditionError(ValueError):
-    """A condition that a generation can't evaluate, as a sentence."""
+    """A condition that a generation can't evaluate; the message is a sentence for the caller."""
 
 
 def match(column: str, condition: Stated, spec: FeatureSpec) -> Match:
-    """What a condition on a column means for a generation; ConditionError where it means nothing.
+    """A condition on a column as a generation evaluates it; ConditionError if it can't.
 
     A text that no item of the generation has matches only put items.
     """
@@ -105,26 +105,26 @@ def _intervals(condition: Stated) -> tuple[tuple[float, float], ...]:
 
 
 def there_are(columns: Sequence[str]) -> str:
-    """The columns that there are, as the end of a sentence."""
+    """The columns that exist, as the end of a sentence."""
     return f"there are {', '.join(columns)}" if columns else "there is none"
 
 
 def matches(conditions: Mapping[str, Stated], spec: FeatureSpec) -> tuple[Match, ...]:
-    """Those of a whole filter."""
+    """The matches of a filter."""
     return tuple(match(column, condition, spec) for column, condition in conditions.items())
 
 
-def meets(wanted: Iterable[Match], content: I32, numbers: F64) -> Bool:
-    """Which items of content [n, C] and numbers [n, columns] all matches hold for."""
+def meets(matches: Iterable[Match], content: I32, numbers: F64) -> Bool:
+    """Which items, of content [n, C] and numbers [n, columns], meet all matches."""
     met = np.ones(len(content), bool)
-    for each in wanted:
+    for each in matches:
         met &= each.of(content, numbers)
     return met
 
 
-def packed(wanted: Iterable[Match]) -> I32:
-    """A filter as a row [FILTER_WORDS], the same in whatever order; all zero for none. ValueError of a larger one."""
-    words = [word for each in sorted(each.words for each in wanted) for word in each]
+def packed(matches: Iterable[Match]) -> I32:
+    """A filter as a row [FILTER_WORDS], independent of the order of its matches. ValueError if it is too large."""
+    words = [word for each in sorted(each.words for each in matches) for word in each]
     if len(words) > FILTER_WORDS:
         raise ValueError(f"A filter of {len(words)} words; {FILTER_WORDS} are the most.")
     row = np.zeros(FILTER_WORDS, np.int32)
@@ -133,7 +133,7 @@ def packed(wanted: Iterable[Match]) -> I32:
 
 
 def unpacked(row: I32) -> tuple[Match, ...]:
-    """Inverse of `packed`; ValueError of words that are no filter."""
+    """The inverse of `packed`; ValueError if the words are no filter."""
     found: list[Match] = []
     at = 0
     while at < len(row) and row[at]:

@@ -1,4 +1,4 @@
-"""A condition on a column of the items, as a request's filter or a rule states it: a set, a range or a truth."""
+"""A condition on a column of the items, in the filter of a request or in a rule: a set, a range or true or false."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LARGEST_NUMBER = 2**63
 """A number of a set is an integer of 64 bits or a float of the same size."""
 
 TAGS = frozenset({"condition:set", "condition:truth", "condition:range"})
-"""How pydantic names the alternatives of `Condition`; they are no fields of a request."""
+"""The names that pydantic gives the alternatives of `Condition` in error locations. They are no fields."""
 
 
 def _value(value: object) -> object:
@@ -88,12 +88,12 @@ def plain_number(number: float) -> str:
     return str(int(number)) if number == int(number) and abs(number) < 1e15 else repr(number)
 
 
-def _kind(told: object) -> str | None:
-    if isinstance(told, bool):
+def _kind(condition: object) -> str | None:
+    if isinstance(condition, bool):
         return "condition:truth"
-    if isinstance(told, (list, tuple)):
+    if isinstance(condition, (list, tuple)):
         return "condition:set"
-    return "condition:range" if isinstance(told, (Mapping, Range)) else None
+    return "condition:range" if isinstance(condition, (Mapping, Range)) else None
 
 
 Condition = Annotated[
@@ -109,11 +109,11 @@ Condition = Annotated[
 
 
 Stated = Sequence[str | int | float] | bool | Range
-"""A condition once it is validated."""
+"""A validated condition."""
 
 
 def in_words(column: str, condition: Stated) -> str:
-    """What a condition wants of a column, in words."""
+    """A condition on a column in words."""
     if isinstance(condition, Range):
         return f"{column} {condition.words}"
     if isinstance(condition, bool):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from recsys.kernels.compiled import plain
-from recsys.kernels.tables import Table
+from recsys.kernels.jit import contiguous
+from recsys.kernels.kernel_table import KernelTable
 from recsys.types import I32, PAD, Bool
 
 NO_ROWS: I32 = np.zeros(0, np.int32)
@@ -47,11 +47,11 @@ class ExtendedColumn:
         return known
 
 
-def table(column: np.ndarray | ExtendedColumn) -> Table:
+def table(column: np.ndarray | ExtendedColumn) -> KernelTable:
     """A column [n, ...] in the form for kernels."""
     if isinstance(column, ExtendedColumn):
-        return Table(column.base, plain(column.rows), plain(column.tail))
-    return Table(np.asarray(column), NO_ROWS, np.zeros((0, *column.shape[1:]), column.dtype))
+        return KernelTable(column.base, contiguous(column.rows), contiguous(column.tail))
+    return KernelTable(np.asarray(column), NO_ROWS, np.zeros((0, *column.shape[1:]), column.dtype))
 
 
 def base(column: np.ndarray | ExtendedColumn) -> np.ndarray:

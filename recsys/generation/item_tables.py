@@ -11,8 +11,8 @@ import numpy as np
 from recsys.files.mapped_array import mapped_array
 from recsys.fresh_items.extended_column import table
 from recsys.generation.packed_strings import StringTable
-from recsys.kernels.compiled import plain
-from recsys.kernels.tables import Table, all_known
+from recsys.kernels.jit import contiguous
+from recsys.kernels.kernel_table import KernelTable, all_known
 from recsys.model.context_lift import ContextLift
 from recsys.model.neighbour_tables import Neighbours
 from recsys.types import F32, F64, I8, I32, PAD, Bool
@@ -62,20 +62,20 @@ class ItemTables:
     def knows_all(self, rows: I32) -> bool:
         """Whether all of rows [B, K] are items of these tables or PAD."""
         base, late, _ = self.available_table
-        return bool(all_known(len(base), late, plain(rows)))
+        return bool(all_known(len(base), late, contiguous(rows)))
 
     @cached_property
-    def embedding_table(self) -> Table:
+    def embedding_table(self) -> KernelTable:
         """The embeddings for kernels."""
         return table(self.embeddings)
 
     @cached_property
-    def content_table(self) -> Table:
+    def content_table(self) -> KernelTable:
         """The content for kernels."""
         return table(self.content)
 
     @cached_property
-    def available_table(self) -> Table:
+    def available_table(self) -> KernelTable:
         """The availability for kernels."""
         return table(self.available)
 

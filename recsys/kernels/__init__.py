@@ -1,6 +1,5 @@
-"""Loops over single numbers, compiled: what numpy would do in a dozen passes and arrays. Arrays in, arrays out.
+"""Compiled loops over arrays: the parts of retrieval and ranking that numpy would run in many passes.
 
-Compiled by Numba on the first call and kept in a cache on disk. Nothing here checks a bound: rows of tables come from a
-generation, which may be of anybody's making, so whoever looks a row up says that it is one, and
-`recsys.generation.content_checks` that a generation's tables have the shapes that are read.
+A kernel is compiled by Numba on its first call and kept in Numba's cache on disk. Kernels check no array bounds:
+callers pass only rows that exist, and `recsys.generation.content_checks` checks the tables of a generation.
 """

@@ -12,9 +12,9 @@ import numpy as np
 
 from recsys.fresh_items.extended_column import base
 from recsys.generation.item_tables import POPULARITY_WINDOWS, ItemTables
-from recsys.kernels import features as kernels
-from recsys.kernels.columns import Rows
-from recsys.kernels.compiled import plain
+from recsys.kernels import feature_kernels
+from recsys.kernels.feature_kernels import FeatureArrays, FeatureRows, FeatureSettings, FeatureTables, QueryArrays
+from recsys.kernels.jit import contiguous
 from recsys.model import time_features
 from recsys.model.neighbour_tables import powers
 from recsys.retrieval.registry import RETRIEVED
@@ -71,27 +71,25 @@ FEATURES = (
 
 
 PLACE = {name: index for index, name in enumerate(FEATURES)}
-ROWS = np.array(
-    Rows(
-        tower=PLACE["tower"],
-        tower_gap=PLACE["tower_gap"],
-        covisit=PLACE[f"covisit_{COVISIT_DECAYS[0]}"],
-        slowest=PLACE[f"covisit_{COVISIT_DECAYS[-1]}"],
-        covisit_share=PLACE["covisit_share"],
-        follow=PLACE[f"follow_{FOLLOW_DECAYS[0]}"],
-        ease=PLACE[f"ease_{EASE_DECAYS[0]}"],
-        slow=PLACE[f"ease_{EASE_DECAYS[-2]}"],
-        likeness=PLACE["like_1"],
-        popularity=PLACE["popularity_all"],
-        decayed=PLACE["popularity_decayed"],
-        momentum=PLACE["momentum"],
-        age=PLACE["age"],
-        affinity=PLACE["content_affinity"],
-        repeats=PLACE["repeat_count"],
-        told=PLACE["history_length"],
-        lifts=PLACE["lift_daypart"],
-        flags=PLACE[f"from_{RETRIEVED[0].name}"],
-    )
+ROWS = FeatureRows(
+    tower=PLACE["tower"],
+    tower_gap=PLACE["tower_gap"],
+    covisit=PLACE[f"covisit_{COVISIT_DECAYS[0]}"],
+    covisit_last=PLACE[f"covisit_{COVISIT_DECAYS[-1]}"],
+    covisit_share=PLACE["covisit_share"],
+    follow=PLACE[f"follow_{FOLLOW_DECAYS[0]}"],
+    ease=PLACE[f"ease_{EASE_DECAYS[0]}"],
+    ease_order=PLACE[f"ease_{EASE_DECAYS[-2]}"],
+    likeness=PLACE["like_1"],
+    popularity=PLACE["popularity_all"],
+    popularity_decayed=PLACE["popularity_decayed"],
+    momentum=PLACE["momentum"],
+    age=PLACE["age"],
+    affinity=PLACE["content_affinity"],
+    repeats=PLACE["repeat_count"],
+    query=PLACE["history_length"],
+    lifts=PLACE["lift_daypart"],
+    flags=PLACE[f"from_{RETRIEVED[0].name}"],
 )
 SOURCE_FLAGS = np.array([source.flag for source in RETRIEVED], np.uint16)
 RANKS = np.array([PLACE[name] for name in ("tower_rank", "covisit_rank", "ease_rank", "popularity_rank")])
@@ -106,40 +104,66 @@ LOGGED = np.array(
 """Columns that become log(1 + x)."""
 
 
+SETTINGS = FeatureSettings(
+    rows=ROWS,
+    powers=powers(COVISIT_DECAYS),
+    ease_powers=powers(EASE_DECAYS),
+    scale=VOTE_SCALE,
+    flags=SOURCE_FLAGS,
+    steps=time_features.STEPS,
+    within=ALIKE_WITHIN,
+    alike=ALIKE,
+    repeat_powers=REPEAT_POWERS,
+    hours=time_features.HOURS_OF_A_PART,
+    saturday=time_features.SATURDAY,
+    clock=CLOCK,
+    logs=LOG_PLACES,
+    ranks=RANKS,
+    logged=LOGGED,
+)
+
+
 def build(tables: ItemTables, histories: Histories, candidates: Candidates) -> F32:
     """Features of every candidate: [B, K, F] float32, zero for PAD."""
     return np.swapaxes(columns(tables, histories, candidates), 1, 2)
 
 
 def columns(tables: ItemTables, histories: Histories, candidates: Candidates) -> F32:
-    """The features with a row each, as the compiled net reads them: [B, F, K] float32."""
-    items, past = plain(candidates.items), plain(histories.items)
-    batch, room = items.shape
-    x, counts = np.zeros((batch, len(FEATURES), room), np.float32), np.empty(batch, np.int64)
-    order, to_log = np.empty((batch, len(RANKS), room), np.uint64), np.empty((batch, len(LOGGED), room), np.float32)
-    kernels.begin(
-        *(
-            items,
-            past,
-            plain(histories.times),
-            plain(histories.now),
-            plain(candidates.tower),
-            plain(candidates.sources),
-        ),
-        *(tables.covisit.rows, tables.covisit.weights, tables.follow.rows, tables.follow.weights),
-        # Put items have no popularity and no age: 0 of both, as past the end of a table.
-        *(tables.ease.rows, tables.ease.weights, base(tables.popularity), base(tables.age)),
-        *(powers(COVISIT_DECAYS), powers(EASE_DECAYS), VOTE_SCALE, SOURCE_FLAGS, time_features.STEPS, LOG_PLACES),
-        *(ROWS, LOGGED, x, counts, order, to_log),
+    """The same with features in rows, as kernels write and read them: [B, F, K] float32."""
+    batch, room = candidates.items.shape
+    queries = QueryArrays(
+        *(contiguous(candidates.items), contiguous(histories.items), contiguous(histories.times)),
+        *(contiguous(histories.now), contiguous(histories.context)),
+        *(contiguous(candidates.tower), contiguous(candidates.sources)),
     )
-    np.log1p(to_log, out=to_log)
-    order.sort(axis=2)
-    embeddings, content, lift = tables.embedding_table, tables.content_table, tables.context_lift
-    kernels.finish(
-        *(items, past, plain(histories.context)),
-        *(embeddings.base, content.base, content.late, embeddings.tail, content.tail, tables.vocabulary),
-        *(lift.table, lift.starts, ALIKE_WITHIN, ALIKE, REPEAT_POWERS),
-        *(time_features.HOURS_OF_A_PART, time_features.SATURDAY, CLOCK, LOG_PLACES, RANKS),
-        *(ROWS, LOGGED, x, counts, order, to_log),
+    arrays = FeatureArrays(
+        x=np.zeros((batch, len(FEATURES), room), np.float32),
+        counts=np.empty(batch, np.int64),
+        order=np.empty((batch, len(RANKS), room), np.uint64),
+        to_log=np.empty((batch, len(LOGGED), room), np.float32),
     )
-    return x
+    read = _tables(tables)
+    feature_kernels.begin(queries, read, SETTINGS, arrays)
+    np.log1p(arrays.to_log, out=arrays.to_log)
+    arrays.order.sort(axis=2)
+    feature_kernels.finish(queries, read, SETTINGS, arrays)
+    return arrays.x
+
+
+def _tables(tables: ItemTables) -> FeatureTables:
+    """The tables as kernels read them."""
+    return FeatureTables(
+        embeddings=tables.embedding_table,
+        content=tables.content_table,
+        vocabulary=tables.vocabulary,
+        covisit_rows=tables.covisit.rows,
+        covisit_weights=tables.covisit.weights,
+        follow_rows=tables.follow.rows,
+        follow_weights=tables.follow.weights,
+        ease_rows=tables.ease.rows,
+        ease_weights=tables.ease.weights,
+        popularity=base(tables.popularity),
+        age=base(tables.age),
+        lifts=tables.context_lift.table,
+        lift_starts=tables.context_lift.starts,
+    )

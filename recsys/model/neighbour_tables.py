@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from recsys.files.mapped_array import mapped_array
-from recsys.kernels import keys, sources
-from recsys.kernels.compiled import plain
+from recsys.kernels import candidate_lists, sort_keys
+from recsys.kernels.jit import contiguous
 from recsys.types import F32, I32, PAD, Bool, padded
 
 RECENT = 48
@@ -61,15 +61,15 @@ class Neighbours:
         may: for each history the mask of allowed items [n], None for all.
         """
         found = padded(len(histories), k)
-        voters = plain(histories[:, : -RECENT - 1 : -1])
+        voters = contiguous(histories[:, : -RECENT - 1 : -1])
         of = np.empty((len(voters), voters.shape[1] * self.width), np.uint64)
-        counts, vote = np.empty(len(voters), np.int64), np.empty(1, np.float32)
-        sources.tally(self.rows, self.weights, voters, powers((decay,))[0], vote, vote.view(np.uint32), of, counts)
+        counts = np.empty(len(voters), np.int64)
+        candidate_lists.tally(self.rows, self.weights, voters, powers((decay,))[0], of, counts)
         for query, count in enumerate(counts.tolist()):
             given = of[query, :count]
             if may is not None and (mask := may[query]) is not None:
-                given = given[mask[keys.places(given)]]
-            rows = keys.first(given, k)
+                given = given[mask[sort_keys.places(given)]]
+            rows = sort_keys.places(sort_keys.least(given, k))
             found[query, : len(rows)] = rows
         return found
 

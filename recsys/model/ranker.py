@@ -17,9 +17,8 @@ from recsys.fresh_items.extended_tables import TableExtender
 from recsys.fresh_items.put_items import PutItems
 from recsys.generation.item_tables import ItemTables
 from recsys.generation.manifest import RANKER, GenerationFolder
-from recsys.kernels import net as kernel
-from recsys.kernels.compiled import plain
-from recsys.kernels.layers import packed
+from recsys.kernels import ranker_net
+from recsys.kernels.jit import contiguous
 from recsys.model import features
 from recsys.types import F32, I64, PAD, Candidates, Histories
 
@@ -68,7 +67,7 @@ class RankerNet(nn.Module):
 
 
 class FeatureMajorNet:
-    """The net as serving runs it, a row a feature: all layers of sixteen candidates, then of the next.
+    """The net as serving runs it: features in rows, all layers of one block of candidates, then of the next.
 
     `RankerNet` itself takes nearly twice as long (`python -m loadtests.bench.kernels`): its arrays leave the cache on
     their way from one operator to the next.
@@ -76,28 +75,34 @@ class FeatureMajorNet:
 
     def __init__(self, net: RankerNet) -> None:
         crosses, deep = [_weights(layer) for layer in net.cross], [_weights(net.deep[at]) for at in (0, 2)]
-        # The first cross layer and the first of the others read the same rows: one product for both.
-        first = (np.concatenate(pair) for pair in zip(crosses[0], deep[0], strict=True))
-        self._weights = kernel.Weights(
+        out, out_bias = _weights(net.out)
+        width = len(net.mean)
+        self._weights = ranker_net.RankerWeights(
             mean=net.mean.numpy().copy(),
             scale=1 / net.deviation.numpy(),
-            first=packed(*first),
-            crosses=np.stack([packed(*layer) for layer in crosses[1:]]),
-            deep=packed(*deep[1]),
-            out=packed(*_weights(net.out)),
+            # The first cross layer and the first deep layer read the same features: one product for both.
+            first=np.concatenate([crosses[0][0], deep[0][0]]),
+            first_bias=np.concatenate([crosses[0][1], deep[0][1]]),
+            crosses=np.stack([weight for weight, _ in crosses[1:]]),
+            cross_biases=np.stack([bias for _, bias in crosses[1:]]),
+            deep=deep[1][0].copy(),
+            deep_bias=deep[1][1].copy(),
+            out_crossed=out[:, :width].copy(),
+            out_deep=out[:, width:].copy(),
+            out_bias=out_bias.copy(),
         )
 
     def scores(self, x: F32) -> F32:
         """Scores [B, K] of features [B, F, K]."""
         found = np.empty((len(x), x.shape[2]), np.float32)
-        kernel.scores(plain(x), *self._weights, np.float32(BOUND), found)
+        ranker_net.scores(contiguous(x), self._weights, np.float32(BOUND), found)
         return found
 
 
 def _weights(layer: nn.Module) -> tuple[F32, F32]:
-    """Weight [out, in] and bias [out]."""
+    """Weight [out, in] and bias [out, 1]."""
     assert isinstance(layer, nn.Linear)
-    return layer.weight.detach().numpy(), layer.bias.detach().numpy()
+    return layer.weight.detach().numpy(), layer.bias.detach().numpy()[:, None]
 
 
 class Ranker:
@@ -156,7 +161,7 @@ class Ranker:
             scores[chunk] = self._scores(built[:, : self._width])
             if kept is not None:
                 kept[chunk] = np.swapaxes(built, 1, 2)
-        kernel.leave_out(plain(candidates.items), scores)
+        ranker_net.leave_out(contiguous(candidates.items), scores)
         return scores
 
     @torch.inference_mode()

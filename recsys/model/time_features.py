@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from recsys.kernels import spans
-from recsys.kernels.compiled import plain
+from recsys.kernels import time_spans
+from recsys.kernels.jit import contiguous
 from recsys.types import CLOCK, F64, I64, U8, Histories
 
 STEPS = 28
@@ -27,7 +27,7 @@ MONDAY = 4 * DAY
 def clock(times: F64) -> U8:
     """Hour of day and weekday, both from 1, Monday first: [..., CLOCK] uint8. 0 means an unknown time."""
     found = np.empty((*np.shape(times), CLOCK), np.uint8)
-    spans.clock(plain(np.asarray(times, np.float64).reshape(-1)), MONDAY, found.reshape(-1, CLOCK))
+    time_spans.clock(contiguous(np.asarray(times, np.float64).reshape(-1)), MONDAY, found.reshape(-1, CLOCK))
     return found
 
 
@@ -41,12 +41,12 @@ def steps(seconds: F64) -> I64:
 def gaps(histories: Histories) -> I64:
     """The step from the event before to each event: [B, H] int64, NOTHING_BEFORE for the first."""
     after = np.empty(histories.items.shape, np.int64)
-    spans.gaps(plain(histories.items), plain(histories.times), STEPS, after)
+    time_spans.gaps(contiguous(histories.items), contiguous(histories.times), STEPS, after)
     return after
 
 
 def waits(histories: Histories) -> I64:
     """The step from the newest event of each history to the query: [B] int64, NOTHING_BEFORE without events."""
     since = np.empty(len(histories), np.int64)
-    spans.waits(plain(histories.items), plain(histories.times), plain(histories.now), STEPS, since)
+    time_spans.waits(contiguous(histories.items), contiguous(histories.times), contiguous(histories.now), STEPS, since)
     return since

@@ -13,8 +13,8 @@ import numpy as np
 from torch import nn
 
 from recsys.fresh_items.extended_column import table
-from recsys.kernels import tower as kernel
-from recsys.kernels.compiled import plain
+from recsys.kernels import history_encoder as kernel
+from recsys.kernels.jit import contiguous
 from recsys.model.towers import DECAYS, UserTower
 from recsys.types import CLOCK, CONTEXTS, F32, Histories
 
@@ -32,13 +32,14 @@ class UserEncoder:
         contexts = np.zeros((len(columns), sizes.max(initial=0), len(tower.nobody)), np.float32)
         for column, weight in enumerate(columns):
             contexts[column, : len(weight)] = weight
-        self._weights = kernel.Weights(
+        self._weights = kernel.InputWeights(
             types=_weight(tower.types),
             gaps=_weight(tower.gaps),
             waits=_weight(tower.waits),
             contexts=contexts,
             sizes=sizes,
             nobody=tower.nobody.detach().cpu().numpy().copy(),
+            clock=CLOCK,
         )
         self._layers = kernel.Layers(
             first=np.ascontiguousarray(np.concatenate([_weight(tower.mlp[0]), _weight(tower.skip)]).T),
@@ -58,11 +59,13 @@ class UserEncoder:
 
         IndexError if a query has a context row that the tower lacks.
         """
-        past = plain(histories.items), plain(histories.times), plain(histories.now)
-        query = plain(histories.types), plain(histories.context), CLOCK
+        arrays = kernel.HistoryArrays(
+            *(contiguous(histories.items), contiguous(histories.times), contiguous(histories.now)),
+            *(contiguous(histories.types), contiguous(histories.context)),
+        )
         users = np.empty((len(histories), len(self._layers.second_bias)), np.float32)
-        weights = *self._weights, *self._layers, _decay_powers(past[0].shape[1])
-        unknown = kernel.encode(*self._embeddings, *past, *query, *weights, users)
+        decays = _decay_powers(arrays.items.shape[1])
+        unknown = kernel.encode(self._embeddings, arrays, self._weights, self._layers, decays, users)
         if unknown >= 0:
             row_of_batch, column = divmod(unknown, len(self._weights.sizes))
             row, rows = histories.context[row_of_batch, CLOCK + column], self._weights.sizes[column]

@@ -91,10 +91,10 @@ def _rank(scores: F32) -> F32:
 
 
 def _likeness(tables: ItemTables, history: I32, items: I32) -> F32:
-    """Inner products with the newest ALIKE_WITHIN history items, newest first, 0 where there is none: [K, 20]."""
+    """Inner products with the newest ALIKE_WITHIN history items, newest first, 0 for a missing item: [K, 20]."""
     recent = history[-ALIKE_WITHIN:][::-1]
     past = tables.embeddings[recent] * (recent != PAD)[:, None]
-    # Padded to one shape: what a matrix product adds up first depends on its shape, and bits must not.
+    # One shape for any K: the order of the sums of a matrix product depends on its shape.
     wide = np.zeros((CANDIDATES, past.shape[1]), np.float32)
     wide[: len(items)] = tables.embeddings[items]
     alike = np.zeros((len(items), ALIKE_WITHIN), np.float32)
@@ -105,19 +105,19 @@ def _likeness(tables: ItemTables, history: I32, items: I32) -> F32:
 def _affinity(tables: ItemTables, histories: tuple[I32, ...], items: I32) -> list[F32]:
     """Share of each history's content tokens that a candidate's tokens cover, averaged over its tokens: [K] each."""
     content = tables.content[items]
-    told = np.maximum((content != NO_TOKEN).sum(axis=1), 1)
+    tokens_of = np.maximum((content != NO_TOKEN).sum(axis=1), 1)
     found = []
     for history in histories:
         tokens = tables.content[history[history != PAD]]
         liked, count = np.unique(tokens[tokens != NO_TOKEN], return_counts=True)
         share = np.zeros(tables.vocabulary, np.float32)
         share[liked] = count / max(count.sum(), 1)
-        found.append((share[content].sum(axis=1) / told).astype(np.float32))
+        found.append((share[content].sum(axis=1) / tokens_of).astype(np.float32))
     return found
 
 
 def _votes(table: Neighbours, history: I32, candidates: I32, decays: tuple[float, ...]) -> F32:
-    """What the newest of one history [H] give each of K distinct candidates, by decay: [len(decays), K]."""
+    """The votes of the newest items of one history [H] for K distinct candidates, by decay: [len(decays), K]."""
     scores = np.zeros((len(decays), len(candidates)), np.float32)
     recent = history[-RECENT:][::-1]
     steps = np.flatnonzero((recent != PAD) & (recent < len(table)))
@@ -137,7 +137,7 @@ def _votes(table: Neighbours, history: I32, candidates: I32, decays: tuple[float
 
 
 def _repeats(history: I32, candidates: I32) -> tuple[F32, F32]:
-    """How often each candidate stands in one history [H], and .9 to the steps since it last did: both [K]."""
+    """How often each candidate is in one history [H], and .9 to the steps since the last time: both [K]."""
     past = history[history != PAD][::-1]
     items, first, count = np.unique(past, return_index=True, return_counts=True)
     if not len(items):

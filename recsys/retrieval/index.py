@@ -1,12 +1,11 @@
-"""The searchable item embeddings of one generation: exact, by inner product.
+"""The searchable item embeddings of one generation: exact top-k search by float32 inner product.
 
-Scores of all items are computed nearly right, and the largest error is known. So what may be among the best is a short
-list, and that list is scored again in float32.
+Approximate scores of all items give a short list that contains the best items. The list is scored again in float32.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -15,19 +14,16 @@ from recsys.filters.allowed_items import Allowed
 from recsys.fresh_items.extended_column import NO_ROWS
 from recsys.fresh_items.extended_column import table as table_of
 from recsys.generation.item_tables import ItemTables
-from recsys.kernels import asking, keys, search
-from recsys.kernels.compiled import plain
-from recsys.kernels.keys import U64
-from recsys.kernels.sources import score
-from recsys.retrieval.int8_embeddings import error, rounded, step, width
-from recsys.retrieval.scans import Bytes, Items, rescored, scan_of
-from recsys.types import F32, F64, I8, I32, I64, PAD, Bool
+from recsys.kernels import exact_search, quantization, sort_keys
+from recsys.kernels.candidate_lists import score
+from recsys.kernels.jit import contiguous
+from recsys.kernels.sort_keys import U64
+from recsys.retrieval.int8_embeddings import rounded
+from recsys.retrieval.int8_scan import Int8Scan
+from recsys.types import F32, F64, I8, I32, PAD, Bool
 
 LARGEST = float(np.finfo(np.float32).max) / 2
-"""Of an inner product: what is larger may be infinite by float32, and infinite ones have no order."""
-
-TOGETHER = 32
-"""Users at once, at most: 2 MiB of lists; each tile of the table is read once for all of them."""
+"""Of an inner product: a larger one may be infinite in float32, and infinite scores have no order."""
 
 
 class Index(Protocol):
@@ -49,7 +45,7 @@ class Index(Protocol):
     ) -> tuple[I32, F32]:
         """The k best rows and their inner products: both [B, k], PAD and -inf past the end.
 
-        hidden, shown: rows whose availability changed since the generation was made.
+        hidden, shown: rows whose availability changed since the generation was made. `allowed` includes the change.
         """
 
     def count_above(self, users: F32, scores: F32, hidden: I32 = NO_ROWS, shown: I32 = NO_ROWS) -> I32:
@@ -62,30 +58,20 @@ def index_of(tables: ItemTables) -> Index:
 
 
 class ExactIndex:
-    """Top-k by float32 inner product over all items that may be shown."""
+    """Exact top-k over all items that may be shown; equal scores in the order of the rows."""
 
-    def __init__(
-        self, embeddings: F32, available: Bool, table: I8 | None = None, scan: Callable[[Items], Bytes] = scan_of
-    ) -> None:
-        """table: `rounded(embeddings)`, mapped from a generation so that workers share it; without, it is made here.
+    def __init__(self, embeddings: F32, available: Bool, table: I8 | None = None) -> None:
+        """table: `rounded(embeddings)`, stored in a generation; computed if it is not given.
 
-        Whatever stands in it, what is found is right: how far it is off is measured. scan: how to look through it.
-        ValueError of NaN, and of a table of another shape.
+        ValueError for embeddings that are not finite and for a table of another shape.
         """
         self._items = np.asarray(embeddings)
         self._shown = np.array(available, bool)
         self._count = int(self._shown.sum())
-        table = rounded(embeddings) if table is None else np.ascontiguousarray(table)
-        if table.shape != (len(embeddings), width(embeddings.shape[1])) or table.dtype != np.int8:
-            told = f"{list(table.shape)} {table.dtype}, the embeddings are {list(embeddings.shape)}"
-            raise ValueError(f"The table of bytes is {told}.")
-        off, long = error(embeddings, table)
-        self._scanned = Items(self._items, table, step(embeddings), off, long)
-        self._longest = long + off
-        self._scan = scan(self._scanned)
+        self._scan = Int8Scan(self._items, rounded(embeddings) if table is None else table)
 
     def search(self, users: F32, k: int, allowed: Sequence[Allowed | None] | None = None) -> I32:
-        """The k best rows for users [B, d], best first: [B, k] int32, PAD past the end of what there is."""
+        """See `Index`."""
         return self.scored(users, k, allowed=allowed)[0]
 
     def scored(
@@ -96,65 +82,58 @@ class ExactIndex:
         shown: I32 = NO_ROWS,
         allowed: Sequence[Allowed | None] | None = None,
     ) -> tuple[I32, F32]:
-        """The k best rows for users [B, d], best first, and their scores: both [B, k], PAD and -inf past the end.
-
-        hidden, shown: rows that may not, and may, be shown against what was said when the index was made. allowed: for
-        each user, where only some rows are wanted, which of those that may be shown. What others of the batch want
-        changes nothing.
-        """
-        found, best = np.empty((len(users), k), np.int32), np.empty((len(users), k), np.float32)
-        may, shown_now = self._may(hidden, shown)
-        if allowed is None and 0 < k <= shown_now and len(users):
-            users = plain(users)
-            self._search(users, self._norms(users), may, found, best)
+        """See `Index`. The result for a user does not depend on the other users of the batch."""
+        found, best = np.full((len(users), k), PAD, np.int32), np.full((len(users), k), -np.inf, np.float32)
+        if not found.size:
             return found, best
-        found.fill(PAD)
-        best.fill(-np.inf)
-        if not min(k, shown_now) or not len(users):
-            return found, best
-        users = plain(users)
-        norms = self._norms(users)
-        for of, at in _by_filter(allowed or [None] * len(users)):
-            count = min(k, shown_now if of is None else of.count)
-            if not count:
-                continue
-            some = plain(users[at])
-            items, scores = np.full((len(some), count), PAD, np.int32), np.full((len(some), count), -np.inf, np.float32)
-            if of is not None and of.rows is not None:
-                for query in range(len(some)):
-                    self._among(of.rows, some, query, items, scores)
-            elif of is not None:
-                self._search(some, norms[at], of.mask, items, scores)
-            else:
-                self._search(some, norms[at], may, items, scores)
-            found[at, :count], best[at, :count] = items, scores
+        users = contiguous(users)
+        norms, (may, count) = self._norms(users), self._may(hidden, shown)
+        for each, at in _by_filter(allowed, len(users)):
+            wanted = min(k, count if each is None else each.count)
+            if wanted:
+                some = contiguous(users[at]), norms[at], wanted
+                rows, scores = self._best(*some, may) if each is None else self._allowed(*some, each)
+                found[at, :wanted], best[at, :wanted] = rows, scores
         return found, best
 
-    def _search(self, users: F32, norms: F64, may: Bool, found: I32, best: F32) -> None:
-        """Fill found and best [B, k] with the best of the rows that may be shown, which are k at least."""
-        for start in range(0, len(users), TOGETHER):
-            some = slice(start, start + TOGETHER)
-            of, counts = self._scan(users[some], norms[some], found.shape[1], may)
-            told = counts.tolist()
-            _pick(of, max(told), found[some], best[some])
-            for query, count in enumerate(told, start):
-                if count < 0:
-                    self._among(np.flatnonzero(may).astype(np.int32), users, query, found, best)
+    def _allowed(self, users: F32, norms: F64, k: int, allowed: Allowed) -> tuple[I32, F32]:
+        """The k best of the rows that a filter leaves."""
+        return (
+            self._best(users, norms, k, allowed.mask) if allowed.rows is None else self._among(users, allowed.rows, k)
+        )
 
-    def _among(self, rows: I32, users: F32, query: int, found: I32, best: F32) -> None:
-        """Fill the query's row of found and best [B, k] with the best of ascending rows, all of which are scored."""
-        one = slice(query, query + 1)
-        self._rescore(users[one], rows[None], np.array([len(rows)]), found[one], best[one])
+    def _best(self, users: F32, norms: F64, k: int, may: Bool) -> tuple[I32, F32]:
+        """The k best of the rows that may be shown, k at least."""
+        found, best = np.empty((len(users), k), np.int32), np.empty((len(users), k), np.float32)
+        for start in range(0, len(users), self._scan.batch):
+            some = slice(start, start + self._scan.batch)
+            keys, counts = self._scan.find(users[some], norms[some], k, may)
+            _read(keys[:, : max(counts.max(), 0)], found[some], best[some])
+            for query in start + np.flatnonzero(counts < 0):
+                rows = np.flatnonzero(may).astype(np.int32)
+                found[query], best[query] = self._among(users[query : query + 1], rows, k)
+        return found, best
+
+    def _among(self, users: F32, rows: I32, k: int) -> tuple[I32, F32]:
+        """The k best of ascending rows, all of which are scored."""
+        found, best = np.empty((len(users), k), np.int32), np.empty((len(users), k), np.float32)
+        keys = np.empty((1, len(rows)), np.uint64)
+        for query in range(len(users)):
+            one = slice(query, query + 1)
+            exact_search.rescore(users[one], 0, self._items, rows, len(rows), keys)
+            _read(keys, found[one], best[one])
+        return found, best
 
     def count_above(self, users: F32, scores: F32, hidden: I32 = NO_ROWS, shown: I32 = NO_ROWS) -> I32:
-        """How many rows that may be shown score higher than `scores` [B] for users [B, d]: [B] int32."""
+        """See `Index`."""
         (may, _), above = self._may(hidden, shown), np.zeros(len(users), np.int32)
-        everything = np.arange(len(self._items), dtype=np.int32)[None]
+        every, every_score = (
+            np.arange(len(self._items), dtype=np.int32)[None],
+            np.empty((1, len(self._items)), np.float32),
+        )
         for row in range(len(users)):
-            all_scores = np.empty(everything.shape, np.float32)
-            score(plain(users[row : row + 1]), table_of(self._items), everything, all_scores)
-            all_scores[0, ~may] = -np.inf
-            above[row] = int((all_scores > scores[row]).sum())
+            score(contiguous(users[row : row + 1]), table_of(self._items), every, every_score)
+            above[row] = int((every_score[0, may] > scores[row]).sum())
         return above
 
     def _may(self, hidden: I32, shown: I32) -> tuple[Bool, int]:
@@ -165,29 +144,27 @@ class ExactIndex:
         may[hidden], may[shown] = False, True
         return may, int(may.sum())
 
-    def _rescore(self, users: F32, listed: I32, counts: I64, found: I32, best: F32) -> None:
-        """Fill found and best [B, k] with the best of the first so many [B] of what is listed [B, n].
-
-        What is none is left as it is.
-        """
-        _pick(rescored(users, self._items, listed, counts), max(counts.tolist()), found, best)
-
     def _norms(self, users: F32) -> F64:
-        """Those of users [B, d]: [B]. ValueError of users whose inner products may not be finite."""
+        """The norms of users [B, d]. ValueError for a user whose inner products may not be finite."""
         norms = np.empty(len(users))
-        if (query := asking.norms(users, self._longest, LARGEST, norms)) >= 0:
+        if (query := quantization.norms(users, self._scan.longest, LARGEST, norms)) >= 0:
             raise ValueError(f"User {query} of a batch has an embedding that is not finite, or too large to multiply.")
         return norms
 
 
-def _pick(of: U64, most: int, found: I32, best: F32) -> None:
-    """Fill found and best [B, k] with the least of the first `most` of keys [B, room]."""
-    if most > 0:
-        search.pick(plain(keys.least(of[:, :most], found.shape[1])), found, best.view(np.uint32))
+def _read(keys: U64, found: I32, best: F32) -> None:
+    """Write the rows and scores of the least keys of each user, sorted, into found and best [B, k]."""
+    if keys.shape[1]:
+        exact_search.read_keys(contiguous(sort_keys.least(keys, found.shape[1])), found, best)
 
 
-def _by_filter(allowed: Sequence[Allowed | None]) -> Iterator[tuple[Allowed | None, list[int]]]:
-    """What is allowed, and who of a batch asks for it: those who ask for the same are searched for together."""
+def _by_filter(
+    allowed: Sequence[Allowed | None] | None, count: int
+) -> Iterator[tuple[Allowed | None, slice | list[int]]]:
+    """Each filter of a batch of `count` users with the places of its users, which are searched for together."""
+    if allowed is None:
+        yield None, slice(count)
+        return
     of: dict[int, list[int]] = {}
     for query, each in enumerate(allowed):
         of.setdefault(id(each), []).append(query)

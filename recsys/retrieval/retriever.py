@@ -1,4 +1,4 @@
-"""Retrieval: from many items to hundreds of candidates, by every source at once, for a batch of users."""
+"""Retrieval: hundreds of candidates out of all items, from every candidate source, for a batch of queries."""
 
 from __future__ import annotations
 
@@ -14,27 +14,34 @@ from recsys.fresh_items.extended_tables import ExtendedTables, TableExtender
 from recsys.fresh_items.put_items import PutItems
 from recsys.generation.item_tables import ItemTables
 from recsys.generation.manifest import TOWERS, GenerationFolder
-from recsys.kernels import sources as kernel
-from recsys.kernels.compiled import plain
-from recsys.kernels.keys import U64
+from recsys.kernels import candidate_lists
+from recsys.kernels.jit import contiguous
 from recsys.model.neighbour_tables import VOTE_DECAY
 from recsys.model.towers import load_user_tower
 from recsys.model.user_encoder import UserEncoder
-from recsys.retrieval.candidates import beside, drop, first, joined, ordered, reciprocal
+from recsys.retrieval.candidates import (
+    drop,
+    empty_candidates,
+    first_kept,
+    in_order,
+    joined,
+    reciprocal,
+    source_lists,
+)
 from recsys.retrieval.index import Index, index_of
 from recsys.retrieval.registry import RETRIEVED, trained_with
 from recsys.retrieval.source import CandidateSource, Finder, RetrievalBatch
 from recsys.types import CANDIDATES, F32, I32, PAD, U16, Bool, Candidates, Histories, Source
 
 NEIGHBOURS = 128
-"""Of the items most like one, how many co-visitation and EASE name together, at most; the embeddings name the rest."""
+"""Similar items that co-visitation and EASE name together, at most; the index names the others."""
 
 NO_SOURCE = 0
-"""The flags of candidates that the query brings along: the caller knows where these come from."""
+"""The flags of candidates that come with the query."""
 
 
 class Retriever:
-    """The towers, the index and the sources of one generation."""
+    """The user tower, the index and the sources of one generation."""
 
     def __init__(
         self,
@@ -44,9 +51,9 @@ class Retriever:
         extender: TableExtender | None = None,
         sources: Sequence[CandidateSource] = RETRIEVED,
     ) -> None:
-        """extender: needed by `with_items` alone. sources: those that this generation retrieves with."""
+        """extender: only `with_items` needs it. sources: those that the generation retrieves with."""
         self._encoder = encoder
-        self._tables, self._weighed_by = tables, _weighed_by(tables)
+        self._tables = tables
         self._index: Index | ExtendedIndex = index_of(tables)
         self._exclude_seen = exclude_seen
         self._allowed = AllowedItems(tables)
@@ -57,7 +64,7 @@ class Retriever:
 
     @classmethod
     def load(cls, folder: GenerationFolder, tables: ItemTables | None = None) -> Retriever:
-        """The retriever of a generation that `folder.verify` accepted; tables: in place of the folder's own."""
+        """The retriever of a generation that `folder.verify` accepted. tables: instead of the folder's own."""
         tables = tables or folder.tables()
         tower = load_user_tower(folder.path / TOWERS)
         encoder, extender = UserEncoder(tower, tables.embeddings), TableExtender.load(folder, tables)
@@ -65,14 +72,14 @@ class Retriever:
         return cls(encoder, tables, folder.manifest.seen_rule.everything, extender, sources)
 
     def with_items(self, puts: PutItems) -> Retriever:
-        """The retriever of the generation and of the items put since; itself where none was."""
+        """The retriever of the generation and of the items put since; itself if there are none."""
         return self._grown.of(puts) if self._grown and len(puts) else self
 
     def _over(self, tables: ExtendedTables) -> Retriever:
-        """The same retriever over grown tables; what it made of the others is shared."""
+        """The same retriever over grown tables. Both share the index and what the finders computed."""
         other: Retriever = copy.copy(self)
         assert not isinstance(self._index, ExtendedIndex)
-        other._tables, other._weighed_by, other._grown = tables, _weighed_by(tables), None
+        other._tables, other._grown = tables, None
         other._index = grown = ExtendedIndex(self._index, tables)
         other._encoder = self._encoder.over(tables.embeddings)
         other._allowed = self._allowed.over(tables)
@@ -81,13 +88,12 @@ class Retriever:
         return other
 
     def retrieve(self, histories: Histories, extra: I32 | None = None, filters: I32 | None = None) -> Candidates:
-        """Candidates of every source for each user, best tower score first.
+        """Candidates of every source for each query, best tower score first.
 
-        extra: [B, EXTRA] int32 items that are candidates whoever else names them, with no source of their own, padded.
-        filters: [B, FILTER_WORDS] int32, `matching.packed`: every source brings what they leave and nothing else.
-        Items in the history are left out where the dataset says so; the rest of what a user has seen is the
-        filters' to remove, since the history is cut to its newest items. Rows of a history that are no item here are
-        as if they had not happened.
+        extra: [B, EXTRA] int32, padded: items that are candidates in any case, without a source. filters:
+        [B, FILTER_WORDS] int32, `compiled_conditions.packed`; each source brings only items that pass. Items of the
+        history are left out if the dataset excludes seen items. The history has only the newest events: the slate's
+        filters remove the other seen items. Rows of a history that are no item of the generation are ignored.
         """
         histories = self._known(histories)
         users, past = self._encoder.encode(histories), histories.items
@@ -97,30 +103,31 @@ class Retriever:
         if extra is not None:
             lists[NO_SOURCE] = only(np.where(self._tables.knows(extra), extra, PAD).astype(np.int32), allowed)
             shares[NO_SOURCE] = extra.shape[1]
-        asked = beside(lists, shares, past if self._exclude_seen else None)
-        items, scores, sources, real, of, kept = _room(asked[0].shape)
-        written = items, sources, kept, scores, scores.view(np.uint32), real, of
-        kernel.bring(*asked, users, *self._weighed_by, *written)
-        of.sort(axis=1)
-        if extra is not None and kept.any():
-            of = first(of, kept, CANDIDATES)
-        return ordered(items, scores, sources, real, of, CANDIDATES)
+        named = source_lists(lists, shares, past if self._exclude_seen else None)
+        found = empty_candidates(named.items.shape)
+        tables = self._tables.embedding_table, self._tables.available_table
+        candidate_lists.join_and_weigh(named, users, *tables, found)
+        found.keys.sort(axis=1)
+        keys = found.keys
+        if extra is not None and found.kept.any():
+            keys = first_kept(keys, found.kept, CANDIDATES)
+        return in_order(found, keys, CANDIDATES)
 
     def complete(self, histories: Histories, items: I32, sources: U16) -> Candidates:
-        """Items [B, K] that were chosen before, with the tower's scores as of now, best first.
+        """Items [B, K] that a list or the caller chose, with the tower's current scores, best first.
 
-        Those that are no item here, or may not be shown, are left out.
+        Items that the generation does not have, or that may not be shown, are left out.
         """
-        users, items = self._encoder.encode(self._known(histories)), plain(items)
-        _, scores, _, real, of, _ = _room(items.shape)
-        kernel.weigh(users, *self._weighed_by, items, scores, scores.view(np.uint32), real, of)
-        of.sort(axis=1)
-        return ordered(items, scores, plain(sources), real, of, items.shape[1])
+        users, found = self._encoder.encode(self._known(histories)), empty_candidates(items.shape)
+        found.items[:], found.sources[:] = items, sources
+        candidate_lists.weigh(users, self._tables.embedding_table, self._tables.available_table, found)
+        found.keys.sort(axis=1)
+        return in_order(found, found.keys, items.shape[1])
 
     def place(self, histories: Histories, items: I32) -> tuple[F32, I32]:
-        """The tower's score of one item for each user, and how many of the items that may be shown score higher.
+        """The tower's score of one item for each query, and how many items that may be shown score higher.
 
-        items: [B] int32. Both [B]; NaN and PAD for what is no item here.
+        items: [B] int32. Both [B]; NaN and PAD if the generation does not have the item.
         """
         users = self._encoder.encode(self._known(histories))
         known = self.knows(items)
@@ -129,35 +136,35 @@ class Retriever:
         return np.where(known, scores, np.nan).astype(np.float32), np.where(known, places, PAD).astype(np.int32)
 
     def knows(self, items: I32) -> Bool:
-        """Which rows are items here."""
+        """Which rows are items of the generation or items put since."""
         known: Bool = self._tables.knows(items) & (items != PAD)
         return known
 
     def similar(self, item: int, filters: I32 | None = None) -> tuple[Candidates, F32]:
-        """The items most like one: by embedding, and by what people do with both, fused by rank.
+        """The items most similar to one, by embedding, co-visitation and EASE, fused by rank.
 
-        Candidates of one row, best first, `tower` the inner product of the two embeddings; and the fused scores [1, K].
-        filters: [1, FILTER_WORDS] int32, as of `retrieve`.
+        Candidates of one row, best first; `tower` is the inner product of the two embeddings. And the fused scores
+        [1, K]. filters: [1, FILTER_WORDS] int32, as in `retrieve`.
         Cormack et al., "Reciprocal Rank Fusion", SIGIR 2009.
         """
-        asked, tables = np.array([[item]], np.int32), self._tables
-        vector = np.asarray(tables.embeddings[asked[0]])
+        itself, tables = np.array([[item]], np.int32), self._tables
+        vector = np.asarray(tables.embeddings[itself[0]])
         allowed = None if filters is None else self._allowed.of(filters)
         lists: dict[int, I32] = {Source.TOWER: self._index.search(vector, CANDIDATES - NEIGHBOURS, allowed)}
         for source, votes in ((Source.COVISIT, tables.covisit), (Source.EASE, tables.ease)):
             if votes.width:
-                lists[source] = votes.best(asked, NEIGHBOURS // 2, VOTE_DECAY, masks(allowed))
-        items, sources, _ = joined(lists, {source: rows.shape[1] for source, rows in lists.items()}, asked)
-        real = items != PAD
-        real[real] = tables.available[items[real]]
-        fused = sum((reciprocal(items, drop(rows, asked, rows.shape[1])) for rows in lists.values()), np.float32(0))
-        order = np.argsort(-np.where(real, fused, -np.inf), axis=1, kind="stable")[:, :CANDIDATES]
-        likeness = self.tower_scores(vector, items)
-        found = ordered(items, likeness, sources, real, plain(order).view(np.uint64), CANDIDATES)
-        return found, np.take_along_axis(fused, order, axis=1)
+                lists[source] = votes.best(itself, NEIGHBOURS // 2, VOTE_DECAY, masks(allowed))
+        found = joined(source_lists(lists, {source: rows.shape[1] for source, rows in lists.items()}, itself))
+        shown = found.items != PAD
+        shown[shown] = tables.available[found.items[shown]]
+        lists = {source: drop(rows, itself, rows.shape[1]) for source, rows in lists.items()}
+        fused = sum((reciprocal(found.items, rows) for rows in lists.values()), np.float32(0))
+        order = np.argsort(-np.where(shown, fused, -np.inf), axis=1, kind="stable")[:, :CANDIDATES]
+        found = found._replace(shown=shown, scores=self.tower_scores(vector, found.items))
+        return in_order(found, contiguous(order).view(np.uint64), CANDIDATES), np.take_along_axis(fused, order, axis=1)
 
     def _known(self, histories: Histories) -> Histories:
-        """The histories without rows that are no item here."""
+        """The histories without rows that the generation does not have."""
         if self._tables.knows_all(histories.items):
             return histories
         return histories.only(self._tables.knows(histories.items))
@@ -172,36 +179,23 @@ class Retriever:
     def _found(
         self, users: F32, past: I32, shares: dict[int, int], allowed: Sequence[Allowed | None] | None = None
     ) -> dict[int, I32]:
-        """The items of each source by its flag: the share, and as many more as the history may take away."""
+        """The items of each source by its flag: its share, and as many more as the history may remove."""
         batch = RetrievalBatch(users, past, self._tables, self._index, allowed)
         spare = past.shape[1] if self._exclude_seen else 0
         return {flag: self._finders[flag].find(batch, share + spare) for flag, share in shares.items()}
 
     def tower_scores(self, users: F32, items: I32) -> F32:
-        """Inner products of users [B, d] with items [B, K], -inf for PAD; each the same bits whatever the batch."""
+        """Inner products of users [B, d] with items [B, K], -inf for PAD; independent of the rest of the batch."""
         scores = np.empty(items.shape, np.float32)
-        kernel.score(plain(users), self._tables.embedding_table, plain(items), scores)
+        candidate_lists.score(contiguous(users), self._tables.embedding_table, contiguous(items), scores)
         return scores
 
 
-def _weighed_by(tables: ItemTables) -> tuple[np.ndarray, ...]:
-    """What kernels weigh items by: the parts of the tables of embeddings and of what may be shown."""
-    embeddings, available = tables.embedding_table, tables.available_table
-    return embeddings.base, embeddings.late, embeddings.tail, available.base, available.tail
-
-
-def _room(shape: tuple[int, ...]) -> tuple[I32, F32, U16, Bool, U64, Bool]:
-    """Items, scores, sources, which are real, their keys and which are kept, to be written."""
-    kinds = np.int32, np.float32, np.uint16, bool, np.uint64, bool
-    items, scores, sources, real, of, kept = (np.empty(shape, kind) for kind in kinds)
-    return items, scores, sources, real, of, kept
-
-
 def _plan(sources: Sequence[CandidateSource], finders: dict[int, Finder]) -> dict[int, int]:
-    """The share of each source by its flag. The source without a share of its own has what the others leave.
+    """The share of each source by its flag. The source without a share has what the others leave.
 
-    On MovieLens 1M, leave one out, the tower's first 512 hold .859 of the targets, a mix .84. The other sources are for
-    other data: recent popularity beats the tower on MovieTweetings.
+    On MovieLens 1M, leave one out, the first 512 items of the tower contain .859 of the targets, the mix .84. On
+    MovieTweetings recent popularity is better than the tower.
     """
     shares = {each.flag: each.share and each.share + finders[each.flag].put_share for each in sources}
     rest = CANDIDATES - sum(share or 0 for share in shares.values())

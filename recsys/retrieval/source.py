@@ -47,7 +47,7 @@ class Finder(ABC):
 
     @classmethod
     def serves(cls, tables: ItemTables, exclude_seen: bool) -> bool:
-        """Whether the source has items in a generation. The tower gets the share of a source that has none."""
+        """Whether the source has items in a generation. If not, the tower gets its share."""
         return True
 
     def over(self, tables: ItemTables, index: ExtendedIndex) -> Self:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from recsys.kernels.compiled import plain
-from recsys.kernels.top import best
+from recsys.kernels.jit import contiguous
+from recsys.kernels.top_k import best
 from recsys.rules.boosts import boosted_scores
 from recsys.rules.caps import Caps
 from recsys.rules.catalogue import Catalogue
@@ -59,7 +59,7 @@ def select(
     """The slate of the k best of candidates [n] that passed the filters. traced: with `Slate.passed_over`."""
     if rules.rules.plain:
         order = np.full(k, PAD, np.int64)
-        found = best(plain(scores), order)
+        found = best(contiguous(scores), order)
         first = order[:found]
         slate = Slate(items[first].tolist(), scores[first].tolist())
         for row in _popular(catalogue, slate.items, k - found):

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from recsys.kernels import slates as kernel
-from recsys.kernels.compiled import plain
+from recsys.kernels.jit import contiguous
+from recsys.kernels.top_k import Filters, ScoredItems, pick
 from recsys.retrieval.candidates import places
 from recsys.retrieval.sources.popular import AT_ONCE
 from recsys.rules import select
@@ -58,13 +58,13 @@ def _pick(query: Query) -> bool:
         shown = generation.knows(query.items)
     elif generation.fresh is not None:
         shown = generation.shows(query.items)
-    items, scores = np.empty(query.k, np.int32), np.empty((2, query.k), np.float32)
-    sources, removed = np.empty(query.k, np.uint16), np.zeros(len(_REASONS), np.int64)
-    columns = plain(query.items), plain(query.scores), plain(query.tower), plain(query.sources)
-    gone = plain(query.seen), plain(query.excluded)
-    if kernel.pick(*columns, shown, available, *gone, items, scores, sources, removed) < query.k:
+    columns = query.items, query.scores, query.tower, query.sources
+    filters = Filters(shown, available, contiguous(query.seen), contiguous(query.excluded))
+    slate = ScoredItems(*(np.empty(query.k, each.dtype) for each in columns))
+    removed = np.zeros(len(_REASONS), np.int64)
+    if pick(ScoredItems(*(contiguous(each) for each in columns)), filters, slate, removed) < query.k:
         return False
-    query.items, query.sources, (query.scores, query.tower) = items, sources, scores
+    query.items, query.scores, query.tower, query.sources = slate
     for reason, count in zip(_REASONS, removed.tolist(), strict=True):
         if count:
             query.removed[reason] = query.removed.get(reason, 0) + count

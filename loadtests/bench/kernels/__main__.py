@@ -1,7 +1,7 @@
-"""The compiled kernels beside plain numpy and torch, on one thread. The command compares their outputs first.
+"""The compiled user tower, features and ranker beside plain numpy and torch, on one thread.
 
-`python -m loadtests.bench.kernels [--items 100k]` uses random tables and queries. It prints the CPU time of the calling
-thread for each query: the least and the median of passes that take turns.
+`python -m loadtests.bench.kernels [--items 100k]` uses random tables and queries and compares the outputs first. It
+prints the CPU time of the thread for each query: the least and the median of passes that take turns.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ import torch
 
 from loadtests.bench.kernels.extras import extra
 from loadtests.slo import RESULTS
-from recsys.filters.allowed_items import Allowed
-from recsys.fresh_items.extended_column import ExtendedColumn
 from recsys.generation.item_tables import ItemTables
 from recsys.generation.packed_strings import StringTable
 from recsys.model import features
@@ -30,13 +28,12 @@ from recsys.model.towers import UserTower
 from recsys.model.user_encoder import UserEncoder
 from recsys.reference import plain_features
 from recsys.reference.plain_tower import encode
-from recsys.retrieval.index import ExactIndex
 from recsys.retrieval.int8_embeddings import rounded
 from recsys.types import CANDIDATES, F32, HISTORY_LENGTH, PAD, Candidates, Histories
 
 threadpool_limits = extra("threadpoolctl").threadpool_limits
 
-WIDTH, DIM, TOP = 128, 64, 400
+WIDTH, DIM = 128, 64
 
 MAY_SWAP = 0.005
 """Share of the ranks by votes that may differ between two ways to add the same numbers."""
@@ -85,45 +82,13 @@ def queries(tables: ItemTables, batch: int, rng: np.random.Generator) -> tuple[H
     return past, Candidates(items, tower, rng.integers(0, 128, items.shape, np.uint16))
 
 
-KEPT = (0.01, 0.1, 0.5)
-"""Shares of the items that a filter keeps."""
-
-
-def filtered(index: ExactIndex, items: F32, users: F32) -> dict[str, tuple[Callable, ...]]:
-    """The search among what a filter keeps: all scores with the others' hidden, and ours."""
-    rng = np.random.default_rng(1)
-
-    def of(share: float) -> tuple[Callable[[], Any], ...]:
-        mask = rng.random(len(items)) < share
-        allowed = [Allowed.of(ExtendedColumn(mask, np.zeros(0, np.int32), np.zeros(0, bool)))] * len(users)
-        everything, gone = torch.from_numpy(items), torch.from_numpy(~mask)
-
-        def usual() -> F32:
-            with torch.inference_mode():
-                scores = (torch.from_numpy(users) @ everything.T).masked_fill_(gone, -torch.inf)
-                found: F32 = torch.topk(scores, TOP, dim=1).values.numpy()
-            return found
-
-        return usual, lambda: index.scored(users, TOP, allowed=allowed)[1]
-
-    return {f"top {TOP} of {share:.0%}": of(share) for share in KEPT}
-
-
 def rows(tables: ItemTables, batch: int, rng: np.random.Generator) -> dict[str, tuple[Callable[[], Any], ...]]:
     """By name: the usual means, and ours. AssertionError where they do not agree."""
     past, candidates = queries(tables, batch, rng)
-    index, everything = ExactIndex(tables.embeddings, tables.available), torch.from_numpy(tables.embeddings)
-    users = tables.embeddings[rng.integers(0, len(tables), batch)] + rng.standard_normal((batch, DIM), np.float32) / 20
-    asked = torch.from_numpy(users)
     net = RankerNet().eval()
     x = features.columns(tables, past, candidates)
     net.mean[:], net.deviation[:] = torch.from_numpy(x.mean(axis=(0, 2))), torch.from_numpy(x.std(axis=(0, 2)) + 1e-3)
     compiled = FeatureMajorNet(net)
-
-    def plain_search() -> F32:
-        with torch.inference_mode():
-            found: F32 = torch.topk(asked @ everything.T, TOP, dim=1).values.numpy()
-        return found
 
     def plain_net() -> F32:
         with torch.inference_mode():
@@ -138,8 +103,6 @@ def rows(tables: ItemTables, batch: int, rng: np.random.Generator) -> dict[str, 
             lambda: plain_features.build(tables, past, candidates),
             lambda: features.build(tables, past, candidates),
         ),
-        f"exact top {TOP}": (plain_search, lambda: index.scored(users, TOP)[1]),
-        **filtered(index, tables.embeddings, users),
         "ranker's net": (plain_net, lambda: compiled.scores(x)),
     }
     for name, (usual, ours) in pairs.items():

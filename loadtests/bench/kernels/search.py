@@ -1,11 +1,10 @@
-"""Exact search beside faiss's IndexFlatIP and torch's product with topk: the same rows found, then timed in turns.
+"""Exact search beside faiss's IndexFlatIP and torch's product with topk, on the same items and users.
 
-`python -m loadtests.bench.kernels.search [--items 100k,1M] [--batches 1,8,32] [--threads 1] [--passes 9]`, after `make
-.venv/installed-bench`: items that are made up, L2-normalised, 64 numbers each; users near items; the best 500. A pass
-is SERIES users, one batch after the other, by one way and then by the next. With one thread milliseconds of its CPU,
-with more milliseconds on the clock. Then the same among the items that a filter keeps (`--keep .01,.1,.5`, parts of
-them, at random), beside faiss with the same filter and our own search without one. And the same for filters by range,
-another one for each user: new ones, as requests bring them, and ones that are kept since they came before.
+`python -m loadtests.bench.kernels.search [--items 100k,1M] [--batches 1,8,32] [--threads 1] [--passes 9]`, after
+`make .venv/installed-bench`. Items are random, L2-normalised, 64 numbers each; users are near items. The command
+searches the best 500 of all items and of the items that a filter keeps (`--keep .01,.1,.5`). It first compares the
+rows that each way finds. A pass is SERIES users by one way, then by the next. With one thread the figures are CPU ms
+of the thread for each user, with more threads they are ms on the clock.
 """
 
 from __future__ import annotations
@@ -25,16 +24,10 @@ from loadtests.bench.kernels.extras import extra
 from loadtests.options import items as item_count
 from loadtests.options import number, several
 from loadtests.slo import RESULTS
-from recsys.filters.allowed_items import Allowed, AllowedItems
-from recsys.filters.compiled_conditions import NumberMatch, packed
+from recsys.filters.allowed_items import Allowed
 from recsys.fresh_items.extended_column import NO_ROWS, ExtendedColumn
-from recsys.generation.item_tables import ItemTables
-from recsys.generation.packed_strings import StringTable
-from recsys.model.context_lift import ContextLift, group_starts
-from recsys.model.neighbour_tables import Neighbours
 from recsys.retrieval.index import ExactIndex
-from recsys.retrieval.int8_embeddings import rounded
-from recsys.types import F32, F64, I32, Bool
+from recsys.types import F32, I32, Bool
 
 faiss = extra("faiss")
 threadpool_limits = extra("threadpoolctl").threadpool_limits
@@ -42,15 +35,15 @@ threadpool_limits = extra("threadpoolctl").threadpool_limits
 TOP = 500
 
 SERIES = 32
-"""So many that what the other ways left in the caches counts once and not for each call."""
+"""Users of a pass: the first of them load the caches."""
 
 NEAR = 1e-5
-"""Scores this close may change places from one way to another: each adds up in an order of its own."""
+"""Scores this close may change places between two ways, which add in different orders."""
 
 Search = Callable[[F32], tuple[F32, I32]]
 
 
-def made_up(n: int, rng: np.random.Generator) -> F32:
+def random_items(n: int, rng: np.random.Generator) -> F32:
     """Embeddings [n, DIM] with nothing learned in them."""
     items = rng.standard_normal((n, DIM), np.float32)
     items /= np.linalg.norm(items, axis=1, keepdims=True)
@@ -64,21 +57,26 @@ def users_near(items: F32, count: int, rng: np.random.Generator) -> F32:
     return near
 
 
-class Ways:
-    """To find the best TOP of the same items: scores and rows [B, TOP], best first."""
+class Searches:
+    """Ways to find the best TOP of the same items: scores and rows [B, TOP], best first. Ours is the first."""
 
     def __init__(self, items: F32) -> None:
         self._index = ExactIndex(items, np.ones(len(items), bool))
         self._flat = faiss.IndexFlatIP(DIM)
         self._flat.add(items)
-        self._everything = torch.from_numpy(items)
+        self._items = torch.from_numpy(items)
 
     def of_all(self) -> dict[str, Search]:
-        """By name, of all items; ours first."""
-        return {"ours": self._ours, "faiss": lambda users: self._flat.search(users, TOP), "torch": self._by_torch}
+        """Ways by name, among all items."""
+
+        def ours(users: F32) -> tuple[F32, I32]:
+            rows, scores = self._index.scored(users, TOP)
+            return scores, rows
+
+        return {"ours": ours, "faiss": lambda users: self._flat.search(users, TOP), "torch": self._by_torch}
 
     def of_some(self, may: Bool) -> dict[str, Search]:
-        """By name, of the items that may be found [n]; ours first. With our own search of all, which finds others."""
+        """Ways by name, among the items that a filter keeps [n]."""
         allowed = Allowed.of(ExtendedColumn(may, NO_ROWS, np.zeros(0, bool)))
         chosen = faiss.SearchParameters(sel=faiss.IDSelectorBitmap(np.packbits(may, bitorder="little")))
 
@@ -86,106 +84,63 @@ class Ways:
             rows, scores = self._index.scored(users, TOP, allowed=[allowed] * len(users))
             return scores, rows
 
-        return {
-            "ours": ours,
-            "faiss": lambda users: self._flat.search(users, TOP, params=chosen),
-            "of all": self._ours,
-        }
-
-    def of_ranges(self, prices: F64, keep: float) -> dict[str, Search]:
-        """By name, of the items whose price is in another range for each user, which keeps such a part of them.
-
-        new: each search has ranges that no search had before; they differ by less than two prices do.
-        """
-        allowed, asked = AllowedItems(tables_of(prices)), 0
-
-        def ranges(users: F32, beyond: float = 0.0) -> F64:
-            low = np.arange(len(users)) / len(users) * (1 - keep) + beyond
-            return np.stack([low, low + keep], axis=1)
-
-        def search(bounds: F64, users: F32) -> tuple[F32, I32]:
-            filters = np.stack([packed([NumberMatch(0, ((low, high),))]) for low, high in bounds.tolist()])
-            rows, scores = self._index.scored(users, TOP, allowed=allowed.of(filters))
-            return scores, rows
-
-        def new(users: F32) -> tuple[F32, I32]:
-            nonlocal asked
-            asked += 1
-            return search(ranges(users, asked * 1e-13), users)
-
-        def brute(users: F32) -> tuple[F32, I32]:
-            scores = users @ self._everything.numpy().T
-            low, high = ranges(users).T[:, :, None]
-            scores[(prices < low) | (prices > high)] = -np.inf
-            rows = np.argsort(-scores, axis=1, kind="stable")[:, :TOP].astype(np.int32)
-            return np.take_along_axis(scores, rows, axis=1), rows
-
-        return {"new": new, "kept": lambda users: search(ranges(users), users), "of all": self._ours, "brute": brute}
-
-    def _ours(self, users: F32) -> tuple[F32, I32]:
-        rows, scores = self._index.scored(users, TOP)
-        return scores, rows
+        return {"ours": ours, "faiss": lambda users: self._flat.search(users, TOP, params=chosen)}
 
     @torch.inference_mode()
     def _by_torch(self, users: F32) -> tuple[F32, I32]:
-        found = torch.topk(torch.from_numpy(users) @ self._everything.T, TOP, dim=1)
+        found = torch.topk(torch.from_numpy(users) @ self._items.T, TOP, dim=1)
         return found.values.numpy(), found.indices.numpy()
 
 
-def tables_of(prices: F64) -> ItemTables:
-    """Tables of items with a price each, and of nothing else that a filter looks at."""
-    n, names, none = len(prices), StringTable.pack(()), Neighbours.none(len(prices))
-    embeddings = np.zeros((n, 1), np.float32)
-    return ItemTables(
-        ids=names,
-        titles=names,
-        embeddings=embeddings,
-        rounded=rounded(embeddings),
-        content=np.zeros((n, 1), np.int32),
-        available=np.ones(n, bool),
-        popularity=np.zeros((n, 4), np.float32),
-        by_popularity=np.random.default_rng(0).permutation(n).astype(np.int32),
-        age=np.zeros(n, np.float32),
-        numbers=prices[:, None],
-        covisit=none,
-        follow=none,
-        ease=none,
-        context_lift=ContextLift(np.zeros((n, 0), np.float32), group_starts([])),
-    )
-
-
 def compare(one: tuple[F32, I32], other: tuple[F32, I32]) -> None:
-    """AssertionError where two searches found other rows, apart from those that score as the last one does."""
+    """AssertionError if two searches found different rows, apart from rows that score as the last one does."""
     np.testing.assert_allclose(one[0], other[0], rtol=0, atol=NEAR)
-    for of, mine, theirs in zip(one[0], one[1], other[1], strict=True):
-        sure = of > of[-1] + NEAR
-        assert np.isin(mine[sure], theirs).all(), "A row is missing."
-        assert len(np.unique(mine)) == len(mine)
+    for scores, ours, theirs in zip(one[0], one[1], other[1], strict=True):
+        sure = scores > scores[-1] + NEAR
+        assert np.isin(ours[sure], theirs).all(), "A row is missing."
+        assert len(np.unique(ours)) == len(ours)
 
 
-def timed(of: dict[str, Search], items: F32, batch: int, passes: int, threads: int) -> dict[str, list[float]]:
-    """Milliseconds a user of each way, pass by pass; every pass has users of its own."""
-    clock = time.thread_time if threads == 1 else time.perf_counter
-    took: dict[str, list[float]] = {name: [] for name in of}
-    for turn in range(passes + 1):
-        users = users_near(items, max(SERIES, batch), np.random.default_rng(turn))
-        for name, search in of.items():
+def timed(ways: dict[str, Search], items: F32, batch: int, options: argparse.Namespace) -> dict[str, list[float]]:
+    """Milliseconds a user of each way, pass by pass; every pass has its own users."""
+    clock = time.thread_time if options.threads == 1 else time.perf_counter
+    took: dict[str, list[float]] = {name: [] for name in ways}
+    for each in range(options.passes + 1):
+        users = users_near(items, max(SERIES, batch), np.random.default_rng(each))
+        for name, search in ways.items():
             start = clock()
             for first in range(0, len(users), batch):
                 search(users[first : first + batch])
-            if turn:  # the first pass warms
+            if each:  # the first pass warms
                 took[name].append(1e3 * (clock() - start) / len(users))
     return took
 
 
-def spread(numbers: list[float], digits: int = 2) -> str:
-    """The median, and between what the middle half lies."""
-    low, middle, high = statistics.quantiles(numbers, n=4)
-    return f"{middle:.{digits}f} ({low:.{digits}f}-{high:.{digits}f})"
+def spread(numbers: list[float]) -> str:
+    """The least, the median, and the third quartile."""
+    _, middle, high = statistics.quantiles(numbers, n=4)
+    return f"{min(numbers):.3f} {middle:.3f} {high:.3f}"
 
 
-def options() -> argparse.Namespace:
-    """Of the command line."""
+def measured(ways: dict[str, Search], items: F32, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Compare the ways, then print and return a row for each size of a batch."""
+    ours, *others = ways
+    print(f"{'batch':>6}" + "".join(f"{name:>22}" for name in (*ways, *(f"{name} / {ours}" for name in others))))
+    rows = []
+    for batch in options.batches:
+        users = users_near(items, batch, np.random.default_rng(batch))
+        for name in others:
+            compare(ways[ours](users), ways[name](users))
+        took = timed(ways, items, batch, options)
+        ratios = {name: [theirs / mine for theirs, mine in zip(took[name], took[ours], strict=True)] for name in others}
+        cells = [*map(spread, took.values()), *map(spread, ratios.values())]
+        print(f"{batch:6}" + "".join(f"{cell:>22}" for cell in cells), flush=True)
+        rows.append({"batch": batch, "ms": took, "ratios": ratios})
+    return rows
+
+
+def read_options() -> argparse.Namespace:
+    """The options of the command line."""
     parser = argparse.ArgumentParser(prog="python -m loadtests.bench.kernels.search", description=__doc__)
     parser.add_argument("--items", type=several(item_count), default="100k,1M")
     parser.add_argument("--batches", type=several(number(int, 1, 1024)), default="1,8,32")
@@ -194,60 +149,32 @@ def options() -> argparse.Namespace:
     parser.add_argument(
         "--keep", type=several(number(float, 0.001, 1)), default=".01,.1,.5", help="parts that filters keep"
     )
-    asked = parser.parse_args()
-    if round(min(asked.items) * min(asked.keep)) < TOP:
-        parser.error(f"--keep {min(asked.keep):g} of {min(asked.items):,} items leaves no {TOP} to find")
-    return asked
-
-
-def rows_of(
-    ways: dict[str, Search], equal: list[str], items: F32, asked: argparse.Namespace, untimed: str = ""
-) -> list[dict[str, Any]]:
-    """Print and give a row for each size of a batch; what `equal` names has to find what the first way does."""
-    alone = ways
-    ways = {name: way for name, way in alone.items() if name != untimed}
-    first, *others = ways
-    print(f"{'batch':>6}" + "".join(f"{name:>22}" for name in (*ways, *(f"{name} / {first}" for name in others))))
-    rows = []
-    for count in asked.batches:
-        users = users_near(items, count, np.random.default_rng(count))
-        for name in equal:
-            compare(alone[first](users), alone[name](users))
-        took = timed(ways, items, count, asked.passes, asked.threads)
-        ratios = {
-            name: [theirs / mine for theirs, mine in zip(took[name], took[first], strict=True)] for name in others
-        }
-        cells = [*map(spread, took.values()), *map(spread, ratios.values())]
-        print(f"{count:6}" + "".join(f"{cell:>22}" for cell in cells), flush=True)
-        rows.append({"batch": count, "ms": took, "ratios": ratios})
-    return rows
+    options = parser.parse_args()
+    if round(min(options.items) * min(options.keep)) < TOP:
+        parser.error(f"--keep {min(options.keep):g} of {min(options.items):,} items leaves no {TOP} to find")
+    return options
 
 
 def main() -> None:
     """Run the command line."""
-    asked = options()
-    torch.set_num_threads(asked.threads)
-    faiss.omp_set_num_threads(asked.threads)
-    threadpool_limits(asked.threads)
+    options = read_options()
+    torch.set_num_threads(options.threads)
+    faiss.omp_set_num_threads(options.threads)
+    threadpool_limits(options.threads)
     rng, tables = np.random.default_rng(0), []
-    print(f"Top {TOP}, {asked.threads} threads, ms a user: median (middle half) of {asked.passes} passes")
-    for n in asked.items:
-        items = made_up(n, rng)
-        ways = Ways(items)
+    print(f"Top {TOP}, {options.threads} threads, ms a user: least, median, third quartile of {options.passes} passes")
+    for n in options.items:
+        items = random_items(n, rng)
+        searches = Searches(items)
         print(f"\n{n:,} items")
-        tables.append({"items": n, "keep": 1.0, "rows": rows_of(ways.of_all(), ["faiss", "torch"], items, asked)})
-        for keep in asked.keep:
+        tables.append({"items": n, "keep": 1.0, "rows": measured(searches.of_all(), items, options)})
+        for keep in options.keep:
             may = np.zeros(n, bool)
             may[rng.permutation(n)[: round(keep * n)]] = True
             print(f"\n{n:,} items, of which a filter keeps {may.sum():,}")
-            tables.append({"items": n, "keep": keep, "rows": rows_of(ways.of_some(may), ["faiss"], items, asked)})
-        prices = rng.random(n)
-        for keep in asked.keep:
-            print(f"\n{n:,} items, of which a range of each user's own keeps {keep:.0%}")
-            rows = rows_of(ways.of_ranges(prices, keep), ["kept", "brute"], items, asked, untimed="brute")
-            tables.append({"items": n, "keep": keep, "by": "range", "rows": rows})
+            tables.append({"items": n, "keep": keep, "rows": measured(searches.of_some(may), items, options)})
     RESULTS.mkdir(parents=True, exist_ok=True)
-    written = {"top": TOP, "threads": asked.threads, "tables": tables}
+    written = {"top": TOP, "threads": options.threads, "tables": tables}
     (RESULTS / "search.json").write_text(json.dumps(written), encoding="utf-8")
 
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from recsys.filters.allowed_items import only
 from recsys.generation.item_tables import ItemTables
-from recsys.kernels import sources as kernel
-from recsys.kernels.compiled import plain
+from recsys.kernels.candidate_lists import items_of_liked_tokens
+from recsys.kernels.jit import contiguous
 from recsys.model.feature_spec import NO_TOKEN
 from recsys.retrieval.source import CandidateSource, Finder, RetrievalBatch
 from recsys.types import I32, Source, padded
@@ -59,9 +59,9 @@ class FreshItems(Finder):
     def find(self, batch: RetrievalBatch, k: int) -> I32:
         """New items of the most frequent tokens, then the items put since with the largest inner products."""
         items = padded(len(batch.past), LIKED_TOKENS * PER_TOKEN)
-        recent = plain(batch.past[:, -RECENT:])
-        content = *batch.tables.content_table, len(self._offsets) - 1
-        kernel.favourites(*content, recent, LIKED_TOKENS, self._items, self._offsets, PER_TOKEN, items)
+        recent = contiguous(batch.past[:, -RECENT:])
+        content, vocabulary = batch.tables.content_table, len(self._offsets) - 1
+        items_of_liked_tokens(content, vocabulary, recent, LIKED_TOKENS, self._items, self._offsets, items)
         items = only(items, batch.allowed)
         if self._put is None:
             return items

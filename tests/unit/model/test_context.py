@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from recsys.errors import DatasetError
-from recsys.kernels import columns
+from recsys.kernels import query_features
 from recsys.model import time_features
 from recsys.model.context_lift import VALUES, group_starts, table_columns
 from recsys.model.event_types import SeenRule
@@ -143,7 +143,7 @@ def test_a_value_without_events_is_an_unknown_value():
 def lifts(table, context, items):
     x = np.zeros((1, CLOCK + 1, len(items)), np.float32)
     of, asked = table_columns(context[None], table.starts), items.astype(np.int32)[None]
-    columns.lifts(table.table, of, CLOCK, asked, np.array([len(items)]), x, 0)
+    query_features.lifts(table.table, of, CLOCK, asked, np.array([len(items)]), x, 0)
     return x[0]
 
 

@@ -3,6 +3,8 @@
 import shutil
 import subprocess
 import sys
+from importlib import import_module
+from pkgutil import iter_modules
 
 import numpy as np
 import pytest
@@ -10,10 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadtests.slo import ROOT
+from recsys import kernels
 from recsys.generation.item_tables import ItemTables
 from recsys.generation.packed_strings import StringTable
-from recsys.kernels import ballot, columns, net, search, sources, spans, tower
-from recsys.kernels import tables as kernel_tables
 from recsys.model import features
 from recsys.model.context_lift import ContextLift, group_starts
 from recsys.model.neighbour_tables import Neighbours
@@ -126,8 +127,8 @@ def test_without_a_place_for_the_cache_kernels_are_compiled_all_the_same():
     code = (
         "from numba.core import caching; caching.CacheImpl._locator_classes = []\n"
         "import numpy as np\n"
-        "from recsys.kernels import asking\n"
-        "norms = np.empty(1); asking.norms(np.float32([[3, 4]]), 1.0, 9.0, norms); assert norms.tolist() == [5]"
+        "from recsys.kernels.quantization import norms\n"
+        "out = np.empty(1); norms(np.float32([[3, 4]]), 1.0, 9.0, out); assert out.tolist() == [5]"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
@@ -137,11 +138,13 @@ def test_a_kernel_is_compiled_anew_where_one_that_it_calls_has_changed(tmp_path)
     package = tmp_path / "recsys"
     shutil.copytree(ROOT / "recsys", package, ignore=shutil.ignore_patterns("__pycache__"))
     code = (
-        "import numpy as np\nfrom recsys.kernels import search\n"
-        "score, keys = np.empty(1, np.float32), np.empty((1, 1), np.uint64)\n"
-        "given = np.float32([[3, 4]]), np.float32([[1, 1]]), np.int32([[0]]), np.array([1])\n"
-        "search.rescore(*given, score, score.view(np.uint32), keys)\n"
-        "print(score[0], sum(search.rescore.stats.cache_hits.values()))"
+        "import numpy as np\n"
+        "from recsys.kernels.candidate_lists import score\n"
+        "from recsys.kernels.kernel_table import KernelTable\n"
+        "embeddings = KernelTable(np.float32([[1, 1]]), np.zeros(0, np.int32), np.zeros((0, 2), np.float32))\n"
+        "scores = np.empty((1, 1), np.float32)\n"
+        "score(np.float32([[3, 4]]), embeddings, np.int32([[0]]), scores)\n"
+        "print(scores[0, 0], sum(score.stats.cache_hits.values()))"
     )
 
     def told():
@@ -150,18 +153,17 @@ def test_a_kernel_is_compiled_anew_where_one_that_it_calls_has_changed(tmp_path)
 
     assert told() == ["7.0", "0"]
     assert told() == ["7.0", "1"]
-    called = package / "kernels" / "sources.py"
+    called = package / "kernels" / "matrix_product.py"
     called.write_text(called.read_text(encoding="utf-8").replace("total = np.float32(0)", "total = np.float32(5)"))
     assert told() == ["12.0", "0"]
 
 
 def kinds():
-    """The number of array types for which each kernel was compiled."""
-    modules = (ballot, columns, net, search, sources, spans, kernel_tables, tower)
+    """For how many kinds of arrays each kernel was compiled."""
     return {
-        (module.__name__, name): len(kernel.signatures)
-        for module in modules
-        for name, kernel in vars(module).items()
+        (module.name, name): len(kernel.signatures)
+        for module in iter_modules(kernels.__path__, "recsys.kernels.")
+        for name, kernel in vars(import_module(module.name)).items()
         if hasattr(kernel, "signatures")
     }
 

@@ -10,12 +10,12 @@ from recsys.filters.compiled_conditions import FILTER_WORDS, NumberMatch, TokenM
 from recsys.filters.matching_items import FEW
 from recsys.fresh_items.extended_column import NO_ROWS, ExtendedColumn, table
 from recsys.fresh_items.extended_tables import TableExtender
-from recsys.kernels.sources import score
+from recsys.kernels.candidate_lists import score
 from recsys.retrieval.index import ExactIndex
 from recsys.retrieval.retriever import Retriever
 from recsys.types import PAD, Source
 from tests.sample_data.put_items import hide, item, putting
-from tests.unit.retrieval.test_index import KINDS, SCANS, awkward
+from tests.unit.retrieval.test_index import KINDS, awkward
 
 
 def of_mask(mask):
@@ -23,7 +23,6 @@ def of_mask(mask):
     return Allowed.of(ExtendedColumn(mask, NO_ROWS, np.zeros(0, bool)))
 
 
-@SCANS
 @given(
     st.sampled_from(KINDS),
     st.integers(0, 2**32 - 1),
@@ -33,13 +32,13 @@ def of_mask(mask):
     st.lists(st.sampled_from([None, 0.0, 0.003, 0.01, 0.1, 0.2, 0.5, 1.0]), min_size=1, max_size=6),
 )
 @settings(max_examples=150, deadline=None)
-def test_the_search_among_what_is_allowed_is_exact(scan, kind, seed, n, d, k, shares):
+def test_the_search_among_what_is_allowed_is_exact(kind, seed, n, d, k, shares):
     """Rows, order and scores of each query of a batch are those of scoring all that it allows, however little."""
     rng = np.random.default_rng(seed)
     items, users = awkward(kind, rng, n, d), awkward(kind, rng, len(shares), d)
     available = rng.random(n) > 0.2
     asked = [None if share is None else of_mask(available & (rng.random(n) < share)) for share in shares]
-    index = ExactIndex(items, available, scan=scan)
+    index = ExactIndex(items, available)
     rows, scores = index.scored(users, k, allowed=asked)
     alone = index.scored(users, k)
     everything = np.broadcast_to(np.arange(n, dtype=np.int32), (len(users), n)).copy()

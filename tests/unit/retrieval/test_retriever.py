@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from recsys.kernels import columns
-from recsys.kernels.compiled import plain
+from recsys.kernels import query_features
+from recsys.kernels.jit import contiguous
 from recsys.model import features
 from recsys.model.neighbour_tables import RECENT, Neighbours, powers
 from recsys.retrieval.retriever import Retriever
@@ -44,8 +44,8 @@ def test_every_source_is_named(scene):
 
 
 def votes(table, history, items, decays):
-    x, voters = np.zeros((1, len(decays), len(items)), np.float32), plain(history[None, : -RECENT - 1 : -1])
-    columns.votes(table.rows, table.weights, voters, powers(decays), items[None], np.array([len(items)]), x, 0)
+    x, voters = np.zeros((1, len(decays), len(items)), np.float32), contiguous(history[None, : -RECENT - 1 : -1])
+    query_features.votes(table.rows, table.weights, voters, powers(decays), items[None], np.array([len(items)]), x, 0)
     return x[0]
 
 

@@ -57,7 +57,7 @@ def seen(folder):
         "seen": query.seen.tolist(),
         "popularity": folder.tables().popularity[:, 0].tolist(),
         "degraded": query.degraded,
-        "slate": [[folder.tables().ids.rows[str(item.item_id)], item.sources] for item in slate.items],
+        "slate": [[folder.tables().ids.row_of(str(item.item_id)), item.sources] for item in slate.items],
         "explained": [[told.sources, {f.name: [f.value, f.contribution] for f in told.features}] for told in explained],
         "listed": made.items[(UserList.unpack(made.pack()).sources & 256) != 0].tolist(),
     }

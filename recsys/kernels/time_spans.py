@@ -1,4 +1,4 @@
-"""`recsys.model.time_features` in kernels: the clock, and the steps between the events of a history and the query."""
+"""The clock and the logarithmic time steps of `recsys.model.time_features`, compiled."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ import math
 
 import numpy as np
 
-from recsys.kernels.compiled import compiled
+from recsys.kernels.jit import compiled
 
 
 @compiled
 def clock(times, monday, out):
-    """The hour of times [n] float64 seconds and their weekday, both from 1, into out [n, 2] uint8.
-
-    monday: the seconds of one, at midnight.
-    """
+    """The hour and the weekday of times [n] float64 seconds, both from 1: [n, 2] uint8. monday: the midnight of one."""
     for at in range(len(times)):
         since = (times[at] - monday) % 604_800.0
         out[at, 0] = np.uint8(since % 86_400.0 / 3_600.0) + 1
@@ -23,22 +20,22 @@ def clock(times, monday, out):
 
 @compiled
 def scaled(seconds, steps):
-    """On a scale of so many steps: of seconds and one more, how often they can be halved. A negative span is none."""
-    if not seconds > 0:  # nor is one that is no number
+    """The step of a span: how often the seconds plus one can be halved, less than `steps`; 0 for a negative or NaN."""
+    if not seconds > 0:
         return 0
     return min(math.frexp(min(seconds, 2.0**steps) + 1.0)[1] - 1, steps - 1)
 
 
 @compiled
 def gap(items, times, query, at, steps):
-    """The step to what stands at a place of items [B, H] from what stands before it; `steps` where either is none."""
+    """The step from the event before to the event at a place of items [B, H]; `steps` if there is no such pair."""
     known = at > 0 and items[query, at] >= 0 and items[query, at - 1] >= 0
     return scaled(times[query, at] - times[query, at - 1], steps) if known else steps
 
 
 @compiled
 def wait(items, times, now, query, steps):
-    """The step from the newest of items [B, H] to now; `steps` where there is none."""
+    """The step from the newest event of items [B, H] to now [B]; `steps` if there is no event."""
     newest = items.shape[1] - 1
     known = newest >= 0 and items[query, newest] >= 0
     return scaled(now[query] - times[query, newest], steps) if known else steps
@@ -46,10 +43,7 @@ def wait(items, times, now, query, steps):
 
 @compiled
 def gaps(items, times, steps, out):
-    """The step from the event before to each of items [B, H] int32, into out [B, H] int64; `steps` at the first.
-
-    times: [B, H] float64 seconds.
-    """
+    """`gap` of every event of items [B, H] int32: [B, H] int64. times: [B, H] float64 seconds."""
     for query in range(len(items)):
         for at in range(items.shape[1]):
             out[query, at] = gap(items, times, query, at, steps)
@@ -57,6 +51,6 @@ def gaps(items, times, steps, out):
 
 @compiled
 def waits(items, times, now, steps, out):
-    """The step from the newest of items [B, H] int32 to now [B], into out [B] int64; `steps` where there is none."""
+    """`wait` of every query: [B] int64."""
     for query in range(len(items)):
         out[query] = wait(items, times, now, query, steps)

@@ -1,0 +1,47 @@
+"""Inner products and matrix products of float32 whose result for one row does not depend on the other rows.
+
+The result of a BLAS product of one row depends in the last bits on the number of rows. A score would then depend on the
+other requests of a batch.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from recsys.kernels.jit import compiled
+
+TOGETHER = 8
+"""Rows whose sums stay in the first cache of a core while each row of the matrix is read once for all of them."""
+
+
+@compiled(fastmath={"reassoc", "contract"})
+def inner(ones, one, others, other):
+    """The inner product of ones[one] and others[other]. The order of the sum depends only on the length."""
+    total = np.float32(0)
+    for at in range(ones.shape[1]):
+        total += ones[one, at] * others[other, at]
+    return total
+
+
+@compiled(fastmath={"contract"})
+def add_product(rows, matrix, out):
+    """Add rows [R, I] times matrix [I, C] to out [R, C]. Each sum is in the order of the I inputs.
+
+    Four inputs at once: each sum is read and written a quarter as often.
+    """
+    whole = rows.shape[1] - rows.shape[1] % 4
+    for start in range(0, len(rows), TOGETHER):
+        past = min(start + TOGETHER, len(rows))
+        for at in range(0, whole, 4):
+            for row in range(start, past):
+                one, two, three, four = rows[row, at], rows[row, at + 1], rows[row, at + 2], rows[row, at + 3]
+                for column in range(matrix.shape[1]):
+                    total = out[row, column] + one * matrix[at, column]
+                    total += two * matrix[at + 1, column]
+                    total += three * matrix[at + 2, column]
+                    out[row, column] = total + four * matrix[at + 3, column]
+        for at in range(whole, rows.shape[1]):
+            for row in range(start, past):
+                factor = rows[row, at]
+                for column in range(matrix.shape[1]):
+                    out[row, column] += factor * matrix[at, column]
