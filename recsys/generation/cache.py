@@ -13,6 +13,7 @@ from pathlib import Path
 
 from recsys.errors import GenerationError
 from recsys.files.atomic_write import atomic_write
+from recsys.generation.background import Background
 from recsys.generation.manifest import MANIFEST, NAME, GenerationFolder, Manifest
 from recsys.generation.received_parts import ReceivedParts, unwritable
 from recsys.generation.verification_note import VerificationNote
@@ -24,6 +25,9 @@ KEPT = 3
 """Generations that are kept: the live one, the previous one, and one that is being loaded."""
 
 _LAST_SERVED = "last-served"
+
+_AHEAD = 16
+"""Chunks that are read ahead of the one that is hashed and written, 16 MB."""
 
 Check = Callable[[GenerationFolder], None]
 
@@ -118,9 +122,10 @@ class GenerationCache:
             raise unwritable(self._folder, error) from error
         try:
             received = ReceivedParts(manifest, unfinished)
-            for name, part in manifest.stored_parts.items():
-                for chunk in self._store.read_part(generation, name, part.bytes):
-                    received.take(name, chunk)
+            with Background("receive", _AHEAD) as receiver:
+                for name, part in manifest.stored_parts.items():
+                    for chunk in self._store.read_part(generation, name, part.bytes):
+                        receiver.submit(received.take, name, chunk)
             received.sealed()
             unfinished.rename(target)
         finally:

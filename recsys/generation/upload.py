@@ -12,6 +12,7 @@ from itertools import compress
 import numpy as np
 
 from recsys.errors import GenerationError
+from recsys.generation.background import Background
 from recsys.generation.manifest import GenerationFolder, Manifest, is_user_part
 from recsys.generation.received_parts import ReceivedParts, changed_in_store
 from recsys.store.ports import CHUNK, Claim, GenerationStore, user_bucket
@@ -21,6 +22,9 @@ Progress = Callable[[float, str], None]
 
 CHUNKS_AT_ONCE = 16
 """Chunks that are written before they are read back, 16 MB."""
+
+AHEAD = 2
+"""Groups of chunks or users that are written ahead of the one that is read back."""
 
 USERS_AT_ONCE = 2_000
 """Users whose records are written before they are read back: a few MB, and one step of the progress bar."""
@@ -52,10 +56,11 @@ class Upload:
         """Write all that is missing and read all back into `received`; GenerationError names the damaged part."""
         for name in filter(is_user_part, self._manifest.parts):
             self._verify(name)
-        for name in self._manifest.stored_parts:
-            self._upload_part(name, received)
-        if self._manifest.dims["users"]:
-            self._upload_users()
+        with Background("read-back", AHEAD) as reader:
+            for name in self._manifest.stored_parts:
+                self._upload_part(name, received, reader)
+            if self._manifest.dims["users"]:
+                self._upload_users(reader)
         received.check()
 
     def _is_finished(self) -> bool:
@@ -67,17 +72,20 @@ class Upload:
             )
         return text is not None
 
-    def _upload_part(self, name: str, received: ReceivedParts) -> None:
-        size = self._manifest.parts[name].bytes
+    def _upload_part(self, name: str, received: ReceivedParts, reader: Background) -> None:
         data = mapped(self._folder, self._manifest, name)
         for first in range(0, len(self.stored.chunks[name]), CHUNKS_AT_ONCE):
             some = data[first * CHUNK : (first + CHUNKS_AT_ONCE) * CHUNK]
             self._write(name, some, first)
-            stored = self._store.read_part(self._manifest.id, name, size, first=first, count=-(-len(some) // CHUNK))
-            for at, chunk in enumerate(stored):
-                wanted = some[at * CHUNK : (at + 1) * CHUNK]
-                received.take(name, chunk if chunk == bytes(wanted) else self._mended(name, wanted, first + at))
-            self._report(len(some), name)
+            reader.submit(self._read_back, name, some, first, received)
+
+    def _read_back(self, name: str, data: memoryview, first: int, received: ReceivedParts) -> None:
+        """Read some chunks, compare them with the part and mend those that differ."""
+        size, count = self._manifest.parts[name].bytes, -(-len(data) // CHUNK)
+        for at, chunk in enumerate(self._store.read_part(self._manifest.id, name, size, first=first, count=count)):
+            wanted = data[at * CHUNK : (at + 1) * CHUNK]
+            received.take(name, chunk if chunk == bytes(wanted) else self._mended(name, wanted, first + at))
+        self._report(len(data), name)
 
     def _write(self, name: str, data: memoryview, first: int) -> None:
         """Write the missing ones of some chunks. A chunk of another length, or of a finished upload, is mended."""
@@ -110,7 +118,7 @@ class Upload:
             self._folder.verify_part(self._manifest.id, name, self._manifest.parts[name])
             self._verified.add(name)
 
-    def _upload_users(self) -> None:
+    def _upload_users(self, reader: Background) -> None:
         """Upload the records of users by whole buckets.
 
         A bucket with all its records is not written: its users may have been deleted since.
@@ -129,8 +137,7 @@ class Upload:
             incomplete = (np.array(self.stored.records[bucket:last]) != sizes[bucket:last])[buckets[rows] - bucket]
             if incomplete.any():
                 self._write_users(dict(compress(records.items(), incomplete.tolist())))
-            self._check_users(records)
-            self._report(sum(map(len, records.values())), "users")
+            reader.submit(self._check_users, records)
             start, bucket = stop, last
 
     def _check_users(self, records: Mapping[str, bytes]) -> None:
@@ -142,6 +149,7 @@ class Upload:
                 raise GenerationError(
                     f"Users' records of generation {self._manifest.id} came back from the store changed."
                 )
+        self._report(sum(map(len, records.values())), "users")
 
     def _changed_users(self, records: Mapping[str, bytes]) -> dict[str, bytes]:
         stored = self._store.read_records(self._manifest.id, self._manifest.user_buckets, list(records))
