@@ -1,4 +1,11 @@
-"""Prefect flows: train, batch, refresh and drain, and `python -m flows VERB`.
+"""Prefect flows: `train`, `batch`, `refresh` and `drain`, and the command line `python -m flows VERB`.
 
-A flow orders steps, retries them and reports them. The steps' code is in `training` and `recsys`.
+A flow orders steps, retries them and reports them. The code of the steps is in `training` and `recsys`.
 """
+
+REFRESH_SECONDS, DRAIN_SECONDS = 120.0, 600.0
+"""The intervals of the schedule. prefect.yaml has the same ones."""
+
+WAIT_SECONDS = 1_800.0
+WAIT_HELP = "seconds after a slate in which an action is its label"
+"""The wait of `drain`, and its description on the command line and in Prefect's form."""

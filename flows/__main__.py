@@ -1,6 +1,6 @@
-"""`python -m flows VERB`: what to do, and an exit code that tells how it went.
+"""The command line `python -m flows VERB`.
 
-0 done, 1 it could not be done (one sentence says why), 2 the command line is wrong, 130 interrupted.
+Exit codes: 0 done, 1 failed with one sentence, 2 wrong command line, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -15,37 +15,38 @@ from recsys.process.interruption import interruptible_imports
 from recsys.process.missing_packages import required_packages
 
 with required_packages(), interruptible_imports():
-    from flows.cli import follow_commands, operate_commands, run_command
-    from flows.cli.output import report
-    from flows.cli.own_session import run_apart
+    from flows.cli import operate_commands, recurring_commands, run_command
+    from flows.cli.output import print_error
+    from flows.cli.own_session import run_in_own_session
 
 TERMINATED = 128 + signal.SIGTERM
-"""The exit code shells give to a process ended by SIGTERM; leaving by it lets the store and Prefect end first."""
+"""The exit code that shells give to a process ended by SIGTERM. A normal exit closes the store and Prefect first."""
 
 
 @required_packages()
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; the exit code."""
+    """Run the command line and return the exit code."""
     options = parser().parse_args(arguments)
-    if arguments is None and options.apart:
-        return run_apart(sys.argv[1:])
+    if arguments is None and options.own_session:
+        return run_in_own_session(sys.argv[1:])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     verb: Callable[[argparse.Namespace], None] = options.verb
     try:
         verb(options)
     except TandemError as error:
-        report(error, as_json=options.json)
+        print_error(error, as_json=options.json)
         return 1
     return 0
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m flows", description="Train, publish and look at what is live.")
-    parser.set_defaults(apart=False)
+    """The parser with all verbs."""
+    parser = argparse.ArgumentParser(prog="python -m flows", description="Train, publish and inspect generations.")
+    parser.set_defaults(own_session=False)
     verbs = parser.add_subparsers(required=True, metavar="VERB")
-    for verb in (*run_command.add_verbs(verbs), *operate_commands.add_verbs(verbs), *follow_commands.add_verbs(verbs)):
-        verb.add_argument("--json", action="store_true", help="JSON on stdout, errors too")
+    for commands in (run_command, operate_commands, recurring_commands):
+        for verb in commands.add_verbs(verbs):
+            verb.add_argument("--json", action="store_true", help="JSON on stdout, errors too")
     return parser
 
 

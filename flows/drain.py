@@ -1,9 +1,8 @@
-"""Move impressions from the store into Parquet files: a row for each shown item, with its features and its label.
+"""The flow `drain`: move impressions from the store into Parquet files, a row for each shown item.
 
-No training reads the files yet. The features are those that ranked the slate when it was shown; the label is what the
-user did within the wait after.
-Entries leave the store, oldest first, once their files stand, and the first one names these: a rerun after a kill in
-between writes the same files once more.
+A row has the features that ranked the slate, and as its label whether the user took the item within the wait. No
+training reads the files yet. Entries leave the store, oldest first, after their files are complete. The first entry names
+the files, so a rerun after a kill writes the same files again.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ import pyarrow.parquet as pq
 from prefect import flow
 from pydantic import Field
 
-from flows.orchestration import leave_result, start_again, store_step
-from flows.periods import OF_WAIT, WAIT_SECONDS
+from flows import WAIT_HELP, WAIT_SECONDS
+from flows.orchestration import restart_after_crash, store_step, write_result
 from flows.progress import run_progress
 from flows.steps.impression_rows import to_table
 from recsys.environment import Environment
@@ -37,11 +36,11 @@ AT_ONCE = 2_000
 
 
 @dataclass(frozen=True)
-class Drained:
-    """What was done. rows: items shown, taken: of them. damaged: entries that could not be read, and are gone.
+class DrainResult:
+    """The result of a run. rows: items shown. taken: items that users took. damaged: unreadable entries, deleted.
 
-    waiting: younger than the wait, among the last AT_ONCE that were read. lost: removed by the limits of the store
-    before a drain could read them, since the last drain.
+    waiting: entries younger than the wait, among the last AT_ONCE that were read. lost: entries that the store's limits
+    removed since the last drain.
     """
 
     impressions: int = 0
@@ -52,9 +51,9 @@ class Drained:
     files: list[str] = field(default_factory=list)
     lost: int = 0
 
-    def then(self, step: Drained) -> Drained:
-        """Both together; what waits is what waits after the step."""
-        return Drained(
+    def plus(self, step: DrainResult) -> DrainResult:
+        """The result of this and the next step."""
+        return DrainResult(
             self.impressions + step.impressions,
             self.rows + step.rows,
             self.taken + step.taken,
@@ -64,36 +63,36 @@ class Drained:
         )
 
 
-@flow(name="drain", timeout_seconds=900, on_crashed=[start_again])
+@flow(name="drain", timeout_seconds=900, on_crashed=[restart_after_crash])
 def drain(
-    wait: Annotated[float, Field(ge=0, le=30 * 86_400, description=OF_WAIT)] = WAIT_SECONDS,
-) -> Drained:
+    wait: Annotated[float, Field(ge=0, le=30 * 86_400, description=WAIT_HELP)] = WAIT_SECONDS,
+) -> DrainResult:
     """Move impressions that are old enough from the store into Parquet files, with features and labels."""
-    environment, done = Environment.read(), Drained()
+    environment, done = Environment.read(), DrainResult()
     with open_store(environment) as opened, run_progress() as progress, progress.step("impressions") as shown:
         store, folder = opened.flows(), exports(environment, "impressions")
         while True:
             step = drain_some(store, folder, wait)
-            done = done.then(step)
+            done = done.plus(step)
             shown.update(0.5, f"{done.impressions:,} impressions")
             if step.impressions + step.damaged < AT_ONCE:
-                break  # slates that arrive from now on are for the next run: with no wait they would never end
+                break  # later slates are for the next run: without a wait they would keep this run going
         lost = store.lost_impressions()
         store.report_lost(lost)
     done = replace(done, lost=lost)
-    leave_result(done)
+    write_result(done)
     return done
 
 
 @store_step
-def drain_some(store: FlowStore, folder: Location, wait: float) -> Drained:
+def drain_some(store: FlowStore, folder: Location, wait: float) -> DrainResult:
     """Write the oldest impressions that are old enough by the store's clock, and then remove them from the store."""
-    now = store.now()  # entries have the time of the same clock
+    now = store.now()  # entries have times of the same clock
     entries = store.read_impressions(count=AT_ONCE)
-    # Up to the first that is too young and no further: whatever a rerun finds ripe begins with the same entry.
+    # Only entries before the first young one: a rerun then begins with the same entry and writes the same files.
     ripe = list(takewhile(lambda entry: entry.arrived + wait <= now, entries))
-    shown = {entry.entry: told for entry in ripe if (told := _read(entry)) is not None}
-    users = list({str(told.user_id) for told in shown.values()})
+    shown = {entry.entry: impression for entry in ripe if (impression := _read(entry)) is not None}
+    users = list({str(impression.user_id) for impression in shown.values()})
     events = dict(zip(users, store.read_events(users), strict=True))
     files, rows, taken = [], 0, 0
     for day, of_day in _by_day(shown).items():
@@ -104,22 +103,22 @@ def drain_some(store: FlowStore, folder: Location, wait: float) -> Drained:
         files.append(str(path))
         rows, taken = rows + table.num_rows, taken + (pc.sum(table["label"]).as_py() or 0)
     store.drop_impressions([entry.entry for entry in ripe])
-    return Drained(len(shown), rows, taken, len(ripe) - len(shown), len(entries) - len(ripe), files)
+    return DrainResult(len(shown), rows, taken, len(ripe) - len(shown), len(entries) - len(ripe), files)
 
 
 def _by_day(shown: Mapping[str, Impression]) -> dict[str, dict[str, Impression]]:
     days: dict[str, dict[str, Impression]] = defaultdict(dict)
-    for entry, told in shown.items():
-        days[time.strftime("%Y-%m-%d", time.gmtime(told.time))][entry] = told
+    for entry, impression in shown.items():
+        days[time.strftime("%Y-%m-%d", time.gmtime(impression.time))][entry] = impression
     return days
 
 
 def _read(entry: LoggedImpression) -> Impression | None:
-    """What an entry holds; None where it is damaged, of another code's ranker, or no text that a file can hold."""
+    """The impression of an entry; None if it is damaged, of another ranker, or has text that no file can hold."""
     try:
-        told = Impression.unpack(entry.data)
-        for each in (told.user_id, *told.items):
-            str(each).encode()
+        impression = Impression.unpack(entry.data)
+        for text in (impression.user_id, *impression.items):
+            str(text).encode()
     except ValueError:
         return None
-    return told if len(told.items) and told.features.shape[1] == len(FEATURES) else None
+    return impression if len(impression.items) and impression.features.shape[1] == len(FEATURES) else None

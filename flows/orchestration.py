@@ -1,4 +1,4 @@
-"""What the flows and their steps have in common for Prefect: retries, restarts, names of runs and results."""
+"""Prefect settings of all flows and steps: retries, restarts after a crash, names of runs, result artifacts."""
 
 from __future__ import annotations
 
@@ -25,40 +25,40 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 MOST_STARTS = 3
-"""Runs in a row that crash. A crash that repeats, for lack of memory for example, is then left to a person."""
+"""Starts of a run that crashes. A crash that repeats, as for lack of memory, needs a person."""
 
 TAG = "tandem"
-"""The tag of each run, by which lists follow the trainings of this project alone."""
+"""The tag of each run. The trigger of `batch` matches it, so that other projects' trainings do not start lists."""
 
 AFTER_CRASH = "after-crash-"
-"""Begins the tag of a run that follows a crashed one."""
+"""The prefix of the tag of a run that follows a crashed run."""
 
 PAUSE = timedelta(seconds=5)
-"""Between a crash and the next run: until then the deployment's concurrency slot is free."""
+"""Between a crash and the next run. By then Prefect has freed the deployment's concurrency slot."""
 
 
-def lost_the_store(task: Any, run: Any, state: Any) -> bool:  # noqa: ARG001 Prefect's signature
-    """Whether a task failed because the store did not answer; no other failure is retried."""
+def store_unavailable(task: Any, run: Any, state: Any) -> bool:  # noqa: ARG001 Prefect's signature
+    """Whether a task failed because the store did not answer. Other failures are not retried."""
     return isinstance(state.result(raise_on_failure=False), StoreUnavailable)
 
 
 def step(work: Callable[P, R]) -> Task[P, R]:
-    """Make a step of a flow: a Prefect task without a cache, since its arguments are live objects."""
+    """Make a function a Prefect task without a cache, because its arguments are live objects."""
     return task(cache_policy=NO_CACHE)(work)
 
 
 def store_step(work: Callable[P, R]) -> Task[P, R]:
-    """Make a step that uses the store: a task that is retried while the store does not answer."""
+    """Make a function a Prefect task that is retried while the store does not answer."""
     with_retries = task(
-        cache_policy=NO_CACHE, retries=3, retry_delay_seconds=[1, 2, 5], retry_condition_fn=lost_the_store
+        cache_policy=NO_CACHE, retries=3, retry_delay_seconds=[1, 2, 5], retry_condition_fn=store_unavailable
     )
     return with_retries(work)
 
 
-def start_again(flow: Any, flow_run: Any, state: Any) -> None:  # noqa: ARG001 Prefect's signature
-    """Follow a crashed run of a deployment with a run of the same parameters; the hook `on_crashed` of each flow.
+def restart_after_crash(flow: Any, flow_run: Any, state: Any) -> None:  # noqa: ARG001 Prefect's signature
+    """Start a run with the same parameters after a crashed run of a deployment; the hook `on_crashed` of each flow.
 
-    The crashed run itself is not started again: its worker still reports its end.
+    The crashed run itself can't start again: its worker still reports its end.
     """
     crashes = 1 + sum(tag.startswith(AFTER_CRASH) for tag in flow_run.tags)
     if flow_run.deployment_id is None or crashes == MOST_STARTS:
@@ -69,13 +69,13 @@ def start_again(flow: Any, flow_run: Any, state: Any) -> None:  # noqa: ARG001 P
             parameters=flow_run.parameters,
             state=Scheduled(scheduled_time=datetime.now(UTC) + PAUSE),
             tags=[*flow_run.tags, f"{AFTER_CRASH}{crashes}"],
-            idempotency_key=f"after {flow_run.id}",  # the engine and the worker may both report the crash
+            idempotency_key=f"after {flow_run.id}",  # engine and worker may both report the crash
         )
 
 
 @contextmanager
 def best_effort() -> Iterator[None]:
-    """Log an error of Prefect's API and go on: a training does not fail because its progress could not be shown."""
+    """Log an error of Prefect's API and continue: a training must not fail because an artifact can't be written."""
     try:
         yield
     except (httpx.HTTPError, ObjectNotFound) as error:
@@ -83,13 +83,13 @@ def best_effort() -> Iterator[None]:
 
 
 def name_run(name: str) -> None:
-    """Rename the current run once its generation is known."""
+    """Rename the current run."""
     with best_effort():
         get_client(sync_client=True).update_flow_run(UUID(runtime.flow_run.id), name=name)
 
 
-def leave_result(result: DataclassInstance) -> None:
-    """Leave the result of the current run as a table artifact."""
+def write_result(result: DataclassInstance) -> None:
+    """Write the result of the current run as a table artifact."""
     rows = [{"result": name, "value": str(value)} for name, value in asdict(result).items()]
     name = runtime.flow_run.flow_name
     with best_effort():

@@ -1,6 +1,7 @@
-"""Every flow when it is due, in one command: `python -m flows schedule`. `prefect.yaml` has the same for a worker.
+"""The schedule of all flows in one process: `python -m flows schedule`. `prefect.yaml` has the same one for workers.
 
-One run of a flow at a time: a run of refresh, drain or train that is due while the last one still runs is left out.
+Training runs every night, `batch` after each training, `refresh` and `drain` at intervals. A run of refresh, drain or
+train that is due while the last one still runs is skipped.
 """
 
 from __future__ import annotations
@@ -19,36 +20,36 @@ from flows.lists import batch, refresh
 from flows.orchestration import TAG
 from flows.train import run
 
-TRAIN_AT, LIST_AT = "0 2 * * *", "0 5 * * *"
+NIGHTLY_TRAINING, NIGHTLY_LISTS = "0 2 * * *", "0 5 * * *"
 
-SOON = timedelta(seconds=20)
-"""From the start to the first runs: the server looks for what is due every five seconds, and plans ahead."""
+FIRST_RUN = timedelta(seconds=20)
+"""From the start to the first run of an interval. Prefect plans runs ahead, every five seconds."""
 
 
 def serve_all(data: str | None, refresh_every: float, drain_every: float) -> None:
-    """Run every flow when it is due, until this process ends; data: the dataset to train on, no training without."""
-    skip = _one(ConcurrencyLimitStrategy.CANCEL_NEW)
-    deployments: list[Any] = [  # Prefect's methods give a coroutine where a loop runs, and none does here
-        refresh.to_deployment("often", schedule=_every(refresh_every), **skip),
-        drain.to_deployment("often", schedule=_every(drain_every), **skip),
+    """Run the flows on their schedules until this process ends. data: the dataset of the training; None: no training."""
+    skip = _one_run(ConcurrencyLimitStrategy.CANCEL_NEW)
+    deployments: list[Any] = [  # Prefect's methods return a coroutine if an event loop runs; none runs here
+        refresh.to_deployment("often", schedule=_interval(refresh_every), **skip),
+        drain.to_deployment("often", schedule=_interval(drain_every), **skip),
     ]
-    # A batch waits for the one before: that one may have read the alias before the training moved it.
-    wait = _one(ConcurrencyLimitStrategy.ENQUEUE)
+    # A batch waits for the one before, which may have read the alias before the training moved it.
+    wait = _one_run(ConcurrencyLimitStrategy.ENQUEUE)
     if data:
-        deployments.append(run.to_deployment("nightly", schedule=Cron(TRAIN_AT), parameters={"data": data}, **skip))
+        deployments.append(run.to_deployment("nightly", schedule=Cron(NIGHTLY_TRAINING), parameters={"data": data}, **skip))
         deployments.append(batch.to_deployment("trained", triggers=[_after_training()], **wait))
     else:
-        deployments.append(batch.to_deployment("nightly", schedule=Cron(LIST_AT), **wait))
+        deployments.append(batch.to_deployment("nightly", schedule=Cron(NIGHTLY_LISTS), **wait))
     serve(*deployments, pause_on_shutdown=False)
 
 
-def _one(strategy: ConcurrencyLimitStrategy) -> dict[str, Any]:
+def _one_run(strategy: ConcurrencyLimitStrategy) -> dict[str, Any]:
     limit = ConcurrencyLimitConfig(limit=1, collision_strategy=strategy)
     return {"concurrency_limit": limit, "tags": [TAG], "entrypoint_type": EntrypointType.MODULE_PATH}
 
 
 def _after_training() -> DeploymentEventTrigger:
-    """Fires when a run of `train` has completed, which is when its generation is live."""
+    """Fires when a run of `train` has completed: its generation is live."""
     return DeploymentEventTrigger(
         name="lists after a training",
         match={"prefect.resource.id": "prefect.flow-run.*"},
@@ -60,6 +61,6 @@ def _after_training() -> DeploymentEventTrigger:
     )
 
 
-def _every(seconds: float) -> Any:
-    """From soon on; Prefect's own beginning would be a whole interval away, and anew with every start."""
-    return Interval(timedelta(seconds=seconds), anchor_date=datetime.now(UTC) + SOON)
+def _interval(seconds: float) -> Any:
+    """An interval that begins soon. Prefect's default begins a whole interval after each start."""
+    return Interval(timedelta(seconds=seconds), anchor_date=datetime.now(UTC) + FIRST_RUN)

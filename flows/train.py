@@ -15,7 +15,7 @@ from flows.orchestration import name_run, start_again
 from flows.progress import run_progress
 from flows.steps.gate import judge_data, judge_model, judge_trained, load_live, look_at_live, stop_unless
 from flows.steps.ingest import ingest, quarantine_of
-from flows.steps.publishing import forget, promote, publish
+from flows.steps.promotion import forget, promote, publish
 from flows.steps.report import leave_report, reporting
 from flows.steps.training import build, evaluate, retrain, train
 from recsys.environment import Environment

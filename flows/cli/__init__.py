@@ -1,1 +1,1 @@
-"""The command line: the verbs, what each is told, and how each says what it did."""
+"""The verbs of the command line: their arguments, and how they print results."""

@@ -1,4 +1,7 @@
-"""The operating verbs. None of them imports Prefect, so that a rollback takes a second and not ten."""
+"""The operating verbs: publish, promote, rollback, generations, delete, pin, status and users.
+
+They do not import Prefect: a rollback takes one second instead of ten.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from flows.cli.output import emit
+from flows.cli.output import print_json
 from recsys.environment import Environment
 from recsys.process.interruption import interruptible_imports
 from recsys.store.from_environment import open_store
@@ -17,103 +20,104 @@ from training.progress import terminal_progress
 
 
 def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
-    """Add the verbs to the command line; their parsers."""
-    publish = verbs.add_parser("publish", help="put a generation that was made here into the store and make it live")
+    """Add the verbs to the command line and return their parsers."""
+    publish = verbs.add_parser("publish", help="put a generation of this host into the store and make it live")
     publish.add_argument("which", metavar="FOLDER_OR_ID")
-    publish.add_argument("--no-promote", action="store_true", help="leave what is live; promote it later")
-    publish.set_defaults(verb=publish_one)
+    publish.add_argument("--no-promote", action="store_true", help="do not change what is live")
+    publish.set_defaults(verb=publish_generation)
     promote = verbs.add_parser("promote", help="make a generation of the store live")
     promote.add_argument("generation", metavar="ID")
-    promote.set_defaults(verb=promote_one)
-    rollback = verbs.add_parser("rollback", help="make live again what was live before")
+    promote.set_defaults(verb=promote_generation)
+    rollback = verbs.add_parser("rollback", help="make the previous generation live again")
     rollback.set_defaults(verb=roll_back)
-    generations = verbs.add_parser("generations", help="what the store holds")
+    generations = verbs.add_parser("generations", help="list the generations of the store")
     generations.set_defaults(verb=show_generations)
     delete = verbs.add_parser("delete", help="remove a generation that no alias names from the store")
     delete.add_argument("generation", metavar="ID")
-    delete.set_defaults(verb=delete_one)
-    pin = verbs.add_parser("pin", help="let the next bento hold a generation, so that it serves with Redis away")
+    delete.set_defaults(verb=delete_generation)
+    pin = verbs.add_parser("pin", help="include a generation in the next bento, which then serves without Redis")
     pin.add_argument("generation", metavar="ID", nargs="?", help="default: what is live; where nothing is, none")
-    pin.set_defaults(verb=pin_one)
-    status = verbs.add_parser("status", help="what is live")
+    pin.set_defaults(verb=pin_generation)
+    status = verbs.add_parser("status", help="show what is live")
     status.set_defaults(verb=show_status)
-    users = verbs.add_parser("users", help="ids of users of the live generation, one a line, 16,000 at most")
+    users = verbs.add_parser("users", help="print ids of users of the live generation, one a line, 16,000 at most")
     users.set_defaults(verb=show_users)
     return [publish, promote, rollback, generations, delete, pin, status, users]
 
 
-def publish_one(options: argparse.Namespace) -> None:
-    """Publish a generation that was made here."""
+def publish_generation(options: argparse.Namespace) -> None:
+    """Publish a generation of this host."""
     with interruptible_imports():
-        from flows.operate.verbs import publish, told
+        from flows.operate.publish_and_promote import describe_move, publish
         from recsys.generation.loader import check_servable
 
-    environment, promote = Environment.read(), not options.no_promote
+    environment = Environment.read()
     with open_store(environment) as store, terminal_progress() as progress:
-        done = publish(options.which, store.generations(), environment, progress, promote=promote, smoke=check_servable)
+        generations, promote = store.generations(), not options.no_promote
+        result = publish(options.which, generations, environment, progress, promote=promote, smoke=check_servable)
     if options.json:
-        emit(asdict(done))
+        print_json(asdict(result))
         return
-    print(f"Published: {done.generation}, {done.bytes / 2**20:.1f} MiB")
-    if done.deleted:
-        print(f"Deleted: {', '.join(done.deleted)}")
-    print(told(done.moved) if done.moved else f"To make it live: python -m flows promote {done.generation}")
+    print(f"Published: {result.generation}, {result.bytes / 2**20:.1f} MiB")
+    if result.deleted:
+        print(f"Deleted: {', '.join(result.deleted)}")
+    next_command = f"To make it live: python -m flows promote {result.generation}"
+    print(describe_move(result.moved) if result.moved else next_command)
 
 
-def promote_one(options: argparse.Namespace) -> None:
+def promote_generation(options: argparse.Namespace) -> None:
     """Make a generation live."""
-    from flows.operate.verbs import promote
+    from flows.operate.publish_and_promote import promote
 
     with open_store(Environment.read()) as store:
-        tell_move(promote(options.generation, store.generations()), as_json=options.json)
+        _print_move(promote(options.generation, store.generations()), as_json=options.json)
 
 
 def roll_back(options: argparse.Namespace) -> None:
-    """Make live again what was live before."""
+    """Make the previous generation live again."""
     with open_store(Environment.read()) as store:
-        tell_move(store.generations().rollback(), as_json=options.json)
+        _print_move(store.generations().rollback(), as_json=options.json)
 
 
-def tell_move(moved: AliasMove, *, as_json: bool) -> None:
-    """Say from where to where an alias moved."""
-    from flows.operate.verbs import told
+def _print_move(move: AliasMove, *, as_json: bool) -> None:
+    from flows.operate.publish_and_promote import describe_move
 
     if as_json:
-        emit(asdict(moved))
+        print_json(asdict(move))
     else:
-        print(told(moved))
+        print(describe_move(move))
 
 
 def show_generations(options: argparse.Namespace) -> None:
-    """Print every generation in the store."""
-    from flows.operate.generations import holders, list_generations, to_json, to_table, who_holds
+    """Print every generation of the store."""
+    from flows.operate.generations import holder_lines, holders, list_generations, to_table
 
     with open_store(Environment.read()) as store:
-        rows = list_generations(store.generations(), lambda: holders(store.board()))
+        rows = list_generations(store.generations(), holders(store.board()))
     if options.json:
-        emit(to_json(rows))
+        print_json({"generations": [asdict(row) for row in rows]})
     elif rows:
         Console().print(to_table(rows))
-        for line in who_holds(rows):
+        for line in holder_lines(rows):
             print(line)
     else:
         print("The store holds no generation yet. Train and publish with: python -m flows run --data DIR")
 
 
-def delete_one(options: argparse.Namespace) -> None:
+def delete_generation(options: argparse.Namespace) -> None:
     """Remove a generation from the store."""
-    from flows.operate.verbs import delete
+    from flows.operate.publish_and_promote import delete
 
     with open_store(Environment.read()) as store:
         delete(options.generation, store.generations())
     if options.json:
-        emit({"deleted": options.generation})
+        print_json({"deleted": options.generation})
     else:
         print(f"Deleted: {options.generation}")
 
 
-def pin_one(options: argparse.Namespace) -> None:
-    """Save a generation in the model store and name it for the next build."""
+def pin_generation(options: argparse.Namespace) -> None:
+    """Save a generation in BentoML's model store and name it for the next build."""
     from flows.operate.model_store import ModelStore
 
     environment = Environment.read()
@@ -126,31 +130,31 @@ def pin_one(options: argparse.Namespace) -> None:
     if model is None:
         models.unpin()
     if options.json:
-        emit({"model": model})
+        print_json({"model": model})
     else:
         print(f"The next bento holds {model}." if model else "Nothing is live: the next bento holds no generation.")
 
 
 def show_status(options: argparse.Namespace) -> None:
     """Print what is live."""
-    from flows.operate.status import read_status
+    from flows.operate.status import read_status, to_table
 
     environment = Environment.read()
     with open_store(environment) as store:
         status = read_status(store.generations(), environment.home)
     if options.json:
-        emit(status.to_json())
+        print_json(asdict(status))
     else:
-        Console().print(status.to_table())
+        Console().print(to_table(status))
 
 
 def show_users(options: argparse.Namespace) -> None:
     """Print users of the live generation."""
-    from flows.operate.live_users import live_users
+    from flows.operate.status import live_users
 
     with open_store(Environment.read()) as store:
         users = live_users(store.generations(), store.flows())
     if options.json:
-        emit({"users": users})
+        print_json({"users": users})
     else:
         print("\n".join(user for user in users if user.splitlines() == [user]))

@@ -1,4 +1,4 @@
-"""How a verb tells what it did: sentences, or JSON for programs."""
+"""The output of a verb: sentences for people, or JSON for programs."""
 
 from __future__ import annotations
 
@@ -9,24 +9,19 @@ from typing import Any
 from recsys.errors import GateRefused, TandemError
 
 
-def report(error: TandemError, *, as_json: bool) -> None:
-    """One sentence on stderr, or JSON on stdout; of a refusal each failed check, and where its report is."""
-    told: dict[str, Any] = {"code": type(error).__name__, "message": str(error)}
+def print_error(error: TandemError, *, as_json: bool) -> None:
+    """Print an error as one sentence on stderr, or as JSON on stdout; of a refusal by the gate also its details."""
+    details: dict[str, Any] = {"code": type(error).__name__, "message": str(error)}
     if isinstance(error, GateRefused):
-        told |= {"failed": error.failed, "report": error.report and str(error.report)}
+        details |= {"failed": error.failed, "report": error.report and str(error.report)}
     if as_json:
-        emit({"error": told})
+        print_json({"error": details})
         return
     print(str(error), file=sys.stderr)
-    if told.get("report"):
-        print(f"Report: {told['report']}", file=sys.stderr)
+    if details.get("report"):
+        print(f"Report: {details['report']}", file=sys.stderr)
 
 
-def emit(value: dict[str, Any]) -> None:
-    """Print JSON for programs."""
-    print(json.dumps(value, ensure_ascii=False, indent=2, default=str))
-
-
-def emit_line(value: dict[str, Any]) -> None:
-    """Print JSON on one line, at once, for programs that read on."""
-    print(json.dumps(value, ensure_ascii=False, default=str), flush=True)
+def print_json(value: dict[str, Any], *, one_line: bool = False) -> None:
+    """Print JSON; on one line for programs that read results as they come."""
+    print(json.dumps(value, ensure_ascii=False, indent=None if one_line else 2, default=str), flush=True)

@@ -1,7 +1,7 @@
-"""Run a command in a session of its own, and end every process of it with the command.
+"""Run a command in a session of its own, and end all processes of the session with the command.
 
-Prefect's temporary server needs it. The server outlives a run that is killed, and Ctrl-C in a terminal reaches the
-server as well, so that the run could not report how it ended.
+Prefect's temporary server needs it: the server outlives a killed run, and Ctrl-C in a terminal would end the server
+before the run can report its end.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from recsys.process import parent_death
 COMMAND = "import sys; from flows.__main__ import main; sys.exit(main(sys.argv[1:]))"
 
 
-def run_apart(arguments: Sequence[str]) -> int:
-    """Run `python -m flows` with the arguments in another process; the exit code."""
+def run_in_own_session(arguments: Sequence[str]) -> int:
+    """Run `python -m flows` with the arguments in a child process, and return its exit code."""
     forwarded = {signal.SIGTERM}
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # it is ignored behind & and nohup
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # ignored behind & and nohup
         forwarded.add(signal.SIGINT)
     child = subprocess.Popen(
         [sys.executable, "-c", COMMAND, *arguments],
@@ -31,6 +31,6 @@ def run_apart(arguments: Sequence[str]) -> int:
     for number in forwarded:
         signal.signal(number, lambda received, _: child.send_signal(received))
     code = child.wait()
-    with suppress(ProcessLookupError):  # the usual case: no process of the session is left
+    with suppress(ProcessLookupError):  # the usual case: the session has no process left
         os.killpg(child.pid, signal.SIGTERM)
     return code if code >= 0 else 128 - code

@@ -1,6 +1,6 @@
-"""What a verb that runs a flow needs: Prefect imported, its API reachable, and a server where there is none.
+"""The connection of a verb to Prefect: imports, a reachable API, and a server for schedules where none is set.
 
-Imports no Prefect: the verbs that operate the store need none.
+This module imports no Prefect, because the operating verbs do without Prefect.
 """
 
 from __future__ import annotations
@@ -19,74 +19,74 @@ from recsys.errors import SettingsError
 from recsys.process import parent_death
 from recsys.process.interruption import interruptible_imports
 
-TRACED = "prefect.flow_runs", "prefect.task_runs", "prefect.engine"
+LOGGERS_WITH_TRACEBACKS = "prefect.flow_runs", "prefect.task_runs", "prefect.engine"
 
 LOCALHOST = "127.0.0.1"
+
 START_SECONDS = 90.0
-"""A start took 5 s on idle cores and 18 s on busy ones. The first start also makes the database."""
+"""The limit of a server's start. A start took 5 s on idle cores, 18 s on busy ones; the first also makes the database."""
 
 
 @contextmanager
-def started(*let_go: Callable[[], None]) -> Iterator[None]:
-    """Import flows inside. On leaving, Prefect's API answers: that of the profile or environment, or a temporary one.
+def prefect_imports(*cleanup: Callable[[], None]) -> Iterator[None]:
+    """Import flows inside the block. After it Prefect's API answers: that of the environment, or a temporary server.
 
-    let_go: called before Ctrl-C ends the process during the imports.
+    cleanup: called before Ctrl-C ends the process during the imports.
     """
-    _without_proxy()
-    with interruptible_imports(*let_go):
+    _bypass_proxy()
+    with interruptible_imports(*cleanup):
         yield
     quiet_console()
-    _connect()
+    _check_api()
 
 
 def quiet_console() -> None:
-    """Print warnings only, unless a level of Prefect's logging is set, and no traceback of an error that `main` prints.
+    """Print Prefect's warnings only, unless a log level is set, and no traceback of an error that `main` prints.
 
-    Prefect's API gets every line all the same.
+    Prefect's API receives all lines.
     """
     from prefect.settings import get_current_settings
 
     level_is_set = "level" in get_current_settings().logging.model_fields_set
     for handler in logging.getLogger().handlers:
-        handler.addFilter(lambda record: not record.name.startswith(TRACED) or not record.exc_info)
+        handler.addFilter(lambda record: not (record.exc_info and record.name.startswith(LOGGERS_WITH_TRACEBACKS)))
         if not level_is_set:
             handler.setLevel(logging.WARNING)
 
 
 @contextmanager
-def server_where_none() -> Iterator[str]:
-    """The URL of Prefect's API: the one that is set, or that of a server of our own, by `prefect server start`.
+def server_for_schedules() -> Iterator[str]:
+    """The URL of Prefect's API: the one that is set, or that of a server started here.
 
-    The temporary server of a single run starts nothing that is due, so schedules need this one.
+    The temporary server of a single run does not start scheduled runs.
     """
     from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 
     url = get_current_settings().api.url
     if url:
-        _connect()
+        _check_api()
         yield url
         return
     port = get_current_settings().server.api.port
     url = f"http://{LOCALHOST}:{port}/api"
-    _check_free(port)
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", LOCALHOST, "--port", str(port)]
+    _check_port(port)
     process = subprocess.Popen(
-        command,
+        [sys.executable, "-m", "prefect", "server", "start", "--host", LOCALHOST, "--port", str(port)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C is for this process, which ends the server when its runs have ended
+        start_new_session=True,  # Ctrl-C reaches this process, which ends the server after its runs
         preexec_fn=parent_death.preexec(),
     )
     try:
         with temporary_settings({PREFECT_API_URL: url}):
-            _wait(url, process)
+            _wait_for_server(url, process)
             yield url
     finally:
         process.terminate()
         process.wait()
 
 
-def _check_free(port: int) -> None:
+def _check_port(port: int) -> None:
     with socket.socket() as probe:
         if probe.connect_ex((LOCALHOST, port)) == 0:
             raise SettingsError(
@@ -95,9 +95,9 @@ def _check_free(port: int) -> None:
             )
 
 
-def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
+def _wait_for_server(url: str, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + START_SECONDS
-    while error := _failure():
+    while error := _api_error():
         if process.poll() is not None:
             raise SettingsError(f"`prefect server start` ended with code {process.returncode}; its lines are above.")
         if time.monotonic() > deadline:
@@ -105,12 +105,12 @@ def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
         time.sleep(0.2)
 
 
-def _connect() -> None:
+def _check_api() -> None:
     from prefect.settings import get_current_settings
 
-    if error := _failure():
-        where = get_current_settings().api.url
-        place = f"at {without_password(where)}" if where else "of a run without an API"
+    if error := _api_error():
+        url = get_current_settings().api.url
+        place = f"at {without_password(url)}" if url else "of a run without an API"
         raise SettingsError(
             f"No Prefect server answers {place} ({error}). Start it, or set PREFECT_API_URL or a profile of Prefect's "
             "(`prefect profile use`) to another."
@@ -118,13 +118,13 @@ def _connect() -> None:
 
 
 def without_password(url: str) -> str:
-    """A URL without the user and the password that may stand in it."""
+    """A URL without user and password."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
-def _failure() -> str | None:
-    """Why Prefect's API does not answer; Prefect starts its temporary server here where no API is set."""
+def _api_error() -> str | None:
+    """The error of Prefect's API; None if it answers. Where no API is set, Prefect starts its temporary server here."""
     from prefect import get_client
 
     try:
@@ -135,7 +135,7 @@ def _failure() -> str | None:
     return None if error is None else (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _without_proxy() -> None:
-    """Reach servers on this host directly: httpx sends requests for 127.0.0.1 to a proxy, too."""
+def _bypass_proxy() -> None:
+    """Connect to servers of this host directly: httpx sends requests for 127.0.0.1 to a proxy too."""
     for name in ("no_proxy", "NO_PROXY"):
         os.environ[name] = ",".join(filter(None, (os.environ.get(name), LOCALHOST)))

@@ -1,4 +1,4 @@
-"""`run`: the whole way from a dataset to a live generation, and what is said of it."""
+"""The verb `run`: train on a dataset, publish the generation and make it live."""
 
 from __future__ import annotations
 
@@ -7,85 +7,94 @@ import json
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flows.cli.output import emit
-from flows.cli.prefect_api import started
-from flows.kernel_warm_up import rehearsing
+from flows.cli.output import print_json
+from flows.cli.prefect_api import prefect_imports
+from flows.kernel_compilation import compiling_kernels
 from recsys.process.interruption import interruptible_imports
 from training.gate.check import Check
 from training.options import add_training_options, config_of, parsed
 from training.progress import terminal_progress
 
+if TYPE_CHECKING:
+    from flows.train import TrainResult
+
 
 def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
-    """Add the verb to the command line; its parser."""
+    """Add the verb to the command line and return its parser."""
     run = verbs.add_parser("run", help="ingest, train, evaluate, pass the gate, publish, promote")
     run.add_argument("--data", required=True, help="a folder with a dataset.toml, or such a file")
     add_training_options(run)
-    run.add_argument("--force", action="store_true", help="promote past the gate; what it refused is logged and kept")
-    run.set_defaults(verb=run_all, apart=True)
+    run.add_argument("--force", action="store_true", help="promote although the gate refuses; the refusal is logged")
+    run.set_defaults(verb=run_training, own_session=True)
     return [run]
 
 
-def run_all(options: argparse.Namespace) -> None:
-    """Run the flow; print the metric table and the generation's id."""
+def run_training(options: argparse.Namespace) -> None:
+    """Run the flow `train` and print its result."""
     with interruptible_imports():
         from training.data.mapping import Mapping
         from training.data.reading.table_reader import check_columns
 
-    mapping = Mapping.read(options.data)  # before Prefect starts: a wrong path, setting or column is an error at once
+    mapping = Mapping.read(options.data)  # a wrong path, setting or column is an error before Prefect starts
     config_of(options, mapping.training, f"[training] of {mapping.path}")
     overrides = parsed(options.overrides) | ({"device": options.device} if options.device else {})
     check_columns(mapping)
-    with rehearsing():
-        with ExitStack() as shown:
-            progress = shown.enter_context(terminal_progress())
-            with progress.step("starting Prefect"), started(shown.close):
+    with compiling_kernels():
+        with ExitStack() as opened:
+            progress = opened.enter_context(terminal_progress())
+            with progress.step("starting Prefect"), prefect_imports(opened.close):
                 from prefect import tags
 
                 from flows.orchestration import TAG
                 from flows.train import run
         with tags(TAG):
-            published = run(options.data, options.config, overrides, options.force)
+            result = run(options.data, options.config, overrides, options.force)
     if options.json:
-        evaluation = json.loads(published.evaluation.to_json())
-        manifest = published.manifest
-        bad_rows = manifest.data["bad_rows"]
-        emit(
-            {
-                "generation": manifest.id,
-                "bytes": manifest.size,
-                "bad_rows": bad_rows,
-                "duplicates": manifest.data["duplicates"],
-                "notes": published.notes,
-                "evaluation": evaluation,
-                "gate": [asdict(check) for check in published.checks],
-                "forced": manifest.forced,
-                "report": published.report and str(published.report),
-            }
-        )
-        return
+        print_json(to_json(result))
+    else:
+        print_result(result)
+
+
+def to_json(result: TrainResult) -> dict[str, Any]:
+    """The result for programs."""
+    manifest = result.manifest
+    return {
+        "generation": manifest.id,
+        "bytes": manifest.size,
+        "bad_rows": manifest.data["bad_rows"],
+        "duplicates": manifest.data["duplicates"],
+        "notes": result.notes,
+        "evaluation": json.loads(result.evaluation.to_json()),
+        "gate": [asdict(check) for check in result.checks],
+        "forced": manifest.forced,
+        "report": result.report and str(result.report),
+    }
+
+
+def print_result(result: TrainResult) -> None:
+    """Print the metric table, the checks of the gate, notes and the id of the generation."""
     console = Console()
-    console.print(published.evaluation.to_table())
-    console.print(gate_table(published.checks))
-    for warning in published.evaluation.warnings:
+    console.print(result.evaluation.to_table())
+    console.print(gate_table(result.checks))
+    for warning in result.evaluation.warnings:
         console.print(f"Note: {warning}", highlight=False)
-    for line in published.notes:
+    for line in result.notes:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    for line in published.manifest.forced:
+    for line in result.manifest.forced:
         console.print(f"Forced past the gate: {line}", style="bold red", highlight=False, markup=False)
-    if published.report:
-        console.print(f"Report: {published.report}", highlight=False, soft_wrap=True)
-    console.print(f"Live: [bold]{published.manifest.id}[/bold]", highlight=False)
+    if result.report:
+        console.print(f"Report: {result.report}", highlight=False, soft_wrap=True)
+    console.print(f"Live: [bold]{result.manifest.id}[/bold]", highlight=False)
 
 
 def gate_table(checks: Sequence[Check]) -> Table:
-    """Every check of the gate, a line each."""
+    """The checks of the gate, one in each row."""
     table = Table(title="the gate", show_header=False)
     marks = {"passed": "[green]passed[/]", "failed": "[bold red]failed[/]", "not judged": "[dim]not judged[/]"}
     for check in checks:

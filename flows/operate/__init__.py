@@ -1,1 +1,1 @@
-"""What the operating verbs do, without Prefect: status, generations, promote, roll back, the BentoML model store."""
+"""What the operating verbs do, without Prefect: publish, promote, delete, status, generations, the model store."""

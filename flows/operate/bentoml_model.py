@@ -1,6 +1,6 @@
 """`python -m flows.operate.bentoml_model TAG DATASET FOLDER FILE ...`: copy files of a folder into a new BentoML model.
 
-A process of its own: BENTOML_HOME is BentoML's public way to name a model store, and BentoML reads it once a process.
+This is a process of its own, because BentoML reads BENTOML_HOME, the place of its model store, once in a process.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ FAILED = 1
 
 
 def create(tag: str, dataset: str, folder: Path, files: Sequence[str]) -> None:
-    """Save the files as the model `tag`; dataset: its label."""
+    """Save the files as the model `tag`; dataset: the label of the model."""
     from bentoml import models
 
     with models.create(tag, labels={"dataset": dataset}) as model:
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def reason(error: OSError) -> str:
-    """The system's text for an error; shutil joins several errors, each after two paths."""
+    """The system's text for an error. shutil joins several errors, each after two paths."""
     if isinstance(error, shutil.Error):
         return str(error.args[0][-1][-1])
     return error.strerror or str(error)

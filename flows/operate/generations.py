@@ -1,47 +1,29 @@
-"""The generations in the store, a line each: what a person looks at before moving an alias."""
+"""The list of generations in the store: age, metrics, size, aliases, and the processes that hold them."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from rich import box
 from rich.table import Table
 
-from flows.operate.status import span
+from flows.operate.status import duration_text, metric_text
 from recsys.errors import GenerationError, StoreError
 from recsys.generation.manifest import Manifest
 from recsys.store.ports import LIVE, PREVIOUS, GenerationStore
 from recsys.store.process_board import ProcessBoard
 from training.evaluation.metric_table import METRICS, SERVED
 
-Holders = Callable[[], Mapping[str, Sequence[str]]]
-"""Which processes hold each generation, by its id."""
-
-
-def nobody() -> Mapping[str, Sequence[str]]:
-    """No process is known to hold anything."""
-    return {}
-
-
-def holders(board: ProcessBoard) -> Mapping[str, Sequence[str]]:
-    """What the processes of a deployment announced, by generation; none where the board can't be read."""
-    held: dict[str, list[str]] = {}
-    with suppress(StoreError):
-        for process in board.processes():
-            for generation in process.held:
-                held.setdefault(generation, []).append(process.name)
-    return held
-
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One generation. age: seconds since it was made. metrics: of what is served, those that were measured.
+    """One generation. age: seconds. metrics: the measured ones of the served model. bytes: of all parts.
 
-    bytes: of all parts. aliases: the names it has. held_by: processes that have it loaded. note: why nothing is told.
+    held_by: processes that have it loaded. note: the reason why the other figures are missing.
     """
 
     id: str
@@ -54,9 +36,18 @@ class Row:
     note: str = ""
 
 
-def list_generations(store: GenerationStore, holders: Holders = nobody) -> list[Row]:
-    """Every generation in `store`, in the order they were published, the newest last."""
-    held = holders()
+def holders(board: ProcessBoard) -> dict[str, list[str]]:
+    """The processes that hold each generation; empty if the board can't be read."""
+    held: dict[str, list[str]] = {}
+    with suppress(StoreError):
+        for process in board.processes():
+            for generation in process.held:
+                held.setdefault(generation, []).append(process.name)
+    return held
+
+
+def list_generations(store: GenerationStore, held: Mapping[str, Sequence[str]]) -> list[Row]:
+    """All generations of `store` in the order of their publication, the newest last."""
     named: dict[str | None, list[str]] = {}
     for alias in (LIVE, PREVIOUS):
         named.setdefault(store.alias(alias), []).append(alias)
@@ -79,13 +70,8 @@ def _row(generation: str, text: bytes | None, aliases: list[str], held_by: list[
     return Row(generation, manifest.created, age, metrics, manifest.size, aliases, held_by)
 
 
-def to_json(rows: Sequence[Row]) -> dict[str, Any]:
-    """As programs read it."""
-    return {"generations": [asdict(row) for row in rows]}
-
-
 def to_table(rows: Sequence[Row]) -> Table:
-    """For a person at a terminal."""
+    """The table for a terminal."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in ("generation", "age", *METRICS, "MiB", "alias"):
         right = name in METRICS or name == "MiB"
@@ -93,19 +79,15 @@ def to_table(rows: Sequence[Row]) -> Table:
     for row in rows:
         table.add_row(
             row.id,
-            row.note if row.age is None else span(row.age),
-            *(_figure(row.metrics.get(metric), "{:.4f}") for metric in METRICS),
-            _figure(None if row.bytes is None else row.bytes / 2**20, "{:,.1f}"),
+            row.note if row.age is None else duration_text(row.age),
+            *(metric_text(row.metrics, metric) for metric in METRICS),
+            "-" if row.bytes is None else f"{row.bytes / 2**20:,.1f}",
             ", ".join(row.aliases),
             style="bold" if LIVE in row.aliases else None,
         )
     return table
 
 
-def who_holds(rows: Sequence[Row]) -> list[str]:
-    """Who holds which, a line each: beside the figures there is no room for it in 80 columns."""
+def holder_lines(rows: Sequence[Row]) -> list[str]:
+    """A line with the processes that hold each generation: a table of 80 columns has no room for them."""
     return [f"{row.id} is held by {', '.join(row.held_by)}." for row in rows if row.held_by]
-
-
-def _figure(value: float | None, how: str) -> str:
-    return "-" if value is None else how.format(value)

@@ -1,7 +1,7 @@
-"""Generations in BentoML's model store, by explicit version, and the one that the next bento pins.
+"""Generations in BentoML's model store, and the generation that the next bento includes.
 
-What users did stays out: a model becomes part of an image, and an image travels. One writer at a time, since BentoML's
-store loses most of several that create at once.
+Users' records are left out, because a model becomes part of an image that others may pull. A lock allows one writer at
+a time, because BentoML loses models that are created at once.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from recsys.errors import GenerationError, StoreError
 from recsys.generation.manifest import MANIFEST, GenerationFolder, Manifest
 from recsys.process import parent_death
 
-CODE = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[2]
 
 NAME = "tandem"
 MODEL = "model.yaml"
 PIN = "pinned.json"
-"""Beside the store: names the model that the next bento pins. `make build` gives this file to `bentoml build`."""
+"""The file that names the model of the next bento. `make build` passes it to `bentoml build`."""
 
 
 class ModelStore:
@@ -40,16 +40,16 @@ class ModelStore:
         self._generations = environment.folder("generations")
 
     def save(self, folder: GenerationFolder) -> str:
-        """The tag of a generation, saved if it is not there whole; StoreError where disk or BentoML refuse."""
+        """Save a generation if it is missing or incomplete, and return its tag; StoreError if disk or BentoML refuse."""
         manifest = folder.manifest
         tag = f"{NAME}:{manifest.id}"
-        with self._alone(f"Generation {manifest.id} can't be saved in"):
-            if not self._holds(manifest):
+        with self._locked(f"Generation {manifest.id} can't be saved in"):
+            if not self._is_saved(manifest):
                 self._create(tag, folder, manifest)
         return tag
 
     def pin(self, generation: str) -> str:
-        """The tag of a generation that the next bento will hold; GenerationError where this host does not have it."""
+        """Include a generation in the next bento and return its tag; GenerationError if this host does not have it."""
         folder = GenerationFolder(self._generations / generation)
         if not (folder.path / MANIFEST).is_file():
             raise GenerationError(
@@ -62,25 +62,25 @@ class ModelStore:
         return tag
 
     def unpin(self) -> None:
-        """Let the next bento hold no generation."""
+        """Include no generation in the next bento."""
         self._pin.write_text("{}\n", encoding="utf-8")
 
     def prune(self, kept: set[str]) -> None:
-        """Drop the versions of generations that are neither `kept` nor pinned."""
+        """Delete all generations that are neither `kept` nor pinned."""
         with suppress(FileNotFoundError, ValueError, KeyError):
             kept = kept | {json.loads(self._pin.read_text(encoding="utf-8"))["model"].partition(":")[2]}
-        with self._alone("Old generations can't be removed from"):
+        with self._locked("Old generations can't be removed from"):
             for version in self._versions():
                 if version.name not in kept:
                     shutil.rmtree(version)
             self._sweep()
 
     def _versions(self) -> list[Path]:
-        """The folders of the generations that were saved."""
+        """The folders of the saved generations."""
         return [path for path in self._models.glob("*") if path.is_dir()]
 
-    def _holds(self, manifest: Manifest) -> bool:
-        """Whether a generation is there, byte for byte: a killed save may lack parts beside both of its manifests."""
+    def _is_saved(self, manifest: Manifest) -> bool:
+        """Whether a generation is saved completely. A killed save may lack parts although it has both manifests."""
         try:
             return GenerationFolder(self._models / manifest.id).verify() == manifest
         except GenerationError:
@@ -94,35 +94,35 @@ class ModelStore:
         try:
             done = subprocess.run(
                 [sys.executable, "-m", "flows.operate.bentoml_model", *model, *manifest.stored_parts, MANIFEST],
-                cwd=CODE,
+                cwd=ROOT,
                 env=os.environ | {"BENTOML_HOME": str(self._home.resolve()), "BENTOML_DO_NOT_TRACK": "True"},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 text=True,
                 check=False,
-                start_new_session=True,  # Ctrl-C interrupts this process, which then ends the child
+                start_new_session=True,  # Ctrl-C reaches this process, which ends the child
                 preexec_fn=parent_death.preexec(),
             )
             if done.returncode != 0:
                 lines = done.stderr.strip().splitlines()
                 raise OSError(lines[-1] if lines else f"exit code {done.returncode}")
         except BaseException:
-            shutil.rmtree(target, ignore_errors=True)  # BentoML leaves half of it
+            shutil.rmtree(target, ignore_errors=True)  # BentoML leaves an incomplete model
             raise
 
     def _sweep(self) -> None:
-        """Remove what killed saves left: past a version without its model.yaml BentoML lists none at all."""
+        """Remove incomplete models of killed saves: BentoML lists no model at all if one has no model.yaml."""
         for version in self._versions():
             if not all(_has_bytes(version / name) for name in (MODEL, MANIFEST)):
                 shutil.rmtree(version)
         latest = self._models / "latest"
         if latest.is_file() and latest.read_text(encoding="utf-8") not in {path.name for path in self._versions()}:
-            latest.unlink()  # an empty one stops every save; BentoML makes it anew
+            latest.unlink()  # an empty one fails every save; BentoML writes it again
 
     @contextmanager
-    def _alone(self, failed: str) -> Iterator[None]:
-        """Hold the lock of the store, which is swept first; StoreError begins with `failed`."""
+    def _locked(self, failed: str) -> Iterator[None]:
+        """Hold the lock of the store and remove incomplete models; StoreError begins with `failed`."""
         models = self._models.parent
         try:
             models.mkdir(exist_ok=True)
@@ -138,5 +138,5 @@ class ModelStore:
 
 
 def _has_bytes(path: Path) -> bool:
-    """Whether a file is there and not empty."""
+    """Whether a file exists and is not empty."""
     return path.is_file() and path.stat().st_size > 0

@@ -1,9 +1,10 @@
-"""What is live, where it came from, and what it scored."""
+"""The live generation: its origin, its metrics and its users."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,19 @@ from rich.table import Table
 
 from recsys.errors import NOTHING_LIVE, NoGeneration
 from recsys.generation.manifest import Manifest
+from recsys.store.flow_port import FlowStore
 from recsys.store.ports import GenerationStore
 from training.evaluation.metric_table import METRICS, SERVED
+
+MOST_USERS = 16_000
+"""Users of a load test, as many as the load test has where users are numbers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The live generation and those beside it.
+    """The live generation and the ids of the others.
 
-    age: seconds since it was made. bytes: of all its parts. forced: what the gate had refused when it was forced past.
-    report: where its page is on this machine.
+    age: seconds. bytes: of all parts. forced: the failed checks of a forced run. report: the page on this host.
     """
 
     live: str
@@ -37,55 +41,19 @@ class Status:
     forced: list[str]
     report: str | None
 
-    def to_json(self) -> dict[str, Any]:
-        """As programs read it."""
-        return asdict(self)
-
-    def to_table(self) -> Table:
-        """For a person at a terminal."""
-        table = Table(title=f"live: {self.live}", show_header=False)
-        table.add_column(style="dim")
-        table.add_column()
-        for name, value in self._lines():
-            table.add_row(name, value)
-        return table
-
-    def _lines(self) -> list[tuple[str, str]]:
-        best = self.metrics.get("best_baseline", {})
-        lines = [
-            ("made", f"{span(self.age)} ago, code {self.code_version}"),
-            ("dataset", f"{self.data.get('name', '')}, {self.data.get('rows', 0):,} interactions"),
-            ("items, users", f"{self.items:,}, {self.users:,}"),
-            ("bytes", f"{self.bytes / 2**20:.1f} MiB"),
-        ]
-        lines += [
-            (metric, f"{_figure(self.metrics.get(SERVED, {}), metric)}, {best.get('name')} {_figure(best, metric)}")
-            for metric in METRICS
-        ]
-        lines += [("forced", line) for line in self.forced]
-        lines += [("note", warning) for warning in self.metrics.get("warnings", [])]
-        lines += [("report", self.report)] if self.report else []
-        return [*lines, ("previous", self.previous or "none"), ("generations", "\n".join(self.generations))]
-
 
 def read_status(store: GenerationStore, home: Path) -> Status:
-    """What is live in `store`, with the report under `home`; NoGeneration says how to change that."""
-    live, previous = store.aliases()
-    text = store.read_manifest(live) if live else None
-    if live is None or text is None:
-        held = store.generations()
-        promote = f"Or promote one that the store holds: python -m flows promote {held[-1]}." if held else ""
-        raise NoGeneration(f"{NOTHING_LIVE} {promote}".rstrip())
-    manifest = Manifest.from_json(text)
-    report = home / "reports" / f"{live}.html"
+    """The status of `store`, with the report under `home`; NoGeneration names the command that makes one live."""
+    manifest, previous = _live_manifest(store)
+    report = home / "reports" / f"{manifest.id}.html"
     return Status(
-        live=live,
+        live=manifest.id,
         previous=previous,
         generations=store.generations(),
         created=manifest.created,
         age=round(time.time() - manifest.created, 1),
         code_version=manifest.code_version,
-        data={name: value for name, value in manifest.data.items() if name != "sample"},  # hashes, for the gate alone
+        data={name: value for name, value in manifest.data.items() if name != "sample"},  # hashes that the gate reads
         items=manifest.dims["items"],
         users=manifest.dims["users"],
         bytes=manifest.size,
@@ -95,8 +63,52 @@ def read_status(store: GenerationStore, home: Path) -> Status:
     )
 
 
-def span(seconds: float) -> str:
-    """A stretch of time as people say it."""
+def live_users(generations: GenerationStore, store: FlowStore) -> list[str]:
+    """Ids of at most MOST_USERS users who have a record in the live generation; the same ids on each call."""
+    manifest, _ = _live_manifest(generations)
+    found: list[str] = []
+    for bucket in range(manifest.user_buckets):
+        found += sorted(store.read_bucket(manifest.id, bucket))
+        if len(found) >= MOST_USERS:
+            break
+    return found[:MOST_USERS]
+
+
+def _live_manifest(store: GenerationStore) -> tuple[Manifest, str | None]:
+    live, previous = store.aliases()
+    text = store.read_manifest(live) if live else None
+    if text is None:
+        stored = store.generations()
+        promote = f"Or promote one that the store holds: python -m flows promote {stored[-1]}." if stored else ""
+        raise NoGeneration(f"{NOTHING_LIVE} {promote}".rstrip())
+    return Manifest.from_json(text), previous
+
+
+def to_table(status: Status) -> Table:
+    """The table for a terminal."""
+    best = status.metrics.get("best_baseline", {})
+    served = status.metrics.get(SERVED, {})
+    lines = [
+        ("made", f"{duration_text(status.age)} ago, code {status.code_version}"),
+        ("dataset", f"{status.data.get('name', '')}, {status.data.get('rows', 0):,} interactions"),
+        ("items, users", f"{status.items:,}, {status.users:,}"),
+        ("bytes", f"{status.bytes / 2**20:.1f} MiB"),
+    ]
+    lines += [(name, f"{metric_text(served, name)}, {best.get('name')} {metric_text(best, name)}") for name in METRICS]
+    lines += [("forced", line) for line in status.forced]
+    lines += [("note", warning) for warning in status.metrics.get("warnings", [])]
+    lines += [("report", status.report)] if status.report else []
+    lines += [("previous", status.previous or "none"), ("generations", "\n".join(status.generations))]
+    table = Table(title=f"live: {status.live}", show_header=False)
+    table.add_column(style="dim")
+    table.add_column()
+    for name, value in lines:
+        table.add_row(name, value)
+    return table
+
+
+def duration_text(seconds: float) -> str:
+    """A duration in its largest unit."""
     for unit, name in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
         if seconds >= unit:
             count = int(seconds // unit)
@@ -104,6 +116,7 @@ def span(seconds: float) -> str:
     return f"{int(seconds)} seconds"
 
 
-def _figure(row: dict[str, Any], metric: str) -> str:
-    value = row.get(metric)
+def metric_text(metrics: Mapping[str, Any], name: str) -> str:
+    """A metric with four digits, "-" if it was not measured."""
+    value = metrics.get(name)
     return "-" if value is None else f"{value:.4f}"

@@ -1,4 +1,4 @@
-"""Impressions as rows of a table: one for each item shown, with its features and what the user did after."""
+"""Impressions as table rows: one for each shown item, with its features and the user's action as the label."""
 
 from __future__ import annotations
 
@@ -35,28 +35,28 @@ SCHEMA = pa.schema([*COLUMNS, *(pa.field(f"{PREFIX}{name}", pa.float32()) for na
 
 
 def to_table(shown: Mapping[str, Impression], events: Mapping[str, Sequence[Event]], wait: float) -> pa.Table:
-    """Rows of impressions by their entry; events: what each user did, oldest first, by the id as text."""
+    """The rows of impressions, by their entry. events: each user's events, oldest first, by the user's id as text."""
     rows: list[tuple[object, ...]] = []
-    for entry, told in shown.items():
-        user = str(told.user_id)
-        taken = taken_after(told, events[user], wait)
-        for at, item in enumerate(map(str, told.items)):
-            slate = entry, user, told.generation, told.time, told.asked, told.mode
-            place = item, int(told.places[at]), float(told.scores[at])
-            sources = ",".join(names_of(int(told.sources[at])))
+    for entry, impression in shown.items():
+        user = str(impression.user_id)
+        taken = taken_after(impression, events[user], wait)
+        for at, item in enumerate(map(str, impression.items)):
+            slate = entry, user, impression.generation, impression.time, impression.asked, impression.mode
+            place = item, int(impression.places[at]), float(impression.scores[at])
+            sources = ",".join(names_of(int(impression.sources[at])))
             rows.append((*slate, *place, sources, item in taken, taken.get(item)))
     arrays = [
         pa.array(list(column), field.type) for column, field in zip(zip(*rows, strict=True), COLUMNS, strict=True)
     ]
-    features = np.concatenate([told.features for told in shown.values()])
+    features = np.concatenate([impression.features for impression in shown.values()])
     arrays += [pa.array(features[:, at], pa.float32()) for at in range(len(FEATURES))]
     return pa.Table.from_arrays(arrays, schema=SCHEMA)
 
 
 def taken_after(shown: Impression, events: Sequence[Event], wait: float) -> dict[str, str]:
-    """What a user did first with each item within the wait after a slate: the type of event, by item."""
+    """The type of the user's first event with each item within `wait` seconds after a slate, by item."""
     until = shown.time + wait
-    second = math.floor(shown.time)  # many clients tell whole seconds: theirs lie before a slate of the same second
+    second = math.floor(shown.time)  # clients that send whole seconds: such a time may precede the slate
     return {
         str(event.item_id): event.event_type
         for event in reversed(events)

@@ -1,4 +1,4 @@
-"""Everyone's best as Parquet, for what is sent and not asked for: e-mail, push, a shop's own cache."""
+"""The best items of all users as a Parquet file, for e-mail, push messages or a cache of the shop."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ SCHEMA = pa.schema(
 ROWS = 50_000
 """Rows of a row group."""
 
-LEFT_SECONDS = 86_400.0
-"""Nobody writes any more to a file that was begun and not written to for so long: its run was killed."""
+ABANDONED_SECONDS = 86_400.0
+"""An unfinished file without a write for this time belongs to a killed run."""
 
 KEPT = 7
-"""Newest files that stay in a folder, a week of nightly ones of all generations: each is as large as all lists are. In
-a bucket a lifecycle rule removes old files: flows need no permission to delete."""
+"""Newest files that stay in a folder: a week of nightly files. In a bucket a lifecycle rule removes old files, so that
+flows need no permission to delete."""
 
 
 @contextmanager
 def exporting(environment: Environment, maker: ListMaker, top: int, now: float) -> Iterator[ListExport]:
-    """One file of everyone's best; it is there once the block ends without an error."""
+    """Write one file. It gets its name when the block ends without an error."""
     folder = exports(environment, "lists")
     if folder.remote:
-        require_writable(folder)  # before the lists are made: that may take an hour
+        require_writable(folder)  # an error here, not after an hour of list making
     else:
-        _sweep(Path(folder.path))
+        _remove_abandoned(Path(folder.path))
     path = folder / maker.manifest.id / f"{int(now)}.parquet"
     with writing(path) as scratch:
         export = ListExport(path, scratch, maker, top, now)
@@ -64,7 +64,7 @@ def exporting(environment: Environment, maker: ListMaker, top: int, now: float) 
 
 
 class ListExport:
-    """The rows of one file."""
+    """The rows of one file, in groups of ROWS."""
 
     def __init__(self, path: Location, scratch: Path, maker: ListMaker, top: int, now: float) -> None:
         self.path = path
@@ -74,13 +74,13 @@ class ListExport:
         self._writer: pq.ParquetWriter | None = None
 
     def begin(self) -> None:
-        """Start anew: rows that were added before are dropped."""
+        """Start the file again without the rows that were added before."""
         self.close()
         self._rows = []
         self._writer = pq.ParquetWriter(self._scratch, SCHEMA)
 
     def add(self, user: str, past: UserData, made: UserList) -> None:
-        """Add a user's best, by the rules."""
+        """Add a user's best items, selected by the rules."""
         tables, manifest = self._maker.tables, self._maker.manifest
         catalogue = TablesCatalogue(
             tables, lambda rows: ~self._maker.excluded(past, rows, self._now), (self._now - manifest.data_end) / DAY
@@ -89,13 +89,13 @@ class ListExport:
         sources = dict(zip(made.items.tolist(), made.sources.tolist(), strict=True))
         for rank, (row, score) in enumerate(zip(slate.items, slate.scores, strict=True), 1):
             names = ",".join(names_of(sources.get(row, slate.source_of(row))))
-            told = user, rank, tables.ids[row], self._maker.title(row), np.float32(score), names
-            self._rows.append((*told, manifest.id, self._now))
+            row_of_user = user, rank, tables.ids[row], self._maker.title(row), np.float32(score), names
+            self._rows.append((*row_of_user, manifest.id, self._now))
         if len(self._rows) >= ROWS:
             self.flush()
 
     def flush(self) -> None:
-        """Write the rows that were added."""
+        """Write the added rows."""
         if self._rows and self._writer is not None:
             columns = zip(*self._rows, strict=True)
             arrays = [pa.array(list(column), field.type) for column, field in zip(columns, SCHEMA, strict=True)]
@@ -103,24 +103,24 @@ class ListExport:
             self._rows = []
 
     def close(self) -> None:
-        """End the file."""
+        """Close the file."""
         if self._writer is not None:
             self._writer.close()
             self._writer = None
 
 
 def _drop_old(folder: Path) -> None:
-    """Remove all but the newest files, and the folders that are empty then; another run may do so, too."""
-    whole = [path for path in folder.glob("*/[0-9]*.parquet") if path.stem.isdecimal()]
-    for old in sorted(whole, key=lambda path: int(path.stem))[:-KEPT]:
+    """Remove all but the newest files, and empty folders. Another run may do the same."""
+    files = [path for path in folder.glob("*/[0-9]*.parquet") if path.stem.isdecimal()]
+    for old in sorted(files, key=lambda path: int(path.stem))[:-KEPT]:
         old.unlink(missing_ok=True)
-        with suppress(OSError):  # others are in it
+        with suppress(OSError):  # it has other files
             old.parent.rmdir()
 
 
-def _sweep(folder: Path) -> None:
-    """Remove what killed runs left, of any generation; another run may be at work, so what is new stays."""
+def _remove_abandoned(folder: Path) -> None:
+    """Remove unfinished files of killed runs. Newer unfinished files may belong to a run in progress."""
     for left in folder.glob("*/.*.parquet"):
-        with suppress(FileNotFoundError):  # it became whole just now
-            if time.time() - left.stat().st_mtime > LEFT_SECONDS:
+        with suppress(FileNotFoundError):  # its run finished it just now
+            if time.time() - left.stat().st_mtime > ABANDONED_SECONDS:
                 left.unlink()

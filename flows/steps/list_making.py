@@ -1,7 +1,7 @@
-"""The steps of `batch` and `refresh`: what they read, the lists they make, what they write.
+"""The steps of `batch` and `refresh`: read users and events, make lists, write lists and trending items.
 
-Only the store is retried; what a step writes it may write once more. No step takes a log: Prefect looks at every
-element of an argument.
+A step may run again after an error of the store: its writes can be repeated. No step takes a log of events as an
+argument, because Prefect inspects every element of an argument.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ from recsys.store.streams import Cursor, LoggedEvent
 from training.progress import StepProgress
 
 AT_ONCE = 10_000
-"""Logged events read together."""
+"""Logged events of one read."""
 
 CHUNK = 512
-"""Users whose lists are made and written together."""
+"""Users of one batch of lists."""
 
 
-def live_of(generations: GenerationStore) -> str:
-    """The live generation; NoGeneration where there is none."""
+def live_generation(generations: GenerationStore) -> str:
+    """The id of the live generation; NoGeneration if there is none."""
     live = generations.alias(LIVE)
     if live is None:
         raise NoGeneration(NOTHING_LIVE)
     return live
 
 
-def logged(store: FlowStore, after: str = "") -> Iterator[LoggedEvent]:
+def logged_events(store: FlowStore, after: str = "") -> Iterator[LoggedEvent]:
     """All logged events after an entry."""
     while some := store.read_log(after, AT_ONCE):
         yield from some
@@ -54,11 +54,11 @@ def logged(store: FlowStore, after: str = "") -> Iterator[LoggedEvent]:
 
 
 @dataclass(frozen=True, slots=True)
-class Active:
-    """Users who need new lists, and how far the log was read; None where no event was ever logged.
+class ActiveUsers:
+    """Users who need new lists. cursor: the last event that was read, None if none was ever logged.
 
-    lost: events that the log's limits removed before they were read. The users are then all users with stored events,
-    because nothing says whose events these were.
+    lost: events that the log's limits removed before they were read. Their users are unknown, so all users with stored
+    events need new lists.
     """
 
     users: list[str]
@@ -66,28 +66,28 @@ class Active:
     lost: int = 0
 
 
-def active(store: FlowStore, spec: FeatureSpec, after: Cursor | None = None) -> Active:
+def active_users(store: FlowStore, spec: FeatureSpec, after: Cursor | None = None) -> ActiveUsers:
     """Users with an event after the cursor, in the order of their first such event.
 
     Events of types that are not part of a history do not count.
     """
     users: dict[str, None] = {}
     last, lost = None, 0
-    for each in logged(store, after.entry if after else ""):
+    for logged in logged_events(store, after.entry if after else ""):
         if after and last is None:
-            lost = _lost(store, after, each)
-        last = each
-        if spec.type_row(each.event.event_type) is not None:
-            users[str(each.event.user_id)] = None
+            lost = _lost(store, after, logged)
+        last = logged
+        if spec.type_row(logged.event.event_type) is not None:
+            users[str(logged.event.user_id)] = None
     cursor = Cursor(last.entry, last.number) if last else after
-    return Active(store.active_users() if lost else [*users], cursor, lost)
+    return ActiveUsers(store.active_users() if lost else [*users], cursor, lost)
 
 
 def _lost(store: FlowStore, cursor: Cursor, first: LoggedEvent) -> int:
-    """How many events between the cursor and the first event after it the log's limits removed.
+    """The number of events between the cursor and the first event after it that the log's limits removed.
 
-    Limits remove the oldest events first. So they removed none of these where an older event is still in the log: then
-    the events that are missing are those of deleted users. Events of earlier versions have no number.
+    Limits remove the oldest events first. If an older event is still in the log, they removed none of these: the missing
+    events are those of deleted users. Events of earlier versions have no number.
     """
     missing = first.number - cursor.number - 1
     if missing <= 0 or not cursor.number:
@@ -98,13 +98,13 @@ def _lost(store: FlowStore, cursor: Cursor, first: LoggedEvent) -> int:
 
 @store_step
 def fetch(generation: str, environment: Environment, generations: GenerationStore) -> GenerationFolder:
-    """A generation's folder on this host."""
+    """The folder of a generation on this host."""
     return GenerationCache(environment.folder("cache"), generations, content_checks.check).fetch(generation)
 
 
 @store_step
-def load(folder: GenerationFolder, items: ItemReader, rules: Rules) -> ListMaker:
-    """What makes lists in a generation, as its items are now."""
+def load_list_maker(folder: GenerationFolder, items: ItemReader, rules: Rules) -> ListMaker:
+    """A maker of lists from a generation and the items that were put since."""
     manifest, tables, puts = folder.manifest, folder.tables(), items.changes(NOTHING_PUT)
     fresh = CatalogueChanges.of(puts, tables.ids.rows_of, tables.available, manifest.data_end)
     return ListMaker(
@@ -119,23 +119,23 @@ def load(folder: GenerationFolder, items: ItemReader, rules: Rules) -> ListMaker
 
 
 @store_step
-def read_active(store: FlowStore, folder: GenerationFolder) -> Active:
+def read_active(store: FlowStore, folder: GenerationFolder) -> ActiveUsers:
     """Users who need new lists in a generation."""
-    return active(store, folder.spec(), store.read_cursor(folder.manifest.id))
+    return active_users(store, folder.spec(), store.read_cursor(folder.manifest.id))
 
 
 @store_step
-def follow_trend(store: FlowStore, folder: GenerationFolder) -> Trending:
-    """Replace what is trending, by the meaning that event types have in a generation and by the store's clock."""
+def update_trending(store: FlowStore, folder: GenerationFolder) -> Trending:
+    """Replace the trending items, by a generation's weights of event types and by the store's clock."""
     now = store.now()
-    recent = (each.event for each in logged(store, f"{int((now - WINDOW_SECONDS) * 1000)}-0"))
-    found = Trending(now, trending_items(recent, now, folder.spec()))
+    recent = (each.event for each in logged_events(store, f"{int((now - WINDOW_SECONDS) * 1000)}-0"))
+    found = Trending(now, trending(recent, now, folder.spec()))
     store.write_trending(found)
     return found
 
 
 @store_step
-def list_some(
+def make_lists(
     maker: ListMaker,
     generations: GenerationStore,
     store: FlowStore,
@@ -143,7 +143,7 @@ def list_some(
     now: float,
     progress: StepProgress,
 ) -> int:
-    """Lists for some users; how many."""
+    """Make and write lists for some users; return how many."""
     made = 0
     for start in range(0, len(users), CHUNK):
         some = users[start : start + CHUNK]
@@ -153,7 +153,7 @@ def list_some(
 
 
 @store_step
-def list_everybody(
+def make_all_lists(
     maker: ListMaker,
     generations: GenerationStore,
     store: FlowStore,
@@ -161,25 +161,25 @@ def list_everybody(
     now: float,
     progress: StepProgress,
 ) -> int:
-    """Lists for all users of the generation, and for those known by what they did since alone; how many."""
+    """Make, write and export lists for all users of the generation and all users with events; return how many."""
     made = 0
     export.begin()
-    for share, records in _everybody(maker, generations, store):
-        for user, past, of_user in _write(maker, store, records, now):
-            export.add(user, past, of_user)
+    for share, records in _all_users(maker, generations, store):
+        for user, past, user_list in _write(maker, store, records, now):
+            export.add(user, past, user_list)
             made += 1
         progress.update(share, f"{made:,} users")
     return made
 
 
-def _everybody(
+def _all_users(
     maker: ListMaker, generations: GenerationStore, store: FlowStore
 ) -> Iterator[tuple[float, Mapping[str, bytes | None]]]:
-    """All users, some at a time, with their records, and the share that is done with them."""
+    """The records of all users, some at a time, with the share of users that is done after them."""
     buckets = maker.manifest.user_buckets
     for bucket in range(buckets):
         yield (bucket + 1) / (buckets + 1), store.read_bucket(maker.manifest.id, bucket)
-    users = store.active_users()  # not those of the log, which keeps events for a day
+    users = store.active_users()  # not from the log, which keeps events for a day only
     for start in range(0, len(users), CHUNK):
         records = _records(maker, generations, users[start : start + CHUNK])
         yield 1.0, {user: None for user, record in records.items() if record is None}
@@ -193,9 +193,9 @@ def _records(maker: ListMaker, generations: GenerationStore, users: Sequence[str
 def _write(
     maker: ListMaker, store: FlowStore, records: Mapping[str, bytes | None], now: float
 ) -> list[tuple[str, UserData, UserList]]:
-    """Make and write the lists of users with these records; of whom nothing is known any more there is none."""
+    """Make and write the lists of users with a record or events. Other users were deleted meanwhile."""
     events = zip(records.items(), store.read_events([*records]), strict=True)
-    pasts = {user: (_record(record), told) for (user, record), told in events if record is not None or told}
+    pasts = {user: (_record(record), history) for (user, record), history in events if record is not None or history}
     lists = dict(zip(pasts, maker.make([*pasts.values()], now), strict=True))
     packed = {user: made.pack() for user, made in lists.items()}
     store.write_lists(maker.manifest.id, maker.manifest.user_buckets, packed)
@@ -203,7 +203,7 @@ def _write(
 
 
 def _record(packed: bytes | None) -> UserRecord:
-    """A user's record; one that is damaged is that of a stranger, as in serving."""
+    """A user's record; an empty one if it is damaged, as in serving."""
     try:
         return UserRecord.unpack(packed)
     except ValueError:

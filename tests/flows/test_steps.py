@@ -38,7 +38,7 @@ def test_a_part_that_comes_back_changed_is_never_promoted(generation):
 
 def test_old_generations_go_and_those_in_use_stay(generation, tmp_path):
     """The newest three stay, and so do the live one and the one before, however old; folders follow the store."""
-    from flows.steps.publishing import forget
+    from flows.steps.promotion import forget
 
     store = MemoryStore()
     ids = [f"g{n}" for n in range(6)]
@@ -56,7 +56,7 @@ def test_a_lost_store_is_tried_again_and_a_refusal_is_not(harness, generation):
     """Promotion is retried while the store can't be reached; what the store refuses is raised at once."""
     from prefect import flow
 
-    from flows.steps.publishing import promote
+    from flows.steps.promotion import promote
 
     class Flaky(MemoryStore):
         calls = 0

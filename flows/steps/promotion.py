@@ -1,4 +1,4 @@
-"""The steps that publish a generation, promote it and delete old ones; `recsys.generation.publisher` does the work."""
+"""The steps that publish a generation, make it live (the alias `live`) and delete old generations."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from training.progress import RunProgress
 
 @store_step
 def publish(folder: GenerationFolder, publisher: Publisher, progress: RunProgress) -> Manifest:
-    """The generation, whole, in the store under its own id; nothing that is live is touched."""
+    """Write a generation into the store under its own id, without a change of what is live."""
     with progress.step("publishing") as step:
         return publisher.publish(folder, step.update)
 
 
 @store_step
 def promote(manifest: Manifest, store: GenerationStore) -> AliasMove:
-    """The alias `live` on the generation, `previous` on what was live; not if a later one was live meanwhile."""
+    """Move the alias `live` to the generation, and `previous` to what was live; StalePublisher if a later one was live."""
     return store.promote(manifest.id, forward=True)
 
 
 @store_step
 def forget(publisher: Publisher, folder: Path) -> list[str]:
-    """Generations past the newest and those an alias names, gone from the store and from `folder`; their ids."""
+    """Delete old generations that no alias names from the store and from `folder`; return their ids."""
     return publisher.delete_old(folder)

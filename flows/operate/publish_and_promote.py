@@ -1,4 +1,4 @@
-"""What the operating verbs do. None of them needs Prefect, so that a rollback takes a second and not ten."""
+"""Publish a generation of this host, promote a generation of the store, and delete one."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from training.progress import RunProgress
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What `publish` did. moved: None where no alias was to be moved. deleted: generations that had their time."""
+class PublishResult:
+    """The result of `publish`. moved: None without a promotion. deleted: ids of old generations."""
 
     generation: str
     bytes: int
@@ -32,19 +32,19 @@ def publish(
     promote: bool = True,
     smoke: Check | None = None,
     lease: float = LEASE,
-) -> Outcome:
-    """Publish a folder, or the generation of that id made here; then, unless told not to, make it live."""
+) -> PublishResult:
+    """Publish a folder, or the generation of that id of this host; then make it live, if `promote`."""
     folder = find(which, environment.home / "generations")
     publisher = Publisher(store, environment.folder("trials"), smoke, environment.redis_budget, lease)
     with progress.step("publishing") as step:
         manifest = publisher.publish(folder, step.update)
     moved = store.promote(manifest.id, forward=True) if promote else None
     deleted = publisher.delete_old(environment.folder("generations")) if promote else []
-    return Outcome(manifest.id, manifest.size, moved, deleted)
+    return PublishResult(manifest.id, manifest.size, moved, deleted)
 
 
 def find(which: str, home: Path) -> GenerationFolder:
-    """The generation in a folder, or of an id in `home`; GenerationError names those that are there."""
+    """The generation in the folder `which`, or of that id in `home`; GenerationError lists the ids in `home`."""
     for path in (Path(which), home / which):
         if (path / MANIFEST).is_file():
             return GenerationFolder(path)
@@ -54,7 +54,7 @@ def find(which: str, home: Path) -> GenerationFolder:
 
 
 def promote(generation: str, store: GenerationStore) -> AliasMove:
-    """Make a generation live, wherever it stands in the order; an unknown one is answered with those that are known."""
+    """Make a generation live, also an older one. The error for an unknown id lists the known ones."""
     try:
         return store.promote(generation)
     except StalePublisher:
@@ -64,7 +64,7 @@ def promote(generation: str, store: GenerationStore) -> AliasMove:
 
 
 def delete(generation: str, store: GenerationStore) -> None:
-    """Remove a generation from the store; an unknown one is answered with those that are known."""
+    """Remove a generation from the store. The error for an unknown id lists the known ones."""
     if generation not in store.generations() and store.read_manifest(generation) is None:
         raise GenerationError(f"Generation {generation} is not in the store. {_known(store)}")
     store.delete(generation)
@@ -77,10 +77,10 @@ def _known(store: GenerationStore) -> str:
     return f"The store has: {', '.join(known)}."
 
 
-def told(moved: AliasMove) -> str:
-    """What a move did, in a sentence."""
-    if moved.was == moved.live:
-        return f"Live: {moved.live}, as before."
-    if moved.was is None:
-        return f"Live: {moved.live}. Nothing was live before."
-    return f"Live: {moved.live}. Before: {moved.was}; python -m flows rollback goes back to it."
+def describe_move(move: AliasMove) -> str:
+    """A sentence about a move of the alias `live`."""
+    if move.was == move.live:
+        return f"Live: {move.live}, as before."
+    if move.was is None:
+        return f"Live: {move.live}. Nothing was live before."
+    return f"Live: {move.live}. Before: {move.was}; python -m flows rollback goes back to it."

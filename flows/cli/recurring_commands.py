@@ -1,0 +1,168 @@
+"""The verbs `refresh`, `batch` and `drain`, which run once or at an interval, and `schedule`, which runs all flows."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from flows import DRAIN_SECONDS, REFRESH_SECONDS, WAIT_HELP, WAIT_SECONDS
+from flows.cli.output import print_json
+from flows.cli.prefect_api import prefect_imports, server_for_schedules, without_password
+from recsys.environment import Environment
+from recsys.errors import GenerationError, LocationError, RulesError, StoreError
+from recsys.process.interruption import interruptible_imports
+from recsys.store.from_environment import open_store
+
+if TYPE_CHECKING:
+    from flows.drain import DrainResult
+    from flows.lists import ListResult
+
+MOST_SECONDS = 86_400 * 30
+
+
+def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
+    """Add the verbs to the command line and return their parsers."""
+    refresh = verbs.add_parser("refresh", help="make lists for users with new events, and update trending items")
+    refresh.set_defaults(verb=refresh_lists, own_session=True)
+    batch = verbs.add_parser("batch", help="make lists for all users, and write their best items as Parquet")
+    batch.add_argument("--top", type=_count, default=20, help="items of a user in the Parquet file; default: 20")
+    batch.add_argument("--rules", help="the file of rules; default: TANDEM_RULES, or rules.toml")
+    batch.set_defaults(verb=batch_lists, own_session=True)
+    drain = verbs.add_parser("drain", help="write impressions as Parquet, with features and labels")
+    drain.add_argument("--wait", type=_seconds, default=WAIT_SECONDS, help=f"{WAIT_HELP}; default: {WAIT_SECONDS:.0f}")
+    drain.set_defaults(verb=drain_impressions, own_session=True)
+    for verb in (refresh, drain):
+        verb.add_argument("--every", type=_interval, metavar="SECONDS", help="repeat until Ctrl-C")
+    schedule = verbs.add_parser("schedule", help="run all flows, and the training, on Prefect's schedule")
+    schedule.add_argument("--data", help="train every night on this folder or file")
+    for name, interval in (("--refresh-every", REFRESH_SECONDS), ("--drain-every", DRAIN_SECONDS)):
+        schedule.add_argument(
+            name, type=_interval, default=interval, metavar="SECONDS", help=f"default: {interval:.0f}"
+        )
+    schedule.set_defaults(verb=run_schedule)
+    return [refresh, batch, drain, schedule]
+
+
+def refresh_lists(options: argparse.Namespace) -> None:
+    """Run the flow `refresh`."""
+    with prefect_imports():
+        from flows.lists import refresh
+    _run_repeatedly(options, refresh, _print_lists)
+
+
+def batch_lists(options: argparse.Namespace) -> None:
+    """Run the flow `batch`."""
+    with prefect_imports():
+        from flows.lists import batch
+    result = batch(options.top, options.rules)
+    if options.json:
+        print_json(asdict(result))
+    else:
+        _print_lists(result)
+
+
+def drain_impressions(options: argparse.Namespace) -> None:
+    """Run the flow `drain`."""
+    with prefect_imports():
+        from flows.drain import drain
+    _run_repeatedly(options, lambda: drain(options.wait), print_drained)
+
+
+def run_schedule(options: argparse.Namespace) -> None:
+    """Serve all flows on their schedules until Ctrl-C."""
+    if options.data:
+        with interruptible_imports():
+            from training.data.reading.table_reader import check_columns
+            from training.data.locations import Location
+            from training.data.mapping import Mapping
+
+        check_columns(Mapping.read(options.data))  # an error here, not in the first run at night
+    from recsys.rules import RulesFile
+
+    environment = Environment.read()
+    RulesFile(environment.rules, environment.rules_named)  # as above
+    with interruptible_imports():
+        from flows.schedule import serve_all
+    data = options.data and str(Location.of(options.data).resolved())
+    with open_store(environment) as store, server_for_schedules() as url:
+        store.keep_running(lambda line: print(line, file=sys.stderr))
+        os.environ["REDIS_URL"] = store.url  # a run would end an embedded store that it started itself
+        print(f"Runs, their logs and artifacts: {without_password(url).removesuffix('/api')}", file=sys.stderr)
+        serve_all(data, options.refresh_every, options.drain_every)
+
+
+def _run_repeatedly(
+    options: argparse.Namespace, run: Callable[[], Any], print_result: Callable[[Any], None]
+) -> None:
+    """Run once, or at the interval `--every`. At an interval, errors that may pass are printed and the run is retried."""
+    while True:
+        start = time.monotonic()
+        try:
+            result = run()
+            if options.json:
+                print_json(asdict(result), one_line=bool(options.every))
+            else:
+                print_result(result)
+        except (StoreError, GenerationError, RulesError, LocationError) as error:
+            if not options.every:
+                raise
+            print(f"{error} Trying again in {options.every:.0f} s.", file=sys.stderr)
+        if not options.every:
+            return
+        time.sleep(max(0.0, options.every - (time.monotonic() - start)))
+
+
+def _print_lists(result: ListResult) -> None:
+    users = f"{result.lists:,} user{'s' * (result.lists != 1)}"
+    trending = "1 item is trending" if result.trending == 1 else f"{result.trending} items are trending"
+    print(f"Lists of {users} in {result.generation}; {trending}. {result.seconds:.1f} s")
+    if result.parquet:
+        print(f"The best items of all users: {result.parquet}")
+    if result.lost:
+        print(
+            f"{result.lost:,} events left the log before this run read them, so all users with stored events have new "
+            "lists. Run refresh more often, or raise TANDEM_EVENT_LOG_MIB."
+        )
+    for generation in result.superseded:
+        print(f"{generation} was superseded meanwhile: its lists were made again.")
+
+
+def print_drained(result: DrainResult) -> None:
+    """Print the result of `drain`."""
+    shown = f"{result.impressions:,} impressions, {result.rows:,} items shown, {result.taken:,} taken"
+    print(f"{shown}; {result.waiting:,} wait.")
+    if result.damaged:
+        print(f"{result.damaged:,} could not be read, or were of another version, and were deleted.")
+    if result.lost:
+        print(
+            f"{result.lost:,} impressions were removed before a drain could read them, since the last drain. "
+            "Drain more often, raise TANDEM_IMPRESSIONS_MIB or lower TANDEM_IMPRESSIONS_PER_SECOND."
+        )
+    for file in result.files:
+        print(file)
+
+
+def _seconds(text: str) -> float:
+    with suppress(ValueError):
+        if 0 <= (seconds := float(text)) <= MOST_SECONDS:
+            return seconds
+    raise argparse.ArgumentTypeError(f"{text} is not a number of seconds from 0 to 30 days")
+
+
+def _interval(text: str) -> float:
+    if _seconds(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than a second")
+    return _seconds(text)
+
+
+def _count(text: str) -> int:
+    with suppress(ValueError):
+        if 1 <= (count := int(text)) <= 100:
+            return count
+    raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1 to 100")
