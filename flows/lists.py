@@ -1,7 +1,7 @@
 """The flows that precompute lists: `batch` for all users, `refresh` for users with new events.
 
-Both update the trending items. A list is one field in the store, so a killed run leaves complete lists, and the next run
-makes the missing ones. A run whose generation was superseded meanwhile makes its lists again for the live generation.
+Both update the trending items. A list is one field in the store, so a killed run leaves complete lists, and the next
+run makes the missing ones. A run whose generation was superseded meanwhile makes its lists again for the live one.
 """
 
 from __future__ import annotations

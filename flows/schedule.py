@@ -27,7 +27,7 @@ FIRST_RUN = timedelta(seconds=20)
 
 
 def serve_all(data: str | None, refresh_every: float, drain_every: float) -> None:
-    """Run the flows on their schedules until this process ends. data: the dataset of the training; None: no training."""
+    """Run the flows on their schedules until this process ends. data: the dataset to train on, if any."""
     skip = _one_run(ConcurrencyLimitStrategy.CANCEL_NEW)
     deployments: list[Any] = [  # Prefect's methods return a coroutine if an event loop runs; none runs here
         refresh.to_deployment("often", schedule=_interval(refresh_every), **skip),
@@ -36,7 +36,9 @@ def serve_all(data: str | None, refresh_every: float, drain_every: float) -> Non
     # A batch waits for the one before, which may have read the alias before the training moved it.
     wait = _one_run(ConcurrencyLimitStrategy.ENQUEUE)
     if data:
-        deployments.append(run.to_deployment("nightly", schedule=Cron(NIGHTLY_TRAINING), parameters={"data": data}, **skip))
+        deployments.append(
+            run.to_deployment("nightly", schedule=Cron(NIGHTLY_TRAINING), parameters={"data": data}, **skip)
+        )
         deployments.append(batch.to_deployment("trained", triggers=[_after_training()], **wait))
     else:
         deployments.append(batch.to_deployment("nightly", schedule=Cron(NIGHTLY_LISTS), **wait))

@@ -1,4 +1,4 @@
-"""The flow `train`: from a dataset to a live generation."""
+"""The flow `train`: read a dataset, train, evaluate, pass the gate, publish the generation and make it live."""
 
 from __future__ import annotations
 
@@ -11,12 +11,19 @@ from prefect import flow
 from pydantic import Field
 
 from flows.operate.model_store import ModelStore
-from flows.orchestration import name_run, start_again
+from flows.orchestration import name_run, restart_after_crash
 from flows.progress import run_progress
-from flows.steps.gate import judge_data, judge_model, judge_trained, load_live, look_at_live, stop_unless
+from flows.steps.gate import (
+    check_dataset,
+    check_final_model,
+    check_tested_model,
+    enforce_gate,
+    load_live_model,
+    read_live_generation,
+)
 from flows.steps.ingest import ingest, quarantine_of
-from flows.steps.promotion import forget, promote, publish
-from flows.steps.report import leave_report, reporting
+from flows.steps.promotion import delete_old, promote, publish
+from flows.steps.report import reporting, write_report
 from flows.steps.training import build, evaluate, retrain, train
 from recsys.environment import Environment
 from recsys.generation.loader import check_servable
@@ -41,8 +48,8 @@ from training.towers.checkpoint import Checkpoints
 
 
 @dataclass(frozen=True)
-class Published:
-    """What a run left behind. notes: what a person should know of the dataset, a line each."""
+class TrainResult:
+    """The result of a run. notes: lines about the dataset."""
 
     manifest: Manifest
     evaluation: Evaluation
@@ -51,20 +58,20 @@ class Published:
     notes: list[str] = field(default_factory=list)
 
 
-@flow(name="train", timeout_seconds=4 * 3_600, on_crashed=[start_again])
+@flow(name="train", timeout_seconds=4 * 3_600, on_crashed=[restart_after_crash])
 def run(
     data: Annotated[str, Field(description="a folder with a dataset.toml, or such a file")],
     config: Annotated[Literal["small", "full"], Field(description="how long to train")] = "full",
     overrides: Annotated[dict[str, Any] | None, Field(description='such as {"tower": {"epochs": 4}}')] = None,
     force: Annotated[bool, Field(description="promote although the gate refuses")] = False,
-) -> Published:
+) -> TrainResult:
     """Ingest, train, evaluate, pass the gate, publish, promote."""
     mapping = Mapping.read(data)
     settings = training_config(config, mapping.training, overrides, f"[training] of {mapping.path}")
-    find_device(settings.device)  # a GPU that is not there is an error before anything is read
-    environment = Environment.read()  # not a parameter: Prefect stores those, and REDIS_URL may hold a password
+    find_device(settings.device)  # a missing GPU is an error before the dataset is read
+    environment = Environment.read()  # not a parameter: Prefect stores parameters, and REDIS_URL may hold a password
     board = TensorBoard(environment.folder("tensorboard"), mapping.name)
-    # The store first: an unreachable store ends the run before the training.
+    # An unreachable store ends the run before the training.
     with closing(board), open_store(environment) as store, run_progress() as progress:
         return train_and_publish(data, settings, force, environment, store.generations(), board, progress)
 
@@ -77,8 +84,8 @@ def train_and_publish(
     generations: GenerationStore,
     board: TensorBoard,
     progress: RunProgress,
-) -> Published:
-    """Run the steps in their order; GateRefused where the gate refuses and is not forced."""
+) -> TrainResult:
+    """Run the steps in their order; GateRefused if a check of the gate failed and the run is not forced."""
     folder = environment.folder("generations")
     publisher = Publisher(generations, environment.folder("trials"), check_servable, environment.redis_budget)
     models = ModelStore(environment)
@@ -86,25 +93,25 @@ def train_and_publish(
     progress = progress.shown_on(board, curves)
 
     dataset = ingest(data, environment, progress)
-    said = dataset.notes.lines(len(dataset.interactions), str(quarantine_of(environment, dataset.name)))
+    dataset_notes = dataset.notes.lines(len(dataset.interactions), str(quarantine_of(environment, dataset.name)))
     log = encode(dataset)
     with reporting(RunReport(DataProfile.of(dataset, log), config, curves.curves), environment) as report:
-        live = report.live = look_at_live(generations)
-        report.checks += judge_data(report.data, live)
-        stop_unless(force, report.checks, dataset.name, live)
+        live = report.live = read_live_generation(generations)
+        report.checks += check_dataset(report.data, live)
+        enforce_gate(force, report.checks, dataset.name, live)
 
         parts = split(log, config, dataset.protocol, dataset.moments)
         ranker = train(parts, config, progress, checkpoints)
-        rival = load_live(live, report.data, log, generations, environment.folder("cache"))
+        rival = load_live_model(live, report.data, log, generations, environment.folder("cache"))
         evaluation = report.evaluation = evaluate(dataset, parts, ranker, config, progress, checkpoints, rival)
         board.result(config, evaluation)
-        report.checks += judge_model(evaluation, report.data, live)
-        stop_unless(force, report.checks, dataset.name, live)
+        report.checks += check_tested_model(evaluation, report.data, live)
+        enforce_gate(force, report.checks, dataset.name, live)
 
         trained = retrain(log, ranker, evaluation, config, progress, checkpoints)
         evaluation = report.evaluation = trained.evaluation  # which may say more
-        report.checks += judge_trained(log, trained)
-        stop_unless(force, report.checks, dataset.name, live)
+        report.checks += check_final_model(log, trained)
+        enforce_gate(force, report.checks, dataset.name, live)
 
         origin = Origin(dataset.name, dataset.notes.bad_rows(), report.data, failed(report.checks))
         generation = build(log, trained, config, origin, folder, progress)
@@ -114,8 +121,8 @@ def train_and_publish(
         promote(manifest, generations)
         report.generation = manifest.id
 
-    forget(publisher, folder)
+    delete_old(publisher, folder)
     models.prune({path.name for path in folder.iterdir()})
     checkpoints.clear()
-    page = leave_report(report, environment)
-    return Published(manifest, evaluation, report.checks, page, said)
+    page = write_report(report, environment)
+    return TrainResult(manifest, evaluation, report.checks, page, dataset_notes)

@@ -24,7 +24,7 @@ LOGGERS_WITH_TRACEBACKS = "prefect.flow_runs", "prefect.task_runs", "prefect.eng
 LOCALHOST = "127.0.0.1"
 
 START_SECONDS = 90.0
-"""The limit of a server's start. A start took 5 s on idle cores, 18 s on busy ones; the first also makes the database."""
+"""The limit of a server's start: 5 s on idle cores, 18 s on busy ones, and longer at the first start."""
 
 
 @contextmanager

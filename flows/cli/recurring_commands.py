@@ -78,9 +78,9 @@ def run_schedule(options: argparse.Namespace) -> None:
     """Serve all flows on their schedules until Ctrl-C."""
     if options.data:
         with interruptible_imports():
-            from training.data.reading.table_reader import check_columns
             from training.data.locations import Location
             from training.data.mapping import Mapping
+            from training.data.reading.table_reader import check_columns
 
         check_columns(Mapping.read(options.data))  # an error here, not in the first run at night
     from recsys.rules import RulesFile
@@ -97,10 +97,8 @@ def run_schedule(options: argparse.Namespace) -> None:
         serve_all(data, options.refresh_every, options.drain_every)
 
 
-def _run_repeatedly(
-    options: argparse.Namespace, run: Callable[[], Any], print_result: Callable[[Any], None]
-) -> None:
-    """Run once, or at the interval `--every`. At an interval, errors that may pass are printed and the run is retried."""
+def _run_repeatedly(options: argparse.Namespace, run: Callable[[], Any], print_result: Callable[[Any], None]) -> None:
+    """Run once, or at the interval `--every`: errors that may pass are then printed, and the next run follows."""
     while True:
         start = time.monotonic()
         try:

@@ -40,7 +40,7 @@ class ModelStore:
         self._generations = environment.folder("generations")
 
     def save(self, folder: GenerationFolder) -> str:
-        """Save a generation if it is missing or incomplete, and return its tag; StoreError if disk or BentoML refuse."""
+        """Save a generation if it is missing or incomplete, and return its tag; StoreError if that fails."""
         manifest = folder.manifest
         tag = f"{NAME}:{manifest.id}"
         with self._locked(f"Generation {manifest.id} can't be saved in"):

@@ -1,4 +1,4 @@
-"""The gate as steps of a flow: read what is live, judge, and stop unless forced. `training.gate` has the checks."""
+"""The gate in the flow `train`: read the live generation, run the checks of `training.gate`, and refuse a bad run."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from training.recipe import TrainedModel
 
 
 @store_step
-def look_at_live(store: GenerationStore) -> LiveGeneration | None:
-    """What is live, to compare with; None where nothing is."""
+def read_live_generation(store: GenerationStore) -> LiveGeneration | None:
+    """The live generation, to compare with; None if nothing is live."""
     generation = store.alias(LIVE)
     text = store.read_manifest(generation) if generation else None
     return LiveGeneration.of(Manifest.from_json(text, any_format=True)) if text else None
 
 
 @store_step
-def load_live(
+def load_live_model(
     live: LiveGeneration | None, data: DataProfile, log: Log, store: GenerationStore, cache: Path
 ) -> LiveModel | Comparison | None:
-    """The live generation's models, or the reason why they can't be scored; None where nothing comparable is live."""
+    """The live generation's model, or the reason why it can't be scored; None if nothing comparable is live."""
     if live is None or comparable(data, live) is None:
         return None
     try:
@@ -48,32 +48,32 @@ def load_live(
 
 
 @step
-def judge_data(data: DataProfile, live: LiveGeneration | None) -> list[Check]:
-    """The checks of the log and the catalogue, before anything is trained."""
-    return logged(check_data(data, live))
+def check_dataset(data: DataProfile, live: LiveGeneration | None) -> list[Check]:
+    """The checks of the log and the catalogue, before the training."""
+    return log_failures(check_data(data, live))
 
 
 @step
-def judge_model(evaluation: Evaluation, data: DataProfile, live: LiveGeneration | None) -> list[Check]:
-    """The checks of the tested model, before it is trained again on everything."""
-    return logged(check_model(evaluation, data, live))
+def check_tested_model(evaluation: Evaluation, data: DataProfile, live: LiveGeneration | None) -> list[Check]:
+    """The checks of the tested model, before it is trained again on all events."""
+    return log_failures(check_model(evaluation, data, live))
 
 
 @step
-def judge_trained(log: Log, trained: TrainedModel) -> list[Check]:
-    """The checks of what would go out, which no test can measure: it knows every event."""
-    return logged(check_trained(score_spread(log, trained.stage, trained.stage.ranker(trained.net))))
+def check_final_model(log: Log, trained: TrainedModel) -> list[Check]:
+    """The checks of the model that is published. Metrics can't be measured: the model was trained on all events."""
+    return log_failures(check_trained(score_spread(log, trained.stage, trained.stage.ranker(trained.net))))
 
 
-def logged(checks: list[Check]) -> list[Check]:
-    """The checks, those that failed in the run's log."""
+def log_failures(checks: list[Check]) -> list[Check]:
+    """Log the failed checks and return all checks."""
     for line in failed(checks):
         get_run_logger().warning("The gate: %s", line)
     return checks
 
 
-def stop_unless(force: bool, checks: Sequence[Check], name: str, live: LiveGeneration | None) -> None:
-    """Leave the checks so far as an artifact; GateRefused if one failed. Forced, the run's log says so instead."""
+def enforce_gate(force: bool, checks: Sequence[Check], name: str, live: LiveGeneration | None) -> None:
+    """Write the checks as an artifact; GateRefused if one failed. With `force`, log a warning instead."""
     with best_effort():
         create_table_artifact(
             [asdict(check) for check in checks],
@@ -88,8 +88,8 @@ def stop_unless(force: bool, checks: Sequence[Check], name: str, live: LiveGener
 
 
 def refusal(lines: Sequence[str], live: LiveGeneration | None) -> str:
-    """What is said to the one who is refused: each failed line, and what can be done."""
+    """The message of a refusal: each failed check, and the option that overrides the gate."""
     stays = f"{live.id} stays live" if live else "nothing was published"
-    told = "".join(f"\n  - {line}" for line in lines)
+    failures = "".join(f"\n  - {line}" for line in lines)
     again = "If all of that is meant, run again with --force (make run: FORCE=1)."
-    return f"The gate refused this run, and {stays}:{told}\n{again}"
+    return f"The gate refused this run, and {stays}:{failures}\n{again}"

@@ -1,4 +1,4 @@
-"""Ingest: read a dataset and set bad rows aside."""
+"""The step that reads a dataset and writes bad rows to a quarantine."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ def ingest(data: str, environment: Environment, progress: RunProgress) -> Datase
 
 
 def empty_quarantine(environment: Environment, name: str) -> Path:
-    """The dataset's quarantine, without what an earlier run left."""
+    """The dataset's quarantine, emptied."""
     folder = quarantine_of(environment, name)
     shutil.rmtree(folder, ignore_errors=True)
     return folder
 
 
 def quarantine_of(environment: Environment, name: str) -> Path:
-    """Where the bad rows of a dataset go."""
+    """The folder of a dataset's bad rows."""
     return environment.folder("quarantine") / file_name(name)
 
 
 def file_name(name: str) -> str:
-    """A dataset's name as a file may be called."""
+    """A dataset's name as a file name."""
     return re.sub(r"[^\w-]+", "-", name).strip("-").lower() or "dataset"

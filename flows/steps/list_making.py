@@ -86,8 +86,8 @@ def active_users(store: FlowStore, spec: FeatureSpec, after: Cursor | None = Non
 def _lost(store: FlowStore, cursor: Cursor, first: LoggedEvent) -> int:
     """The number of events between the cursor and the first event after it that the log's limits removed.
 
-    Limits remove the oldest events first. If an older event is still in the log, they removed none of these: the missing
-    events are those of deleted users. Events of earlier versions have no number.
+    Limits remove the oldest events first. If an older event is still in the log, they removed none of these: the
+    missing events are those of deleted users. Events of earlier versions have no number.
     """
     missing = first.number - cursor.number - 1
     if missing <= 0 or not cursor.number:
@@ -129,7 +129,7 @@ def update_trending(store: FlowStore, folder: GenerationFolder) -> Trending:
     """Replace the trending items, by a generation's weights of event types and by the store's clock."""
     now = store.now()
     recent = (each.event for each in logged_events(store, f"{int((now - WINDOW_SECONDS) * 1000)}-0"))
-    found = Trending(now, trending(recent, now, folder.spec()))
+    found = Trending(now, trending_items(recent, now, folder.spec()))
     store.write_trending(found)
     return found
 

@@ -20,11 +20,11 @@ def publish(folder: GenerationFolder, publisher: Publisher, progress: RunProgres
 
 @store_step
 def promote(manifest: Manifest, store: GenerationStore) -> AliasMove:
-    """Move the alias `live` to the generation, and `previous` to what was live; StalePublisher if a later one was live."""
+    """Move the alias `live` to the generation; StalePublisher if a later generation was live meanwhile."""
     return store.promote(manifest.id, forward=True)
 
 
 @store_step
-def forget(publisher: Publisher, folder: Path) -> list[str]:
+def delete_old(publisher: Publisher, folder: Path) -> list[str]:
     """Delete old generations that no alias names from the store and from `folder`; return their ids."""
     return publisher.delete_old(folder)

@@ -1,4 +1,4 @@
-"""The report of a training run, also of a refused one: a page on disk, and its text as a markdown artifact."""
+"""The report of a training run, also of a refused one: an HTML page on disk and a markdown artifact in Prefect."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from training.report.run_page import write
 from training.report.run_report import RunReport
 
 KEPT = 50
-"""Reports kept: 50 to 150 kB each."""
+"""Newest reports that stay on the disk, each of 50 to 150 kB."""
 
 
 @contextmanager
 def reporting(report: RunReport, environment: Environment) -> Iterator[RunReport]:
-    """The report to fill in while the run goes on; a refusal is raised with the place of the report's page."""
+    """Yield the report, which the run fills in. If the gate refuses, write the page and add its path to the error."""
     try:
         yield report
     except GateRefused as refused:
         report.refused = True
-        refused.report = leave_report(report, environment)
+        refused.report = write_report(report, environment)
         raise
 
 
-def leave_report(report: RunReport, environment: Environment) -> Path | None:
-    """The report's place under TANDEM_HOME/reports; None where it could not be written, which is logged.
+def write_report(report: RunReport, environment: Environment) -> Path | None:
+    """Write the page under TANDEM_HOME/reports and return its path; None if that failed, which is logged.
 
-    What was published is live by now: a report that fails is no reason to say that the run did.
+    An error must not fail the run: the generation is live by now.
     """
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(report.started))
     name = report.generation or f"refused-{stamp}-{file_name(report.data.name)}"
@@ -56,7 +56,7 @@ def leave_report(report: RunReport, environment: Environment) -> Path | None:
 
 
 def to_markdown(report: RunReport, page: Path) -> str:
-    """The report as Prefect's UI shows it; page: the file with the charts."""
+    """The report for Prefect's UI. page: the file with the charts."""
     data, evaluation = report.data, report.evaluation
     title = "Refused by the gate" if report.refused else report.generation or "Not published"
     figures = f"{data.name}: {data.rows:,} interactions, {data.users:,} users, {data.items:,} items."

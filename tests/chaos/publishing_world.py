@@ -11,7 +11,7 @@ from pathlib import Path
 
 import redis
 
-from flows.operate.verbs import publish
+from flows.operate.publish_and_promote import publish
 from recsys.environment import Environment
 from recsys.generation.manifest import GenerationFolder, Manifest
 from recsys.generation.publisher import Check

@@ -1,4 +1,4 @@
-"""The stores of the contract suites."""
+"""The stores on which the contract tests run."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tests.contracts.stores import Store, opened
 
 @pytest.fixture(params=["memory", "valkey", "redis"])
 def store(request: pytest.FixtureRequest) -> Iterator[Store]:
-    """Every store there is."""
+    """An empty store: in memory, in Valkey or in Redis."""
     yield from opened(request)
 
 
 @pytest.fixture(params=["valkey", "redis"])
 def real(request: pytest.FixtureRequest) -> Iterator[Store]:
-    """The stores that have keys to look at."""
+    """An empty store in Valkey or in Redis, whose keys a test can read."""
     yield from opened(request)

@@ -1,4 +1,4 @@
-"""Every store there is, for suites that hold of all of them."""
+"""Stores for the contract tests, and the data that they write."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from recsys.types import Event
 
 USERS = 1_500
 LONG = 1e12
-"""Seconds an event counts for, in tests whose times are small numbers."""
+"""The age limit of events, for tests whose timestamps are small numbers."""
 SIZES = {"empty": 0, "small": 5, "chunk": CHUNK, "chunk_and_one": CHUNK + 1, "several": 3 * CHUNK + 77}
 
 
 @dataclass
 class Store:
-    """One of the stores: its sync port, a way to its async one, and a client to look behind both (None: the fake)."""
+    """One store: its sync ports, a function that opens its async port, and a plain client (None for the memory)."""
 
     generations: GenerationStore
     open_users: Callable[[], UserStore]
@@ -44,7 +44,7 @@ class Store:
     url: str = ""
 
     def users(self, work: Callable[[UserStore], Awaitable[Any]]) -> Any:
-        """Do `work` with the user store, in a loop of its own."""
+        """Run `work` with the user store in a new event loop."""
 
         async def with_store() -> Any:
             store = self.open_users()
@@ -63,7 +63,7 @@ class Store:
         return added
 
     def publish(self, generation: str, records: dict[str, bytes] | None = None) -> Manifest:
-        """A whole generation, its manifest last."""
+        """Write a complete generation, its manifest last."""
         whole = manifest(generation)
         for name, size in SIZES.items():
             self.generations.write_part(generation, name, content(size))
@@ -75,7 +75,7 @@ class Store:
 def opened(
     request: pytest.FixtureRequest, log: StreamLimits = LOG_LIMITS, impressions: StreamLimits = IMPRESSION_LIMITS
 ) -> Iterator[Store]:
-    """The store a parameter names, empty."""
+    """The empty store that the parameter of a fixture names."""
     if request.param == "memory":
         memory = MemoryStore(LONG, log, impressions)
         yield Store(memory, lambda: memory, memory, None)
@@ -92,7 +92,7 @@ def opened(
 
 @contextmanager
 def user_of(real: Store, name: str, *rights: str) -> Iterator[str]:
-    """The URL of a user with these rights, in the words of ACL SETUSER; gone afterwards."""
+    """The URL of a Redis user with these rights, in the syntax of ACL SETUSER. The user is deleted afterwards."""
     rules = ["reset", "on", ">secret", *rights]
     real.client.execute_command("ACL", "SETUSER", name, *rules)
     try:
@@ -103,21 +103,21 @@ def user_of(real: Store, name: str, *rights: str) -> Iterator[str]:
 
 
 def click(item: str, at: float = 1.0, name: str = "", user: str = "7", kind: str = "click") -> Event:
-    """An event of user 7, unless another is named; name: its id."""
+    """An event, by default of user 7. name: its id."""
     return Event(user, item, at, kind, name)
 
 
 def content(size: int) -> bytes:
-    """So many bytes, the same every time, no two chunks alike."""
+    """Reproducible bytes without two equal chunks."""
     return hashlib.shake_128(b"part").digest(size)
 
 
 def manifest(generation: str) -> Manifest:
-    """The manifest of what `Store.publish` writes."""
+    """The manifest of the generation that `Store.publish` writes."""
     parts = {name: Part(hashlib.sha256(content(size)).hexdigest(), size) for name, size in SIZES.items()}
     return Manifest(generation, 0.0, "test", parts, {"users": USERS})
 
 
 def keys(store: Store) -> set[str]:
-    """Every key in a real store but its two counters."""
+    """All keys of a real store except its two counters."""
     return {key.decode() for key in store.client.keys("*")} - {"fence", "promoted"}

@@ -1,4 +1,4 @@
-"""What the board does, shown on the fake, on the embedded Valkey and on Debian's Redis alike."""
+"""The contract of `ProcessBoard`, on memory, Valkey and Redis."""
 
 import subprocess
 import threading
@@ -21,10 +21,10 @@ GATEWAY = Announcement("gateway here 8", "gateway", ("g2",), ("g2",))
 
 @pytest.fixture(params=["memory", "valkey", "redis"])
 def board(request):
-    """One of the boards, and how to ring its bell."""
+    """A board, and a function that announces a moved alias."""
     if request.param == "memory":
-        fake = MemoryBoard()
-        yield fake, fake.ring
+        memory = MemoryBoard()
+        yield memory, memory.ring
         return
     url = request.getfixturevalue("own_valkey_url" if request.param == "valkey" else "own_redis_url")
     client, real = redis.Redis.from_url(url), RedisBoard(url)
@@ -34,19 +34,19 @@ def board(request):
     client.close()
 
 
-def test_what_is_announced_is_read_by_all(board):
-    """By name, as it was last said."""
+def test_announcements_are_read(board):
+    """They are sorted by name; the last announcement of a process counts."""
     board, _ = board
     assert board.processes() == []
-    for holding in (RANKING, GATEWAY, GATEWAY):
-        board.announce(holding)
+    for announcement in (RANKING, GATEWAY, GATEWAY):
+        board.announce(announcement)
     assert board.processes() == [GATEWAY, RANKING]
     board.announce(Announcement(RANKING.name, "ranking"))
     assert board.processes()[1].held == ()
 
 
-def test_who_leaves_is_gone(board):
-    """At once."""
+def test_a_withdrawn_process_is_gone(board):
+    """An unknown name is no error."""
     board, _ = board
     board.announce(RANKING)
     board.withdraw(RANKING.name)
@@ -54,30 +54,30 @@ def test_who_leaves_is_gone(board):
     assert board.processes() == []
 
 
-def test_who_was_killed_on_this_machine_is_gone(board):
-    """At once, though it said nothing; who runs, and who ran elsewhere, stays."""
+def test_a_killed_process_of_this_machine_is_left_out(board):
+    """It is left out at once. Running processes and processes of other machines stay."""
     board, _ = board
     ended = subprocess.Popen(["sleep", "30"])
     life = ProcessIdentity.of(ended.pid)
-    told = [
+    announced = [
         Announcement("a", "ranking", life=life),
         Announcement("b", "ranking", life=replace(life, place="another boot")),
         Announcement("c", "ranking", life=ProcessIdentity.current()),
     ]
-    for holding in told:
-        board.announce(holding)
-    assert board.processes() == told
+    for announcement in announced:
+        board.announce(announcement)
+    assert board.processes() == announced
     ended.kill()
     ended.wait()
-    assert board.processes() == told[1:]
-    assert [board.remove_ended(), board.remove_ended()] == [told[:1], []]
-    assert board.processes() == told[1:]
+    assert board.processes() == announced[1:]
+    assert [board.remove_ended(), board.remove_ended()] == [announced[:1], []]
+    assert board.processes() == announced[1:]
 
 
-def test_the_bell_ends_a_wait(board):
-    """An alias that moves is heard long before the wait is over; without one the wait ends by itself."""
+def test_a_moved_alias_ends_a_wait(board):
+    """Without one the wait ends after its seconds."""
     board, ring = board
-    board.wait(0.05)  # subscribes, where that is needed
+    board.wait(0.05)  # subscribes
     board.wait(0.05)
     heard = threading.Event()
 
@@ -92,12 +92,12 @@ def test_the_bell_ends_a_wait(board):
 
 
 @pytest.mark.parametrize("url", ["own_valkey_url", "own_redis_url"])
-def test_who_was_cut_off_looks_at_once(request, url):
-    """A subscription that is made anew heard nothing meanwhile: that it is there again rings."""
+def test_a_new_subscription_ends_a_wait(request, url):
+    """After a dropped connection announcements may have been missed."""
     url = request.getfixturevalue(url)
     board = RedisBoard(url)
     with redis.Redis.from_url(url) as client:
-        board.wait(10)  # that it subscribed
+        board.wait(10)  # the confirmation of the subscription
         start = time.monotonic()
         board.wait(0.2)
         assert time.monotonic() - start >= 0.2
@@ -108,22 +108,22 @@ def test_who_was_cut_off_looks_at_once(request, url):
 
 
 @pytest.mark.parametrize("url", ["own_valkey_url", "own_redis_url"])
-def test_who_says_no_more_is_forgotten_by_the_servers_clock(request, url):
-    """An announcement expires, and its name goes with the next look."""
+def test_an_announcement_expires(request, url):
+    """Redis expires it, and the next read deletes its name."""
     url = request.getfixturevalue(url)
     board = RedisBoard(url)
     with redis.Redis.from_url(url, decode_responses=True) as client:
         client.delete("processes")
         board.announce(RANKING)
         assert 0 < client.ttl(f"process:{RANKING.name}") <= ANNOUNCED_SECONDS
-        client.delete(f"process:{RANKING.name}")  # as expiry does
+        client.delete(f"process:{RANKING.name}")  # as its expiry does
         assert board.processes() == []
         assert client.smembers("processes") == set()
     board.close()
 
 
-def test_a_board_out_of_reach_says_so_and_waits_no_longer_than_told():
-    """A wait is a wait: whoever follows aliases must not spin when Redis is away."""
+def test_an_unreachable_board_is_an_error_and_a_wait_still_waits():
+    """A loop over `wait` must not spin without Redis."""
     board = RedisBoard("redis://127.0.0.1:1/0")
     with pytest.raises(StoreUnavailable):
         board.processes()
@@ -132,8 +132,8 @@ def test_a_board_out_of_reach_says_so_and_waits_no_longer_than_told():
     assert time.monotonic() - start >= 0.3
 
 
-def test_what_is_no_holding_is_left_out(own_valkey_url):
-    """An entry of another version costs nobody the others."""
+def test_an_unreadable_announcement_is_left_out(own_valkey_url):
+    """An entry of another version does not fail the read of the others."""
     board = RedisBoard(own_valkey_url)
     with redis.Redis.from_url(own_valkey_url) as client:
         client.delete("processes")

@@ -1,4 +1,4 @@
-"""Whoever is forgotten is gone from the bytes of the streams, too, where removing alone leaves them."""
+"""Deletion of users from the streams, to the last byte: XDEL alone leaves the bytes of entries in place."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.contracts.test_forget_user import USER, fill
 
 
 def test_no_byte_is_left_in_a_dump(real: Store) -> None:
-    """Nor in what a backup or a replica is given, where a stream keeps what was only marked as removed."""
+    """Dumps, backups and replicas have no byte of a deleted user."""
     with uncompressed(real):
         fill(real)
         assert in_dumps(real, USER)
@@ -25,8 +25,8 @@ def test_no_byte_is_left_in_a_dump(real: Store) -> None:
     assert [told.data for told in real.flows.read_impressions()] == [b"shown to 7"]
 
 
-def test_nor_of_what_was_drained(real: Store) -> None:
-    """An impression that a flow took away before is gone to the last byte, too."""
+def test_no_byte_of_a_drained_impression_is_left(real: Store) -> None:
+    """An impression that a flow removed before is deleted to the last byte too."""
     with uncompressed(real):
         fill(real)
         theirs, _ = real.flows.read_impressions()
@@ -35,8 +35,8 @@ def test_nor_of_what_was_drained(real: Store) -> None:
         assert in_dumps(real, USER) == []
 
 
-def test_the_log_goes_on_where_it_was(real: Store) -> None:
-    """The others' entries keep their places, in more than one step; what comes is after what was forgotten."""
+def test_the_log_keeps_the_other_entries(real: Store) -> None:
+    """They keep their names over several steps of the copy, and new entries follow the deleted ones."""
     for each in range(3):
         real.add(*[click(f"{n}", user=f"user {each}-{n}") for n in range(400)])
     real.add(click("last", user=USER))
@@ -51,8 +51,8 @@ def test_the_log_goes_on_where_it_was(real: Store) -> None:
     assert real.client.keys("events:*") == [b"events:counts"]
 
 
-def test_many_at_once(real: Store) -> None:
-    """None brings back whom another forgot, and what others do meanwhile is kept."""
+def test_concurrent_deletions_and_writes(real: Store) -> None:
+    """No deletion restores entries of another one, and concurrent writes are kept."""
     gone = [f"to forget {n}" for n in range(8)]
     for each in range(3):
         real.add(*[click(f"{each}", user=user) for user in gone], *[click(f"{n}", user="7") for n in range(300)])
@@ -75,8 +75,8 @@ def test_many_at_once(real: Store) -> None:
 
 
 @pytest.mark.parametrize(("script", "kept"), [(MARK_ENTRIES, []), (COPY_ENTRIES, ["late"])], ids=["marking", "copying"])
-def test_an_event_that_comes_meanwhile(real: Store, script: str, kept: list[str]) -> None:
-    """It stands in the user's history and in the log, or in neither: what both held until the log was marked goes."""
+def test_an_event_during_a_deletion(real: Store, script: str, kept: list[str]) -> None:
+    """It is in the history and in the log, or in neither: events before the end of the marking are deleted."""
     fill(real)
 
     async def scene(users: Any) -> None:
@@ -97,8 +97,8 @@ def test_an_event_that_comes_meanwhile(real: Store, script: str, kept: list[str]
     assert real.add(click("late", user=USER, name="late")) == 1 - len(kept)
 
 
-def test_what_is_drained_meanwhile_stays_drained(real: Store) -> None:
-    """A copy that was begun before a flow took entries away does not bring them back."""
+def test_an_impression_drained_during_a_deletion_stays_drained(real: Store) -> None:
+    """A copy that was begun before does not restore it."""
     shown = [("7", b"shown")] * 600 + [(USER, b"shown")]
     real.users(lambda users: users.add_impressions(shown))
     entries = [told.entry for told in real.flows.read_impressions(count=300)]
@@ -125,8 +125,8 @@ def test_what_is_drained_meanwhile_stays_drained(real: Store) -> None:
 
 
 @pytest.mark.parametrize("script", [MARK_ENTRIES, COPY_ENTRIES], ids=["marking", "copying"])
-def test_one_who_was_paused_starts_again(real: Store, script: str) -> None:
-    """A copy never takes the place of a stream in which another may have forgotten somebody since."""
+def test_a_deletion_that_lost_its_lock_starts_again(real: Store, script: str) -> None:
+    """An outdated copy never replaces a stream from which another process deleted a user."""
     fill(real)
 
     async def scene(users: Any) -> None:
@@ -149,7 +149,7 @@ def test_one_who_was_paused_starts_again(real: Store, script: str) -> None:
 
 
 def test_in_a_full_store(real: Store) -> None:
-    """Nothing is read of them any more, though it is refused for want of room to copy; with room, no byte is left."""
+    """The user is no longer readable, although the copy is refused; with room, no byte is left."""
     fill(real)
     real.client.config_set("maxmemory", 1)
     try:
@@ -169,7 +169,7 @@ def test_in_a_full_store(real: Store) -> None:
 
 @contextmanager
 def uncompressed(store: Store) -> Iterator[None]:
-    """A server whose dumps show what they hold."""
+    """Make dumps of the server readable."""
     store.client.config_set("rdbcompression", "no")
     try:
         yield
@@ -178,5 +178,5 @@ def uncompressed(store: Store) -> Iterator[None]:
 
 
 def in_dumps(store: Store, text: str) -> list[bytes]:
-    """The keys of a real store that have a text in their name or in any byte of their value."""
+    """The keys with a text in their name or in the bytes of their value."""
     return [key for key in store.client.scan_iter() if text.encode() in key + (store.client.dump(key) or b"")]

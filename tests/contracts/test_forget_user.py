@@ -1,4 +1,4 @@
-"""Whoever is forgotten is gone from every key, and nobody else is missed."""
+"""The deletion of a user from all keys, without an effect on other users."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ USER = "0123456789abcdef-the-one-to-forget"
 
 
 def fill(store: Store) -> None:
-    """Everything that can be kept of two users, one of whom is to go."""
+    """Store data of every kind for two users, one of whom will be deleted."""
     store.publish("g1", {USER: b"record", "7": b"record of 7"})
     store.publish("g2", {USER: b"record"})
     store.flows.write_lists("g1", 2, {USER: b"list", "7": b"list of 7"})
@@ -30,7 +30,7 @@ def fill(store: Store) -> None:
 
 class TestForget:
     def test_nothing_is_left(self, store: Store) -> None:
-        """No record, list, event, log entry or impression; the neighbour keeps all of it."""
+        """No record, list, event, log entry or impression is left; the other user keeps all of them."""
         fill(store)
         store.users(lambda users: users.forget_user(USER))
         for generation in ("g1", "g2"):
@@ -43,7 +43,7 @@ class TestForget:
         assert [told.data for told in store.flows.read_impressions()] == [b"shown to 7"]
 
     def test_no_byte_is_left(self, real: Store) -> None:
-        """A scan of every key and every value finds nothing of that user."""
+        """A scan of all keys and values does not find the user."""
         fill(real)
         assert any(USER.encode() in told for told in everything(real))
         real.users(lambda users: users.forget_user(USER))
@@ -51,14 +51,14 @@ class TestForget:
         assert any(b"7" in told for told in everything(real))
 
     def test_a_generation_that_was_never_finished(self, store: Store) -> None:
-        """Records that wait for a manifest go, too."""
+        """Records of an unfinished generation are deleted too."""
         store.generations.write_users("g1", 2, {USER: b"record"})
         store.users(lambda users: users.forget_user(USER))
         assert store.read("g1", USER)[0].record is None
         assert store.client is None or [told for told in everything(store) if USER.encode() in told] == []
 
-    def test_a_publish_goes_on(self, store: Store) -> None:
-        """Who is forgotten while a generation is written is missed neither by its manifest nor by who takes it up."""
+    def test_a_publish_continues(self, store: Store) -> None:
+        """A user deleted during a publish counts as stored, for the manifest and for a resumed publish."""
         whole = replace(manifest("g1"), dims={"users": 3})
         claim = store.generations.claim("g1")
         for name, size in SIZES.items():
@@ -71,8 +71,8 @@ class TestForget:
         assert store.read("g1", USER, "7")[0].record is None
         assert store.flows.read_bucket("g1", 0) == {"7": b"two", "8": b"three"}
 
-    def test_written_anew_all_are_there(self, store: Store) -> None:
-        """A publisher that writes a hash again, with the one who was forgotten, has as many as it wrote."""
+    def test_a_record_written_again_counts_once(self, store: Store) -> None:
+        """A publisher that writes a hash again, with the deleted user, finds as many records as it wrote."""
         whole = replace(manifest("g1"), dims={"users": 2})
         claim = store.generations.claim("g1")
         for _ in range(2):
@@ -82,8 +82,8 @@ class TestForget:
         store.generations.write_users("g1", whole.user_buckets, {"8": b"three", "7": b"two", USER: b"one"}, claim)
         assert sum(store.generations.stored_sizes(whole, claim).records) == 3
 
-    def test_published_again(self, store: Store, tmp_path: Path) -> None:
-        """A publish that finds a generation there, and mends a neighbour's record, brings nobody back."""
+    def test_a_second_publish_restores_no_deleted_user(self, store: Store, tmp_path: Path) -> None:
+        """It repairs the damaged record of another user of the same hash."""
         folder = random_generation(tmp_path / "made", "g1", 20, 4, 1_100, 100)
         publisher = Publisher(store.generations, tmp_path)
         whole = publisher.publish(folder)
@@ -99,8 +99,8 @@ class TestForget:
             there = store.generations.read_records("g1", whole.user_buckets, list(ids))
             assert there == [None, *(records.bytes_at(row) for row in range(1, 1_100))]
 
-    def test_whose_ids_look_alike(self, store: Store) -> None:
-        """An id is told as text or as a number, which are one user; one that begins or is quoted alike is another."""
+    def test_similar_ids_are_other_users(self, store: Store) -> None:
+        """A number and its text are one user; ids with the same begin or similar quotes are other users."""
         others = ["70", 70, "-7", -7, "7,8", '"7"', '7"', "7\\", " 7", "07", "\u0667", "7\ud800", "7\u00fc", "[7"]
         for user in (7, "7", *others):
             store.add(click("a", user=user))
@@ -112,8 +112,8 @@ class TestForget:
             assert [told.event.user_id for told in store.flows.read_log()] == left
             assert [told.data for told in store.flows.read_impressions()] == [f"{user!r}".encode() for user in left]
 
-    def test_a_key_that_is_not_ours(self, real: Store) -> None:
-        """A value of another type under a name like ours keeps nobody from being forgotten."""
+    def test_a_key_of_another_type(self, real: Store) -> None:
+        """It does not fail the deletion."""
         fill(real)
         real.client.set("gen:x:users:1", "not ours")
         real.users(lambda users: users.forget_user(USER))
@@ -121,7 +121,7 @@ class TestForget:
         assert real.client.get("gen:x:users:1") == b"not ours"
 
     def test_impressions_alone(self, store: Store) -> None:
-        """For those that were logged while the user was being forgotten."""
+        """For impressions that were logged during the deletion of the user."""
         fill(store)
         store.users(lambda users: users.forget_impressions(USER))
         assert [told.data for told in store.flows.read_impressions()] == [b"shown to 7"]
@@ -129,7 +129,7 @@ class TestForget:
 
 
 def everything(store: Store) -> list[bytes]:
-    """Every key and every value of a real store, flat."""
+    """All keys and values of a real store in one list."""
     readers = {
         b"string": lambda key: [store.client.get(key)],
         b"hash": lambda key: [part for pair in store.client.hgetall(key).items() for part in pair],

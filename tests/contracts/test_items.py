@@ -1,4 +1,4 @@
-"""What a store of items put does, shown on the fake, on the embedded Valkey and on Debian's Redis alike."""
+"""The contract of `ItemReader` and `ItemWriter`, on memory, Valkey and Redis."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ from recsys.store.redis.item_store import FIRST_SEQ, RedisItemReader, RedisItemW
 
 @dataclass
 class Shelf:
-    """One of the stores: its reader, a way to its writer, and a client to look behind both (None: the fake)."""
+    """One store: its reader, functions that use its writer, and a plain client (None for the memory)."""
 
     reader: ItemReader
     client: Any
     url: str = ""
 
     def put(self, *puts: Put) -> bool:
-        """Put from a loop of its own."""
+        """Put in a new event loop."""
         return self.write(lambda writer: writer.put(puts))
 
     def read(self, item_id: str | int) -> PutItem | None:
-        """Read from a loop of its own."""
+        """Read in a new event loop."""
         found: PutItem | None = self.write(lambda writer: writer.read(item_id))
         return found
 
     def remove(self, item_id: str | int) -> bool:
-        """Remove from a loop of its own."""
+        """Remove in a new event loop."""
         return bool(self.write(lambda writer: writer.remove(item_id)))
 
     def forget(self, *items: PutItem) -> None:
-        """Forget from a loop of its own."""
+        """Forget in a new event loop."""
         self.write(lambda writer: writer.forget(items))
 
     def write(self, work: Callable[[Any], Awaitable[Any]]) -> Any:
-        """Do `work` with the writer."""
+        """Run `work` with the writer in a new event loop."""
 
         async def with_writer() -> Any:
             writer = RedisItemWriter(self.url) if self.url else self.reader
@@ -59,24 +59,24 @@ class Shelf:
         return asyncio.run(with_writer())
 
     def all(self, known: PutItems = NOTHING_PUT) -> dict[str, PutItem]:
-        """Every item, by id."""
+        """All items by id."""
         return {item.text: item for item in self.reader.changes(known).items}
 
 
 @pytest.fixture(params=["memory", "valkey", "redis"])
 def shelf(request: pytest.FixtureRequest) -> Iterator[Shelf]:
-    """Every store there is."""
+    """An empty store: in memory, in Valkey or in Redis."""
     yield from opened(request)
 
 
 @pytest.fixture(params=["valkey", "redis"])
 def real(request: pytest.FixtureRequest) -> Iterator[Shelf]:
-    """The stores that have keys to look at."""
+    """An empty store in Valkey or in Redis, whose keys a test can read."""
     yield from opened(request)
 
 
 def opened(request: pytest.FixtureRequest) -> Iterator[Shelf]:
-    """The store a parameter names, empty."""
+    """The empty store that the parameter of a fixture names."""
     if request.param == "memory":
         yield Shelf(MemoryItems(), None)
         return
@@ -90,7 +90,7 @@ def opened(request: pytest.FixtureRequest) -> Iterator[Shelf]:
 
 
 def small(monkeypatch: pytest.MonkeyPatch, capacity: int, hiding: int | None = None) -> None:
-    """Stores with room for so many, and for so many with those that are only hidden."""
+    """Limit the capacity of the stores, and their capacity with hidden items."""
     for module in (store_items, memory_items):
         monkeypatch.setattr(module, "CAPACITY", capacity)
         if hiding is not None:
@@ -101,8 +101,8 @@ def seqs(items: dict[str, PutItem], ids: Sequence[str]) -> list[int]:
     return [items[text].seq for text in ids]
 
 
-def test_what_is_put_comes_back(shelf: Shelf) -> None:
-    """Id with its type, title, availability and every column, of any script, with the times they were told."""
+def test_an_item_is_read_as_it_was_put(shelf: Shelf) -> None:
+    """Id with its type, title, availability and columns of any script, with the times of the put."""
     start = time.time()
     content = {"categories": ["a|b", "é:{}\n\x00", ""], "price": 3.25, "brand": "ünï 🙂"}
     assert shelf.put(Put("x y", "The \x00 title", False, content), Put(7), Put("\udc80", ""))
@@ -117,8 +117,8 @@ def test_what_is_put_comes_back(shelf: Shelf) -> None:
     assert items["\udc80"].title == ""
 
 
-def test_every_item_has_a_number_of_its_own_for_good(shelf: Shelf) -> None:
-    """Two items never share a seq and no put changes one; a number and its text are one item."""
+def test_an_item_keeps_its_own_number(shelf: Shelf) -> None:
+    """Two items share no seq, and no put changes a seq. A number and its text are one item."""
     shelf.put(Put("a"), Put("b"), Put(3))
     before = shelf.all()
     shelf.put(Put("b", "again"), Put("c"), Put("3"))
@@ -128,8 +128,8 @@ def test_every_item_has_a_number_of_its_own_for_good(shelf: Shelf) -> None:
     assert all(0 < item.seq <= FIRST_SEQ + 4 for item in after.values())
 
 
-def test_the_last_put_wins_and_says_only_what_it_says(shelf: Shelf) -> None:
-    """What is left out stays, with the time it was told; the same put twice is as once."""
+def test_a_put_replaces_only_its_own_fields(shelf: Shelf) -> None:
+    """Other fields keep their value and their time. A repeated put changes nothing."""
     shelf.put(Put("a", "one", True, {"brand": "x", "price": 1}))
     first = shelf.all()["a"]
     for _ in range(2):
@@ -141,8 +141,8 @@ def test_the_last_put_wins_and_says_only_what_it_says(shelf: Shelf) -> None:
     assert shelf.all()["a"].title == "three"
 
 
-def test_no_more_than_there_is_room_for(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Past CAPACITY nothing of a put is stored, and what is there can still be changed."""
+def test_a_put_beyond_the_capacity_is_refused(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of it is stored, and stored items can still be changed."""
     small(monkeypatch, 3)
     assert shelf.put(Put("a"), Put("b"), Put("b"))
     assert not shelf.put(Put("a", "changed"), Put("c"), Put("d"))
@@ -154,7 +154,7 @@ def test_no_more_than_there_is_room_for(shelf: Shelf, monkeypatch: pytest.Monkey
 
 
 def test_a_full_store_still_hides(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What only hides has room of its own, up to a limit, and so has showing again what was only hidden."""
+    """Items that are only hidden have room of their own, and so have items that are shown again."""
     small(monkeypatch, 2, 4)
     assert shelf.put(Put("a"), Put("b"))
     assert not shelf.put(Put("c"))
@@ -166,7 +166,7 @@ def test_a_full_store_still_hides(shelf: Shelf, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_one_item_is_read(shelf: Shelf) -> None:
-    """As all its puts left it, at once; a number and its text are one item, and one that was not put is none."""
+    """The item has the fields of all its puts. An item that was not put is None."""
     shelf.put(Put(7, "seven"), Put("a b", available=False, content={"price": 2.5}))
     shelf.put(Put("a b", "A B"))
     everything = shelf.all()
@@ -176,7 +176,7 @@ def test_one_item_is_read(shelf: Shelf) -> None:
 
 
 def test_one_item_is_removed(shelf: Shelf) -> None:
-    """Whatever its version, for all who follow; the others stay, and put again it is another item than before."""
+    """It is removed whatever its version, and after another put it has another seq."""
     shelf.put(Put("a", "old"), Put(7), Put("hidden", available=False))
     known = shelf.reader.changes(NOTHING_PUT)
     assert [shelf.remove(item) for item in ("a", "7", "hidden", "a", "never")] == [True, True, True, False, False]
@@ -187,8 +187,8 @@ def test_one_item_is_removed(shelf: Shelf) -> None:
     assert again.seq not in {item.seq for item in known.items}
 
 
-def test_what_expired_in_a_store_leaves_room(real: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The item's key is gone: its id goes too, and it is a new item when it is put again."""
+def test_an_expired_item_leaves_room(real: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its id is removed, and after another put it is a new item."""
     small(monkeypatch, 2)
     real.put(Put("a"), Put("b"))
     seq = real.all()["a"].seq
@@ -200,8 +200,8 @@ def test_what_expired_in_a_store_leaves_room(real: Shelf, monkeypatch: pytest.Mo
     assert real.all()["a"].seq > seq
 
 
-def test_nothing_is_kept_for_ever(real: Shelf) -> None:
-    """Every key has its time, and the item's own never outlives what says that it is there."""
+def test_all_keys_expire(real: Shelf) -> None:
+    """The key of an item expires before the list of changed items."""
     real.put(Put("a", "t", True, {"c": 1}), Put("b"))
     left = {key.decode(): real.client.ttl(key) for key in real.client.keys("*")}
     assert left.keys() == {"items:epoch", "items:next", "items:version", "items:changed", "item:a", "item:b"}
@@ -209,8 +209,8 @@ def test_nothing_is_kept_for_ever(real: Shelf) -> None:
     assert max(left["item:a"], left["item:b"]) < left["items:changed"]
 
 
-def test_a_store_that_was_emptied_shares_no_number_with_before(real: Shelf) -> None:
-    """Nothing of before is kept once something is put anew, and no row can mean two items."""
+def test_an_emptied_store_reuses_no_number(real: Shelf) -> None:
+    """Items of before are dropped after the next put, and no seq stands for two items."""
     real.put(*(Put(f"a{n}") for n in range(50)))
     known = real.reader.changes(NOTHING_PUT)
     real.client.flushall()
@@ -222,8 +222,8 @@ def test_a_store_that_was_emptied_shares_no_number_with_before(real: Shelf) -> N
 
 
 @pytest.mark.parametrize("lost", ["items:version", "items:next", "items:epoch"])
-def test_a_store_that_lost_a_key_is_followed(real: Shelf, lost: str) -> None:
-    """Where memory is short a store may drop any key; what is put afterwards still reaches those who follow."""
+def test_an_evicted_key_breaks_no_reader(real: Shelf, lost: str) -> None:
+    """A store without memory may evict any key; later puts still reach the readers."""
     real.put(Put("a"))
     real.put(Put("a"))
     known = real.reader.changes(NOTHING_PUT)
@@ -233,11 +233,11 @@ def test_a_store_that_lost_a_key_is_followed(real: Shelf, lost: str) -> None:
     assert {item.text for item in after.items} == {"a", "b"}
     a, b = sorted(after.items, key=lambda item: item.text)
     assert a.seq != b.seq
-    assert a.version < b.version  # what expires first is looked for by it
+    assert a.version < b.version  # the expiry uses this order
 
 
-def test_what_can_not_be_read_is_left_out(real: Shelf) -> None:
-    """Something of another's under an item's key costs the others nothing."""
+def test_an_unreadable_item_is_left_out(real: Shelf) -> None:
+    """The other items are read."""
     real.put(Put("a"), Put("b"), Put("c"), Put("d"))
     real.client.set("item:a", "no hash")
     real.client.hset("item:b", "title", "no json")
@@ -246,12 +246,12 @@ def test_what_can_not_be_read_is_left_out(real: Shelf) -> None:
 
 
 def test_a_put_is_announced(real: Shelf) -> None:
-    """Who waits hears of it before the time is over."""
+    """It ends the wait of a reader."""
     real.put(Put("a"))
     heard = threading.Event()
 
     def listen() -> None:
-        assert real.reader.wait(0, 30)  # it subscribed: what was put before was not heard
+        assert real.reader.wait(0, 30)  # the confirmation of the subscription
         assert real.reader.wait(0, 30)
         heard.set()
 
@@ -266,8 +266,8 @@ def test_a_put_is_announced(real: Shelf) -> None:
     thread.join(10)
 
 
-def test_who_was_cut_off_looks_at_once(real: Shelf) -> None:
-    """A connection that comes again by itself heard nothing meanwhile."""
+def test_a_new_subscription_ends_a_wait(real: Shelf) -> None:
+    """After a dropped connection announcements may have been missed."""
     assert real.reader.wait(0, 30)
     assert not real.reader.wait(0, 0.1)
     real.client.client_kill_filter(_type="pubsub")
@@ -276,8 +276,8 @@ def test_who_was_cut_off_looks_at_once(real: Shelf) -> None:
     assert time.monotonic() - start < 10
 
 
-def test_sixty_at_once_agree(real: Shelf) -> None:
-    """Concurrent puts of the same ids give each one number, and every put counts."""
+def test_concurrent_puts_agree(real: Shelf) -> None:
+    """Each id has one seq, and every put counts in the version."""
 
     async def work() -> None:
         writer = RedisItemWriter(real.url)
@@ -294,8 +294,8 @@ def test_sixty_at_once_agree(real: Shelf) -> None:
     assert len({item.title for item in known.items}) == 1
 
 
-def test_who_may_only_read_can_follow_and_not_put(real: Shelf) -> None:
-    """An ACL of reading rights is enough to serve; a put says what is missing, in a sentence."""
+def test_a_user_with_read_rights_can_read_and_not_put(real: Shelf) -> None:
+    """The error of a put is a sentence that names the missing right."""
     real.put(Put("a"))
     real.client.execute_command(
         "ACL", "SETUSER", "reader", "on", ">secret", "~*", "resetchannels", "-@all", "+@read", "+@connection"
@@ -313,8 +313,8 @@ def test_who_may_only_read_can_follow_and_not_put(real: Shelf) -> None:
         real.client.execute_command("ACL", "DELUSER", "reader")
 
 
-def test_a_store_out_of_reach_says_so() -> None:
-    """Both ports name the address, and waiting is no error."""
+def test_an_unreachable_store_is_an_error() -> None:
+    """The errors of both ports name the address; a wait is no error."""
     shelf = Shelf(RedisItemReader("redis://127.0.0.1:1/0"), None, "redis://127.0.0.1:1/0")
     with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1:1"):
         shelf.reader.changes(NOTHING_PUT)

@@ -1,4 +1,4 @@
-"""A user who is merged into another: events move in one step, and the first is forgotten."""
+"""The merge of a user into another one: events move in one step, and the first user is deleted."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def told(store: Store, user: str | int = LOGIN) -> list[tuple[Any, ...]]:
 
 
 def test_events_move_in_the_order_of_time(store: Store) -> None:
-    """Those of both and the ones given, each once, with type and context; the user then has no events."""
+    """The events of both users and the given ones are sorted by time, with type and context."""
     store.publish("g1")
     store.add(click("a", 2.0, user=ANON), click("b", 4.0, user=ANON, kind="purchase"))
     store.add(click("c", 6.5, user=ANON)._replace(context={"device": "mobile"}))
@@ -42,8 +42,8 @@ def test_events_move_in_the_order_of_time(store: Store) -> None:
     assert told(store, ANON) == []
 
 
-def test_twice_gives_the_same(store: Store) -> None:
-    """Also with the same trained history: an answer that was lost is asked for again."""
+def test_a_repeated_merge_changes_nothing(store: Store) -> None:
+    """A client repeats a merge whose reply was lost."""
     store.add(click("a", 2.0, user=ANON), click("x", 1.0, user=LOGIN))
     trained = [click("old", 0.5, user=ANON), click("a", 2.0, user=ANON)]
     first, then = merge(store, *trained), told(store)
@@ -54,7 +54,7 @@ def test_twice_gives_the_same(store: Store) -> None:
 
 
 def test_equal_events_are_one(store: Store) -> None:
-    """The same item at the same time with the same type, of both users; one that differs in any of them stays."""
+    """Events with the same item, time and type become one; events that differ in one of them stay."""
     for user in (ANON, LOGIN):
         store.add(click("a", 1.0, user=user), click("a", 1.0, user=user, kind="view"))
     store.add(click("a", 1.5, user=ANON))
@@ -62,16 +62,16 @@ def test_equal_events_are_one(store: Store) -> None:
     assert told(store) == [("a", 1.0, "click"), ("a", 1.0, "view"), ("a", 1.5, "click")]
 
 
-def test_an_event_sent_again_after_the_merge_counts_once(store: Store) -> None:
-    """The ids of the events move with them."""
+def test_event_ids_move_with_the_events(store: Store) -> None:
+    """An event that is sent again after the merge is dropped."""
     store.add(click("a", 1.0, "e1", ANON), click("x", 1.0, "e1", LOGIN), click("b", 2.0, "e2", ANON))
     merge(store)
     assert store.add(click("b", 9.0, "e2", LOGIN), click("a", 9.0, "e1", LOGIN), click("c", 9.0, "e3", LOGIN)) == 1
     assert [item for item, _, _ in told(store)] == ["x", "a", "b", "c"]
 
 
-def test_the_newest_stay(store: Store) -> None:
-    """As many as any user keeps; older ones go, whoever they were of."""
+def test_the_newest_events_stay(store: Store) -> None:
+    """The limit of EVENTS_KEPT holds for the events of both users together."""
     store.add(*(click(f"a{n}", 2.0 * n, user=ANON) for n in range(EVENTS_KEPT)))
     store.add(*(click(f"x{n}", 2.0 * n + 1, user=LOGIN) for n in range(EVENTS_KEPT)))
     assert merge(store) == EVENTS_KEPT
@@ -80,9 +80,9 @@ def test_the_newest_stay(store: Store) -> None:
 
 
 def test_nothing_is_left(store: Store) -> None:
-    """No record, list or event of the user, nor a log entry or impression once the streams are swept.
+    """Records, lists and events of the user are deleted, log entries and impressions by `forget_streams`.
 
-    The log has what moved under the other user.
+    The log has the moved events under the other user.
     """
     store.publish("g1", {ANON: b"record", LOGIN: b"record of login"})
     store.publish("g2", {ANON: b"record"})
@@ -105,7 +105,7 @@ def test_nothing_is_left(store: Store) -> None:
 
 @pytest.mark.parametrize("ids", [(7, "login"), ("7", 8), ('"7",', "[7"), ("7,8", "é\n\\"), ("🙂", "7\ud800")])
 def test_ids_of_any_kind(store: Store, ids: tuple[str | int, str | int]) -> None:
-    """Numbers and text, quotes, commas and surrogates: only these two users are touched."""
+    """Numbers, text, quotes, commas and surrogates: other users are unchanged."""
     user, into = ids
     others = ["70", "7 ", "log", '"', "\\"]
     store.add(*(click(item, 1.0, user=each) for each in (user, *others) for item in ("a", "b")))
@@ -118,8 +118,8 @@ def test_ids_of_any_kind(store: Store, ids: tuple[str | int, str | int]) -> None
     assert merge(store, user=str(user), into=str(into)) == 2 + len(big)
 
 
-def test_a_key_that_is_not_ours(real: Store) -> None:
-    """A value of another type under either user's name: a sentence, and nothing has moved."""
+def test_a_key_of_another_type_fails_the_merge(real: Store) -> None:
+    """The error is a sentence, and no key has changed."""
     for user in (ANON, LOGIN):
         real.add(click("a", 1.0, "e1", ANON), click("x", 2.0, "e1", LOGIN))
         real.client.set(f"user:{user}:events", "not ours")
@@ -131,7 +131,7 @@ def test_a_key_that_is_not_ours(real: Store) -> None:
 
 
 def test_memory_and_redis_agree_on_random_merges(store: Store) -> None:
-    """Whatever was sent to either: the events by time, each once, as computed here."""
+    """The result equals a computation of the test: events by time, each once."""
     chance = random.Random(38)
     for turn in range(20):
         users = f"{turn}-a", f"{turn}-b"
@@ -150,8 +150,8 @@ def test_memory_and_redis_agree_on_random_merges(store: Store) -> None:
         assert [moment for _, moment in got] == [moment for _, moment in expected]
 
 
-def test_an_event_that_can_not_be_read_does_not_move(real: Store) -> None:
-    """What is no event of either user goes with the key."""
+def test_an_unreadable_event_does_not_move(real: Store) -> None:
+    """Text that is no event of either user is deleted with the key."""
     real.add(click("a", 1.0, user=ANON))
     real.client.rpush(f"user:{ANON}:events", b"{", json.dumps(["somebody else", "b", 1.0, "click"]))
     assert merge(real) == 1

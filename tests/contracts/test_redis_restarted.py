@@ -1,4 +1,4 @@
-"""A Redis that has the users of `deploy/redis` and is started again knows all that was written to it."""
+"""A restart of a Redis with the users of `deploy/redis` loses no data."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ MAKE = Path(__file__).parents[2] / "deploy" / "redis" / "make-users.sh"
 
 
 @pytest.mark.parametrize("kind", ["valkey", "redis"])
-def test_what_a_transaction_wrote_is_there_after_a_restart(tmp_path: Path, kind: str) -> None:
-    """It is read from the append-only file as the default user, as whom nobody can come."""
+def test_a_transaction_survives_a_restart(tmp_path: Path, kind: str) -> None:
+    """Redis reads its append-only file as the default user, which has rights but no login."""
     binary = valkey_binary() if kind == "valkey" else debian_redis()
     if binary is None:
         pytest.skip("no redis-server can be had here")

@@ -1,4 +1,4 @@
-"""A Redis that takes TLS alone, with the users of `deploy/redis`: every kind of client comes through, or says why."""
+"""A Redis with TLS only and the users of `deploy/redis`: every kind of client connects, or its error has the reason."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.servers.deployment import free_port
 
 
 def certificates(folder: Path) -> None:
-    """A CA of our own, and what it says of this machine."""
+    """A CA and its certificate for this host."""
     new = ["openssl", "req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=tandem"]
     sign = ["openssl", "x509", "-req", "-in", "tls.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial"]
     (folder / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1")
@@ -77,8 +77,8 @@ def urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         process.wait(10)
 
 
-def test_every_client_comes_through(urls: dict[str, str]) -> None:
-    """Publish and promote, the hot path's one round trip, events, items, the board and its bell."""
+def test_every_client_connects(urls: dict[str, str]) -> None:
+    """Generations, users, events, items and the process board work over TLS."""
     generations, flows = RedisGenerationStore(urls["flows"]), RedisFlowStore(urls["flows"])
     store = Store(generations, lambda: RedisUserStore(urls["gateway"]), flows, None)
     store.publish("g1", {"7": b"record"})
@@ -116,8 +116,8 @@ def test_every_client_comes_through(urls: dict[str, str]) -> None:
         (lambda url: url.replace("rediss", "redis", 1).partition("?")[0], StoreUnavailable, "No Redis answers"),
     ],
 )
-def test_who_is_not_let_in_says_why(urls: dict[str, str], change, error, said) -> None:
-    """Another password, a CA that is not trusted, no TLS at all: a sentence without the password, from both kinds."""
+def test_a_refused_connection_has_its_reason(urls: dict[str, str], change, error, said) -> None:
+    """A wrong password, an untrusted CA, no TLS: the error of both kinds of client has no password."""
     url = change(urls["gateway"])
     word = urls["gateway"].split(":")[2].split("@")[0]
     store = RedisGenerationStore(url)

@@ -1,4 +1,4 @@
-"""The users of Redis as `deploy/redis` makes them: each can do its role's work, and what is another's is refused."""
+"""The Redis users of `deploy/redis`: each can do the work of its role and nothing else."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ MAKE = Path(__file__).parents[2] / "deploy" / "redis" / "make-users.sh"
 
 @pytest.fixture
 def urls(real: Store, tmp_path: Path) -> Iterator[dict[str, str]]:
-    """The URL of each user, on a server that has them beside the one that tests come as."""
+    """The URL of each user, on a server that has them."""
     place = real.url.removeprefix("redis://").removesuffix("/0")
     subprocess.run([str(MAKE), str(tmp_path), place], check=True)
     names = []
     for line in (tmp_path / "users" / "users.acl").read_text().splitlines():
         _, name, *rights = line.split(" ")
-        if name != "default":  # who is nobody may do nothing: tests have to come as somebody
+        if name != "default":  # the default user has no rights there, and the tests connect as it
             real.client.execute_command("ACL", "SETUSER", name, *_whole(rights))
             names.append(name)
     yield {name: (tmp_path / name / "url").read_text().strip() for name in ("model", "gateway", "flows")}
@@ -41,7 +41,7 @@ def urls(real: Store, tmp_path: Path) -> Iterator[dict[str, str]]:
 
 
 def _whole(words: list[str]) -> list[str]:
-    """Selectors in brackets are one word each."""
+    """Join the words of a selector in parentheses."""
     whole: list[str] = []
     for word in words:
         if whole and whole[-1].startswith("(") and not whole[-1].endswith(")"):
@@ -52,13 +52,13 @@ def _whole(words: list[str]) -> list[str]:
 
 
 def as_roles(real: Store, urls: dict[str, str]) -> Store:
-    """The store, where flows and a gateway come as themselves."""
+    """The store with the connections of the users `flows` and `gateway`."""
     generations, flows = RedisGenerationStore(urls["flows"]), RedisFlowStore(urls["flows"], LONG)
     return replace(real, generations=generations, flows=flows, open_users=lambda: RedisUserStore(urls["gateway"], LONG))
 
 
-def test_flows_publish_move_and_delete(real: Store, urls: dict[str, str]) -> None:
-    """Under a claim and without; lists, trending, the log and impressions are theirs as well."""
+def test_the_user_of_the_flows(real: Store, urls: dict[str, str]) -> None:
+    """It may publish, move aliases and delete, and use lists, trending, the log and impressions."""
     store = as_roles(real, urls)
     whole = store.publish("g1", {"7": b"record"})
     claim = store.generations.claim("g2")
@@ -86,14 +86,14 @@ def test_flows_publish_move_and_delete(real: Store, urls: dict[str, str]) -> Non
     assert store.flows.active_users() == ["7"]
     assert store.flows.now() >= shown.arrived
     store.flows.report_lost(store.flows.lost_impressions())
-    assert store.generations.memory_use() is None  # asked for without complaint, and without a limit to tell
+    assert store.generations.memory_use() is None  # no error, and no limit
     real.generations.promote("g2")
     real.client.unlink("alias:previous")
     store.generations.delete("g1")
 
 
-def test_a_gateway_serves_and_takes_and_forgets(real: Store, urls: dict[str, str]) -> None:
-    """All that the hot path, `/events`, `PUT /items`, impressions and `DELETE /users/ID` ask of Redis; merging, too."""
+def test_the_user_of_the_gateway(real: Store, urls: dict[str, str]) -> None:
+    """It may do what reads, events, impressions, items, merges and deletions of users need."""
     real.publish("g1")
     real.generations.promote("g1")
     real.flows.write_lists("g1", 2, {"7": b"list"})
@@ -124,8 +124,8 @@ def test_a_gateway_serves_and_takes_and_forgets(real: Store, urls: dict[str, str
 
 
 @pytest.mark.parametrize("role", ["model", "gateway"])
-def test_who_serves_follows_what_goes_live(real: Store, urls: dict[str, str], role: str) -> None:
-    """Aliases, manifests, parts, the bell for them and for items, and the board."""
+def test_serving_users_follow_aliases(real: Store, urls: dict[str, str], role: str) -> None:
+    """They read aliases, manifests, parts and items, receive announcements, and use the process board."""
     real.publish("g1")
     real.generations.promote("g1")
     generations, board, items = RedisGenerationStore(urls[role]), RedisBoard(urls[role]), RedisItemReader(urls[role])
@@ -157,15 +157,15 @@ OTHERS = {
     "gateway": ["SET alias:live g9", "UNLINK gen:g1:manifest", "UNLINK gen:g1:users:0", "SET trending x"],
     "flows": ["RPUSH user:7:events x", "XADD events * e x", "HSET item:a id x", "SET items:version 9"],
 }
-NOBODY = ["FLUSHALL", "CONFIG GET *", "KEYS *", "ACL LIST", "MODULE LIST", "SCRIPT FLUSH", "SHUTDOWN"]
+ADMINISTRATION = ["FLUSHALL", "CONFIG GET *", "KEYS *", "ACL LIST", "MODULE LIST", "SCRIPT FLUSH", "SHUTDOWN"]
 
 
 @pytest.mark.parametrize("role", OTHERS)
-def test_what_is_anothers_is_refused(real: Store, urls: dict[str, str], role: str) -> None:
-    """So is what is nobody's; a script is no way around it."""
+def test_other_rights_are_refused(real: Store, urls: dict[str, str], role: str) -> None:
+    """Administrative commands are refused to all users, also inside a script."""
     real.publish("g1")
     with redis.Redis.from_url(urls[role]) as client:
-        for command in OTHERS[role] + NOBODY:
+        for command in OTHERS[role] + ADMINISTRATION:
             with pytest.raises(redis.exceptions.NoPermissionError):
                 client.execute_command(*command.split(" "))
         script = "return redis.call('SET', 'alias:live', 'g9')" if role != "flows" else "return redis.call('FLUSHALL')"

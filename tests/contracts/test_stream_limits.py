@@ -1,4 +1,4 @@
-"""The streams keep what their limits of age and bytes allow, and count what they remove."""
+"""The limits of the streams: what they keep, and the counts of removed entries."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ AGE = 0.5
 
 @pytest.fixture(params=["memory", "valkey", "redis"])
 def small(request: pytest.FixtureRequest) -> Iterator[Store]:
-    """Every store, with streams of 1 MiB."""
+    """Stores with streams of 1 MiB."""
     yield from opened(request, StreamLimits(LONG, MIB), StreamLimits(LONG, MIB))
 
 
 @pytest.fixture(params=["memory", "valkey", "redis"])
 def short(request: pytest.FixtureRequest) -> Iterator[Store]:
-    """Every store, with streams of half a second."""
+    """Stores with streams of half a second."""
     yield from opened(request, StreamLimits(AGE, 64 * MIB), StreamLimits(AGE, 64 * MIB))
 
 
 def show(store: Store, count: int) -> None:
-    """Add impressions of 1 KiB, numbered."""
+    """Add numbered impressions of 1 KiB."""
     shown = [("7", f"{n:01024}".encode()) for n in range(count)]
     for start in range(0, count, 500):
         some = shown[start : start + 500]
@@ -36,14 +36,14 @@ def show(store: Store, count: int) -> None:
 
 
 def lost(store: Store) -> LostEntries:
-    """What the limits removed."""
+    """The entries that the limits removed."""
     found: LostEntries = store.users(lambda users: users.read_lost())
     return found
 
 
 class TestBytes:
     def test_impressions_are_kept_or_counted(self, small: Store) -> None:
-        """The newest fit into the limit, each older one is counted, and a count is reported once."""
+        """The newest impressions stay, each removed one is counted, and the count is reported once."""
         show(small, ADDED)
         kept = [int(told.data) for told in small.flows.read_impressions(count=ADDED)]
         assert kept == list(range(ADDED - len(kept), ADDED))
@@ -53,15 +53,15 @@ class TestBytes:
         assert small.flows.lost_impressions() == 0
         assert lost(small).impressions == ADDED - len(kept)
 
-    def test_what_was_drained_is_not_lost(self, small: Store) -> None:
-        """Impressions that a flow read and removed make room, and do not count."""
+    def test_drained_impressions_are_not_lost(self, small: Store) -> None:
+        """Impressions that a flow removed make room and are not counted."""
         for _ in range(4):
             show(small, 500)
             small.flows.drop_impressions([told.entry for told in small.flows.read_impressions()])
         assert lost(small) == LostEntries(0, 0)
 
-    def test_the_oldest_is_of_an_earlier_version(self, small: Store) -> None:
-        """After a rollback the oldest entry does not say what was added before it: nothing is removed by bytes."""
+    def test_an_entry_of_an_earlier_version_stops_the_limit(self, small: Store) -> None:
+        """Such an entry has no byte count, as after a rollback: no entry is removed by bytes."""
         if not small.client:
             pytest.skip("The in-memory store has no earlier versions.")
         for _ in range(4):
@@ -73,7 +73,7 @@ class TestBytes:
         assert lost(small) == LostEntries(0, 0)
 
     def test_events_are_kept_or_counted(self, small: Store) -> None:
-        """The log of events, too; its numbers go on where events were removed."""
+        """The log has the same limit, and its numbers continue after removed events."""
         for start in range(0, ADDED, 500):
             events = [click(f"{n:0900}", user=f"u{n % 50}") for n in range(start, start + 500)]
             small.add(*events)
@@ -85,7 +85,7 @@ class TestBytes:
 
 class TestAge:
     def test_old_entries_are_removed(self, short: Store) -> None:
-        """Old impressions are lost; an old event is not, because trending does not read it any more."""
+        """Old impressions count as lost; old events do not, because trending does not read them."""
         for _ in range(2):
             show(short, 300)
             short.add(*[click(f"{n}") for n in range(300)])
@@ -99,8 +99,8 @@ class TestAge:
 
 
 class TestCursor:
-    def test_it_is_the_generation_s(self, store: Store) -> None:
-        """Each generation has its own, which is deleted with it."""
+    def test_a_cursor_belongs_to_a_generation(self, store: Store) -> None:
+        """It is deleted with its generation."""
         assert store.flows.read_cursor("g1") is None
         for generation in ("g1", "g2"):
             store.publish(generation)
@@ -111,8 +111,8 @@ class TestCursor:
         assert store.flows.read_cursor("g1") is None
         assert store.flows.read_cursor("g2") == Cursor("12-0", 3)
 
-    def test_the_clock_is_the_store_s(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Entries are as old as the same clock says, whatever the clock of the host shows."""
+    def test_entries_have_times_of_the_store_s_clock(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The clock of the host has no effect."""
         if store.client:
             real = time.time
             monkeypatch.setattr(time, "time", lambda: real() + 3_600)
@@ -121,8 +121,8 @@ class TestCursor:
         assert 0 <= store.flows.now() - shown.arrived < 60
 
 
-def test_users_with_stored_events(store: Store) -> None:
-    """All of them, whatever characters their ids have, but no load-test user and nobody without a history."""
+def test_active_users_have_stored_events(store: Store) -> None:
+    """Ids may have any characters. Load-test users and users without a history are left out."""
     store.add(
         *(click("a", user=user) for user in ("7", "a:b", "*", "user:x:events", "\ud800", "load-test:1")),
         click("a", user="shown", kind="impression"),

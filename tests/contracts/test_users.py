@@ -1,4 +1,4 @@
-"""What is kept of users beside generations: events, lists, the log, impressions."""
+"""The contract of events, lists, the log, trending items and impressions, on memory, Valkey and Redis."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ def items(store: Store, user: str = "7") -> list[str | int]:
 
 class TestEventIds:
     def test_an_event_sent_twice_counts_once(self, store: Store) -> None:
-        """Under one id, in one batch or in two; the answer says how many were new."""
+        """The second event with an id is dropped, in one batch or in two; the result counts new events."""
         assert store.add(click("a", name="e1"), click("b", name="e1"), click("c", name="e2")) == 2
         assert store.add(click("a", name="e1"), click("d", name="e3")) == 1
         assert items(store) == ["a", "c", "d"]
 
     def test_an_event_without_an_id_always_counts(self, store: Store) -> None:
-        """Who gives no id says that it is another event."""
+        """Events without an id are never duplicates."""
         assert store.add(click("a"), click("a")) == 2
         assert items(store) == ["a", "a"]
 
-    def test_what_could_not_be_stored_comes_again(self, real: Store) -> None:
-        """An id is known once its event is kept: where the key holds something not ours, nothing is lost."""
+    def test_an_event_that_was_not_stored_can_be_sent_again(self, real: Store) -> None:
+        """An id is stored after its event: a key of another type loses nothing."""
         real.client.set("user:7:events", "not ours")
         with pytest.raises(StoreError, match="WRONGTYPE"):
             real.add(click("a", name="e1"))
@@ -44,7 +44,7 @@ class TestEventIds:
         assert items(real) == ["a"]
 
     def test_two_gateways_at_once_store_it_once(self, real: Store) -> None:
-        """The same event through two connections at the same moment."""
+        """The same events arrive over two connections at once."""
 
         async def both(store: Any) -> list[int]:
             other = real.open_users()
@@ -59,14 +59,14 @@ class TestEventIds:
 
 
 class TestHistory:
-    def test_impressions_are_no_history(self, store: Store) -> None:
-        """That an item was shown is logged, and nothing the user did."""
+    def test_impression_events_are_not_part_of_the_history(self, store: Store) -> None:
+        """They are in the log only."""
         assert store.add(click("a"), click("b", kind="impression")) == 2
         assert items(store) == ["a"]
         assert [logged.event.event_type for logged in store.flows.read_log()] == ["click", "impression"]
 
-    def test_events_of_a_load_test_user_are_that_users_history_and_in_no_log(self, store: Store) -> None:
-        """Trending, refresh and forgetting read the log; an event sent twice counts once all the same."""
+    def test_events_of_load_test_users_are_not_logged(self, store: Store) -> None:
+        """They are in the user's history, which expires soon, and duplicates are dropped as usual."""
         user = f"{LOAD_TEST_USERS}7"
         assert store.add(click("a", user=user, name="e1"), click("b", user=user, kind="impression"), click("c")) == 3
         assert store.add(click("a", user=user, name="e1")) == 0
@@ -78,8 +78,8 @@ class TestHistory:
             assert all(0 < store.client.ttl(key) <= LOAD_TEST_EXPIRE for key in keys)
 
     @pytest.mark.parametrize("kind", ["memory", "valkey"])
-    def test_old_events_are_no_history(self, request: pytest.FixtureRequest, kind: str) -> None:
-        """What happened longer ago than the store was told is not read any more."""
+    def test_old_events_are_not_read(self, request: pytest.FixtureRequest, kind: str) -> None:
+        """Events beyond the age limit of the store are not part of the history."""
         now = time.time()
         told = [click("old", now - 1_000), click("new", now - 10)]
         if kind == "memory":
@@ -95,8 +95,8 @@ class TestHistory:
 
         assert asyncio.run(scene()) == ["new"]
 
-    def test_an_add_drops_what_is_old(self, real: Store) -> None:
-        """What is no history any more does not stay where later events keep the key, nor what was none when it came."""
+    def test_old_events_are_deleted_by_the_next_write(self, real: Store) -> None:
+        """Events beyond the age limit leave the key, and are not stored when they arrive late."""
         now = time.time()
         real.add(click("old", now - 1_000), click("also old", now - 101), click("new", now - 10))
         aged = RedisUserStore(real.url, 100)
@@ -111,7 +111,7 @@ class TestHistory:
         assert [logged.event.item_id for logged in real.flows.read_log()][-2:] == ["now", "late"]
 
     def test_an_event_keeps_its_context(self, store: Store) -> None:
-        """For serving, for the flows and in the log; an event without one has an empty one."""
+        """Serving, flows and the log return the context; without one it is empty."""
         told = {"device": "mobile", "country": "\ud800\u00fc"}
         store.add(click("a")._replace(context=told), click("b"))
         read = [
@@ -122,15 +122,15 @@ class TestHistory:
         assert [[dict(event.context) for event in events] for events in read] == [[told, {}]] * 3
 
     def test_flows_read_what_serving_reads(self, store: Store) -> None:
-        """The events of several users at once, in the order of the users."""
+        """The flows read the events of several users at once, in the order of the users."""
         store.add(click("a"), click("b", user="8"), click("c"), click("d", kind="impression"))
         told = store.flows.read_events(["8", "nobody", "7"])
         assert [[event.item_id for event in events] for events in told] == [["b"], [], ["a", "c"]]
 
 
 class TestLog:
-    def test_everybody_s_events_in_the_order_they_came(self, store: Store) -> None:
-        """In steps, from where one stopped; an event that was no new one is not in it."""
+    def test_the_log_has_all_events_in_the_order_of_arrival(self, store: Store) -> None:
+        """It is read in steps from an entry on. Duplicates are not in it."""
         store.add(click("a", name="1"), click("b", user="8"), click("c"))
         store.add(click("a", name="1"), click("d"))
         first = store.flows.read_log(count=3)
@@ -140,8 +140,8 @@ class TestLog:
         assert store.flows.read_log(rest[-1].entry) == []
         assert [logged.number for logged in (*first, *rest)] == [1, 2, 3, 4]
 
-    def test_from_a_moment_on(self, store: Store) -> None:
-        """An entry's name begins with when it came, in milliseconds."""
+    def test_the_log_is_read_from_a_time_on(self, store: Store) -> None:
+        """The name of an entry begins with its time in milliseconds."""
         store.add(click("before"))
         time.sleep(0.05)
         between = int(1000 * time.time()) - 20
@@ -151,22 +151,22 @@ class TestLog:
 
 
 class TestLists:
-    def test_a_list_comes_with_the_user(self, store: Store) -> None:
-        """In one read, of that generation alone."""
+    def test_a_list_is_read_with_the_user(self, store: Store) -> None:
+        """It belongs to one generation."""
         store.flows.write_lists("g1", store.publish("g1").user_buckets, {"7": b"list"})
         assert [state.listed for state in store.read("g1", "7", "8")] == [b"list", None]
         assert store.read("g2", "7")[0].listed is None
 
-    def test_no_list_of_whom_nothing_is_known(self, store: Store) -> None:
-        """A flow that makes a list of one who is forgotten meanwhile writes none; a record or an event will do."""
+    def test_a_deleted_user_gets_no_list(self, store: Store) -> None:
+        """A list is written only for a user with a record or an event."""
         buckets = store.publish("g1", {"7": b"record", FORGOTTEN: b"record"}).user_buckets
         store.add(click("a", user="8"), click("a", user=FORGOTTEN))
         store.users(lambda users: users.forget_user(FORGOTTEN))
         store.flows.write_lists("g1", buckets, {"7": b"seven", "8": b"eight", FORGOTTEN: b"list"})
         assert [state.listed for state in store.read("g1", "7", "8", FORGOTTEN)] == [b"seven", b"eight", None]
 
-    def test_lists_go_with_their_generation(self, real: Store) -> None:
-        """Deleted with it, and by themselves where nobody deletes it."""
+    def test_lists_are_deleted_with_their_generation(self, real: Store) -> None:
+        """They also expire by themselves."""
         real.publish("g1")
         real.flows.write_lists("g1", 2, {"7": b"list"})
         (key,) = real.client.keys("gen:g1:lists:*")
@@ -174,8 +174,8 @@ class TestLists:
         real.generations.delete("g1")
         assert real.client.keys("*g1*") == []
 
-    def test_no_list_without_an_end(self, real: Store) -> None:
-        """Where the time to expire is refused, the list is, too: nobody would delete it after its generation."""
+    def test_no_list_is_written_without_an_expiry(self, real: Store) -> None:
+        """If the expiry is refused, the list is refused too: it would outlive its generation."""
         with user_of(real, "lists", "~*", "+@connection", "+@transaction", "+hset") as url:
             flows = RedisFlowStore(url)
             with pytest.raises(StoreError, match="no permissions"):
@@ -185,7 +185,7 @@ class TestLists:
 
 
 def test_many_calls_at_once_are_all_answered(store: Store) -> None:
-    """/similar reads a user for each request, and a burst of reads or of events is no outage of the store."""
+    """A burst of reads and writes waits for connections and does not fail."""
 
     async def burst(users: Any) -> list[Any]:
         reads = (users.read_users("g1", manifest("g1").user_buckets, [f"reader {each}"]) for each in range(150))
@@ -195,8 +195,8 @@ def test_many_calls_at_once_are_all_answered(store: Store) -> None:
 
 
 class TestTrending:
-    def test_comes_back(self, store: Store) -> None:
-        """Ids keep their kind, order and weight."""
+    def test_trending_items_are_read_as_written(self, store: Store) -> None:
+        """Ids keep their type, order and weight."""
         told = Trending(12.5, (("a", 2.0), (7, 1.5)))
         assert store.users(lambda users: users.read_trending()) is None
         store.flows.write_trending(told)
@@ -204,8 +204,8 @@ class TestTrending:
 
 
 class TestImpressions:
-    def test_drained_in_order(self, store: Store) -> None:
-        """Read in steps, and gone once they are dropped."""
+    def test_impressions_are_read_in_order(self, store: Store) -> None:
+        """They are read in steps and deleted by `drop_impressions`."""
         store.users(lambda users: users.add_impressions([("7", b"one"), (8, b"two"), ("7", b"three")]))
         first = store.flows.read_impressions(count=2)
         assert [told.data for told in first] == [b"one", b"two"]

@@ -1,4 +1,4 @@
-"""Flow tests keep Prefect's state out of the user's home and out of the checkout."""
+"""Fixtures of the flow tests. Prefect's state goes to a temporary folder."""
 
 import logging
 import os
@@ -7,19 +7,19 @@ import tempfile
 import pytest
 import redis
 
-# Prefect reads its home once, when it is imported: this must stand before any test module imports a flow.
+# Prefect reads its home once, at its import: set it before a test module imports a flow.
 os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="tandem-prefect-")
 
 
 @pytest.fixture(scope="session")
 def harness(prefect_url):
-    """That server, for the tests that run tasks in this process."""
+    """The session's Prefect server, for tests that run flows in this process."""
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     with temporary_settings({PREFECT_API_URL: prefect_url}):
         yield
         for handler in logging.getLogger("prefect.flow_runs").handlers:
-            handler.flush()  # logs are sent in batches, and the server ends next
+            handler.flush()  # logs are sent in batches, before the server ends
 
 
 @pytest.fixture(scope="session")
@@ -33,8 +33,8 @@ def bucket():
 
 @pytest.fixture
 def shop(harness, prefect_url, tiny_world, own_valkey_url, tmp_path, monkeypatch):
-    """One that is open, with nothing done in it yet."""
-    from tests.flows.shop import Shop  # and with it what may import a flow
+    """A store with a live generation and no events."""
+    from tests.flows.shop import Shop  # here, because it imports flows
 
     with redis.Redis.from_url(own_valkey_url) as client:
         client.flushall()

@@ -1,4 +1,4 @@
-"""A small log with something to learn: items stand in a ring, and most users step to the next one."""
+"""A small log with a pattern to learn: items form a ring, and most users go from an item to the next one."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def quick() -> TrainingConfig:
 
 
 def ring(users: int = 100, items: int = 40, steps: int = 12, noise: float = 0.2, strings: bool = False) -> pd.DataFrame:
-    """A log of three columns, in order of time; each user enters the ring somewhere."""
+    """A log of three columns in order of time; each user starts at a random item."""
     rng = np.random.default_rng(0)
     at = rng.integers(items, size=users)
     rows: list[tuple[Id, Id, float]] = []

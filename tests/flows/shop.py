@@ -1,4 +1,4 @@
-"""A store with a live generation, for the flows that follow users."""
+"""A store with a live generation, and the actions of its users, for tests of `batch`, `refresh` and `drain`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.servers.flow_environment import ROOT, flow_environment
 
 
 class Shop:
-    """A store with a live generation, and what users and the shop do to it."""
+    """A store with a live generation, and actions on it."""
 
     def __init__(self, home, url, folder, prefect_url):
         self.home, self.url, self.folder, self.rules = home, url, folder, home / "rules.toml"
@@ -50,13 +50,13 @@ class Shop:
         asyncio.run(scene())
 
     def listed(self, *users, generation=None):
-        """Each user's list, None for one who has none, and the digest of what they did."""
+        """The list of each user, None for a user without one."""
         buckets = self.folder.manifest.user_buckets
         states = self.with_users(lambda store: store.read_users(generation or self.live, buckets, users))
         return [UserList.unpack(state.listed) for state in states]
 
     def another_live(self):
-        """A second generation, live from now on."""
+        """Publish a second generation and make it live."""
         folder = altered(self.folder, self.home / "generations" / "g-next", lambda path: None)
         return tiny.publish(folder, self.generations)
 

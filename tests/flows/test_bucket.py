@@ -1,4 +1,4 @@
-"""Tables and impressions in a bucket, and what is refused. test_flow.py has a whole run with data and lists in one."""
+"""Tables and impressions in a bucket, and the errors of buckets. test_flow.py has a whole run on a bucket."""
 
 import socket
 import time
@@ -31,14 +31,14 @@ timestamp = "timestamp"
 
 @pytest.fixture
 def variables(bucket, monkeypatch):
-    """The credentials in this process; without them no machine is asked for others."""
+    """Set the credentials in this process. No request goes to the metadata service of a cloud."""
     for name, value in (bucket.variables | {"AWS_EC2_METADATA_DISABLED": "true"}).items():
         monkeypatch.setenv(name, value)
 
 
 @pytest.mark.parametrize("file", ["log.csv", "log.csv.gz", "log.parquet", "log/"])
 def test_tables_of_each_kind(bucket, variables, tmp_path, file):
-    """A local dataset.toml whose file is a URL: CSV, packed CSV, Parquet and a folder of Parquet files."""
+    """The file in dataset.toml is a URL of CSV, compressed CSV, Parquet or a folder of Parquet files."""
     frame = ring(users=20)
     parts = {"log/a.parquet": frame[:100], "log/b.parquet": frame[100:]} if file == "log/" else {file: frame}
     for name, rows in parts.items():
@@ -53,7 +53,7 @@ def test_tables_of_each_kind(bucket, variables, tmp_path, file):
 
 
 def test_bad_rows_go_to_the_quarantine(bucket, variables, tmp_path):
-    """Also where `folder` is a URL."""
+    """Bad rows of a folder in a bucket are written to the local quarantine."""
     bucket.put("bad/log.csv", b"user_id,item_id,timestamp\n1,2,1700000000\n3,4,1700000001\n,4,1700000002\n")
     (tmp_path / "dataset.toml").write_text(f'folder = "s3://{NAME}/bad"\n' + MAPPING.format(file="log.csv"))
     assert read(tmp_path, tmp_path / "quarantine").notes.bad_rows() == 1
@@ -62,14 +62,14 @@ def test_bad_rows_go_to_the_quarantine(bucket, variables, tmp_path):
 
 @pytest.fixture
 def silent():
-    """An address that takes connections and never answers."""
+    """An address that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
 @pytest.fixture
 def refusal(bucket, variables, monkeypatch, capsys):
-    """What `python -m training check` prints of a URL, with these variables: one sentence, no traceback."""
+    """The single line that `python -m training check` prints for a URL."""
 
     def check(url, **changed):
         for name, value in changed.items():
@@ -85,7 +85,7 @@ def refusal(bucket, variables, monkeypatch, capsys):
 class TestRefusals:
     @pytest.mark.parametrize("changed", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
     def test_wrong_credentials(self, refusal, changed):
-        """An unknown key and a wrong secret: the variables are named, their values are not."""
+        """The error for an unknown key or a wrong secret names the variables, without their values."""
         url = f"s3://{NAME}/ring/dataset.toml"
         assert refusal(url, **{changed: "wrong"}) == (
             f"{url} can't be read: access is denied. Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and that they "
@@ -94,11 +94,11 @@ class TestRefusals:
 
     @pytest.mark.parametrize("url", ["s3://no-such-bucket/ring", f"s3://{NAME}/nothing"])
     def test_a_bucket_or_a_key_that_is_not_there(self, refusal, url):
-        """The whole URL is named."""
+        """The error has the whole URL."""
         assert refusal(url).startswith(f"{url}/dataset.toml does not exist. ")
 
     def test_a_server_that_does_not_answer(self, refusal, silent, monkeypatch):
-        """One that takes no connection, and one that takes it and is silent: the variable is named."""
+        """The error names AWS_ENDPOINT_URL for a refused connection and for a silent server."""
         monkeypatch.setattr(locations, "SILENT_SECONDS", 1)
         url = f"s3://{NAME}/ring/dataset.toml"
         for address in ("http://127.0.0.1:9", silent):
@@ -108,13 +108,13 @@ class TestRefusals:
 
     @pytest.mark.parametrize("url", ["s3://AKIA:se/cret@my-shop/ring", "s3://my-shop/ring?secret_key=secret"])
     def test_credentials_in_a_url(self, refusal, url):
-        """Refused, and not printed."""
+        """They are refused and not printed."""
         sentence = refusal(url)
         assert "write s3://BUCKET/KEY and set AWS_ACCESS_KEY_ID" in sentence
         assert "cret" not in sentence
 
     def test_lists_that_can_t_be_written(self, variables, tmp_path):
-        """A missing bucket is found before the lists are made."""
+        """A missing bucket is an error before any list is made."""
         from flows.steps.list_export import exporting
 
         environment = Environment(tmp_path, None, exports="s3://no-such-bucket/tandem")
@@ -123,8 +123,8 @@ class TestRefusals:
             pytest.fail("lists would be made")
 
 
-def test_impressions_are_collected_into_a_bucket(bucket, variables, monkeypatch):
-    """They leave the store once the file stands, and none leaves while it can't be written."""
+def test_impressions_are_drained_into_a_bucket(bucket, variables, monkeypatch):
+    """Impressions leave the store after their file is written, and stay if it can't be written."""
     store, later = MemoryStore(1e12), time.time() + 3_600
     monkeypatch.setattr(store, "now", lambda: later)
     log(store, shown("7"), shown("8"))

@@ -1,4 +1,4 @@
-"""prefect.yaml on a real Prefect server with a real worker, as an operator runs it."""
+"""The deployments of prefect.yaml on a real Prefect server with a real worker."""
 
 import json
 import signal
@@ -19,11 +19,11 @@ from tests.flows.ring import quick, ring, write
 from tests.servers.flow_environment import ROOT, flow_environment
 
 SECONDS = 180
-"""A wait for what takes seconds on idle cores."""
+"""The limit of a wait; the awaited runs take seconds on idle cores."""
 
 
 class Operator:
-    """A person with a shell, a Prefect server, a worker and an empty store."""
+    """The environment of an operator: a Prefect server, a worker and an empty store."""
 
     def __init__(self, home, prefect_url, redis_url):
         self.home, self.redis_url = home, redis_url
@@ -58,14 +58,33 @@ class Operator:
         process.wait(60)
 
 
+def create_work_pool():
+    """As `prefect work-pool create tandem --type process`, without 4 s of imports."""
+    from prefect import get_client
+    from prefect.client.schemas.actions import WorkPoolCreate
+
+    with get_client(sync_client=True) as client:
+        client.create_work_pool(WorkPoolCreate(name="tandem", type="process"))
+
+
+def pause_schedules():
+    """A scheduled run would cancel the run of a test."""
+    from prefect import get_client
+
+    with get_client(sync_client=True) as client:
+        for deployment in client.read_deployments():
+            for schedule in deployment.schedules:
+                client.update_deployment_schedule(deployment.id, schedule.id, active=False)
+
+
 @pytest.fixture(scope="module")
-def operator(prefect_url, own_valkey_url, tmp_path_factory):
+def operator(harness, prefect_url, own_valkey_url, tmp_path_factory):
     with redis.Redis.from_url(own_valkey_url) as client:
         client.flushall()
     operator = Operator(tmp_path_factory.mktemp("operator"), prefect_url, own_valkey_url)
-    operator.prefect("work-pool", "create", "tandem", "--type", "process")
+    create_work_pool()
     operator.prefect("deploy", "--all")
-    operator.prefect("deployment", "schedule", "pause", "--all")  # a run that is due would cancel a test's run
+    pause_schedules()
     with operator.worker() as worker:
         operator.worker_pid = worker.pid
         yield operator
@@ -80,14 +99,14 @@ def client(harness):
 
 
 def start(deployment, **parameters):
-    """Run a deployment with these parameters; the flow run's id."""
+    """Start a deployment with these parameters, and return the id of the flow run."""
     from prefect.deployments import run_deployment
 
     return run_deployment(deployment, parameters=parameters, timeout=0).id
 
 
 def until(found):
-    """What `found` returns, once it is something."""
+    """Wait until `found` returns something, and return it."""
     deadline = time.monotonic() + SECONDS
     while not (value := found()):
         assert time.monotonic() < deadline
@@ -96,7 +115,7 @@ def until(found):
 
 
 def finished(client, run):
-    """The flow run with this id when it has ended."""
+    """Wait until a flow run has ended, and return it."""
 
     def look():
         found = client.read_flow_run(run)
@@ -111,8 +130,8 @@ def runs_of(client, flow):
     return client.read_flow_runs(flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])))
 
 
-def left_by(client, run):
-    """The artifacts of a flow run, its tasks' too, by key, and the lines of its log."""
+def artifacts_and_log(client, run):
+    """The artifacts of a flow run and its tasks, by key, and the lines of its log."""
     from prefect.client.schemas.filters import (
         ArtifactFilter,
         ArtifactFilterFlowRunId,
@@ -120,8 +139,8 @@ def left_by(client, run):
         LogFilterFlowRunId,
     )
 
-    mine = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run]))
-    artifacts = client.read_artifacts(artifact_filter=mine)
+    of_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run]))
+    artifacts = client.read_artifacts(artifact_filter=of_run)
     logs = until(lambda: client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run]))))
     return {artifact.key: artifact for artifact in artifacts}, [line.message for line in logs]
 
@@ -138,49 +157,53 @@ def process_of(operator, run):
 
 
 def test_a_killed_training_starts_again_and_lists_follow(operator, client):
-    """A training killed half-way is run again and publishes; its lists start by themselves; the UI has what it left."""
+    """A killed training starts again and publishes, `batch` follows it, and Prefect has the artifacts and the log."""
     run = start("train/nightly", data=operator.data, config="small", overrides=asdict(quick()))
-    until(lambda: "progress-towers-before-the-labels" in left_by(client, run)[0])
+    until(lambda: "progress-towers-before-the-labels" in artifacts_and_log(client, run)[0])
     process_of(operator, run).kill()
     (after,) = until(lambda: [found for found in runs_of(client, "train") if "after-crash-1" in found.tags])
     run = after.id
     done = finished(client, run)
-    assert done.state.is_completed(), left_by(client, run)[1]
+    assert done.state.is_completed(), artifacts_and_log(client, run)[1]
     live = RedisGenerationStore(operator.redis_url).alias("live")
     assert done.name == f"train-{live}"
-    artifacts, _ = left_by(client, run)
+    artifacts, _ = artifacts_and_log(client, run)
     assert artifacts["report-ring"].data.startswith(f"# {live}\n")
     assert artifacts["progress-publishing"].data == 100
-    assert until(lambda: any(line.startswith("publishing: ") for line in left_by(client, run)[1]))  # sent in batches
+    assert until(
+        lambda: any(line.startswith("publishing: ") for line in artifacts_and_log(client, run)[1])
+    )  # sent in batches
 
     (listing,) = until(lambda: runs_of(client, "batch"))
     assert finished(client, listing.id).name == f"batch-{live}"
-    results = json.loads(left_by(client, listing.id)[0]["result-batch"].data)
+    results = json.loads(artifacts_and_log(client, listing.id)[0]["result-batch"].data)
     assert {"result": "lists", "value": "300"} in results
 
 
-def test_the_other_deployments_take_changed_parameters(operator, client):
-    """batch, refresh and drain obey what is entered in the form and leave a result; a value out of range is refused."""
+def test_the_other_deployments_take_parameters(operator, client):
+    """Runs use the entered parameters and write a result artifact; a value out of range is refused."""
     from prefect.exceptions import PrefectHTTPStatusError
 
     runs = {
         "batch": start("batch/trained", top=3),
-        "refresh": start("refresh/often"),
         "drain": start("drain/often", wait=0.0),
     }
     for flow, run in runs.items():
         done = finished(client, run)
-        artifacts, log = left_by(client, run)
+        artifacts, log = artifacts_and_log(client, run)
         assert done.state.is_completed(), log
         assert f"result-{flow}" in artifacts
         assert log
-    result = {row["result"]: row["value"] for row in json.loads(left_by(client, runs["batch"])[0]["result-batch"].data)}
+    result = {
+        row["result"]: row["value"]
+        for row in json.loads(artifacts_and_log(client, runs["batch"])[0]["result-batch"].data)
+    }
     assert set(pq.read_table(result["parquet"])["rank"].to_pylist()) == {1, 2, 3}
     with pytest.raises(PrefectHTTPStatusError, match="top"):
         start("batch/trained", top=0)
 
 
-def test_a_profile_is_honoured(operator, client, prefect_url):
+def test_a_command_uses_the_active_profile(operator, client, prefect_url):
     """A command without PREFECT_API_URL reports to the server that the active profile names."""
     home = operator.home / "profile"
     home.mkdir()

@@ -1,4 +1,4 @@
-"""Impressions become training rows: labels, files that a kill leaves right, and the loader that reads them."""
+"""The flow `drain`: labels, files, kills between two writes, and the loader of the files."""
 
 import asyncio
 import time
@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import redis
 
-from flows.drain import Drained, drain_some
+from flows.drain import drain_some
 from flows.steps.impression_rows import SCHEMA, taken_after
 from recsys.errors import DatasetError
 from recsys.lists.impression import Impression
@@ -23,11 +23,11 @@ from training.data.locations import Location
 
 WAIT, WIDTH = 600.0, len(FEATURES)
 NOON = time.time() // 86_400 * 86_400 + 43_200
-"""Of a day: an hour before and after it belong to the same one."""
+"""Noon of today: an hour before and after belong to the same day."""
 
 
 def shown(user="7", at=NOON, items=("a", "b", "c"), width=WIDTH):
-    """A slate whose features are numbered."""
+    """An impression with numbered features."""
     n = len(items)
     features = np.arange(n * width, dtype=np.float32).reshape(n, width)
     sources = np.full(n, Source.TOWER | Source.EASE, np.uint16)
@@ -77,8 +77,8 @@ def drained(store, folder, later=3600.0):
 
 
 class TestLabels:
-    def test_what_was_done_within_the_wait(self):
-        """From the slate's moment to the wait's end; the first of two actions names the label."""
+    def test_the_first_event_within_the_wait_is_the_label(self):
+        """Events count from the time of the slate to the end of the wait; the first of two events counts."""
         done = [
             Event("7", "early", NOON - 1, "click"),
             Event("7", "a", NOON, "click"),
@@ -88,8 +88,8 @@ class TestLabels:
         ]
         assert taken_after(shown(), done, WAIT) == {"a": "click", "b": "purchase"}
 
-    def test_a_moment_in_whole_seconds(self):
-        """Such a one counts from its slate's second on; one told finer is known to be before its slate."""
+    def test_a_timestamp_in_whole_seconds(self):
+        """A whole second equal to the slate's second counts; a fraction before the slate does not."""
         done = [
             Event("7", "c", NOON - 1, "click"),
             Event("7", "a", NOON, "click"),
@@ -98,34 +98,34 @@ class TestLabels:
         assert taken_after(shown(at=NOON + 0.3), done, WAIT) == {"a": "click"}
 
     def test_a_row_for_each_item_shown(self, store, tmp_path):
-        """With its place, score, sources, features and label; ids of any kind as text."""
+        """A row has place, score, sources, features and label; ids are text."""
         log(store, shown(user=7, items=(1, 2, 3)))
         act(store, Event("7", "2", NOON + 5, "purchase"), Event("8", "1", NOON + 5))
         done = drained(store, tmp_path)
         assert (done.impressions, done.rows, done.taken, done.damaged, done.waiting) == (1, 3, 1, 0, 0)
         table = pq.read_table(done.files[0], partitioning=None)
         assert table.schema.equals(SCHEMA)
-        told = table.to_pandas()
-        assert told["item_id"].tolist() == ["1", "2", "3"]
-        assert told["user_id"].unique().tolist() == ["7"]
-        assert told["label"].tolist() == [False, True, False]
+        frame = table.to_pandas()
+        assert frame["item_id"].tolist() == ["1", "2", "3"]
+        assert frame["user_id"].unique().tolist() == ["7"]
+        assert frame["label"].tolist() == [False, True, False]
         assert table["event_type"].to_pylist() == [None, "purchase", None]
-        assert told["place"].tolist() == [0, 1, 2]
-        assert told["sources"].unique().tolist() == ["tower,ease"]
-        assert told[f"feature.{FEATURES[1]}"].tolist() == [1.0, 1.0 + len(FEATURES), 1.0 + 2 * len(FEATURES)]
+        assert frame["place"].tolist() == [0, 1, 2]
+        assert frame["sources"].unique().tolist() == ["tower,ease"]
+        assert frame[f"feature.{FEATURES[1]}"].tolist() == [1.0, 1.0 + len(FEATURES), 1.0 + 2 * len(FEATURES)]
 
 
 class TestFiles:
     def test_a_file_for_each_day(self, store, tmp_path):
-        """Whatever was drained together."""
+        """Impressions of two days go into two files."""
         log(store, shown(at=NOON - 86_400), shown(at=NOON))
         files = drained(store, tmp_path).files
         days = [time.strftime("date=%Y-%m-%d", time.gmtime(at)) for at in (NOON - 86_400, NOON)]
         assert [file.parent.name for file in files] == days
         assert [pq.read_metadata(file).num_rows for file in files] == [3, 3]
 
-    def test_what_is_young_waits(self, store, tmp_path):
-        """Until its wait is over nothing is written of it, nor lost."""
+    def test_a_young_impression_waits(self, store, tmp_path):
+        """It is neither written nor deleted before its wait is over."""
         log(store, shown())
         done = drained(store, tmp_path, later=WAIT - 60)
         assert (done.impressions, done.waiting, done.files) == (0, 1, [])
@@ -133,8 +133,8 @@ class TestFiles:
         assert drained(store, tmp_path).impressions == 0
         assert store.read_impressions() == []
 
-    def test_killed_between_writing_and_letting_go(self, store, tmp_path, monkeypatch):
-        """The next run writes the same file once more, with what ripened meanwhile: no slate twice, none lost."""
+    def test_a_kill_between_write_and_delete_duplicates_nothing(self, store, tmp_path, monkeypatch):
+        """The next run writes the same file again, with later impressions: no impression is lost or duplicated."""
         log(store, shown("7"))
         with monkeypatch.context() as killed:
             killed.setattr(store, "drop_impressions", lambda entries: 1 / 0)
@@ -146,8 +146,8 @@ class TestFiles:
         assert list(tmp_path.rglob("*.parquet")) == done.files
         assert pq.read_table(done.files[0], partitioning=None)["user_id"].to_pylist() == ["7"] * 3 + ["8"] * 3
 
-    def test_killed_while_writing(self, store, tmp_path, monkeypatch):
-        """Half a file has no name that a reader would find, and its slates are still there."""
+    def test_a_kill_during_a_write_leaves_no_readable_file(self, store, tmp_path, monkeypatch):
+        """The unfinished file is hidden from readers, and its impressions are still stored."""
         log(store, shown())
 
         def half(table, file):
@@ -161,8 +161,8 @@ class TestFiles:
         assert list(tmp_path.rglob("[!.]*.parquet")) == []
         assert drained(store, tmp_path).impressions == 1
 
-    def test_what_can_t_be_read_is_counted_and_gone(self, store, tmp_path):
-        """Damaged, of a ranker with other features, empty, or of text that no file can hold: no sound one waits."""
+    def test_unreadable_impressions_are_counted_and_deleted(self, store, tmp_path):
+        """Damaged, of another ranker, without items, or with text that no file can hold: the others are drained."""
         broken = bytearray(shown().pack())
         broken[-1] ^= 1
         log(store, bytes(broken), b"", shown(width=3), shown(items=()), shown(user="\ud800"), shown("sound"))
@@ -172,8 +172,8 @@ class TestFiles:
 
 
 class TestStore:
-    def test_by_the_clock_of_the_store(self, valkey, own_valkey_url, tmp_path, monkeypatch):
-        """On a host whose clock is an hour ahead a slate waits for its labels as long as elsewhere."""
+    def test_the_wait_is_measured_by_the_clock_of_the_store(self, valkey, own_valkey_url, tmp_path, monkeypatch):
+        """A host whose clock is an hour ahead drains no impression too early."""
         real, flows = time.time, RedisFlowStore(own_valkey_url)
         add(own_valkey_url, IMPRESSION_LIMITS, [shown().pack()])
         monkeypatch.setattr(time, "time", lambda: real() + 3600)
@@ -181,8 +181,8 @@ class TestStore:
         assert (done.impressions, done.waiting) == (0, 1)
         flows.close()
 
-    def test_it_ends_while_slates_arrive(self, harness, valkey, own_valkey_url, tmp_path, monkeypatch):
-        """Without a wait each slate is old enough at once; a run takes those that it finds and ends."""
+    def test_a_run_ends_while_impressions_arrive(self, harness, valkey, own_valkey_url, tmp_path, monkeypatch):
+        """Without a wait each impression is old enough at once; a run takes the ones that it finds and ends."""
         from flows import drain as module
 
         monkeypatch.setenv("REDIS_URL", own_valkey_url)
@@ -201,29 +201,10 @@ class TestStore:
         assert module.drain(0.0).impressions == 1
         assert valkey.xlen("impressions") == 1
 
-    @pytest.mark.parametrize(("mib", "removes"), [(256, False), (16, True)])
-    def test_100_slates_a_second_for_35_minutes(self, valkey, own_valkey_url, tmp_path, monkeypatch, mib, removes):
-        """Each is drained, waits or is counted as lost; with the default limit none of this size is lost."""
-        flows, limits = RedisFlowStore(own_valkey_url), replace(IMPRESSION_LIMITS, bytes=mib << 20)
-        slate, moments = shown(items=("a",)).pack(), []
-        for _ in range(35):
-            add(own_valkey_url, limits, [slate] * 6_000)
-            moments.append(flows.now())
-        monkeypatch.setattr(flows, "now", lambda: moments[4] + WAIT)  # the slates of five minutes are old enough
-        total = Drained()
-        while (step := drain_some.fn(flows, Location(str(tmp_path)), WAIT)).impressions:
-            total = total.then(step)
-        lost = flows.lost_impressions()
-        assert total.impressions + valkey.xlen("impressions") + lost == 210_000
-        assert bool(lost) == removes
-        assert removes or total.impressions >= 30_000
-        assert valkey.memory_usage("impressions", samples=0) < 1.2 * limits.bytes
-        flows.close()
-
 
 class TestLoader:
     def test_features_labels_and_slates(self, store, tmp_path):
-        """As the ranker's training takes them; slates of several files are numbered through."""
+        """The loader returns features and labels, and numbers the slates of all files."""
         log(store, shown(at=NOON - 86_400, items=("a", "b")), shown(items=("a", "b", "c")), shown("8", items=("d",)))
         act(store, Event("7", "c", NOON + 1))
         read = impressions.read(drained(store, tmp_path).files)
@@ -234,7 +215,7 @@ class TestLoader:
         assert read.slates.tolist() == [0, 0, 1, 1, 1, 2]
 
     def test_a_slate_in_two_files_counts_once(self, store, tmp_path, monkeypatch):
-        """As a drain that was killed leaves it, where the first slate's user was forgotten before the next."""
+        """A killed drain leaves two such files if the user of the first impression was deleted before the next run."""
         log(store, shown("7"), shown("8"))
         with monkeypatch.context() as killed:
             killed.setattr(store, "drop_impressions", lambda entries: None)
@@ -246,7 +227,7 @@ class TestLoader:
         assert impressions.read(files).slates.tolist() == [0, 0, 0, 1, 1, 1]
 
     def test_other_features_are_refused(self, store, tmp_path):
-        """By the name of what differs; a file that is no Parquet, too."""
+        """The error names a differing feature; a file that is not Parquet is refused too."""
         log(store, shown())
         (file,) = drained(store, tmp_path).files
         table = pq.read_table(file, partitioning=None)

@@ -1,4 +1,4 @@
-"""Everyone's best as Parquet, by the rules that requests obey."""
+"""The Parquet file of `batch`: the same rules as in serving, and old files."""
 
 import os
 import time
@@ -26,7 +26,7 @@ def maker(tiny_world):
 
 
 def exported(maker, tmp_path, rules, seen=(), top=20):
-    """The rows of items in the file, for one user who has had some."""
+    """The item rows in the file, for one user with seen items."""
     record = replace(UserRecord.empty(), seen=np.array(seen, np.int32))
     now = maker.manifest.data_end
     ruled = replace(maker, rules=parse(rules))
@@ -37,7 +37,7 @@ def exported(maker, tmp_path, rules, seen=(), top=20):
 
 
 def test_the_newest_files_stay(maker, tmp_path):
-    """Of all generations together; a file that somebody else put there stays, too."""
+    """The limit is for all generations together. Files of others stay."""
     lists = tmp_path / "lists"
     (lists / "before").mkdir(parents=True)
     for second in range(1, KEPT + 1):
@@ -51,20 +51,21 @@ def test_the_newest_files_stay(maker, tmp_path):
     assert not (lists / "long-ago").exists()
 
 
-@pytest.mark.parametrize("of_dataset", [True, False])
-@pytest.mark.parametrize(("rule", "excludes"), [("'dataset'", None), ("true", True), ("false", False)])
-def test_what_was_seen_is_left_out_as_the_rules_say(maker, tmp_path, monkeypatch, of_dataset, rule, excludes):
-    """Lists of either kind of dataset, under each rule: the pinned item that was seen is there, or is not."""
+@pytest.mark.parametrize(
+    ("of_dataset", "rule", "excludes"), [(True, "'dataset'", True), (False, "true", True), (True, "false", False)]
+)
+def test_the_rules_decide_whether_seen_items_are_excluded(maker, tmp_path, monkeypatch, of_dataset, rule, excludes):
+    """A pinned item that was seen is in the file or not, as rule and dataset say."""
     monkeypatch.setitem(maker.manifest.settings, "exclude_seen", of_dataset)
     seen = int(maker.tables.by_popularity[0])
     pin = f"[[pin]]\nitem='{maker.tables.ids[seen]}'\nplace=1"
     rows = exported(maker, tmp_path, f"exclude_seen={rule}\n{pin}", [seen])
-    assert (seen not in rows) == (of_dataset if excludes is None else excludes)
+    assert (seen not in rows) == excludes
     assert len(rows) == 20
 
 
-def test_what_is_not_available_is_shown_where_the_rules_do_not_hide_it(maker, tmp_path):
-    """Hidden unless hide_unavailable is false."""
+def test_the_rules_decide_whether_unavailable_items_are_hidden(maker, tmp_path):
+    """They are hidden unless hide_unavailable is false."""
     available = np.array(maker.tables.available)
     available[3] = False
     hiding = replace(maker, tables=replace(maker.tables, available=available))
@@ -73,8 +74,8 @@ def test_what_is_not_available_is_shown_where_the_rules_do_not_hide_it(maker, tm
     assert exported(hiding, tmp_path, f"hide_unavailable=false\n{pin}")[0] == 3
 
 
-def test_what_rules_brought_says_where_it_came_from(maker, tmp_path):
-    """As serving says it: a quota's newest is fresh, what tops up is popular, and of a pin nothing is told."""
+def test_items_added_by_rules_have_their_source(maker, tmp_path):
+    """As in serving: a new item of a quota is fresh, an item that fills up is popular, a pinned item has no source."""
     now, tables = maker.manifest.data_end, maker.tables
     newest, *_, pinned, first, second = np.argsort(tables.age, kind="stable").tolist()
     rules = (
@@ -91,11 +92,8 @@ def test_what_rules_brought_says_where_it_came_from(maker, tmp_path):
     assert table["sources"].to_pylist() == ["", "tower", "tower", "fresh", "popular"]
 
 
-def test_what_a_killed_run_left_goes_with_the_next(maker, tmp_path):
-    """Of any generation, once nobody has written to it for a day; one that still runs keeps its own.
-
-    The lists are below TANDEM_EXPORTS here, and nothing is in the home.
-    """
+def test_unfinished_files_of_killed_runs_are_removed(maker, tmp_path):
+    """After a day without a write; the file of a run in progress stays. TANDEM_EXPORTS replaces the home."""
     environment, now = Environment(tmp_path / "home", None, exports=str(tmp_path)), time.time()
     killed, running = (tmp_path / "lists" / folder / f".{int(now)}.parquet" for folder in ("g-before", "g-now"))
     for path in (killed, running):

@@ -1,4 +1,4 @@
-"""The model store after a process died in it: BentoML copies file by file, and lists none past an incomplete model."""
+"""BentoML's model store after a killed save: BentoML copies file by file, and lists no model if one is incomplete."""
 
 import os
 import signal
@@ -20,13 +20,13 @@ MODEL = "model.yaml"
 
 @pytest.fixture
 def folder(tmp_path):
-    """A generation to be saved."""
+    """A generation to save."""
     return random_generation(tmp_path / "generations", "g1", 60, 8, 20)
 
 
 @pytest.fixture
 def other(tmp_path):
-    """Another."""
+    """A second generation."""
     return random_generation(tmp_path / "generations", "g2", 60, 8, 20)
 
 
@@ -38,49 +38,40 @@ def store(tmp_path):
 
 @pytest.fixture
 def models(tmp_path):
-    """Where its versions stand."""
+    """The folder of the saved generations."""
     return tmp_path / "bentoml" / "models" / "tandem"
 
 
 def versions(models):
-    """The ids of those that are there."""
+    """The saved ids."""
     return sorted(path.name for path in models.iterdir() if path.is_dir())
 
 
 HALVES = {
-    "nothing": lambda path: [each.unlink() for each in path.iterdir()],
     "empty model": lambda path: (path / MODEL).write_text(""),
     "half a part": lambda path: os.truncate(path / "embeddings.npy", 100),
 }
-"""What a kill leaves of a version, by where it was."""
+"""What a kill leaves of a model."""
 
 
-@pytest.fixture(params=HALVES.values(), ids=HALVES)
-def half(request, store, folder, models):
-    """What a killed save left of g1, and no word of the latest."""
+@pytest.mark.parametrize("damage", HALVES.values(), ids=HALVES)
+def test_a_killed_save_is_repaired_and_blocks_no_other_save(damage, store, folder, other, models):
+    """Another generation is saved and pinned beside an incomplete one, and the next save of that one completes it."""
     store.save(folder)
     (models / "latest").unlink()
-    request.param(models / "g1")
-
-
-def test_a_killed_save_is_done_over(half, store, folder, models):
-    """The next save of that generation leaves it whole, without what users did."""
+    damage(models / "g1")
+    store.save(other)
+    assert store.pin("g2") == "tandem:g2"
+    assert (models / "latest").read_text() == "g2"
     store.save(folder)
     assert GenerationFolder(models / "g1").verify() == folder.manifest
     assert not any(is_user_part(path.name) for path in (models / "g1").iterdir())
-
-
-def test_a_killed_save_is_in_nobodys_way(half, store, other, models):
-    """Another generation is saved and pinned, and the pruning drops what is left of the half one."""
-    store.save(other)
-    assert store.pin("g2") == "tandem:g2"
     store.prune({"g2"})
     assert versions(models) == ["g2"]
-    assert (models / "latest").read_text() == "g2"
 
 
-def test_a_word_of_the_latest_that_names_nothing(store, folder, other, models):
-    """A kill while BentoML notes which version is the latest does not stop the next save."""
+def test_a_latest_file_that_names_no_model(store, folder, other, models):
+    """A kill while BentoML writes the name of the latest model does not fail the next save."""
     store.save(folder)
     (models / "latest").write_text("g-gone")
     store.save(other)
@@ -88,8 +79,8 @@ def test_a_word_of_the_latest_that_names_nothing(store, folder, other, models):
     assert (models / "latest").read_text() == "g2"
 
 
-def test_what_is_whole_stays_as_it_is(store, folder, models):
-    """Saved again, from a folder that has been damaged meanwhile: no file is written."""
+def test_a_complete_model_is_not_written_again(store, folder, models):
+    """A second save, from a folder that was damaged meanwhile, writes no file."""
     store.save(folder)
     before = {path: path.stat().st_ino for path in (models / "g1").iterdir()}
     (folder.path / "embeddings.npy").write_bytes(b"damaged")
@@ -97,8 +88,8 @@ def test_what_is_whole_stays_as_it_is(store, folder, models):
     assert {path: path.stat().st_ino for path in (models / "g1").iterdir()} == before
 
 
-def test_a_failure_before_anything_is_written_takes_nothing_away(store, folder, models):
-    """Where the lock can't be had, a generation that was saved before stays."""
+def test_a_lock_that_can_not_be_taken_deletes_nothing(store, folder, models):
+    """Save and prune fail, and the saved generation stays."""
     store.save(folder)
     lock = models.parent.parent / ".lock"
     lock.unlink()
@@ -110,8 +101,8 @@ def test_a_failure_before_anything_is_written_takes_nothing_away(store, folder, 
     GenerationFolder(models / "g1").verify()
 
 
-def test_an_error_of_bentoml_is_one_of_ours(store, folder, models, monkeypatch):
-    """A BentoML that can't start is a StoreError with BentoML's message and the folder, and leaves nothing behind."""
+def test_an_error_of_bentoml_is_a_store_error(store, folder, models, monkeypatch):
+    """The error has BentoML's message and the folder, and no model is left behind."""
     monkeypatch.setenv("BENTOML_CONFIG", "absent.yaml")
     with pytest.raises(StoreError, match=r"bentoml \(.*absent\.yaml.*untouched"):
         store.save(folder)
@@ -123,23 +114,23 @@ import os, shutil, signal, sys
 from functools import partial
 from flows.operate import bentoml_model
 
-copy, came, files = shutil.copy2, [], int(sys.argv.pop(1))
+copy, copied, files = shutil.copy2, [], int(sys.argv.pop(1))
 
 def counted(source, target, **options):
     if "/bentoml/models/" in str(target):
-        if len(came) == files:
+        if len(copied) == files:
             os.kill(os.getpid(), signal.SIGKILL)
-        came.append(target)
+        copied.append(target)
     return copy(source, target, **options)
 
 shutil.copytree = partial(shutil.copytree, copy_function=counted)
 bentoml_model.main(sys.argv[1:])
 """
-"""Saves a model, and dies by SIGKILL after so many of its files are in the store."""
+"""Saves a model and ends by SIGKILL after so many files are copied."""
 
 
 def test_a_real_kill_between_two_files(store, folder, other, models, tmp_path):
-    """Killed while BentoML copies; the next save of another goes through, and so does that of the same."""
+    """After a kill while BentoML copies, both the other and the same generation can be saved."""
     parts = *folder.manifest.stored_parts, MANIFEST
     variables = os.environ | {"BENTOML_HOME": str(tmp_path / "bentoml"), "TMPDIR": str(tmp_path)}
     killed = subprocess.run(

@@ -1,4 +1,4 @@
-"""The operating verbs through the real command line, over a store with generations that were made up."""
+"""The operating verbs on the command line, over a store with untrained generations."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from tests.servers.flow_environment import ROOT, flow_environment
 
 @pytest.fixture
 def home(tmp_path, tiny_world):
-    """A home with three generations in folders, none published."""
+    """A home with the folders of three generations, none of them published."""
     for n in (1, 2, 3):
         altered(tiny_world[0], tmp_path / "generations" / f"g{n}", lambda path: None)
     return tmp_path
@@ -30,7 +30,7 @@ def home(tmp_path, tiny_world):
 
 @pytest.fixture
 def call(home, own_valkey_url):
-    """Run the verbs of `python -m flows` against an empty store, in this process: a start imports for seconds."""
+    """Run verbs of `python -m flows` over an empty store, in this process, because imports take seconds."""
     import redis
 
     from flows.__main__ import main
@@ -55,28 +55,28 @@ def call(home, own_valkey_url):
 
 @pytest.fixture
 def put(call, home, own_valkey_url):
-    """Publish and promote as the verb does, in this process: each command imports for seconds."""
+    """Publish and promote generations without the command line."""
     store = RedisGenerationStore(own_valkey_url)
     yield lambda *ids: [tiny.publish(GenerationFolder(home / "generations" / name), store) for name in ids]
     store.close()
 
 
 def answer(process):
-    """What a command said as JSON, and that it ended with 0."""
+    """The JSON of a command that ended with 0."""
     assert process.returncode == 0, process.stderr
     return json.loads(process.stdout)
 
 
 def refusal(process):
-    """The one sentence a command ended with."""
+    """The sentence of a command that ended with 1."""
     assert process.returncode == 1
     lines = [line for line in process.stderr.splitlines() if not line.startswith("publishing: ")]
     assert len(lines) == 1
     return lines[0]
 
 
-def test_a_life_of_verbs(call):
-    """Publish, publish, roll back, promote: each says from where to where, and `generations` shows it."""
+def test_publish_rollback_and_promote(call):
+    """Each verb prints the move of `live`, and `generations` shows it."""
     first = answer(call("publish", "g1", "--json"))
     assert first["moved"] == {"was": None, "live": "g1", "previous": None}
     second = call("publish", "g2")
@@ -94,7 +94,7 @@ def test_a_life_of_verbs(call):
 
 
 def test_published_and_not_promoted(call, put):
-    """With --no-promote nothing goes live; a folder will do as well as an id."""
+    """With --no-promote `live` does not move; an unknown folder is an error."""
     put("g1")
     folder = call("publish", Path(os.devnull).parent / "nowhere")
     assert folder.returncode == 1
@@ -103,8 +103,8 @@ def test_published_and_not_promoted(call, put):
     assert answer(call("status", "--json"))["live"] == "g1"
 
 
-def test_unknown_ones_are_answered_with_the_known(call, home):
-    """Promote and delete name what the store has, publish what the folder has; an empty store says how to fill it."""
+def test_an_unknown_id_is_answered_with_the_known_ids(call, home):
+    """The error lists the ids of the store, or those of the folder; for an empty store it names a command."""
     assert refusal(call("promote", "g9")).endswith("Publish one with: python -m flows publish FOLDER")
     assert "holds no generation yet" in call("generations").stdout
     call("publish", home / "generations" / "g1")
@@ -116,13 +116,13 @@ def test_unknown_ones_are_answered_with_the_known(call, home):
     assert "g1" in error["message"]
 
 
-def test_nothing_to_roll_back_to_is_a_sentence(call):
-    """Before the second promote there is no way back."""
+def test_a_rollback_without_a_previous_generation_is_an_error(call):
+    """Before the second promotion there is no previous generation."""
     assert "nothing to roll back to" in refusal(call("rollback"))
 
 
-def test_delete_spares_what_is_named(call, put):
-    """A generation that no alias names is removed on request; one that is live is not."""
+def test_delete_refuses_an_aliased_generation(call, put):
+    """A live generation is not deleted, one without an alias is."""
     put("g1", "g2", "g3")
     assert "named by an alias" in refusal(call("delete", "g3"))
     assert answer(call("delete", "g1", "--json")) == {"deleted": "g1"}
@@ -130,14 +130,14 @@ def test_delete_spares_what_is_named(call, put):
 
 
 def test_the_fourth_publish_deletes_the_first(call, put, home):
-    """What has had its time is said to be deleted."""
+    """The output lists deleted generations."""
     altered(GenerationFolder(home / "generations" / "g1"), home / "generations" / "g4", lambda path: None)
     put("g1", "g2", "g3")
     assert answer(call("publish", "g4", "--json"))["deleted"] == ["g1"]
 
 
-def test_rolled_back_does_not_come_again_by_itself(call, put):
-    """Publishing anew what was rolled back leaves the older one live, with the command that would move it."""
+def test_a_rolled_back_generation_does_not_go_live_by_itself(call, put):
+    """After a rollback a second publish leaves the older generation live, and the error names `promote`."""
     put("g1", "g2")
     call("rollback")
     assert refusal(call("publish", "g2")).endswith("If that is meant: python -m flows promote g2")
@@ -145,12 +145,12 @@ def test_rolled_back_does_not_come_again_by_itself(call, put):
 
 
 def test_the_budget_of_the_environment(call):
-    """A generation over TANDEM_REDIS_BUDGET is refused with the budget."""
+    """A generation beyond TANDEM_REDIS_BUDGET is refused, and the error has the budget."""
     assert "TANDEM_REDIS_BUDGET is 0.0 MiB" in refusal(call("publish", "g1", TANDEM_REDIS_BUDGET="10KB"))
 
 
-def test_operating_needs_no_prefect(call):
-    """The verbs that matter in an emergency import neither Prefect nor torch."""
+def test_operating_verbs_import_neither_prefect_nor_torch(call):
+    """In an emergency a rollback takes one second, not ten."""
     code = (
         "import sys, flows.__main__ as m\n"
         "m.main(['generations']); m.main(['rollback']); m.main(['promote', 'g9'])\n"
@@ -160,29 +160,28 @@ def test_operating_needs_no_prefect(call):
     assert process.returncode == 0, process.stderr
 
 
-def test_who_holds_a_generation_is_told_whole():
-    """In 80 columns too, where the figures leave no room for names."""
+def test_names_fit_into_a_table_of_80_columns():
+    """No id, alias or holder is cut off; holders have lines of their own."""
     from rich.console import Console
 
-    from flows.operate.generations import Row, to_table, who_holds
+    from flows.operate.generations import Row, holder_lines, to_table
 
+    names = ["g20261126-014232-740bb7", "g20261125-014232-740bb7"]
     figures = {"recall@10": 0.2, "ndcg@10": 0.1}
     rows = [
-        Row(
-            "g20261126-014232-740bb7", 1.0, 86_400.0, figures, 90 << 20, ["live"], ["gateway tandem-0 12", "ranking 13"]
-        ),
-        Row("g20261125-014232-740bb7", 1.0, 86_400.0, figures, 90 << 20, ["previous"]),
+        Row(names[0], 1.0, 86_400.0, figures, 90 << 20, ["live"], ["gateway tandem-0 12", "ranking 13"]),
+        Row(names[1], 1.0, 86_400.0, figures, 90 << 20, ["previous"]),
     ]
     console = Console(width=80)
     with console.capture() as shown:
         console.print(to_table(rows))
     assert "…" not in shown.get()
     assert all(word in shown.get() for row in rows for word in (row.id, *row.aliases))
-    assert who_holds(rows) == ["g20261126-014232-740bb7 is held by gateway tandem-0 12, ranking 13."]
+    assert holder_lines(rows) == [f"{names[0]} is held by gateway tandem-0 12, ranking 13."]
 
 
-def test_holders_and_metrics_are_shown():
-    """Which processes hold a generation is asked of whoever knows, and what it scored stands in its manifest."""
+def test_a_generation_has_its_metrics_and_a_broken_one_a_note():
+    """Metrics are read from the manifest; a manifest that can't be read is listed with the reason."""
     from flows.operate.generations import list_generations
     from recsys.generation.manifest import Manifest
     from recsys.store import MemoryStore
@@ -191,7 +190,7 @@ def test_holders_and_metrics_are_shown():
     served = {"recall@10": 0.2, "ndcg@10": 0.1, "recall@100": 0.6}
     store.write_manifest("g1", Manifest("g1", 0.0, "test", {}, {}, metrics={"two_stage": served}).to_json())
     store.write_manifest("g0", "not JSON")
-    row, broken = list_generations(store, lambda: {"g1": ["gateway 12", "ranking 13"]})
+    row, broken = list_generations(store, {"g1": ["gateway 12", "ranking 13"]})
     assert row.held_by == ["gateway 12", "ranking 13"]
     assert row.metrics == {"recall@10": 0.2, "ndcg@10": 0.1}
     assert "can't be read" in broken.note

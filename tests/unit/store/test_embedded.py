@@ -1,4 +1,4 @@
-"""The embedded store, with real processes: nothing is lost, and nothing is left behind."""
+"""The embedded Valkey, with real processes: no data is lost, and no process is left behind."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def store(tmp_path: Path) -> Iterator[EmbeddedValkey]:
 
 @pytest.fixture
 def other() -> Iterator[Callable[[Path], subprocess.Popen[str]]]:
-    """Start another process that runs an embedded store of a folder."""
+    """Start processes that run an embedded store of a folder."""
     processes: list[subprocess.Popen[str]] = []
 
     def start(folder: Path) -> subprocess.Popen[str]:
@@ -61,7 +61,7 @@ def client(store: EmbeddedValkey) -> redis.Redis:
 
 
 def server_pid(store: EmbeddedValkey) -> int:
-    """The process that answers on its socket."""
+    """The pid of the server that answers on the socket."""
     with client(store) as connection:
         return int(connection.info("server")["process_id"])
 
@@ -88,8 +88,8 @@ class TestLife:
         with client(store) as connection:
             assert connection.get("k") == b"v"
 
-    def test_kill_is_survived(self, store: EmbeddedValkey) -> None:
-        """After kill -9, keep() starts it again over the stale socket file, with the data."""
+    def test_a_killed_server_is_started_again(self, store: EmbeddedValkey) -> None:
+        """After kill -9 a server starts over the stale socket file, with the data."""
         store.ensure()
         with client(store) as connection:
             connection.set("k", "v")
@@ -102,8 +102,8 @@ class TestLife:
         with client(store) as connection:
             assert connection.get("k") == b"v"
 
-    def test_swept_socket(self, store: EmbeddedValkey) -> None:
-        """A socket file that someone removed comes back: the server is started again, one server, same data."""
+    def test_a_deleted_socket_file_comes_back(self, store: EmbeddedValkey) -> None:
+        """One server is started again, with the same data."""
         store.ensure()
         with client(store) as connection:
             connection.set("k", "v")
@@ -118,7 +118,7 @@ class TestLife:
     def test_dies_with_its_parent(
         self, store: EmbeddedValkey, other: Callable[[Path], subprocess.Popen[str]], how: signal.Signals
     ) -> None:
-        """However the process that started the server ends, the server ends too."""
+        """The server ends with the process that started it, whatever signal ends that process."""
         owner = other(store.folder)
         assert owner.stdout
         owner.stdout.readline()
@@ -129,8 +129,10 @@ class TestLife:
 
 
 class TestSharing:
-    def test_outliving_the_owner(self, store: EmbeddedValkey, other: Callable[[Path], subprocess.Popen[str]]) -> None:
-        """Who attached and outlives the owner starts the server again, with the data."""
+    def test_an_attached_process_starts_the_server_again(
+        self, store: EmbeddedValkey, other: Callable[[Path], subprocess.Popen[str]]
+    ) -> None:
+        """A process that outlives the owner of the server starts it again, with the data."""
         owner = other(store.folder)
         assert owner.stdout
         owner.stdout.readline()
@@ -140,20 +142,22 @@ class TestSharing:
         owner.kill()
         owner.wait()
         store.restart_if_gone()
-        time.sleep(0.2)  # the old server may have answered its last: what counts is the second after
+        time.sleep(0.2)  # the old server may have answered the first check
         store.restart_if_gone()
         with client(store) as connection:
             assert connection.get("k") == b"v"
 
-    def test_starting_at_once(self, store: EmbeddedValkey, other: Callable[[Path], subprocess.Popen[str]]) -> None:
-        """Of several processes that start at the same moment one starts the server and the others attach."""
+    def test_concurrent_starts_make_one_server(
+        self, store: EmbeddedValkey, other: Callable[[Path], subprocess.Popen[str]]
+    ) -> None:
+        """One of several processes starts the server, and the others attach."""
         for owner in [other(store.folder) for _ in range(4)]:
             assert owner.stdout
             assert owner.stdout.readline().strip() == store.url
         assert (store.folder / "valkey.log").read_text().count("Ready to accept connections") == 1
 
     def test_the_server_holds_the_lock(self, store: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A server that runs and can't be reached keeps others from writing to its folder: they give up in words."""
+        """An unreachable server blocks a second server in its folder, and the error is a sentence."""
         store.ensure()
         store.socket.unlink()
         rival = EmbeddedValkey(store.folder)
@@ -164,7 +168,7 @@ class TestSharing:
 
 class TestPlaces:
     def test_long_path(self, tmp_path: Path) -> None:
-        """In a folder too deep for a socket's path it stands in a private folder of the temp dir; the data doesn't."""
+        """The socket of a path that is too long is in a private temporary folder; the data stays in the folder."""
         store = EmbeddedValkey(tmp_path / ("d" * 120))
         try:
             store.ensure()
@@ -176,8 +180,8 @@ class TestPlaces:
             store.stop()
             store.socket.parent.rmdir()
 
-    def test_someone_elses_place(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A socket folder that others can enter is refused, and so is a link to one."""
+    def test_a_socket_folder_of_others_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A folder that others can enter and a link to a folder are refused."""
         monkeypatch.setattr(module.tempfile, "gettempdir", lambda: "/tmp")
         folder = tmp_path / ("e" * 120)
         place = EmbeddedValkey(folder).socket.parent
@@ -192,14 +196,14 @@ class TestPlaces:
         finally:
             place.unlink()
 
-    def test_file_in_the_way(self, tmp_path: Path) -> None:
-        """Where the folder can't be made, the sentence says what to set."""
+    def test_a_folder_that_can_not_be_made(self, tmp_path: Path) -> None:
+        """The error names the setting to change."""
         (tmp_path / "file").touch()
         with pytest.raises(SettingsError, match=r"can't write .*Set TANDEM_HOME"):
             EmbeddedValkey(tmp_path / "file").ensure()
 
     def test_server_that_gives_up(self, store: EmbeddedValkey) -> None:
-        """A server that ends at its start is reported with its own last words."""
+        """The error for a server that ends at its start has the last line of its log."""
         store.folder.mkdir()
         (store.folder / "appendonlydir").write_text("in the way")
         with pytest.raises(SettingsError, match=r"did not start: .*append"):
@@ -208,7 +212,7 @@ class TestPlaces:
 
 class TestOpenStore:
     def test_embedded(self, tmp_path: Path) -> None:
-        """Without REDIS_URL the store is the embedded one under the home, and ends with the block."""
+        """Without REDIS_URL the store is embedded under the home, and ends with the block."""
         with open_store(Environment(tmp_path, None)) as store:
             assert store.url.startswith("unix://")
             assert str(tmp_path) in store.url
@@ -216,26 +220,24 @@ class TestOpenStore:
         with pytest.raises(StoreUnavailable):
             store.generations().ping()
 
-    def test_nobody_there(self, tmp_path: Path) -> None:
-        """A Redis that doesn't answer is named without its password, with the way out, at once."""
-        began = time.monotonic()
+    def test_unreachable(self, tmp_path: Path) -> None:
+        """The error names the address without the password, and the remedy."""
         with pytest.raises(StoreUnavailable) as caught:
             open_store(Environment(tmp_path, "redis://me:secret@127.0.0.1:1/3"))
         assert str(caught.value) == (
             "No Redis answers at redis://127.0.0.1:1 (connection refused)."
             " Start one, or unset REDIS_URL to use the embedded store."
         )
-        assert time.monotonic() - began < 1
 
     def test_wrong_password(self, embedded_url: str) -> None:
-        """A refused password is a refusal, not an absence."""
+        """A refused password is not reported as an unreachable store."""
         with pytest.raises(StoreError, match="refused the user or the password") as caught:
             RedisGenerationStore(f"{embedded_url}?username=me&password=secret").ping()
         assert not isinstance(caught.value, StoreUnavailable)
         assert "secret" not in str(caught.value)
 
     def test_full(self, store: EmbeddedValkey) -> None:
-        """A store that is full says so in a sentence, and what is in it can still be deleted."""
+        """The error of a full store names the remedy, and generations can still be deleted."""
         store.ensure()
         generations = RedisGenerationStore(store.url)
         with client(store) as connection:
@@ -249,7 +251,7 @@ class TestOpenStore:
         "url", ["", "foo", "http://host", "redis://host:secret", "redis://:sec/ret@host", "unix://", "redis://h/0?db=x"]
     )
     def test_malformed(self, tmp_path: Path, url: str) -> None:
-        """A REDIS_URL that is none is told with what one looks like, and isn't repeated."""
+        """The error for a malformed REDIS_URL has an example, and does not repeat the URL."""
         with pytest.raises(SettingsError, match="redis://host:6379/0") as caught:
             open_store(Environment(tmp_path, url))
         assert "sec" not in str(caught.value)
@@ -264,5 +266,5 @@ class TestOpenStore:
         ],
     )
     def test_address(self, url: str, shown: str) -> None:
-        """What is shown of a URL holds no user and no password."""
+        """The shown address has no user and no password."""
         assert address(url) == shown

@@ -1,4 +1,4 @@
-"""What is logged of the embedded store while it is kept alive."""
+"""The log lines about restarts of the embedded store."""
 
 import threading
 from types import SimpleNamespace
@@ -7,8 +7,8 @@ from recsys.errors import StoreError
 from recsys.store import from_environment
 
 
-def test_its_end_and_its_return_are_logged_once(monkeypatch):
-    """That it was started again, and why it can't be; a closed store is not started again."""
+def test_restarts_and_failures_are_logged_once(monkeypatch):
+    """A restart, the first of several failures and a recovery are logged; a closed store is not restarted."""
     monkeypatch.setattr(from_environment, "CHECK_SECONDS", 0)
     done, lines = threading.Event(), []
     outcomes = [False, True, False, StoreError("The disk is full."), StoreError("It is still full."), False]

@@ -1,4 +1,4 @@
-"""Processes that end when who started them is gone, shown with real ones."""
+"""Processes that end with the process that started them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 
 from tests.servers.deployment import wait_until_gone
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="lifelines are Linux's")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
 
 TIED = "import recsys.process.parent_death as tie, time; tie.tie_to_parent(); print('up', flush=True); time.sleep(60)"
 PARENT = """
@@ -41,7 +41,7 @@ time.sleep(30)
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    """A folder with a Makefile whose recipe is a shell with our command in it."""
+    """A folder with a Makefile whose recipe runs our command in a shell."""
     (tmp_path / "watching.py").write_text(WATCHING)
     (tmp_path / "Makefile").write_text(
         f"demo:\n\t@true && {sys.executable} watching.py; true\n\nouter:\n\t@$(MAKE) demo\n"
@@ -53,7 +53,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 
 def start(folder: Path, script: str) -> subprocess.Popen[bytes]:
-    """A shell that runs `script` as its child, once our command is up."""
+    """Start a shell with a script, and wait until our command runs."""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     shell = subprocess.Popen(["/bin/sh", "-c", f"{script}\ntrue"], cwd=folder, env=environment)
     deadline = time.monotonic() + 10
@@ -65,7 +65,7 @@ def start(folder: Path, script: str) -> subprocess.Popen[bytes]:
 
 
 def gone(folder: Path, seconds: float) -> bool:
-    """Whether our command ends within so many seconds."""
+    """Whether our command ends within the seconds."""
     return not wait_until_gone({int((folder / "pid").read_text())}, seconds)
 
 
@@ -82,7 +82,7 @@ def test_tied_process_ends_with_its_parent() -> None:
 @pytest.mark.skipif(shutil.which("make") is None, reason="no make here")
 @pytest.mark.parametrize("target", ["demo", "outer"])
 def test_killed_shell_is_noticed(folder: Path, target: str) -> None:
-    """When the shell above make is killed, the command is told, through a recipe's shell and a make within a make."""
+    """The end of the shell above make is detected through the shell of a recipe and through nested makes."""
     shell = start(folder, f"make -s {target}")
     shell.kill()
     shell.wait()
@@ -92,7 +92,7 @@ def test_killed_shell_is_noticed(folder: Path, target: str) -> None:
 
 @pytest.mark.parametrize("kernel", ["", "old"])
 def test_killed_shell_is_noticed_without_make(folder: Path, kernel: str) -> None:
-    """Without a make it is the parent's parent that is watched, also where the kernel does not tell who ended."""
+    """Without a make the parent of the parent is watched, also on a kernel without pidfd."""
     shell = start(folder, f"/bin/sh -c '{sys.executable} watching.py {kernel}; true'")
     shell.kill()
     shell.wait()
@@ -101,8 +101,8 @@ def test_killed_shell_is_noticed_without_make(folder: Path, kernel: str) -> None
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="no make here")
 @pytest.mark.parametrize("script", ["make -s demo & wait", "nohup make -s demo > out 2>&1"])
-def test_background_is_left_alone(folder: Path, script: str) -> None:
-    """Behind & or nohup the command outlives its shell."""
+def test_a_background_command_outlives_its_shell(folder: Path, script: str) -> None:
+    """Behind & and nohup the end of the shell has no effect."""
     shell = start(folder, script)
     shell.kill()
     shell.wait()

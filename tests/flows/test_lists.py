@@ -1,4 +1,4 @@
-"""The flows that follow users, over a real store and with nothing that serves: lists, trends, the cursor, the clock."""
+"""The flows `batch`, `refresh` and `drain` over a real store: lists, trending items, cursor, clock, lost entries."""
 
 import time
 from contextlib import contextmanager, nullcontext
@@ -44,11 +44,11 @@ def shown_to(on_update):
 
 
 class TestBatch:
-    def test_a_list_for_everyone_and_a_file(self, shop):
-        """Users of the generation and users with events alone, of any age; the file has their best by the rules."""
+    def test_lists_and_a_file_for_all_users(self, shop):
+        """Users of the generation and users with events of any age get lists; the file obeys the rules."""
         shop.click("newcomer", "drama-1", "drama-2")
         with redis.Redis.from_url(shop.url) as client:
-            client.xtrim("events", maxlen=0)  # as the log's limits do after a day
+            client.xtrim("events", maxlen=0)  # as the limits of the log do after a day
         shop.click("shown something", "drama-1", kind="impression")
         (shop.home / "rules.toml").write_text('[[cap]]\ncolumn = "categories"\nat_most = 2\n')
         done = batch(shop, top=6)
@@ -62,16 +62,16 @@ class TestBatch:
         assert list((shop.home / "lists").rglob("*")) == [Path(done.parquet).parent, Path(done.parquet)]
         table = pq.read_table(done.parquet)
         assert table.column_names == COLUMNS
-        told = table.to_pandas()
-        assert told["user_id"].nunique() == tiny.USERS + 1
-        assert told.groupby("user_id")["rank"].apply(list).map(lambda ranks: ranks == [1, 2, 3, 4, 5, 6]).all()
-        of_each = told.assign(category=told["item_id"].str.partition("-")[0]).groupby(["user_id", "category"]).size()
+        frame = table.to_pandas()
+        assert frame["user_id"].nunique() == tiny.USERS + 1
+        assert frame.groupby("user_id")["rank"].apply(list).map(lambda ranks: ranks == [1, 2, 3, 4, 5, 6]).all()
+        of_each = frame.assign(category=frame["item_id"].str.partition("-")[0]).groupby(["user_id", "category"]).size()
         assert of_each.eq(2).all()
-        assert told["title"].str.startswith("The ").all()
-        assert not told.duplicated(["user_id", "item_id"]).any()
+        assert frame["title"].str.startswith("The ").all()
+        assert not frame.duplicated(["user_id", "item_id"]).any()
 
-    def test_a_hidden_item_is_sent_to_nobody(self, shop):
-        """Nor is what a user has had; a message can't be called back."""
+    def test_hidden_and_seen_items_are_in_no_file(self, shop):
+        """A message to a user can't be called back."""
         first = pq.read_table(batch(shop).parquet).to_pandas()
         favourite = first["item_id"].value_counts().index[0]
         shop.hide(favourite)
@@ -97,8 +97,8 @@ class TestBatch:
         assert done.lists == (tiny.USERS if flow == "batch" else 1)
         assert shop.listed("3", generation=later[0])[0] is not None
 
-    def test_what_can_t_be_done_leaves_no_file(self, shop, monkeypatch):
-        """Broken rules are told by field, missing ones by path; of a run that breaks off there is nothing."""
+    def test_an_error_leaves_no_file(self, shop, monkeypatch):
+        """The error names the field of invalid rules or the missing file; an interrupted run leaves no file."""
         (shop.home / "rules.toml").write_text("[[cap]]\ncolumn = 3\n")
         with pytest.raises(RulesError, match=r"cap\.0\.column"):
             batch(shop)
@@ -115,8 +115,8 @@ class TestBatch:
 
 
 class TestRefresh:
-    def test_only_those_who_did_something(self, shop):
-        """Once; what is trending comes to everyone's list as a candidate."""
+    def test_only_users_with_new_events_get_lists(self, shop):
+        """They get them once, and the trending items are candidates of every list."""
         for user in ("a", "b", "c"):
             shop.click(user, "drama-24")
         done = refresh()
@@ -128,8 +128,8 @@ class TestRefresh:
         assert refresh().lists == 1
         assert [made is not None for made in shop.listed("1", "2")] == [True, False]
 
-    def test_killed_before_the_cursor_moved(self, shop, monkeypatch):
-        """The same users are done once more, and none is lost."""
+    def test_a_kill_before_the_cursor_is_written_loses_no_user(self, shop, monkeypatch):
+        """The next run makes lists for the same users again."""
         shop.click("a", "drama-1")
         with monkeypatch.context() as killed:
             killed.setattr(RedisFlowStore, "write_cursor", lambda self, generation, cursor: 1 / 0)
@@ -138,16 +138,16 @@ class TestRefresh:
         assert refresh().lists == 1
         assert refresh().lists == 0
 
-    def test_on_another_host_it_goes_on(self, shop, monkeypatch, tmp_path):
-        """How far the log was read is in the store, and not on the disk of the host that read it."""
+    def test_another_host_continues_at_the_cursor(self, shop, monkeypatch, tmp_path):
+        """The cursor is in the store, not on the disk of a host."""
         shop.click("a", "drama-1")
         assert refresh().lists == 1
         monkeypatch.setenv("TANDEM_HOME", str(tmp_path / "another host"))
         shop.click("b", "drama-1")
         assert refresh().lists == 1
 
-    def test_events_that_left_the_log_unread(self, shop):
-        """They are counted, and all users with stored events get new lists, once; deleted users are not a loss."""
+    def test_events_that_left_the_log_unread_are_counted(self, shop):
+        """All users with stored events then get new lists, once. Events of deleted users are not lost events."""
         shop.click("a", "drama-1")
         assert refresh().lists == 1
         shop.click("forgotten", "drama-1")
@@ -166,18 +166,18 @@ class TestRefresh:
         done = refresh()
         assert (done.lists, done.lost) == (1, 0)
 
-    def test_a_host_whose_clock_is_wrong(self, shop, monkeypatch):
-        """What is trending is read from the log by the clock of the store, which names the entries of the log."""
-        from flows.steps.list_making import follow_trend
+    def test_trending_is_computed_by_the_clock_of_the_store(self, shop, monkeypatch):
+        """The store's clock names the entries of the log; the clock of the host may be wrong."""
+        from flows.steps.list_making import update_trending
 
         for user in ("a", "b"):
             shop.click(user, "drama-24")
         real = time.time
         monkeypatch.setattr(time, "time", lambda: real() + 2 * 86_400)
-        assert follow_trend.fn(shop.flows, shop.folder).ids == ["drama-24"]
+        assert update_trending.fn(shop.flows, shop.folder).ids == ["drama-24"]
 
-    def test_another_generation_begins_with_the_log(self, shop):
-        """Its users have no lists yet."""
+    def test_another_generation_starts_at_the_begin_of_the_log(self, shop):
+        """No user has a list of that generation yet."""
         shop.click("a", "drama-1")
         refresh()
         second = shop.another_live()
@@ -185,8 +185,8 @@ class TestRefresh:
         assert (done.generation, done.lists) == (second, 1)
         assert shop.listed("a", generation=second)[0] is not None
 
-    def test_a_user_forgotten_since_gets_none(self, shop):
-        """Between reading the log and making the lists."""
+    def test_a_user_deleted_meanwhile_gets_no_list(self, shop):
+        """The user is deleted between the read of the log and the lists."""
         from flows import lists
 
         shop.click("a", "drama-1")
@@ -204,7 +204,7 @@ class TestRefresh:
         assert shop.listed("a") == [None]
 
     def test_nothing_live(self, shop):
-        """Says how to have something."""
+        """The error names the command that makes a generation live."""
         with redis.Redis.from_url(shop.url) as client:
             client.flushall()
         with pytest.raises(NoGeneration, match="python -m flows run"):
@@ -212,9 +212,9 @@ class TestRefresh:
 
 
 class TestDrain:
-    def test_it_says_how_many_impressions_were_lost(self, shop, capsys):
-        """Those that the store's limits removed since the last drain, in the result and in a sentence."""
-        from flows.cli.follow_commands import _tell_drained
+    def test_lost_impressions_are_reported_once(self, shop, capsys):
+        """The result and a sentence count impressions that the store's limits removed since the last drain."""
+        from flows.cli.recurring_commands import print_drained
         from flows.drain import drain
 
         slates = [("7", shown().pack())] * 500
@@ -222,6 +222,6 @@ class TestDrain:
         done = drain(0.0)
         assert done.lost > 0
         assert done.lost + done.impressions == 500
-        _tell_drained(done)
+        print_drained(done)
         assert f"{done.lost} impressions were removed before a drain could read them" in capsys.readouterr().out
         assert drain(0.0).lost == 0

@@ -1,0 +1,359 @@
+"""The contract of `GenerationStore`: parts, manifests, claims, aliases and deletion, on memory, Valkey and Redis."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+import redis
+
+from recsys.errors import GenerationError, PublisherBusy, StalePublisher
+from recsys.generation.manifest import Manifest, Part
+from recsys.store import GenerationStore, RedisGenerationStore
+from recsys.store.ports import CHUNK, LIVE, PREVIOUS
+from recsys.store.redis.generation_store import ALIASES_CHANNEL, UNFINISHED_EXPIRE
+from recsys.types import Event
+from tests.contracts.stores import SIZES, USERS, Store, content, keys
+from tests.contracts.stores import manifest as full_manifest
+
+SHORT = 0.25
+"""Seconds of a lease that ends during a test, but not during a write on a busy machine."""
+
+PARTS = {"small": 5, "two": CHUNK + 1}
+
+
+@pytest.fixture
+def generations(store: Store) -> GenerationStore:
+    return store.generations
+
+
+def manifest(generation: str) -> Manifest:
+    return Manifest(generation, 0.0, "test", {name: Part("", size) for name, size in PARTS.items()}, {"users": 2})
+
+
+def write(store: GenerationStore, generation: str, claim: Any = None) -> None:
+    """Write a generation without its manifest."""
+    for name, size in PARTS.items():
+        store.write_part(generation, name, b"x" * size, claim=claim)
+    store.write_users(generation, 1, {"a": b"of a", "b": b"of b"}, claim)
+
+
+def finish(store: GenerationStore, generation: str, claim: Any = None) -> None:
+    store.write_manifest(generation, manifest(generation).to_json(), claim)
+
+
+def publish(store: GenerationStore, *names: str) -> None:
+    for generation in names:
+        claim = store.claim(generation)
+        write(store, generation, claim)
+        finish(store, generation, claim)
+        store.release(claim)
+
+
+class TestParts:
+    @pytest.mark.parametrize("name", SIZES)
+    def test_a_part_is_read_as_it_was_written(self, generations: GenerationStore, name: str) -> None:
+        """Parts below, at and above the size of a chunk come back byte for byte."""
+        data = content(SIZES[name])
+        generations.write_part("g1", name, data)
+        chunks = list(generations.read_part("g1", name, len(data)))
+        assert b"".join(chunks) == data
+        assert all(len(chunk) == CHUNK for chunk in chunks[:-1])
+
+    def test_a_missing_or_short_chunk_is_an_error(self, generations: GenerationStore) -> None:
+        """The error names the part and the chunk."""
+        generations.write_part("g1", "p", content(CHUNK + 5))
+        for size in (CHUNK + 6, 2 * CHUNK + 5):
+            with pytest.raises(GenerationError, match="p of generation g1 lacks chunk 1"):
+                list(generations.read_part("g1", "p", size))
+
+    def test_a_manifest_is_read_as_it_was_written(self, store: Store) -> None:
+        """A generation without a manifest has none."""
+        written = store.publish("g1")
+        text = store.generations.read_manifest("g1")
+        assert text is not None
+        assert Manifest.from_json(text) == written
+        assert store.generations.read_manifest("g2") is None
+
+    def test_unfinished_keys_expire_and_finished_keys_do_not(self, real: Store) -> None:
+        """Keys without a manifest expire; each publisher renews the expiry; the manifest makes all keys permanent."""
+        store = real.generations
+        claim = store.claim("g1")
+        write(store, "g1", claim)
+        store.overwrite_chunk("small", b"yyyyy", 0, claim)
+        written = real.client.keys("gen:*")
+        assert {real.client.ttl(key) > UNFINISHED_EXPIRE - 60 for key in written} == {True}
+        for key in written:
+            real.client.expire(key, 10)
+        store.stored_sizes(manifest("g1"), claim)
+        assert {real.client.ttl(key) > UNFINISHED_EXPIRE - 60 for key in written} == {True}
+        finish(store, "g1", claim)
+        store.overwrite_chunk("small", b"xxxxx", 0, claim)
+        store.write_users("g1", 1, {"a": b"again"}, claim)
+        assert {real.client.ttl(key) for key in real.client.keys("gen:*")} == {-1}
+
+
+class TestClaim:
+    def test_one_publisher_at_a_time(self, generations: GenerationStore) -> None:
+        """The error for a second publisher names the first one; after a release another may publish."""
+        first = generations.claim("g1")
+        with pytest.raises(PublisherBusy, match=r"^Process \d+ on .+ has been publishing g1 for \d seconds .+Wait"):
+            generations.claim("g2")
+        generations.release(first)
+        assert generations.claim("g2").generation == "g2"
+
+    def test_fences_rise(self, generations: GenerationStore) -> None:
+        """Each claim has a higher fence than all claims before it, released or expired."""
+        fences = []
+        for n in range(4):
+            claim = generations.claim(f"g{n}", SHORT)
+            fences.append(claim.fence)
+            if n % 2:
+                time.sleep(2 * SHORT)
+            else:
+                generations.release(claim)
+        assert fences == sorted(set(fences))
+
+    def test_the_same_process_may_retry(self, generations: GenerationStore) -> None:
+        """A second claim of one process for one generation replaces the first one."""
+        first = generations.claim("g1")
+        second = generations.claim("g1")
+        assert second.fence > first.fence
+        with pytest.raises(StalePublisher):
+            generations.renew(first)
+        generations.renew(second)
+
+    def test_a_renewed_claim_outlives_its_first_lease(self, generations: GenerationStore) -> None:
+        """Another publisher is still refused."""
+        claim = generations.claim("g1", SHORT)
+        generations.renew(claim, 60)
+        time.sleep(2 * SHORT)
+        with pytest.raises(PublisherBusy):
+            generations.claim("g2")
+
+    @pytest.mark.parametrize(
+        "call",
+        [
+            lambda store, claim: store.renew(claim),
+            lambda store, claim: store.stored_sizes(manifest("g1"), claim),
+            lambda store, claim: store.overwrite_chunk("small", b"y" * 5, 0, claim),
+            lambda store, claim: store.write_users("g1", 1, {"a": b"other"}, claim),
+            lambda store, claim: finish(store, "g1", claim),
+            lambda store, claim: store.discard(manifest("g1"), claim),
+        ],
+        ids=["renew", "stored_sizes", "overwrite_chunk", "write_users", "write_manifest", "discard"],
+    )
+    @pytest.mark.parametrize("taken", [True, False], ids=["taken", "free"])
+    def test_a_lost_claim_changes_nothing(
+        self, generations: GenerationStore, call: Callable[..., Any], taken: bool
+    ) -> None:
+        """A publisher that was paused too long is refused, whether or not another one has the claim."""
+        claim = generations.claim("g1", SHORT)
+        write(generations, "g1", claim)
+        time.sleep(2 * SHORT)
+        if taken:
+            generations.claim("g-other")
+        with pytest.raises(StalePublisher, match="Run it again"):
+            call(generations, claim)
+        assert generations.generations() == []
+        assert generations.read_records("g1", 1, ["a", "b", "c"]) == [b"of a", b"of b", None]
+        assert b"".join(generations.read_part("g1", "small", 5)) == b"xxxxx"
+
+    def test_a_late_chunk_does_not_damage_a_finished_generation(self, real: Store) -> None:
+        """A chunk written with a lost claim neither overwrites a chunk nor makes it expire, and expires itself."""
+        store, client = real.generations, real.client
+        stale = store.claim("g1", SHORT)
+        time.sleep(2 * SHORT)
+        publish(store, "g1")
+        store.write_part("g1", "small", b"yyyyy", claim=stale)
+        store.write_part("g1", "stray", b"yyyyy", claim=stale)
+        assert client.get("gen:g1:part:small:0") == b"xxxxx"
+        assert client.ttl("gen:g1:part:small:0") == -1
+        assert client.ttl("gen:g1:part:stray:0") > 0
+
+
+class TestResuming:
+    def test_stored_sizes_show_what_is_missing(self, generations: GenerationStore) -> None:
+        """They have the bytes of each chunk and the records of each hash, 0 for missing ones."""
+        claim = generations.claim("g1")
+        assert generations.stored_sizes(manifest("g1"), claim).chunks == {"small": [0], "two": [0, 0]}
+        generations.write_part("g1", "two", b"x" * CHUNK, claim=claim)
+        generations.write_users("g1", 1, {"a": b"of a"}, claim)
+        stored = generations.stored_sizes(manifest("g1"), claim)
+        assert (stored.chunks, list(stored.records)) == ({"small": [0], "two": [CHUNK, 0]}, [1])
+
+    def test_stored_chunks_are_overwritten_only_on_request(self, generations: GenerationStore) -> None:
+        """A second write keeps the stored chunk; `overwrite_chunk` replaces it."""
+        claim = generations.claim("g1")
+        generations.write_part("g1", "small", b"wrong", claim=claim)
+        generations.write_part("g1", "small", b"right", claim=claim)
+        assert list(generations.read_part("g1", "small", 5)) == [b"wrong"]
+        generations.overwrite_chunk("small", b"right", 0, claim)
+        assert list(generations.read_part("g1", "small", 5)) == [b"right"]
+
+    @pytest.mark.parametrize("missing", ["chunk", "short", "user"])
+    def test_an_incomplete_generation_gets_no_manifest(self, generations: GenerationStore, missing: str) -> None:
+        """A missing chunk, a short chunk or a missing record is refused with the remedy."""
+        claim = generations.claim("g1")
+        generations.write_part("g1", "small", b"x" * (4 if missing == "short" else 5), claim=claim)
+        generations.write_part("g1", "two", b"x" * (CHUNK + (missing != "chunk")), claim=claim)
+        generations.write_users("g1", 1, {"a": b""} if missing == "user" else {"a": b"", "b": b""}, claim)
+        with pytest.raises(GenerationError, match=r"not whole in the store.+noeviction"):
+            finish(generations, "g1", claim)
+        assert generations.generations() == []
+
+    def test_discard_deletes_unfinished_generations_only(self, generations: GenerationStore) -> None:
+        """A finished generation stays complete."""
+        publish(generations, "g1")
+        claim = generations.claim("g2")
+        write(generations, "g2", claim)
+        generations.discard(manifest("g2"), claim)
+        assert set(generations.stored_sizes(manifest("g2"), claim).records) == {0}
+        assert generations.stored_sizes(manifest("g2"), claim).chunks == {"small": [0], "two": [0, 0]}
+        generations.release(claim)
+        again = generations.claim("g1")
+        generations.discard(manifest("g1"), again)
+        assert generations.stored_sizes(manifest("g1"), again).chunks == {"small": [5], "two": [CHUNK, 1]}
+
+
+class TestAliases:
+    def test_promote_moves_live_and_previous(self, generations: GenerationStore) -> None:
+        """An empty store has no aliases; a promotion keeps the former live generation as the previous one."""
+        assert generations.aliases() == (None, None)
+        publish(generations, "g1", "g2")
+        generations.promote("g1")
+        assert (generations.alias(LIVE), generations.alias(PREVIOUS)) == ("g1", None)
+        move = generations.promote("g2")
+        assert (move.was, move.live, move.previous) == ("g1", "g2", "g1")
+        assert generations.aliases() == ("g2", "g1")
+
+    def test_a_generation_without_a_manifest_can_not_go_live(self, generations: GenerationStore) -> None:
+        """It is not listed, and the refusal moves no alias."""
+        publish(generations, "g1")
+        generations.promote("g1")
+        generations.write_part("g9", "p", b"x")
+        with pytest.raises(GenerationError, match="g9"):
+            generations.promote("g9")
+        assert generations.generations() == ["g1"]
+        assert generations.aliases() == ("g1", None)
+
+    def test_a_promotion_is_announced(self, real: Store) -> None:
+        """Subscribers receive a message for a promotion, and none for a refused one."""
+        publish(real.generations, "g1")
+        with real.client.pubsub(ignore_subscribe_messages=True) as subscription:
+            subscription.subscribe(ALIASES_CHANNEL)
+            subscription.get_message(timeout=1)
+            with pytest.raises(GenerationError):
+                real.generations.promote("g9")
+            real.generations.promote("g1")
+            message = next(message for _ in range(10) if (message := subscription.get_message(timeout=1)))
+        assert message["data"] == b"live g1"
+
+    def test_fences_and_not_ids_order_generations(self, generations: GenerationStore) -> None:
+        """Ids may have the times of wrong clocks. A second manifest of an id keeps its place."""
+        publish(generations, "g20260101-130000", "g20260101-120000")
+        finish(generations, "g20260101-130000")
+        assert generations.generations() == ["g20260101-130000", "g20260101-120000"]
+        generations.promote("g20260101-130000", forward=True)
+        assert generations.promote("g20260101-120000", forward=True).was == "g20260101-130000"
+
+    def test_an_older_generation_does_not_go_live_by_itself(self, generations: GenerationStore) -> None:
+        """The refusal names the command; a promotion by a person is allowed."""
+        publish(generations, "g1", "g2")
+        generations.promote("g2", forward=True)
+        with pytest.raises(StalePublisher, match=r"g1 or a later one was live before \(g2 is live now\).+promote g1"):
+            generations.promote("g1", forward=True)
+        assert generations.aliases() == ("g2", None)
+        assert generations.promote("g1").live == "g1"
+
+    def test_a_rollback_swaps_live_and_previous(self, generations: GenerationStore) -> None:
+        """After it only a newer generation goes live by itself; without a previous generation it is refused."""
+        with pytest.raises(GenerationError, match="nothing to roll back to"):
+            generations.rollback()
+        publish(generations, "g1", "g2", "g3")
+        generations.promote("g1")
+        with pytest.raises(GenerationError, match="nothing to roll back to"):
+            generations.rollback()
+        generations.promote("g3")
+        move = generations.rollback()
+        assert (move.was, move.live, move.previous) == ("g3", "g1", "g3")
+        for generation in ("g2", "g3"):
+            with pytest.raises(StalePublisher):
+                generations.promote(generation, forward=True)
+        assert generations.rollback().live == "g3"
+        generations.rollback()
+        publish(generations, "g4")
+        assert generations.promote("g4", forward=True).was == "g1"
+
+    def test_a_full_store_promotes_and_rolls_back(self, real: Store) -> None:
+        """Redis refuses other writes for want of memory."""
+        store, client = real.generations, real.client
+        publish(store, "g1", "g2")
+        store.promote("g1")
+        store.promote("g2")
+        client.config_set("maxmemory", 1)
+        try:
+            with pytest.raises(redis.exceptions.OutOfMemoryError):
+                client.set("anything", "x")
+            assert store.rollback().live == "g1"
+            assert store.promote("g2").live == "g2"
+        finally:
+            client.config_set("maxmemory", 0)
+
+
+class TestDelete:
+    def test_a_deleted_generation_is_gone(self, store: Store) -> None:
+        """It is neither listed nor read, and generations with a similar id stay. A second deletion is no error."""
+        for generation in ("g1", "g10"):
+            store.publish(generation)
+        for _ in range(2):
+            store.generations.delete("g1")
+        assert store.generations.generations() == ["g10"]
+        assert store.generations.read_manifest("g1") is None
+        assert store.read("g1", 7)[0].record is None
+        assert store.read("g10", 7)[0].record == b"record"
+        with pytest.raises(GenerationError):
+            list(store.generations.read_part("g1", "several", SIZES["several"]))
+
+    @pytest.mark.parametrize("format_", [None, 1], ids=["this format", "an older format"])
+    def test_no_key_of_a_deleted_generation_is_left(self, real: Store, format_: int | None) -> None:
+        """All parts, chunks and hashes are deleted; users' events stay."""
+        real.add(Event(7, 1, 1.0))
+        before = keys(real)
+        whole = real.publish("g1", {str(user): b"r" for user in range(USERS)})
+        assert len(keys(real) - before) == 1 + 1 + 1 + 1 + 2 + 4 + full_manifest("g1").user_buckets  # zset, then g1's
+        if format_:
+            real.client.set("gen:g1:manifest", replace(whole, format=format_).to_json())
+        real.generations.delete("g1")
+        assert keys(real) == before
+
+    @pytest.mark.parametrize("generation", ["g1", "g2"])
+    def test_an_aliased_generation_is_not_deleted(self, generations: GenerationStore, generation: str) -> None:
+        """The live and the previous generation stay complete."""
+        for published in ("g1", "g2"):
+            publish(generations, published)
+            generations.promote(published)
+        with pytest.raises(GenerationError, match="alias"):
+            generations.delete(generation)
+        assert generations.generations() == ["g1", "g2"]
+        assert b"".join(generations.read_part(generation, "small", 5)) == b"xxxxx"
+
+    def test_a_promotion_during_a_deletion_wins(self, real: Store) -> None:
+        """Aliases are checked in the step that deletes."""
+        store = cast(RedisGenerationStore, real.generations)
+        publish(store, "g1")
+        read = store.read_manifest
+
+        def promoted_meanwhile(generation: str) -> bytes | None:
+            text = read(generation)
+            store.promote(generation)
+            return text
+
+        store.read_manifest = promoted_meanwhile  # type: ignore[method-assign]
+        with pytest.raises(GenerationError, match="alias"):
+            store.delete("g1")
+        assert store.generations() == ["g1"]
+        assert len(real.client.keys("gen:g1:*")) == 1 + 1 + 2 + 1

@@ -1,0 +1,151 @@
+"""The contract of `UserStore.read_users`: records, histories, damaged values and connections, on all stores."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from redis.asyncio.connection import AbstractConnection
+
+from recsys.errors import StoreUnavailable
+from recsys.store import UserState, UserStore
+from recsys.store.ports import EVENTS_EXPIRE, EVENTS_KEPT, user_bucket
+from recsys.types import Event
+from tests.contracts.stores import USERS, Store, manifest
+
+
+class TestRecords:
+    def test_known_and_unknown_users(self, store: Store) -> None:
+        """Ids of any characters find their record; other users have neither a record nor events."""
+        store.publish("g1", {"7": b"seven", "ünï 🙂": b"\x00\xff", "{x}:y": b"", "\udc80": b"lone"})
+        states = store.read("g1", "7", "nobody", "ünï 🙂", "{x}:y", "\udc80", 8)
+        assert [state.record for state in states] == [b"seven", None, b"\x00\xff", b"", b"lone", None]
+        assert all(state.events == [] for state in states)
+
+    def test_records_belong_to_a_generation(self, store: Store) -> None:
+        """A user has another record in another generation."""
+        store.publish("g1", {"7": b"old"})
+        store.publish("g2", {"7": b"new"})
+        assert [store.read(generation, 7)[0].record for generation in ("g1", "g2", "g3")] == [b"old", b"new", None]
+
+    def test_thousands_of_records_are_read(self, store: Store) -> None:
+        """They are spread over all buckets."""
+        records = {str(user): f"record {user}".encode() for user in range(USERS * 3)}
+        store.publish("g1", records)
+        assert [state.record for state in store.read("g1", *range(USERS * 3))] == list(records.values())
+
+    def test_lost_records_differ_from_unknown_users(self, store: Store) -> None:
+        """A missing hash of records means lost records; an existing hash without the user means an unknown user."""
+        buckets = manifest("g1").user_buckets
+        own = user_bucket("7", buckets)
+        others = [name for name in map(str, range(100)) if name != "7"]
+        beside = next(name for name in others if user_bucket(name, buckets) == own)
+        elsewhere = next(name for name in others if user_bucket(name, buckets) != own)
+        store.publish("g1", {"7": b"record"})
+        states = store.read("g1", "7", beside, elsewhere)
+        assert [(state.record, state.lost) for state in states] == [(b"record", False), (None, False), (None, True)]
+        assert all(state.lost for state in store.read("g0", "7", beside))
+
+
+class TestHistory:
+    def test_ids_keep_their_type(self, store: Store) -> None:
+        """Numbers come back as numbers and text as text, of any size and script."""
+        events = [
+            Event(7, 1, 1.0),
+            Event("7x", "1", 2.0, "view"),
+            Event("ünï 🙂", "é:{}\n\x00", 3.5, "büy"),
+            Event(2**70, -5, 4.0),
+            Event("\udc80", "\udfff", 5.0),
+        ]
+        store.add(*events)
+        read = store.read("g1", *(event.user_id for event in events))
+        assert [state.events for state in read] == [[event] for event in events]
+        assert [type(state.events[0].item_id) for state in read] == [int, str, str, int, str]
+        assert isinstance(read[0].events[0].user_id, int)
+
+    def test_events_are_sorted_by_time_and_the_newest_stay(self, store: Store) -> None:
+        """Late events take their place by time; EVENTS_KEPT events stay, added at once or one by one."""
+        click = Event("a", "now", 9_000.0)
+        late = [Event("a", item, float(item)) for item in range(EVENTS_KEPT)]
+        store.add(click, Event("b", "beside", 1.0))
+        store.add(*late[100:])
+        store.add(*late[:100])
+        assert store.read("g1", "a")[0].events == [*late[1:], click]
+        store.add(late[0], Event("a", "next", 9_001.0))
+        assert store.read("g1", "a")[0].events == [*late[2:], click, Event("a", "next", 9_001.0)]
+
+    def test_unreadable_events_are_left_out(self, real: Store) -> None:
+        """The user's other events and other users are read."""
+        good = Event("a", 1, 1.0)
+        bad = [b"", b"{", b"\xff", b"null", b"[1]", b'["a",1,"x","click"]', b'["a",1,NaN,"click"]', b'["a",[],1,"c"]']
+        bad += [b'["a",1,1e999,"c"]', b'["a",1,1.0,2]', b'"abcd"', b"1],[2", b'["a",1,' + b"9" * 400 + b',"c"]']
+        bad += [b"[" * 100_000, b"9" * 10_000]
+        real.add(good)
+        for text in bad:
+            real.client.rpush("user:a:events", text)
+        real.add(good)
+        real.client.set("user:b:events", "no list")
+        real.client.hset("user:c:events", "no", "list")
+        states = real.read("g1", "a", "b", "c")
+        assert [state.events for state in states] == [[good, good], [], []]
+
+    def test_a_history_expires(self, real: Store) -> None:
+        """Its expiry is renewed by each event."""
+        real.add(Event("a", 1, 1.0))
+        real.client.expire("user:a:events", 5)
+        real.add(Event("a", 2, 2.0))
+        assert real.client.ttl("user:a:events") > EVENTS_EXPIRE - 60
+
+
+class TestConnections:
+    def test_one_round_trip(self, real: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Many users are read, and many events written, with one message each."""
+        sent: list[Any] = []
+        send = AbstractConnection.send_packed_command
+
+        async def counted(connection: AbstractConnection, *args: Any, **options: Any) -> None:
+            sent.append(args)
+            await send(connection, *args, **options)
+
+        async def work(store: UserStore) -> list[int]:
+            await store.read_users("g1", 2, ["warm"])
+            await store.add_events([Event("warm", 1, 1.0)])
+            monkeypatch.setattr(AbstractConnection, "send_packed_command", counted)
+            await store.add_events([Event(user, 1, 1.0) for user in range(50)])
+            after_write = len(sent)
+            await store.read_users("g1", 2, list(range(50)))
+            return [after_write, len(sent)]
+
+        assert real.users(work) == [1, 2]
+
+    @pytest.mark.parametrize("limit", [0.05, None], ids=["cancelled", "late"])
+    def test_a_cancelled_or_late_read_leaves_no_reply_behind(self, real: Store, limit: float | None) -> None:
+        """The next read gets its own replies. A read without a reply ends at the store's limit."""
+        real.publish("g1", {"a": b"of a", "b": b"of b"})
+        buckets = manifest("g1").user_buckets
+
+        async def work(store: UserStore) -> list[UserState]:
+            await store.read_users("g1", buckets, ["a"])
+            pause = 0.15 if limit else 1.3
+            real.client.client_pause(round(1000 * pause))
+            with pytest.raises((TimeoutError, StoreUnavailable)):
+                await asyncio.wait_for(store.read_users("g1", buckets, ["a"]), limit)
+            await asyncio.sleep(pause)
+            return await store.read_users("g1", buckets, ["b"])
+
+        assert [state.record for state in real.users(work)] == [b"of b"]
+
+    def test_a_closed_connection_is_replaced(self, real: Store) -> None:
+        """The store closed idle connections: the next read and the next write succeed."""
+        real.publish("g1", {"a": b"of a"})
+
+        async def work(store: UserStore) -> tuple[int, list[UserState]]:
+            for _ in range(2):
+                await store.add_events([Event("a", 1, 1.0)])
+                states = await store.read_users("g1", manifest("g1").user_buckets, ["a"])
+                real.client.client_kill_filter(_type="normal", skipme=True)
+            return await store.add_events([Event("a", 1, 1.0)]), states
+
+        added, states = real.users(work)
+        assert (added, states[0].record) == (1, b"of a")
