@@ -1,4 +1,4 @@
-"""`make demo`: train on the bundled sample, publish, serve, and tell a story over HTTP; then serve until Ctrl-C."""
+"""`make demo`: train on the sample dataset, publish, serve, and show recommendations over HTTP; then serve on."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -16,29 +18,30 @@ from recsys.environment import Environment
 from recsys.errors import SettingsError, TandemError
 from recsys.process.interruption import interruptible_imports
 from recsys.process.missing_packages import required_packages
-from recsys.process.parent_death import preexec, tie_to_parent, watch_ancestor
 
 with required_packages(), interruptible_imports():
     import httpx
     from rich.console import Console
     from rich.table import Table
 
+    from recsys.process.parent_death import preexec, tie_to_parent, watch_ancestor
     from recsys.store.from_environment import open_store
     from training.data import dataset
 
 DATA = Path("data/movietweetings")
 START_SECONDS = 120
 SHOWN = 8
+HEADER = "-H 'content-type: application/json'"
 
 console = Console()
 
 
 class Stopped(Exception):
-    """The demo was told to stop."""
+    """A signal ended the demo."""
 
 
 def main() -> int:
-    """Run the demo; 0, 130 where it was stopped before the story's end, 1 with a sentence."""
+    """Run the demo. Exit codes: 0 done, 1 failed with a sentence, 130 stopped before the end of the story."""
     parser = argparse.ArgumentParser(prog="python -m flows.demo", description=__doc__)
     parser.add_argument("--once", action="store_true", help="end after the story")
     once = parser.parse_args().once
@@ -63,20 +66,17 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
 
 
 def _run(once: bool) -> int:
-    environment = Environment.read()
     url = f"http://127.0.0.1:{os.environ.get('PORT', '3000')}"
     started = time.monotonic()
-    with open_store(environment):
-        with Child("service", "check"):
-            pass
+    with open_store(Environment.read()):
+        _finish("service", "check")
         console.rule("[bold]1  train on 100,000 film ratings, evaluate, publish")
-        with Child("flows", "run", "--data", str(DATA), "--config", "small"):
-            pass
+        _finish("flows", "run", "--data", str(DATA), "--config", "small")
         console.rule("[bold]2  serve")
-        with Child("service", "serve", wait=False) as service:
+        with _child("service", "serve") as service:
             client = _wait_until_ready(url, service)
             console.rule("[bold]3  recommend, click, recommend again")
-            tell(client, url)
+            show_story(client, url)
             console.print(f"\n[bold green]The whole story took {time.monotonic() - started:.0f} s.[/]")
             if once:
                 return 0
@@ -88,31 +88,27 @@ def _run(once: bool) -> int:
     raise SettingsError(f"The service ended by itself with code {code}; its lines above say why.")
 
 
-class Child:
-    """A command of ours in a process of its own that never outlives this one."""
+@contextmanager
+def _child(module: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a module of ours in a child process, which ends with the block.
 
-    def __init__(self, module: str, *arguments: str, wait: bool = True) -> None:
-        self._command = [sys.executable, "-m", module, *arguments]
-        self._wait = wait
+    The child has a session of its own: Ctrl-C reaches the demo only, which ends its children in order.
+    """
+    command = [sys.executable, "-m", module, *arguments]
+    process = subprocess.Popen(command, start_new_session=True, preexec_fn=preexec())
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
 
-    def __enter__(self) -> subprocess.Popen[bytes]:
-        # A session of its own: Ctrl-C reaches the demo alone, which then ends its children in order.
-        self._process = subprocess.Popen(self._command, start_new_session=True, preexec_fn=preexec())
-        if self._wait:
-            try:
-                code = self._process.wait()
-            except BaseException:
-                self.__exit__()
-                raise
-            if code:
-                # The child has said why.
-                sys.exit(code)
-        return self._process
 
-    def __exit__(self, *_: object) -> None:
-        if self._process.poll() is None:
-            self._process.terminate()
-            self._process.wait()
+def _finish(module: str, *arguments: str) -> None:
+    """Run a module of ours to its end; exit with its code if it fails, because it has printed the reason."""
+    with _child(module, *arguments) as process:
+        if code := process.wait():
+            sys.exit(code)
 
 
 def _wait_until_ready(url: str, service: subprocess.Popen[bytes]) -> httpx.Client:
@@ -130,8 +126,8 @@ def _wait_until_ready(url: str, service: subprocess.Popen[bytes]) -> httpx.Clien
     raise SettingsError(f"The service was not ready after {START_SECONDS} s.")
 
 
-def tell(client: httpx.Client, url: str) -> None:
-    """The story: a known user, a click, and someone nobody has seen."""
+def show_story(client: httpx.Client, url: str) -> None:
+    """Print recommendations for a known user, after a click, and for an unknown user."""
     data = dataset.read(DATA)
     titles = data.items.set_index("item_id")["title"]
     log = data.interactions
@@ -144,8 +140,7 @@ def tell(client: httpx.Client, url: str) -> None:
     clicked = before["items"][min(5, len(before["items"]) - 1)]
     _post(client, "/events", {"events": [{"user_id": user, "item_id": clicked["item_id"]}]})
     console.print(f"\nThe user clicks [bold]{clicked['title']}[/]: POST /events.\n")
-    after = _recommend(client, user)
-    _show("POST /recommend again: what changed", after, before)
+    _show("POST /recommend again: what changed", _recommend(client, user), before)
 
     stranger = "someone nobody has seen"
     console.print(f"\n[bold]{stranger.capitalize()}[/] has no history: the list starts from what is popular now.\n")
@@ -153,7 +148,13 @@ def tell(client: httpx.Client, url: str) -> None:
     session = [{"item_id": row} for row in titles[titles.isin(["Toy Story", "Finding Nemo", "Up"])].index[:3]]
     console.print(f"\nThe same stranger, with {len(session)} films looked at in this session, not stored anywhere:\n")
     _show("an unknown user with a session", _recommend(client, stranger, session=session))
-    console.print(f"\nThe same by hand:\n{_curl(url, user, clicked['item_id'])}", highlight=False, soft_wrap=True)
+    event = f'{{"events": [{{"user_id": {user}, "item_id": "{clicked["item_id"]}"}}]}}'
+    commands = (
+        f"  curl {url}/recommend {HEADER} -d '{{\"user_id\": {user}}}'",
+        f"  curl {url}/events {HEADER} -d '{event}'",
+        f"  curl {url}/status",
+    )
+    console.print("\nThe same by hand:", *commands, sep="\n", highlight=False, soft_wrap=True)
 
 
 def _recommend(client: httpx.Client, user: int | str, **more: Any) -> dict[str, Any]:
@@ -170,31 +171,13 @@ def _post(client: httpx.Client, path: str, body: dict[str, Any]) -> dict[str, An
 
 def _show(title: str, answer: dict[str, Any], before: dict[str, Any] | None = None) -> None:
     table = Table(title=title, title_justify="left", title_style="bold")
-    table.add_column("#", justify="right")
-    table.add_column("title")
-    table.add_column("score", justify="right")
-    table.add_column("sources")
-    places = {item["item_id"]: place for place, item in enumerate(before["items"])} if before else {}
-    if before:
-        table.add_column("before", justify="right")
-    for place, item in enumerate(answer["items"]):
-        row = [str(place + 1), item["title"], f"{item['score']:.2f}", ", ".join(item["sources"])]
-        if before:
-            row.append(str(places[item["item_id"]] + 1) if item["item_id"] in places else "[green]new[/]")
-        table.add_row(*row)
+    for column in ("#", "title", "score", "sources", *(("before",) if before else ())):
+        table.add_column(column, justify="left" if column in ("title", "sources") else "right")
+    places = {item["item_id"]: place for place, item in enumerate(before["items"], 1)} if before else {}
+    for place, item in enumerate(answer["items"], 1):
+        row = [str(place), item["title"], f"{item['score']:.2f}", ", ".join(item["sources"])]
+        table.add_row(*row, *([str(places.get(item["item_id"], "[green]new[/]"))] if before else []))
     console.print(table)
-
-
-def _curl(url: str, user: int, item: int | str) -> str:
-    head = "-H 'content-type: application/json'"
-    event = f'{{"events": [{{"user_id": {user}, "item_id": "{item}"}}]}}'
-    return "\n".join(
-        (
-            f"  curl {url}/recommend {head} -d '{{\"user_id\": {user}}}'",
-            f"  curl {url}/events {head} -d '{event}'",
-            f"  curl {url}/status",
-        )
-    )
 
 
 if __name__ == "__main__":

@@ -9,40 +9,39 @@ import argparse
 from dataclasses import asdict
 from typing import Any
 
-from rich.console import Console
-
-from flows.cli.output import print_json
+from flows.cli.output import print_result
 from recsys.environment import Environment
 from recsys.process.interruption import interruptible_imports
 from recsys.store.from_environment import open_store
-from recsys.store.ports import LIVE, AliasMove
+from recsys.store.ports import LIVE
 from training.progress import terminal_progress
 
 
 def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
     """Add the verbs to the command line and return their parsers."""
-    publish = verbs.add_parser("publish", help="put a generation of this host into the store and make it live")
-    publish.add_argument("which", metavar="FOLDER_OR_ID")
-    publish.add_argument("--no-promote", action="store_true", help="do not change what is live")
-    publish.set_defaults(verb=publish_generation)
-    promote = verbs.add_parser("promote", help="make a generation of the store live")
-    promote.add_argument("generation", metavar="ID")
-    promote.set_defaults(verb=promote_generation)
-    rollback = verbs.add_parser("rollback", help="make the previous generation live again")
-    rollback.set_defaults(verb=roll_back)
-    generations = verbs.add_parser("generations", help="list the generations of the store")
-    generations.set_defaults(verb=show_generations)
-    delete = verbs.add_parser("delete", help="remove a generation that no alias names from the store")
-    delete.add_argument("generation", metavar="ID")
-    delete.set_defaults(verb=delete_generation)
-    pin = verbs.add_parser("pin", help="include a generation in the next bento, which then serves without Redis")
-    pin.add_argument("generation", metavar="ID", nargs="?", help="default: what is live; where nothing is, none")
-    pin.set_defaults(verb=pin_generation)
-    status = verbs.add_parser("status", help="show what is live")
-    status.set_defaults(verb=show_status)
-    users = verbs.add_parser("users", help="print ids of users of the live generation, one a line, 16,000 at most")
-    users.set_defaults(verb=show_users)
-    return [publish, promote, rollback, generations, delete, pin, status, users]
+    parsers = []
+    for name, run, text in (
+        ("publish", publish_generation, "put a generation of this host into the store and make it live"),
+        ("promote", promote_generation, "make a generation of the store live"),
+        ("rollback", roll_back, "make the previous generation live again"),
+        ("generations", show_generations, "list the generations of the store"),
+        ("delete", delete_generation, "remove a generation that no alias names from the store"),
+        ("pin", pin_generation, "include a generation in the next bento, which then serves without Redis"),
+        ("status", show_status, "show what is live"),
+        ("users", show_users, "print ids of users of the live generation, one a line, 16,000 at most"),
+    ):
+        parsers.append(parser := verbs.add_parser(name, help=text))
+        parser.set_defaults(verb=run)
+        if name in ("promote", "delete"):
+            parser.add_argument("generation", metavar="ID")
+        elif name == "pin":
+            parser.add_argument(
+                "generation", metavar="ID", nargs="?", help="default: what is live; where nothing is, none"
+            )
+        elif name == "publish":
+            parser.add_argument("which", metavar="FOLDER_OR_ID")
+            parser.add_argument("--no-promote", action="store_true", help="do not change what is live")
+    return parsers
 
 
 def publish_generation(options: argparse.Namespace) -> None:
@@ -55,37 +54,29 @@ def publish_generation(options: argparse.Namespace) -> None:
     with open_store(environment) as store, terminal_progress() as progress:
         generations, promote = store.generations(), not options.no_promote
         result = publish(options.which, generations, environment, progress, promote=promote, smoke=check_servable)
-    if options.json:
-        print_json(asdict(result))
-        return
-    print(f"Published: {result.generation}, {result.bytes / 2**20:.1f} MiB")
+    lines = [f"Published: {result.generation}, {result.bytes / 2**20:.1f} MiB"]
     if result.deleted:
-        print(f"Deleted: {', '.join(result.deleted)}")
+        lines.append(f"Deleted: {', '.join(result.deleted)}")
     next_command = f"To make it live: python -m flows promote {result.generation}"
-    print(describe_move(result.moved) if result.moved else next_command)
+    print_result(options, asdict(result), *lines, describe_move(result.moved) if result.moved else next_command)
 
 
 def promote_generation(options: argparse.Namespace) -> None:
     """Make a generation live."""
-    from flows.operate.publish_and_promote import promote
+    from flows.operate.publish_and_promote import describe_move, promote
 
     with open_store(Environment.read()) as store:
-        _print_move(promote(options.generation, store.generations()), as_json=options.json)
+        move = promote(options.generation, store.generations())
+    print_result(options, asdict(move), describe_move(move))
 
 
 def roll_back(options: argparse.Namespace) -> None:
     """Make the previous generation live again."""
-    with open_store(Environment.read()) as store:
-        _print_move(store.generations().rollback(), as_json=options.json)
-
-
-def _print_move(move: AliasMove, *, as_json: bool) -> None:
     from flows.operate.publish_and_promote import describe_move
 
-    if as_json:
-        print_json(asdict(move))
-    else:
-        print(describe_move(move))
+    with open_store(Environment.read()) as store:
+        move = store.generations().rollback()
+    print_result(options, asdict(move), describe_move(move))
 
 
 def show_generations(options: argparse.Namespace) -> None:
@@ -94,14 +85,9 @@ def show_generations(options: argparse.Namespace) -> None:
 
     with open_store(Environment.read()) as store:
         rows = list_generations(store.generations(), holders(store.board()))
-    if options.json:
-        print_json({"generations": [asdict(row) for row in rows]})
-    elif rows:
-        Console().print(to_table(rows))
-        for line in holder_lines(rows):
-            print(line)
-    else:
-        print("The store holds no generation yet. Train and publish with: python -m flows run --data DIR")
+    empty = "The store holds no generation yet. Train and publish with: python -m flows run --data DIR"
+    lines = [to_table(rows), *holder_lines(rows)] if rows else [empty]
+    print_result(options, {"generations": [asdict(row) for row in rows]}, *lines)
 
 
 def delete_generation(options: argparse.Namespace) -> None:
@@ -110,10 +96,7 @@ def delete_generation(options: argparse.Namespace) -> None:
 
     with open_store(Environment.read()) as store:
         delete(options.generation, store.generations())
-    if options.json:
-        print_json({"deleted": options.generation})
-    else:
-        print(f"Deleted: {options.generation}")
+    print_result(options, {"deleted": options.generation}, f"Deleted: {options.generation}")
 
 
 def pin_generation(options: argparse.Namespace) -> None:
@@ -129,10 +112,8 @@ def pin_generation(options: argparse.Namespace) -> None:
     model = models.pin(generation) if generation else None
     if model is None:
         models.unpin()
-    if options.json:
-        print_json({"model": model})
-    else:
-        print(f"The next bento holds {model}." if model else "Nothing is live: the next bento holds no generation.")
+    pinned = f"The next bento holds {model}." if model else "Nothing is live: the next bento holds no generation."
+    print_result(options, {"model": model}, pinned)
 
 
 def show_status(options: argparse.Namespace) -> None:
@@ -142,10 +123,7 @@ def show_status(options: argparse.Namespace) -> None:
     environment = Environment.read()
     with open_store(environment) as store:
         status = read_status(store.generations(), environment.home)
-    if options.json:
-        print_json(asdict(status))
-    else:
-        Console().print(to_table(status))
+    print_result(options, asdict(status), to_table(status))
 
 
 def show_users(options: argparse.Namespace) -> None:
@@ -154,7 +132,4 @@ def show_users(options: argparse.Namespace) -> None:
 
     with open_store(Environment.read()) as store:
         users = live_users(store.generations(), store.flows())
-    if options.json:
-        print_json({"users": users})
-    else:
-        print("\n".join(user for user in users if user.splitlines() == [user]))
+    print_result(options, {"users": users}, "\n".join(user for user in users if user.splitlines() == [user]))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from typing import Any
+
+from rich.console import Console
+from rich.table import Table
 
 from recsys.errors import GateRefused, TandemError
 
@@ -25,3 +29,15 @@ def print_error(error: TandemError, *, as_json: bool) -> None:
 def print_json(value: dict[str, Any], *, one_line: bool = False) -> None:
     """Print JSON; on one line for programs that read results as they come."""
     print(json.dumps(value, ensure_ascii=False, indent=None if one_line else 2, default=str), flush=True)
+
+
+def print_result(options: argparse.Namespace, value: dict[str, Any], *lines: str | Table) -> None:
+    """Print a result: as JSON with `--json`, otherwise as lines and tables."""
+    if options.json:
+        print_json(value)
+        return
+    for line in lines:
+        if isinstance(line, Table):
+            Console().print(line)
+        else:
+            print(line)

@@ -33,7 +33,7 @@ def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
     batch = verbs.add_parser("batch", help="make lists for all users, and write their best items as Parquet")
     batch.add_argument("--top", type=_count, default=20, help="items of a user in the Parquet file; default: 20")
     batch.add_argument("--rules", help="the file of rules; default: TANDEM_RULES, or rules.toml")
-    batch.set_defaults(verb=batch_lists, own_session=True)
+    batch.set_defaults(verb=batch_lists, own_session=True, every=None)
     drain = verbs.add_parser("drain", help="write impressions as Parquet, with features and labels")
     drain.add_argument("--wait", type=_seconds, default=WAIT_SECONDS, help=f"{WAIT_HELP}; default: {WAIT_SECONDS:.0f}")
     drain.set_defaults(verb=drain_impressions, own_session=True)
@@ -60,11 +60,7 @@ def batch_lists(options: argparse.Namespace) -> None:
     """Run the flow `batch`."""
     with prefect_imports():
         from flows.lists import batch
-    result = batch(options.top, options.rules)
-    if options.json:
-        print_json(asdict(result))
-    else:
-        _print_lists(result)
+    _run_repeatedly(options, lambda: batch(options.top, options.rules), _print_lists)
 
 
 def drain_impressions(options: argparse.Namespace) -> None:
