@@ -42,6 +42,7 @@ from training.gate.check import Check, failed
 from training.gate.dataset_profile import DataProfile
 from training.options import training_config
 from training.progress import LearningCurves, RunProgress
+from training.recipe import TrainingRun
 from training.report.run_report import RunReport
 from training.tensorboard import TensorBoard
 from training.towers.checkpoint import Checkpoints
@@ -91,6 +92,7 @@ def train_and_publish(
     models = ModelStore(environment)
     curves, checkpoints = LearningCurves(), Checkpoints(environment.folder("checkpoints"))
     progress = progress.shown_on(board, curves)
+    training_run = TrainingRun(config, progress, checkpoints)
 
     dataset = ingest(data, environment, progress)
     dataset_notes = dataset.notes.lines(len(dataset.interactions), str(quarantine_of(environment, dataset.name)))
@@ -101,20 +103,19 @@ def train_and_publish(
         enforce_gate(force, report.checks, dataset.name, live)
 
         parts = split(log, config, dataset.protocol, dataset.moments)
-        ranker = train(parts, config, progress, checkpoints)
+        ranker = train(parts, training_run)
         rival = load_live_model(live, report.data, log, generations, environment.folder("cache"))
-        evaluation = report.evaluation = evaluate(dataset, parts, ranker, config, progress, checkpoints, rival)
+        evaluation = report.evaluation = evaluate(dataset.name, parts, ranker, training_run, rival)
         board.result(config, evaluation)
         report.checks += check_tested_model(evaluation, report.data, live)
         enforce_gate(force, report.checks, dataset.name, live)
 
-        trained = retrain(log, ranker, evaluation, config, progress, checkpoints)
-        evaluation = report.evaluation = trained.evaluation  # which may say more
+        trained = retrain(log, ranker, evaluation, training_run)
         report.checks += check_final_model(log, trained)
         enforce_gate(force, report.checks, dataset.name, live)
 
         origin = Origin(dataset.name, dataset.notes.bad_rows(), report.data, failed(report.checks))
-        generation = build(log, trained, config, origin, folder, progress)
+        generation = build(log, trained, origin, folder, training_run)
         name_run(f"train-{generation.manifest.id}")
         models.save(generation)
         manifest = publish(generation, publisher, progress)

@@ -150,9 +150,8 @@ def run_evaluate(options: argparse.Namespace) -> None:
     environment = Environment.read()
     curves, checkpoints = LearningCurves(), Checkpoints(environment.folder("checkpoints"))
     with terminal_progress() as shown, closing(TensorBoard(environment.folder("tensorboard"), table.name)) as board:
-        progress = shown.shown_on(board, curves)
-        ranker = recipe.train_ranker(parts, config, progress, checkpoints)
-        evaluation = recipe.evaluate(parts, ranker, config, progress, checkpoints)
+        run = recipe.TrainingRun(config, shown.shown_on(board, curves), checkpoints)
+        evaluation = recipe.evaluate(parts, recipe.train_ranker(parts, run), run)
         checkpoints.clear()
         board.result(config, evaluation)
     evaluation = replace(evaluation, seconds=round(time.monotonic() - start, 1))

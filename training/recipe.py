@@ -33,6 +33,15 @@ from training.towers.checkpoint import Checkpoints
 from training.towers.validation import tower_validation
 
 
+@dataclass(frozen=True, slots=True)
+class TrainingRun:
+    """What the steps of one run share. checkpoints: None where a killed run starts again at its beginning."""
+
+    config: TrainingConfig
+    progress: RunProgress = NO_PROGRESS
+    checkpoints: Checkpoints | None = None
+
+
 @dataclass(frozen=True)
 class TrainedModel:
     """A model of every event of the log, and the evaluation of the same recipe without the newest part."""
@@ -44,39 +53,32 @@ class TrainedModel:
 
 def train(log: Log, config: TrainingConfig) -> TrainedModel:
     """Train the ranker, evaluate, and train the first stage again on every event."""
-    parts = split(log, config)
-    ranker = train_ranker(parts, config)
-    return train_on_everything(log, ranker, evaluate(parts, ranker, config), config)
+    run, parts = TrainingRun(config), split(log, config)
+    ranker = train_ranker(parts, run)
+    return train_on_everything(log, ranker, evaluate(parts, ranker, run), run)
 
 
-def train_ranker(
-    parts: Split, config: TrainingConfig, progress: RunProgress = NO_PROGRESS, checkpoints: Checkpoints | None = None
-) -> RankerFit:
+def train_ranker(parts: Split, run: TrainingRun) -> RankerFit:
     """A ranker trained on the label window, with the candidates of towers that end before the window."""
-    use_threads(config)
-    with progress.step("towers before the labels") as step:
-        validation = tower_validation(parts, config.seed)
-        stage = fit_first_stage(parts.before_labels, config, step, validation, checkpoints)
-    with progress.step("ranker on the labels") as step:
-        return fit_ranker(parts, stage, config, step)
+    use_threads(run.config)
+    with run.progress.step("towers before the labels") as step:
+        validation = tower_validation(parts, run.config.seed)
+        stage = fit_first_stage(parts.before_labels, run.config, step, validation, run.checkpoints)
+    with run.progress.step("ranker on the labels") as step:
+        return fit_ranker(parts, stage, run.config, step)
 
 
 def evaluate(
-    parts: Split,
-    ranker: RankerFit,
-    config: TrainingConfig,
-    progress: RunProgress = NO_PROGRESS,
-    checkpoints: Checkpoints | None = None,
-    live: LiveModel | Comparison | None = None,
+    parts: Split, ranker: RankerFit, run: TrainingRun, live: LiveModel | Comparison | None = None
 ) -> Evaluation:
     """The metric table of the baselines, the stages and the served model, all trained on what precedes the test.
 
     live: the live generation to compare with, or a Comparison with the reason why it can't be scored.
     """
+    config, progress, start = run.config, run.progress, time.monotonic()
     use_threads(config)
-    start = time.monotonic()
     with progress.step("towers before the test") as step:
-        stage = fit_first_stage(parts.before_test, ranker.with_epochs(config), step, None, checkpoints)
+        stage = fit_first_stage(parts.before_test, ranker.with_epochs(config), step, None, run.checkpoints)
     tested = stage.ranker(ranker.net)
     with progress.step("baselines") as step:
         fitted, left_out = baselines(parts.before_test, config.threads, config.seed, step)
@@ -102,18 +104,11 @@ def evaluate(
     return replace(evaluation, warnings=[*parts.log.assumptions, *ranker.warnings, *left_out, *evaluation.shortfalls()])
 
 
-def train_on_everything(
-    log: Log,
-    ranker: RankerFit,
-    evaluation: Evaluation,
-    config: TrainingConfig,
-    progress: RunProgress = NO_PROGRESS,
-    checkpoints: Checkpoints | None = None,
-) -> TrainedModel:
-    """The model to serve: towers and tables of every event, and the ranker."""
-    use_threads(config)
-    with progress.step("towers on everything") as step:
-        stage = fit_first_stage(log, ranker.with_epochs(config), step, None, checkpoints)
+def train_on_everything(log: Log, ranker: RankerFit, evaluation: Evaluation, run: TrainingRun) -> TrainedModel:
+    """The model to serve: towers and tables of every event, and the ranker. evaluation: of the same recipe."""
+    use_threads(run.config)
+    with run.progress.step("towers on everything") as step:
+        stage = fit_first_stage(log, ranker.with_epochs(run.config), step, None, run.checkpoints)
     return TrainedModel(stage, ranker.net, evaluation)
 
 

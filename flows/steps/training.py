@@ -10,62 +10,43 @@ from flows.orchestration import best_effort, step
 from flows.progress import artifact_key
 from recsys.generation.manifest import GenerationFolder
 from training import recipe
-from training.config import TrainingConfig
-from training.data.dataset import Dataset
 from training.data.interaction_log import Log
 from training.evaluation.live_model import LiveModel
 from training.evaluation.metric_table import Comparison, Evaluation
 from training.evaluation.split import Split
 from training.export import Origin, export
-from training.progress import RunProgress
 from training.ranker.fit_ranker import RankerFit
-from training.recipe import TrainedModel
-from training.towers.checkpoint import Checkpoints
+from training.recipe import TrainedModel, TrainingRun
 
 
 @step
-def train(parts: Split, config: TrainingConfig, progress: RunProgress, checkpoints: Checkpoints) -> RankerFit:
-    """The ranker, taught by labels later than all its towers saw."""
-    return recipe.train_ranker(parts, config, progress, checkpoints)
+def train(parts: Split, run: TrainingRun) -> RankerFit:
+    """The ranker, trained on labels that are later than the events of its towers."""
+    return recipe.train_ranker(parts, run)
 
 
 @step
 def evaluate(
-    dataset: Dataset,
-    parts: Split,
-    ranker: RankerFit,
-    config: TrainingConfig,
-    progress: RunProgress,
-    checkpoints: Checkpoints,
-    live: LiveModel | Comparison | None,
+    name: str, parts: Split, ranker: RankerFit, run: TrainingRun, live: LiveModel | Comparison | None
 ) -> Evaluation:
-    """The metric table on the newest part of the log, left behind as two artifacts; live: to be compared with."""
-    evaluation = recipe.evaluate(parts, ranker, config, progress, checkpoints, live)
+    """The metric table on the newest part of the log, also as two artifacts. live: the generation to compare with."""
+    evaluation = recipe.evaluate(parts, ranker, run, live)
     with best_effort():
-        leave_artifacts(dataset.name, evaluation)
+        leave_artifacts(name, evaluation)
     return evaluation
 
 
 @step
-def retrain(
-    log: Log,
-    ranker: RankerFit,
-    evaluation: Evaluation,
-    config: TrainingConfig,
-    progress: RunProgress,
-    checkpoints: Checkpoints,
-) -> TrainedModel:
-    """The model over every event: what goes out."""
-    return recipe.train_on_everything(log, ranker, evaluation, config, progress, checkpoints)
+def retrain(log: Log, ranker: RankerFit, evaluation: Evaluation, run: TrainingRun) -> TrainedModel:
+    """The model of every event, which is published."""
+    return recipe.train_on_everything(log, ranker, evaluation, run)
 
 
 @step
-def build(
-    log: Log, trained: TrainedModel, config: TrainingConfig, origin: Origin, folder: Path, progress: RunProgress
-) -> GenerationFolder:
-    """The sealed generation folder, each user's candidates precomputed."""
-    with progress.step("candidates of every user") as shown:
-        return export(folder, log, trained, config, origin, shown)
+def build(log: Log, trained: TrainedModel, origin: Origin, folder: Path, run: TrainingRun) -> GenerationFolder:
+    """The sealed generation folder, with precomputed candidates of each user."""
+    with run.progress.step("candidates of every user") as shown:
+        return export(folder, log, trained, run.config, origin, shown)
 
 
 def leave_artifacts(name: str, evaluation: Evaluation) -> None:

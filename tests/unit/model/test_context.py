@@ -194,7 +194,7 @@ def test_towers_and_ranker_use_the_context():
     log = log_of(by_device(400), "device")
     config = replace(quick(), ranker=RankerConfig(epochs=8, minimum=50))
     parts = split(log, config)
-    taught = recipe.train_ranker(parts, config)
+    taught = recipe.train_ranker(parts, recipe.TrainingRun(config))
     assert taught.order is None
     stage = fit_first_stage(parts.before_test, taught.with_epochs(config))
     ranker = stage.ranker(taught.net)

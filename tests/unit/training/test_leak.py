@@ -19,13 +19,14 @@ from training.towers.validation import tower_validation
 
 ITEMS = 40
 CHANCE = 10 / ITEMS
+RUN = recipe.TrainingRun(quick())
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_shuffled_targets_leave_chance(protocol):
     """Models that learned the ring find its next item, and no more than chance once the targets are shuffled."""
     parts = split(log_of(ring(users=200, items=ITEMS), exclude_seen=False), quick(), protocol)
-    fit, stage = recipe.train_ranker(parts, quick()), fit_first_stage(parts.before_test, quick())
+    fit, stage = recipe.train_ranker(parts, RUN), fit_first_stage(parts.before_test, quick())
     items = parts.log.items.copy()
     items[parts.test] = np.random.default_rng(5).permutation(items[parts.test])
     shuffled = replace(parts, log=replace(parts.log, items=items))
@@ -42,7 +43,7 @@ def test_no_model_is_fitted_on_its_test(monkeypatch):
     for step in ("fit_first_stage", "baselines"):
         inner = getattr(recipe, step)
         monkeypatch.setattr(recipe, step, lambda log, *rest, inner=inner: seen.append(log) or inner(log, *rest))
-    recipe.evaluate(parts, recipe.train_ranker(parts, quick()), quick())
+    recipe.evaluate(parts, recipe.train_ranker(parts, RUN), RUN)
     assert [len(log) for log in seen] == [parts.tower_events.sum(), parts.model_events.sum(), parts.model_events.sum()]
     assert seen[0] is parts.before_labels
     assert all(log is parts.before_test for log in seen[1:])

@@ -126,7 +126,7 @@ def test_the_footer_says_which_seen_items_are_left_out(rule, footer):
     config = quick()
     config = replace(config, tower=replace(config.tower, epochs=1))
     parts = split(replace(log_of(ring(users=40)), exclude_seen=rule), config)
-    evaluation = recipe.evaluate(parts, RankerFit(RankerNet(), 1), config)
+    evaluation = recipe.evaluate(parts, RankerFit(RankerNet(), 1), recipe.TrainingRun(config))
     assert footer in evaluation.to_markdown()
     (first, *_) = evaluation.to_table().renderables
     assert footer in first.caption
