@@ -10,7 +10,7 @@ import json
 import sys
 import time
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -33,7 +33,7 @@ with required_packages(), interruptible_imports():
     from training.gate.check import failed
     from training.gate.dataset_profile import AVAILABLE, DataProfile
     from training.gate.gate import check_data
-    from training.growth import INTERACTIONS, ITEMS, QUICK_INTERACTIONS, QUICK_ITEMS, bench, to_json
+    from training.growth import INTERACTIONS, ITEMS, QUICK_INTERACTIONS, QUICK_ITEMS, bench, growth_table
     from training.options import add_training_options, config_of
     from training.progress import LearningCurves, terminal_progress
     from training.report.run_page import write
@@ -182,13 +182,10 @@ def run_bench(options: argparse.Namespace) -> None:
         options.interactions or (QUICK_INTERACTIONS if options.quick else INTERACTIONS),
         options.items or (QUICK_ITEMS if options.quick else ITEMS),
     )
-    console = Console()
-    for axis in axes:
-        console.print(axis.table())
-        for violation in axis.violations():
-            console.print(f"Note: {violation}")
+    for points in axes:
+        Console().print(growth_table(points))
     if target is not None:
-        target.write_text(json.dumps(to_json(axes), indent=2), encoding="utf-8")
+        target.write_text(json.dumps([[asdict(point) for point in points] for points in axes], indent=2))
 
 
 def checked(target: Path | None, option: str = "--json") -> Path | None:

@@ -26,8 +26,7 @@ from training.first_stage import FirstStage
 from training.progress import NO_STEP, StepProgress
 
 EASE_REGULARIZATION = 300.0
-"""MovieLens 1M, leave one out: recall@10/@100 .223/.550, and .215/.496 with 100. MovieTweetings shows no difference
-between 30, 100 and 300 (.092, .093, .093; one standard error .003)."""
+"""Recall@10 on MovieLens 1M, leave one out, is .223, and .215 with 100."""
 
 DEPTH = 200
 """Items that each source returns for `union`: the largest cut-off of the table."""

@@ -18,12 +18,11 @@ from training.towers.loss import Negatives, corrected_softmax
 
 PARTS = 2
 """Parts of a batch. On two cores a step of MovieLens 1M takes 65 ms on one thread, 56 to 69 ms with two threads inside
-each operator, 40 ms with two halves of the batch, 45 ms with four quarters (without dropout, which the others had)."""
+each operator, 40 ms with two halves of the batch."""
 
 MINIMUM_EVENTS = 800
 """Events to predict from which a batch is split: with fewer, two threads slow each other down. On two cores a step of
-the sample takes 16 ms on one thread and 24 ms on two below 150 events; 44 and 42 ms from 600, 194 and 121 ms from 2,500
-events on."""
+150 events takes 16 ms on one thread and 24 ms on two; 600 events 44 and 42 ms, 2,500 events 194 and 121 ms."""
 
 
 class Gradients:

@@ -66,8 +66,7 @@ def averaged(model: nn.Module) -> AveragedModel:
     """A moving average of a model's weights, updated each AVERAGE_EVERY steps: the result of a training.
 
     With averaged weights the learning rate can stay constant, and training can stop when more epochs no longer help.
-    On MovieLens 1M, leave one out, recall@10/ndcg@10 (4,000 queries) is .3005/.1782 after eight epochs and .3085/.1849
-    after eighteen with an average over 500 steps; a one-cycle schedule of eighteen epochs has .3078/.1819 at its end.
+    On MovieLens 1M, leave one out, recall@10 after eighteen epochs is .3085, with a one-cycle schedule .3078.
     """
     return AveragedModel(model, multi_avg_fn=_moving_average)
 

@@ -6,7 +6,7 @@ import pytest
 
 from recsys.errors import DatasetError
 from training.__main__ import checked, main
-from training.growth import Axis, Cost, Point
+from training.growth import Point, exponents
 
 
 def test_three_columns_of_text_train_and_are_evaluated(tmp_path, capsys):
@@ -26,29 +26,16 @@ def test_three_columns_of_text_train_and_are_evaluated(tmp_path, capsys):
         assert f"\n{step}: " in f"\n{lines}"
 
 
-def axis(*costs):
-    """A log of 1,000, 10,000 and 100,000 events whose one step has these costs (seconds, MiB)."""
-    points = [Point(10**n, 500, {"towers": Cost(cpu, cpu, mib)}) for n, (cpu, mib) in enumerate(costs, 3)]
-    return Axis("interactions", points)
-
-
-def test_a_step_that_grows_as_a_square_is_named():
-    """Time or memory that grows as the square of the data is a violation; growth in step with the data is none."""
-    assert axis((1, 100), (10, 1_000), (100, 10_000)).violations() == []
-    (in_time,) = axis((1, 100), (10, 1_000), (1_000, 10_000)).violations()
-    (in_memory,) = axis((1, 100), (10, 1_000), (100, 100_000)).violations()
-    assert in_time.startswith("towers grows too fast in interactions: CPU seconds by 2.00, memory by 1.00")
-    assert "memory by 2.00" in in_memory
-
-
 def test_bench_measures_every_step(tmp_path, capsys):
-    """One size gives the costs of all steps from reading to export, without exponents."""
+    """Two sizes give the costs of all steps from reading to export, and their exponents."""
     target = tmp_path / "bench.json"
-    assert main(["bench", "--interactions", "2k", "--items", "150", "--json", str(target)]) == 0, capsys.readouterr()
-    (point,) = json.loads(target.read_text())["points"]
+    sizes = ["--interactions", "2k", "4k", "--items", "150", "--json", str(target)]
+    assert main(["bench", *sizes]) == 0, capsys.readouterr()
+    by_interactions, _ = json.loads(target.read_text())
     steps = ["read", "encode", "split", "towers", "item tables", "ranker", "baselines", "evaluation", "export"]
-    assert list(point["steps"]) == steps
-    assert sum(cost["cpu"] for cost in point["steps"].values()) > 0
+    assert [list(point["steps"]) for point in by_interactions] == [steps, steps]
+    points = [Point(10**n, 500, {"towers": (cpu, 10.0**n)}) for n, cpu in ((4, 1.0), (5, 100.0))]
+    assert exponents(points, "towers") == [2.0, 1.0]
 
 
 @pytest.mark.parametrize("option", ["--json", "--report"])
