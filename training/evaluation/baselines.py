@@ -136,9 +136,9 @@ class Ials:
     On MovieLens 1M, leave one out, regularizations of .01 to 20 have recall@10 .099 to .103 (standard error .004).
     """
 
-    FACTORS, REGULARIZATION, ALPHA = 64, 10.0, 1.0
+    FACTORS, REGULARIZATION, ALPHA, ITERATIONS = 64, 10.0, 1.0, 15
 
-    def __init__(self, log: Log, threads: int, seed: int, iterations: int = 15) -> None:
+    def __init__(self, log: Log, threads: int, seed: int) -> None:
         from implicit.cpu.als import AlternatingLeastSquares
         from threadpoolctl import threadpool_limits
 
@@ -148,7 +148,7 @@ class Ials:
                 self.FACTORS,
                 self.REGULARIZATION,
                 self.ALPHA,
-                iterations=iterations,
+                iterations=self.ITERATIONS,
                 num_threads=threads,
                 random_state=seed,
             )

@@ -5,7 +5,7 @@ import pytest
 
 from recsys.types import PAD
 from tests.flows.ring import log_of, quick, ring
-from training.evaluation.baselines import DECAY, Ease, Ials, ItemKnn, popularity
+from training.evaluation.baselines import DECAY, Ease, ItemKnn, popularity
 from training.evaluation.ranking import metric_rows
 from training.evaluation.scorers import baselines
 from training.evaluation.split import split
@@ -44,16 +44,6 @@ def test_ease_has_no_weight_from_an_item_to_itself():
     assert not np.diag(ease.weights).any()
     scores = ease.score(log.final_histories(np.arange(50)))
     assert (np.isinf(scores) == (popularity(log) < minimum)[None]).all()
-
-
-def test_ials_scores_users_without_training_events():
-    """Scores follow from the history alone: the same for two users with the same past, and in each run."""
-    pytest.importorskip("implicit")
-    log = log_of(ring(users=80))
-    twice = log.final_histories(np.array([3, 3]))
-    first, second = (Ials(log[:-200], 1, seed=0, iterations=3).score(twice) for _ in range(2))
-    np.testing.assert_array_equal(first, second)
-    np.testing.assert_allclose(first[0], first[1])
 
 
 @pytest.mark.parametrize("protocol", ["loo", "rolling", "horizon"])

@@ -82,26 +82,14 @@ def test_horizon_tests_all_later_items_of_known_users(exclude_seen):
         assert sorted(targets) == (sorted(later - before if exclude_seen else later) if before else [])
 
 
-@pytest.mark.parametrize("protocol", ["loo", "rolling"])
-def test_a_history_ends_before_its_event(protocol):
-    """The history of a test query is the user's earlier events, newest last, without the event itself."""
-    log = log_of(ring())
-    parts = split(log, quick(), protocol)
-    histories, (owner, seen) = parts.past(parts.test)
-    for row, event in enumerate(parts.test):
-        past = np.flatnonzero((log.users == log.users[event]) & (np.arange(len(log)) < event))
-        kept = histories.items[row]
-        assert kept[kept != PAD].tolist() == log.items[past].tolist() == seen[owner == row].tolist()
-
-
-def test_a_history_of_the_horizon_ends_at_the_cut():
-    """The history of a query has no event after the cut, however late its targets are."""
-    log = log_of(ring(users=200))
-    parts = split(log, quick(), "horizon")
+def test_a_history_ends_before_its_event_or_at_the_cut(parts):
+    """The history of a query is the user's earlier events, newest last; in horizon the events before the cut."""
+    log = parts.log
     _, first = np.unique(parts.query, return_index=True)
     histories, (owner, seen) = parts.past(parts.test[first])
     for row, event in enumerate(parts.test[first]):
-        past = items_of(log, log.users[event], parts.model_events)
+        before = parts.model_events if parts.protocol == "horizon" else np.arange(len(log)) < event
+        past = items_of(log, log.users[event], before)
         kept = histories.items[row]
         assert kept[kept != PAD].tolist() == past == seen[owner == row].tolist()
 

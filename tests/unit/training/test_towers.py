@@ -14,7 +14,7 @@ import torch
 
 from recsys.model import time_features
 from recsys.model.towers import EmbeddedHistory, Towers
-from recsys.types import CLOCK, CONTEXTS, PAD
+from recsys.types import CLOCK, CONTEXTS
 from tests.flows.ring import log_of, quick, ring
 from training.recipe import train
 from training.towers import gradients
@@ -101,21 +101,6 @@ def test_the_loss_and_its_gradient_are_the_plain_softmax():
     torch.testing.assert_close(ours, plain)
     for mine, theirs in zip(torch.autograd.grad(ours, leaves), torch.autograd.grad(plain, leaves), strict=True):
         torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-4)
-
-
-def test_crops_are_consecutive_events_of_one_user():
-    """An epoch has one crop of every user, padded on the left."""
-    log = log_of(ring(users=20))
-    seen = 0
-    for crop in Crops(log, quick().tower).epoch(np.random.default_rng(0)):
-        for row, from_first in zip(crop.histories.items, crop.from_first, strict=True):
-            items = row[row != PAD].tolist()
-            assert row[0] == PAD
-            assert row[-len(items) :].tolist() == items
-            assert from_first
-            assert any(log.items[log.users == user].tolist() == items for user in range(20))
-            seen += 1
-    assert seen == 20
 
 
 def step_on_meta_by_default(monkeypatch, precision=None) -> float:
