@@ -92,7 +92,7 @@ class Ease:
         gram = (x.T @ x).toarray()
         gram[np.diag_indices_from(gram)] += regularization
         inverse = scipy.linalg.inv(gram, overwrite_a=True, check_finite=False)
-        # Row-major: each product with a sparse matrix would first transpose the whole matrix.
+        # Row-major: each product with a sparse matrix would first transpose it.
         self.weights = np.ascontiguousarray(inverse / -np.diag(inverse))
         np.fill_diagonal(self.weights, 0)
 

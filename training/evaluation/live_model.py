@@ -116,7 +116,7 @@ def with_tables_of(parts: Split, stage: FirstStage, live_end: float) -> FirstSta
 def unknown_to_both(parts: Split, live_end: float) -> Bool:
     """The test events of queries whose targets a model of all events until `live_end` does not know: [T] bool.
 
-    An item that only the live generation learned is left out: its first event lies between the test's start and
+    An item that only the live generation learned is left out: its first event is between the test's start and
     `live_end`. The tested model can't recommend such an item; the model that this run publishes can.
     """
     log, items = parts.log, len(parts.log.catalogue)

@@ -86,9 +86,9 @@ def cut_in_time(log: Log, config: TrainingConfig, protocol: str, moments: Moment
             f"{config.test_share:.0%} share one moment with the rest. Check that `timestamp` names the column that "
             "says when each interaction happened."
         )
-    stands = known.copy()
-    stands[known] = log[known].not_revoked  # an event that the test window revokes is still a label
-    labels, test = np.flatnonzero(stands & ~learned), np.flatnonzero(~known & log.not_revoked)
+    valid = known.copy()
+    valid[known] = log[known].not_revoked  # events of the test window must not revoke a label
+    labels, test = np.flatnonzero(valid & ~learned), np.flatnonzero(~known & log.not_revoked)
     if protocol == "horizon":
         labels, test = _later_items(log, labels, learned), _later_items(log, test, known)
         test = _sample_users(log, test, config.test_queries)
@@ -175,7 +175,7 @@ def _touched_in(log: Log, events: I64, known: Bool) -> I64:
 def _sample_events(log: Log, events: I64, limit: int) -> I64:
     """Rolling: QUERIES_PER_USER events of each user and type, and `limit` in all.
 
-    The ten are drawn over a user's whole time: the first ten of a new user are often one visit.
+    The ten are drawn over all test events of a user: the first ten of a new user are often one visit.
     """
     users = log.users[events].astype(np.int64) * max(len(log.catalogue.spec.event_types), 1) + log.types[events]
     order = np.lexsort((np.random.default_rng(QUERY_SEED).random(len(events)), users))

@@ -102,12 +102,12 @@ class Split:
         histories, seen = self._past(self.before_test, self.log, events)
         return histories.newest(self.history), seen
 
-    def _past(self, known: Log, asked: Log, events: I64) -> tuple[Histories, tuple[I64, I64]]:
+    def _past(self, known: Log, log: Log, events: I64) -> tuple[Histories, tuple[I64, I64]]:
         if self.protocol == "horizon":
-            users = asked.users[events].astype(np.int64)
+            users = log.users[events].astype(np.int64)
             return known.final_histories(users), known.seen_by(users)
-        first = asked.first_touch[events]
-        return asked.histories(first), asked.seen_before(first)
+        first = log.first_touch[events]
+        return log.histories(first), log.seen_before(first)
 
     def _queries_of(self, users: np.ndarray) -> I64:
         """The query of each held-out event: one for each user in horizon, else one for each event."""

@@ -1,6 +1,6 @@
 """Fit the ranker on the label queries, or choose a simple order where too few examples train a better ranker.
 
-The towers and tables of the first stage end before the labels begin, so no score knows its answer.
+The towers and tables of the first stage end before the labels begin, so no feature depends on an answer.
 """
 
 from __future__ import annotations
