@@ -49,7 +49,7 @@ def fit_first_stage(
     validation: TowerValidation | None = None,
     checkpoints: Checkpoints | None = None,
 ) -> FirstStage:
-    """Train on every standing event of `log`; a validation chooses the number of epochs."""
+    """Train on every event of `log` that is not revoked; a validation chooses the number of epochs."""
     log = log.without_revoked()
     purpose = validation.key if validation else "all epochs"
     checkpoint = checkpoints.of(log, config.tower, config.seed, purpose) if checkpoints else None
