@@ -35,7 +35,7 @@ DEPTH = 200
 def baselines(
     log: Log, threads: int, seed: int, progress: StepProgress = NO_STEP
 ) -> tuple[dict[str, Score], list[str]]:
-    """The baselines, fitted on the events of `log` that are not revoked, and a sentence for each baseline that is left out."""
+    """The baselines, fitted on what is not revoked in `log`, and a sentence for each baseline that is left out."""
     log = log.without_revoked()
     fits: dict[str, Callable[[], Score]] = {
         "popularity": lambda: same_for_all(popularity(log)),
