@@ -1,1 +1,1 @@
-"""From a dataset's files to an interactions log: mapping, checks, quarantine, arrays."""
+"""Read the files of a dataset into an interactions log: mapping, checks of rows and values, arrays."""

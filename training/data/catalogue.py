@@ -1,4 +1,4 @@
-"""The items of a dataset as arrays: an item is a row, its columns are tokens and numbers."""
+"""The items of a dataset as arrays, a row for each item: ids, titles, content tokens, numbers and availability."""
 
 from __future__ import annotations
 

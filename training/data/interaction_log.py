@@ -1,4 +1,4 @@
-"""The interactions log as arrays: a user, an item and an event are a row each, events in order of time."""
+"""The interactions log as arrays, a row for each event in order of time, and histories of users from it."""
 
 from __future__ import annotations
 

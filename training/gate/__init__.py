@@ -1,1 +1,1 @@
-"""The gate: may a trained generation go live?"""
+"""The gate: checks that decide whether a trained generation may go live."""

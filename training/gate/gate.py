@@ -1,4 +1,4 @@
-"""The gate: may this generation go live?
+"""The gate: decide whether a trained generation may go live.
 
 Pure functions of values, one for each moment of a run: `check_data` before anything is trained, `check_model` before
 the tested model is trained again on all data, `check_trained` before that model is published. Each returns all its

@@ -1,4 +1,4 @@
-"""A real-looking shop and its broken variants: each is refused in a sentence with the column, two rows and the fix."""
+"""A shop with usual flaws, and broken variants: each is refused in a sentence with the column, two rows and the fix."""
 
 import re
 import shutil

@@ -1,22 +1,26 @@
-"""Generated datasets: the same for the same seed, of the shape that was asked for, and with something to learn."""
-
-from dataclasses import replace
+"""`python -m training generate`: the same data for the same seed, and shapes with the properties of their names."""
 
 import pandas as pd
 import pytest
 
-from recsys.errors import DatasetError
-from training.data import generated_log
+from training.__main__ import main
 from training.data.dataset import read
-from training.data.generated_log import SHAPES, Shape
+from training.data.generated_log import SHAPES
 from training.data.interaction_log import encode
+
+
+def generate(folder, *options):
+    """Write a dataset of 5,000 events and 1,000 items with the command."""
+    sizes = ["--interactions", "5k", "--items", "1k"]
+    assert main(["generate", "--out", str(folder), *sizes, *options]) == 0
+    return folder
 
 
 def test_the_same_seed_gives_the_same_bytes(tmp_path):
     """Two runs with one seed write the same files; another seed writes another log."""
-    shape = Shape(2_000, 200)
+    shape = ["--shape", "wide", "--seed"]
     first, second, other = (
-        generated_log.generate(shape, tmp_path / name, seed) for name, seed in (("a", 1), ("b", 1), ("c", 2))
+        generate(tmp_path / name, *shape, seed) for name, seed in (("a", "1"), ("b", "1"), ("c", "2"))
     )
     for file in ("interactions.parquet", "items.parquet", "dataset.toml"):
         assert (first / file).read_bytes() == (second / file).read_bytes()
@@ -24,10 +28,9 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path):
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_each_shape_is_what_it_says(tmp_path, name):
+def test_each_shape_has_its_properties(tmp_path, name):
     """Three columns of text without an items table; sessions of 2 to 5; repeats that stay in; many items described."""
-    shape = replace(SHAPES[name], interactions=5_000, items=1_000)
-    dataset = read(generated_log.generate(shape, tmp_path))
+    dataset = read(generate(tmp_path, "--shape", name))
     log = dataset.interactions
     sizes = log["user_id"].value_counts()
     again = log.duplicated(["user_id", "item_id"]).mean()
@@ -39,11 +42,10 @@ def test_each_shape_is_what_it_says(tmp_path, name):
     if name == "sessions":
         assert sizes.max() <= 5
         assert 2.5 < sizes.mean() < 4
-    encode(dataset)
+    assert len(encode(dataset)) <= 5_000
 
 
-def test_a_dataset_of_nothing_is_refused(tmp_path):
-    """No interactions, or too few items for a category, are said in a sentence."""
-    for shape in (Shape(0, 100), Shape(100, 1)):
-        with pytest.raises(DatasetError, match="at least 1 interaction and 4 items"):
-            generated_log.generate(shape, tmp_path)
+def test_a_dataset_of_too_few_items_is_refused(tmp_path, capsys):
+    """Too few items for four categories are an error."""
+    assert main(["generate", "--out", str(tmp_path), "--items", "1"]) == 1
+    assert "at least 1 interaction and 4 items" in capsys.readouterr().err

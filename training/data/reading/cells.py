@@ -1,4 +1,4 @@
-"""What a cell of a table means: a number, yes or no, a text, or a list of categories."""
+"""Parse the cells of a table: ids, numbers, texts, and lists of categories."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def ids_of(column: pd.Series, typed: bool) -> pd.Series:
 def read_numbers(column: pd.Series, decimal: str, table: str, entry: str, quarantine: Quarantine) -> pd.Series:
     """The numbers of a column, NaN for a cell that is empty or bad; a bad cell is noted, and its row stays.
 
-    DatasetError if most cells are bad. table, entry: where the mapping names the column.
+    DatasetError if most cells are bad. table, entry: the section and the entry of the mapping that name the column.
     """
     numbers, bad = _numbers(column, decimal)
     filled = int((numbers.notna() | bad).sum())
