@@ -8,7 +8,6 @@ import grpc
 import numpy as np
 import pytest
 from opentelemetry import propagate
-from opentelemetry.sdk import trace as sdk
 from opentelemetry.trace import SpanKind, StatusCode
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
@@ -20,8 +19,6 @@ from service.grpc.tandem.v1 import recommender_pb2 as pb
 from service.grpc.tandem.v1.recommender_pb2_grpc import RecommenderStub
 from service.http.app import http_app
 from service.http.endpoints import Endpoints
-from service.recommend.query import Query
-from service.schema import Mode
 from service.settings import Settings
 from service.telemetry.tracing import ServerSpans
 from tests.fakes.fake_recommender import FakeRecommender, RpcServer
@@ -174,17 +171,3 @@ class TestOff:
         assert wiring.backend(app, "ranking")._app is app
         away = Settings(retrieval_url="http://retrieval", ranking_url="http://ranking")
         assert [client._inject for client in wiring.clients(None, away)] == [None, None]
-
-    def test_no_span_is_made(self, world, recommender, monkeypatch):
-        """At the door, in a stage or for a call, although the caller sends a traceparent."""
-        made = []
-        monkeypatch.setattr(sdk.Span, "__init__", lambda *_, **__: made.append(1))
-        monkeypatch.setattr("opentelemetry.trace.NonRecordingSpan.__init__", lambda *_, **__: made.append(1))
-        gateway = doors.Doors()
-        gateway.connect(recommender, Settings(grpc_port=0))
-        client = TestClient(gateway.http_app())
-        assert client.post("/recommend", json={"user_id": WHO}, headers=SAMPLED).status_code == 200
-        query = world.run(world.query())
-        assert type(query) is Query
-        assert query.made_by == Mode.REALTIME
-        assert made == []
