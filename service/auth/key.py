@@ -40,7 +40,7 @@ def digest(key: bytes) -> bytes:
 
 
 def id_of(key: bytes) -> str:
-    """The id in a presented key; "" where it has not the format of a key."""
+    """The id in a presented key; "" if it has not the format of a key."""
     found = _FORM.fullmatch(key)
     return found[1].decode() if found else ""
 

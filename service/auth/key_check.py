@@ -23,7 +23,7 @@ caller: ContextVar[KeyRecord] = ContextVar("caller")
 
 
 class Refusal(QueryError):
-    """A request that the key check refuses. retry_after: seconds until a retry may succeed, None where none can."""
+    """A request that the key check refuses. retry_after: seconds until a retry may succeed, None if none can."""
 
     def __init__(self, message: str, code: str, retry_after: int | None = None) -> None:
         super().__init__(message, code=code)
@@ -67,7 +67,7 @@ class KeyCheck:
     def admit(self, key: bytes | None, scope: Scope | None) -> KeyRecord:
         """Return the entry of a key in force that has the scope, count the request and set `caller`.
 
-        scope: None where any key will do. Raises Refusal otherwise. The rate is checked before the scope, so that
+        scope: None if any key will do. Raises Refusal otherwise. The rate is checked before the scope, so that
         refused requests count too.
         """
         entry = None if key is None else self.keys.current.find(key)

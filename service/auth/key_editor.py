@@ -21,7 +21,7 @@ _HEAD = re.compile(r"^[ \t]*\[\[[ \t]*key[ \t]*\]\]", re.MULTILINE)
 
 
 def add(path: Path, record: KeyRecord) -> None:
-    """Append a key; SettingsError where the file is wrong, or would become wrong."""
+    """Append a key; SettingsError if the file is wrong, or would become wrong."""
     with _locked(path):
         text = read(path)
         text += "\n" * bool(text and not text.endswith("\n")) + "\n" * bool(text) + _table(record)
@@ -30,7 +30,7 @@ def add(path: Path, record: KeyRecord) -> None:
 
 
 def revoke(path: Path, name: str, key_id: str | None = None) -> KeyRecord:
-    """Remove a key; SettingsError where no key has the name, or several have it and no id is given."""
+    """Remove a key; SettingsError if no key has the name, or several have it and no id is given."""
     with _locked(path):
         text = read(path)
         records = parse(text, str(path))
@@ -51,7 +51,7 @@ def revoke(path: Path, name: str, key_id: str | None = None) -> KeyRecord:
 
 
 def read(path: Path) -> str:
-    """The text of the file; "" where there is no file yet."""
+    """The text of the file; "" if there is no file yet."""
     try:
         return read_regular_file(path).decode("utf-8")
     except FileNotFoundError:

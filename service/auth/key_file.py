@@ -21,7 +21,7 @@ class KeyFile(WatchedFile[Keyring]):
     """The keys in force.
 
     While the file can't be read, or is gone, the previous keys stay in force: only a valid file revokes a key.
-    SettingsError where the file is wrong when it is first read. last: as of a `WatchedFile`; where nothing is stored
+    SettingsError if the file is wrong when it is first read. last: as of a `WatchedFile`; where nothing is stored
     there either, there is no key and every request is refused.
     """
 

@@ -38,7 +38,7 @@ def add_verbs(keys: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, keys: str) -> None:
-    """Run the verb; keys: the value of TANDEM_KEYS. SettingsError where it can't be done."""
+    """Run the verb; keys: the value of TANDEM_KEYS. SettingsError if it can't be done."""
     path = options.file or (Path(keys) if keys not in {"", "none"} else DEFAULT)
     if options.verb == "add":
         _add(path, options)

@@ -54,7 +54,7 @@ def http_port(settings: Settings) -> int:
 def check(settings: Settings) -> None:
     """Check ports, keys and hosts in the parent of all workers.
 
-    SettingsError where two doors have one port, the file of keys is wrong, the admin port is taken, a door would be
+    SettingsError if two doors have one port, the file of keys is wrong, the admin port is taken, a door would be
     reached from other machines without a key, or the command line of BentoML changes one door alone.
     """
     doors = {"PORT": http_port(settings), "GRPC_PORT": settings.grpc_port}
@@ -75,7 +75,7 @@ def check_listening(settings: Settings) -> None:
 
 
 def require_guarded(settings: Settings, *hosts: str) -> None:
-    """SettingsError where other machines reach one of these hosts and nothing guards the doors."""
+    """SettingsError if other machines reach one of these hosts and nothing guards the doors."""
     for host in hosts:
         if not settings.keys and not is_loopback(host):
             raise SettingsError(
@@ -86,7 +86,7 @@ def require_guarded(settings: Settings, *hosts: str) -> None:
 
 
 def require_same_doors(settings: Settings, options: dict[str, Any]) -> None:
-    """SettingsError where an option of `bentoml serve` changes the HTTP door and not the gRPC door.
+    """SettingsError if an option of `bentoml serve` changes the HTTP door and not the gRPC door.
 
     `--port` is allowed: it moves the HTTP door, and the gRPC door has a port of its own.
     """
@@ -177,7 +177,7 @@ def prepare(settings: Settings, environment: Environment) -> None:
 
 
 def key_check(settings: Settings, environment: Environment) -> KeyCheck | None:
-    """The key check of a worker; None where no request needs a key."""
+    """The key check of a worker; None if no request needs a key."""
     if not keys_required(settings):
         return None
     folder = environment.folder("cache")

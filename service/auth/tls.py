@@ -33,7 +33,7 @@ class Tls:
         return cls(cert, key) if cert and key else None
 
     def check(self) -> None:
-        """SettingsError where a file can't be read, or the two are not a certificate and its key."""
+        """SettingsError if a file can't be read, or the two are not a certificate and its key."""
         for path in (self.cert, self.key):
             try:
                 read_regular_file(path)

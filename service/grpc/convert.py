@@ -1,4 +1,4 @@
-"""Messages to plain values and back, by their descriptors. The schema validates the values, as for the HTTP door."""
+"""Converts messages to plain values and back, by their descriptors. The schema validates the values, as for HTTP."""
 
 from __future__ import annotations
 

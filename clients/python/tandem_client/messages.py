@@ -1,4 +1,4 @@
-"""Requests as protobuf messages and answers as plain values, by the descriptors of tandem.v1.
+"""Converts requests to protobuf messages, and answers to plain values, by the descriptors of tandem.v1.
 
 `recommender.binpb` holds the descriptors; `make proto` writes the file. They are in a pool of their own: a program that
 has its own generated code of tandem.v1 can import this package too.
