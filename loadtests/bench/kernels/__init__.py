@@ -1,1 +1,1 @@
-"""The compiled kernels and exact search, each beside other implementations."""
+"""Measurements of the compiled kernels and of exact search beside other implementations."""

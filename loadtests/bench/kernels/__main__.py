@@ -40,7 +40,7 @@ MAY_SWAP = 0.005
 
 
 def tables_of(n: int, rng: np.random.Generator) -> ItemTables:
-    """Tables of the size of real ones, with nothing learned in them."""
+    """Random tables of a realistic size."""
 
     def neighbours() -> Neighbours:
         weights = -np.sort(-rng.random((n, WIDTH), np.float32), axis=1)
@@ -68,7 +68,7 @@ def tables_of(n: int, rng: np.random.Generator) -> ItemTables:
 
 
 def queries(tables: ItemTables, batch: int, rng: np.random.Generator) -> tuple[Histories, Candidates]:
-    """Long histories, and candidates of which many are neighbours of what stands in them."""
+    """Long histories, and candidates of which many are neighbours of the newest items."""
     past = Histories.empty(np.full(batch, 1.7e9))
     past.context[:] = (5, 3, 1, 0, 0, 0)
     items = np.full((batch, CANDIDATES), PAD, np.int32)
@@ -83,7 +83,7 @@ def queries(tables: ItemTables, batch: int, rng: np.random.Generator) -> tuple[H
 
 
 def rows(tables: ItemTables, batch: int, rng: np.random.Generator) -> dict[str, tuple[Callable[[], Any], ...]]:
-    """By name: the usual means, and ours. AssertionError where they do not agree."""
+    """By name: the usual implementation, and ours. AssertionError if their results differ."""
     past, candidates = queries(tables, batch, rng)
     net = RankerNet().eval()
     x = features.columns(tables, past, candidates)
@@ -114,9 +114,9 @@ def rows(tables: ItemTables, batch: int, rng: np.random.Generator) -> dict[str, 
 
 
 def _ranks_that_may_swap(table: F32, expected: F32, got: F32) -> F32:
-    """The features [B, N, F] of either side with the ranks of votes in order, where few differ.
+    """The features [B, N, F] of either side with the ranks of votes sorted, if few ranks differ.
 
-    Two whose votes are equal but for how they were rounded may stand in either order; each place is still taken once.
+    Candidates whose votes differ only by rounding may be in either order.
     """
     ranks = [features.PLACE["covisit_rank"], features.PLACE["ease_rank"]]
     if (expected[..., ranks] != got[..., ranks]).mean() < MAY_SWAP:
@@ -126,7 +126,7 @@ def _ranks_that_may_swap(table: F32, expected: F32, got: F32) -> F32:
 
 
 def timed(pairs: dict[str, tuple[Callable[[], Any], ...]], batch: int, passes: int) -> dict[str, list[list[float]]]:
-    """Microseconds a query of each, the usual means and ours, pass by pass."""
+    """Microseconds a query of each implementation, pass by pass."""
     took: dict[str, list[list[float]]] = {name: [[], []] for name in pairs}
     for _ in range(passes):
         for name, both in pairs.items():

@@ -1,4 +1,4 @@
-"""What a filter leaves, and the search among it, against brute force."""
+"""Search among the items that a filter leaves, against brute force."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from recsys.filters.allowed_items import Allowed, AllowedItems
 from recsys.filters.compiled_conditions import FILTER_WORDS, NumberMatch, TokenMatch, packed, unpacked
-from recsys.filters.matching_items import FEW
 from recsys.fresh_items.extended_column import NO_ROWS, ExtendedColumn, table
 from recsys.fresh_items.extended_tables import TableExtender
 from recsys.kernels.candidate_lists import score
@@ -19,7 +18,7 @@ from tests.unit.retrieval.test_index import KINDS, awkward
 
 
 def of_mask(mask):
-    """As `AllowedItems` makes it."""
+    """The items of a mask, without items put since."""
     return Allowed.of(ExtendedColumn(mask, NO_ROWS, np.zeros(0, bool)))
 
 
@@ -32,8 +31,8 @@ def of_mask(mask):
     st.lists(st.sampled_from([None, 0.0, 0.003, 0.01, 0.1, 0.2, 0.5, 1.0]), min_size=1, max_size=6),
 )
 @settings(max_examples=150, deadline=None)
-def test_the_search_among_what_is_allowed_is_exact(kind, seed, n, d, k, shares):
-    """Rows, order and scores of each query of a batch are those of scoring all that it allows, however little."""
+def test_the_filtered_search_is_exact(kind, seed, n, d, k, shares):
+    """Each query of a batch gets the rows, order and scores of scoring all items that its filter leaves."""
     rng = np.random.default_rng(seed)
     items, users = awkward(kind, rng, n, d), awkward(kind, rng, len(shares), d)
     available = rng.random(n) > 0.2
@@ -66,12 +65,12 @@ number_matches = st.builds(NumberMatch, st.integers(0, 50), points | ranges)
 
 @given(st.lists(tokens | number_matches, max_size=8))
 @settings(max_examples=100, deadline=None)
-def test_a_filter_survives_its_row(told):
-    """Each condition, to the bit, one that no item meets too; the row is the same in whatever order they come."""
-    row = packed(told)
+def test_unpacked_is_the_inverse_of_packed(matches):
+    """Each condition comes back to the bit, and the row does not depend on the order of the conditions."""
+    row = packed(matches)
     assert (row.shape, row.dtype) == ((FILTER_WORDS,), np.int32)
-    assert sorted(unpacked(row), key=repr) == sorted(told, key=repr)
-    np.testing.assert_array_equal(row, packed(told[::-1]))
+    assert sorted(unpacked(row), key=repr) == sorted(matches, key=repr)
+    np.testing.assert_array_equal(row, packed(matches[::-1]))
 
 
 def having_one(*tokens):
@@ -92,32 +91,16 @@ def having(folder, text):
     return np.flatnonzero(np.isin(folder.tables().content, token(folder, text)).any(axis=1))
 
 
-def test_what_is_left_is_what_the_content_says(scene):
-    """By columns and values; of two columns both; of a value that no item has nothing; hidden items never."""
-    _, folder, _ = scene
-    tables = folder.tables()
-    allowed = AllowedItems(tables)
-    values = np.unique(np.asarray(tables.content))[1:]
-    rng = np.random.default_rng(0)
-    for _ in range(50):
-        told = [rng.choice(values, rng.integers(1, 5)).tolist() for _ in range(rng.integers(1, 4))]
-        (of,) = allowed.of(packed([having_one(*tokens) for tokens in told])[None])
-        expected = np.asarray(tables.available).copy()
-        for tokens in told:
-            expected &= np.isin(tables.content, tokens).any(axis=1)
-        np.testing.assert_array_equal(of.mask, expected)
-        assert (of.rows is None) == (expected.sum() > len(tables) // FEW)
-        if of.rows is not None:
-            np.testing.assert_array_equal(of.rows, np.flatnonzero(expected))
-        popular = tables.by_popularity[expected[tables.by_popularity]]
-        np.testing.assert_array_equal(of.popular, popular)
-    (nothing,) = allowed.of(packed([TokenMatch(())])[None])
-    assert not nothing.mask.any()
-    assert allowed.of(packed([])[None]) == [None]
+def test_no_condition_leaves_all_items_and_a_condition_without_tokens_leaves_none(scene):
+    """A text that no item has becomes a match without tokens."""
+    allowed = AllowedItems(scene[1].tables())
+    everything, nothing = allowed.of(np.stack([packed([]), packed([TokenMatch(())])]))
+    assert everything is None
+    assert nothing.count == 0
 
 
-def test_every_source_brings_what_is_allowed(scene):
-    """To who asks, and to the others of the batch what they get without them, to the bit."""
+def test_every_source_brings_only_allowed_items(scene):
+    """Queries with a filter get the filter's items; the other queries of the batch get the bits they get alone."""
     retriever, folder, histories = scene
     tables = folder.tables()
     filters = np.zeros((len(histories), FILTER_WORDS), np.int32)
@@ -141,8 +124,8 @@ def test_every_source_brings_what_is_allowed(scene):
     assert brought & Source.COVISIT
 
 
-def test_among_what_was_put_since(scene):
-    """Items put, hidden and shown again: the filter's own, and to the others what they get without it."""
+def test_filters_apply_to_items_put_since(scene):
+    """New and hidden items pass the filter; queries without a filter get what they get alone."""
     retriever, folder, histories = scene
     tables = folder.tables()
     hidden = int(having(folder, "categories=drama")[0])
@@ -178,8 +161,8 @@ def test_among_what_was_put_since(scene):
         assert (rows[row, len(best) :] == PAD).all()
 
 
-def test_likest_items_are_the_filter_s(scene):
-    """All of it but the item itself, however unlike."""
+def test_similar_items_pass_the_filter(scene):
+    """All items of the filter are found, except the item itself."""
     retriever, folder, _ = scene
     dramas, comedy = having(folder, "categories=drama"), int(having(folder, "categories=comedy")[0])
     found, _ = retriever.similar(comedy, packed([having_one(token(folder, "categories=drama"))])[None])

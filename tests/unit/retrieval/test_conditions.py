@@ -1,4 +1,4 @@
-"""Conditions on columns of the items: what they mean, against a plain reading of the items themselves."""
+"""Conditions on columns of the items, against a plain evaluation of the items."""
 
 import math
 from dataclasses import fields
@@ -47,7 +47,7 @@ def an_item(rng):
 
 
 def a_condition(rng, column):
-    """Any condition on a column, in JSON's words; bounds are often the value of an item."""
+    """A random condition on a column, as in JSON; bounds are often the value of an item."""
     if column == "on_sale":
         return bool(rng.random() < 0.5)
     if column in ("categories", "brand"):
@@ -70,9 +70,9 @@ def a_filter(rng):
     return {str(column): a_condition(rng, str(column)) for column in columns}
 
 
-def passes(told, wanted):
-    """Whether an item meets every condition, in so many words."""
-    return all(column in told and _meets(told[column], condition) for column, condition in wanted.items())
+def passes(content, conditions):
+    """Whether an item meets every condition."""
+    return all(column in content and _meets(content[column], each) for column, each in conditions.items())
 
 
 def _meets(value, condition):
@@ -109,8 +109,8 @@ def shop():
     return tables, grown, told, put, embeddings
 
 
-def test_a_thousand_filters_and_users_are_those_of_brute_force(shop):
-    """Rows and order of every query of batches in which all filters differ; in every other one with items put since."""
+def test_a_thousand_filters_match_brute_force(shop):
+    """Rows and order of each query in batches of different filters, with and without items put since."""
     tables, grown, told, put, embeddings = shop
     rng, n, k = np.random.default_rng(11), len(tables), 40
     index = ExactIndex(tables.embeddings, tables.available)
@@ -119,8 +119,8 @@ def test_a_thousand_filters_and_users_are_those_of_brute_force(shop):
         (ExtendedIndex(index, grown), AllowedItems(tables).over(grown), told + put),
     )
     found_some = 0
-    for turn in range(40):
-        searched, allowed, items = indexes[turn % 2]
+    for batch in range(40):
+        searched, allowed, items = indexes[batch % 2]
         wanted = [a_filter(rng) for _ in range(25)]
         users = rng.integers(-8, 9, (25, 16)).astype(np.float32)
         rows = np.stack([packed(matches(filters(each), SPEC)) for each in wanted])
@@ -142,8 +142,8 @@ def test_a_thousand_filters_and_users_are_those_of_brute_force(shop):
     assert found_some > 300
 
 
-def test_bounds_are_those_of_the_numbers_as_they_are_written():
-    """19.99 is not below 19.99, and neither is the next number: nothing is rounded to fewer bits."""
+def test_bounds_compare_at_full_precision():
+    """19.99 is not below 19.99, and the next smaller float is."""
     numbers = SPEC.encode_numbers([{"price": price} for price in (19.99, math.nextafter(19.99, 0), 0.0, -0.0, None)])
 
     def kept(**bounds):
@@ -169,14 +169,14 @@ def test_bounds_are_those_of_the_numbers_as_they_are_written():
         ("on_sale", ["true"], "send true or false"),
     ],
 )
-def test_a_condition_of_another_kind_is_refused(column, condition, words):
-    """In a sentence on what the column holds."""
+def test_a_condition_of_the_wrong_type_is_refused(column, condition, words):
+    """The sentence says what the column holds."""
     with pytest.raises(ConditionError, match=words):
         match(column, filters({column: condition})[column], SPEC)
 
 
 def test_conditions_in_words():
-    """As an explanation names them."""
+    """An explanation names conditions like this."""
     told = filters({"price": {"gte": 5, "lt": 19.99}, "on_sale": False, "brand": [f"b{each}" for each in range(9)]})
     words = [in_words(column, condition) for column, condition in told.items()]
     assert words == ["price >= 5 and < 19.99", "on_sale false", "brand among b0, b1, b2, b3, b4 and 4 more"]

@@ -1,4 +1,4 @@
-"""Items put beside a generation: what training would have made of them, and nothing else changed."""
+"""Items put since a generation: the same rows that training gives unseen items, and no other change."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ TWINS = putting(
 
 
 def test_the_embedding_is_what_training_gives_an_unseen_item(world):
-    """To the bit: content alone, by the spec and the tower, is what the tables hold of items that nobody took."""
+    """A put item has the bits that the tables have for an item without interactions and with the same content."""
     folder, log = world
     tables = folder.tables()
     grown = TableExtender.load(folder, tables).extend(TWINS)
@@ -62,11 +62,8 @@ def test_the_embedding_is_what_training_gives_an_unseen_item(world):
     assert np.linalg.norm(grown.embeddings.tail, axis=1) == pytest.approx([1, 1, 0])
 
 
-def test_features_are_those_of_an_item_that_nobody_took(world, retriever, histories):
-    """A fresh item in an unseen item's place has the same features to the bit, and so has every other candidate.
-
-    Among the candidates, and in the history, the newest event included.
-    """
+def test_features_are_those_of_an_item_without_interactions(world, retriever, histories):
+    """A put item in the place of an unseen item, as a candidate or in the history, changes no bit of any feature."""
     tables = world[0].tables()
     grown = TableExtender.load(world[0], tables).extend(TWINS)
     unseen = np.array([tables.ids.row_of(item_id) for item_id in UNSEEN], np.int32)
@@ -83,8 +80,8 @@ def test_features_are_those_of_an_item_that_nobody_took(world, retriever, histor
     np.testing.assert_array_equal(got, expected)
 
 
-def test_the_segment_is_merged_exactly(retriever, world, histories):
-    """The tower's source over index and segment is brute force over both, hidden items left out."""
+def test_put_items_are_searched_exactly(retriever, world, histories):
+    """The search over the index and the put items is brute force over both, without hidden items."""
     tables = world[0].tables()
     rng = np.random.default_rng(1)
     fresh = [
@@ -106,8 +103,8 @@ def test_the_segment_is_merged_exactly(retriever, world, histories):
     assert ((everything != PAD).sum(axis=1) == np.isfinite(scores[0]).sum()).all()
 
 
-def test_fresh_items_are_candidates_and_say_so(retriever, histories):
-    """The best of them by the tower come as a source of their own, however many are put, and no more than fit."""
+def test_put_items_are_candidates_of_the_fresh_source(retriever, histories):
+    """The best put items by tower score have a share of their own, and all candidates still fit."""
     puts = putting(*(item(f"f{n}", n + 1, tiny.CATEGORIES[n % 3], year=1990 + n % 25) for n in range(2000)))
     grown = retriever.with_items(puts)
     found = grown.retrieve(histories)
@@ -127,7 +124,7 @@ def test_fresh_items_are_candidates_and_say_so(retriever, histories):
 
 @pytest.mark.parametrize("exclude_seen", [True, False])
 def test_a_hidden_item_comes_from_no_source(world, histories, exclude_seen):
-    """Whoever named it before: tower, co-visitation, EASE, popular, fresh, and the user's own repeats."""
+    """Not from the tower, co-visitation, EASE, popular, fresh or repeated items."""
     folder, _ = world
     whole = Retriever.load(folder)
     tables = folder.tables()
@@ -145,8 +142,8 @@ def test_a_hidden_item_comes_from_no_source(world, histories, exclude_seen):
         assert not np.isin(after.items, [*rows, len(tables) + 99]).any()
 
 
-def test_the_popular_source_goes_on_behind_what_is_hidden(retriever, world, histories):
-    """The most popular items hidden, the next ones take their places."""
+def test_the_next_popular_items_replace_hidden_ones(retriever, world, histories):
+    """With the 30 most popular items hidden, the source still brings its share."""
     ids = world[0].tables().ids
     best = [ids[int(row)] for row in retriever._finders[Source.POPULAR]._rows[:30]]
     puts = putting(*(hide(item_id, n + 1) for n, item_id in enumerate(best)))
@@ -156,7 +153,7 @@ def test_the_popular_source_goes_on_behind_what_is_hidden(retriever, world, hist
 
 
 def test_an_item_is_shown_again(world, histories):
-    """What the generation's tables hide, a put can show; the index is not rebuilt for it."""
+    """A put shows an item that the generation's tables hide."""
     folder, _ = world
     tables = replace(folder.tables(), available=np.array(folder.tables().available))
     row = tables.ids.row_of("comedy-1")
@@ -167,8 +164,8 @@ def test_an_item_is_shown_again(world, histories):
     assert (grown.retrieve(histories).items == row).any()
 
 
-def test_a_row_not_heard_of_is_no_item_and_no_error(retriever, ranker, histories):
-    """In histories it is as if it had not happened, among candidates as if it had not been named; alone or beside."""
+def test_an_unknown_row_is_ignored(retriever, ranker, histories):
+    """A history with an unknown row gives the result of the history without it; so do candidates."""
     plain = retriever.retrieve(histories)
     stranger = replace(histories, items=histories.items.copy(), times=histories.times.copy())
     for row in range(len(histories)):
@@ -191,8 +188,8 @@ def test_a_row_not_heard_of_is_no_item_and_no_error(retriever, ranker, histories
         np.testing.assert_array_equal(scores[:, kept], ranker.with_items(puts).score(shorter, fewer))
 
 
-def test_an_item_not_heard_of_yet_fails_its_row_of_similar_items_alone(retriever, caplog):
-    """A gateway may know an item that was put before retrieval does."""
+def test_an_unknown_item_fails_only_its_own_row_of_similar_items(retriever, caplog):
+    """A gateway may have read a put earlier than retrieval."""
     puts = putting(item("x", 7, "comedy"))
     known = len(retriever._tables) + 7
     model = RetrievalModel(SimpleNamespace(get=lambda _: retriever), lambda: puts)
@@ -203,8 +200,8 @@ def test_an_item_not_heard_of_yet_fails_its_row_of_similar_items_alone(retriever
     assert caplog.text == ""
 
 
-def test_the_gateway_encodes_what_was_put_once(world, monkeypatch):
-    """Not in every request that filters or caps: 10,000 puts held its loop for 120 ms each time."""
+def test_the_gateway_encodes_a_put_once(world, monkeypatch):
+    """Encoding 10,000 puts in each request would block the event loop for 120 ms."""
     served = ServedGeneration.load(world[0])
     encoded, encode = [], FeatureSpec.encode_items
     monkeypatch.setattr(FeatureSpec, "encode_items", lambda self, told: encoded.append(len(told)) or encode(self, told))
@@ -220,8 +217,8 @@ def test_the_gateway_encodes_what_was_put_once(world, monkeypatch):
     assert [count for count in encoded if count] == [2, 2]
 
 
-def test_histories_close_up(histories):
-    """Without some events a history is shorter, newest last, and its times and types go with it."""
+def test_a_history_without_some_events_has_no_gaps(histories):
+    """Items, times and types of the other events stay together, newest last."""
     kept = histories.items % 2 == 0
     shorter = histories.only(kept)
     for row in range(len(histories)):

@@ -1,4 +1,4 @@
-"""What is trending: many users, lately."""
+"""Trending items: items with events of many users in recent time."""
 
 import pytest
 
@@ -18,28 +18,28 @@ SHOP = FeatureSpec(
 
 
 def by(item, *ages, first=0):
-    """An event of a user each, so many seconds ago."""
+    """One event of each user, by its age in seconds."""
     return [Event(first + user, item, NOW - age) for user, age in enumerate(ages)]
 
 
 def test_an_event_weighs_half_after_the_half_life():
-    """Of each user the newest counts, once."""
+    """The newest event of each user counts once."""
     events = [*by("a", 0, HALF_LIFE_SECONDS), Event(0, "a", NOW - 100), Event("0", "a", NOW - 200)]
     assert trending_items(events, NOW, PLAIN) == (("a", 1.5),)
 
 
-def test_one_user_s_repeats_are_no_trend():
-    """Ids of two kinds that read the same are one user."""
+def test_repeated_events_of_one_user_are_no_trend():
+    """The ids 7 and "7" are one user."""
     assert trending_items([Event(7, "a", NOW), Event("7", "a", NOW), Event(7, "a", NOW - 5)], NOW, PLAIN) == ()
 
 
-def test_an_item_told_as_a_number_and_as_text_is_one():
-    """As everywhere; it is named as it came first."""
+def test_a_number_and_the_same_text_are_one_item():
+    """The item has the id of its first event."""
     assert trending_items([Event("a", 7, NOW), Event("b", "7", NOW)], NOW, PLAIN) == ((7, 2.0),)
 
 
-def test_recent_beats_many():
-    """Three users now outweigh five of half a day ago."""
+def test_few_recent_events_outweigh_many_old_ones():
+    """Three events now outweigh five of half a day ago."""
     assert [item for item, _ in trending_items([*by("old", *[43_000] * 5), *by("new", 1, 2, 3)], NOW, PLAIN)] == [
         "new",
         "old",
@@ -47,20 +47,20 @@ def test_recent_beats_many():
 
 
 @pytest.mark.parametrize("age", [WINDOW_SECONDS + 1, -1])
-def test_what_lies_outside_the_window_does_not_count(age):
-    """Neither yesterday's events nor those from a clock that is ahead."""
+def test_events_outside_the_window_do_not_count(age):
+    """Neither old events nor events of a clock that is ahead."""
     assert trending_items(by("a", 0, age), NOW, PLAIN) == ()
     assert len(trending_items(by("a", 0, WINDOW_SECONDS - 1), NOW, PLAIN)) == 1
 
 
 def test_the_best_few_in_a_fixed_order():
-    """Ties go by the id, and no more are told than a catalogue of trends needs."""
+    """Ties are ordered by id, and at most COUNT items are returned."""
     events = [event for n in range(COUNT + 9) for event in by(f"i{n:03}", 0, 0)]
     assert [item for item, _ in trending_items(events, NOW, PLAIN)] == [f"i{n:03}" for n in range(COUNT)]
 
 
-def test_the_weights_of_the_types_decide():
-    """Two purchases outweigh nine views; of each user the event that weighs most counts; a scroll is nothing."""
+def test_event_types_have_weights():
+    """Two purchases outweigh nine views. The heaviest event of each user counts; ignored types do not."""
     views = [Event(user, "seen", NOW, "view") for user in range(9)]
     bought = [Event(user, "had", NOW, kind) for user in range(2) for kind in ("purchase", "view")]
     scrolls = [Event(user, "past", NOW, kind) for user in range(50) for kind in ("scroll", "Purchase")]
@@ -68,7 +68,7 @@ def test_the_weights_of_the_types_decide():
 
 
 def test_a_refund_revokes_what_came_before_it():
-    """In whatever order the events arrive; a purchase after it counts again."""
+    """The order of arrival does not matter; an event after the refund counts again."""
     bought = [Event(user, "a", NOW - 60, "purchase") for user in range(3)]
     assert trending_items(bought, NOW, SHOP) == (("a", pytest.approx(30, rel=1e-2)),)
     refunds = [Event(user, "a", NOW - 30, "refund") for user in range(2)]
