@@ -27,7 +27,7 @@ from flows.steps.report import reporting, write_report
 from flows.steps.training import build, evaluate, retrain, train
 from recsys.environment import Environment
 from recsys.generation.loader import check_servable
-from recsys.generation.manifest import Manifest
+from recsys.generation.manifest import GenerationFolder, Manifest
 from recsys.generation.publisher import Publisher
 from recsys.store.from_environment import open_store
 from recsys.store.ports import GenerationStore
@@ -88,8 +88,6 @@ def train_and_publish(
 ) -> TrainResult:
     """Run the steps in their order; GateRefused if a check of the gate failed and the run is not forced."""
     folder = environment.folder("generations")
-    publisher = Publisher(generations, environment.folder("trials"), check_servable, environment.redis_budget)
-    models = ModelStore(environment)
     curves, checkpoints = LearningCurves(), Checkpoints(environment.folder("checkpoints"))
     progress = progress.shown_on(board, curves)
     training_run = TrainingRun(config, progress, checkpoints)
@@ -117,13 +115,23 @@ def train_and_publish(
         origin = Origin(dataset.name, dataset.notes.bad_rows(), report.data, failed(report.checks))
         generation = build(log, trained, origin, folder, training_run)
         name_run(f"train-{generation.manifest.id}")
-        models.save(generation)
-        manifest = publish(generation, publisher, progress)
-        promote(manifest, generations)
+        manifest = publish_and_promote(generation, environment, generations, progress)
         report.generation = manifest.id
 
-    delete_old(publisher, folder)
-    models.prune({path.name for path in folder.iterdir()})
     checkpoints.clear()
     page = write_report(report, environment)
     return TrainResult(manifest, evaluation, report.checks, page, dataset_notes)
+
+
+def publish_and_promote(
+    generation: GenerationFolder, environment: Environment, generations: GenerationStore, progress: RunProgress
+) -> Manifest:
+    """Publish a generation, make it live, and delete old generations from the store, the disk and the model store."""
+    publisher = Publisher(generations, environment.folder("trials"), check_servable, environment.redis_budget)
+    models, folder = ModelStore(environment), environment.folder("generations")
+    models.save(generation)
+    manifest = publish(generation, publisher, progress)
+    promote(manifest, generations)
+    delete_old(publisher, folder)
+    models.prune({path.name for path in folder.iterdir()})
+    return manifest

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import redis
 import redis.asyncio
 from redis.backoff import NoBackoff
-from redis.connection import parse_url
+from redis.connection import PythonRespSerializer, parse_url
 from redis.retry import Retry
 
 from recsys.errors import SettingsError, StoreError, StoreFull, StoreUnavailable
@@ -28,6 +28,15 @@ def sync_client(url: str, connect_seconds: float, reply_seconds: float, **option
     """A client with limits for a connect and for each reply."""
     limits = {"socket_connect_timeout": connect_seconds, "socket_timeout": reply_seconds}
     return redis.Redis.from_url(url, **limits, **tcp_options(url), **options)
+
+
+def copy_free_serializer() -> PythonRespSerializer:
+    """A serializer of commands that does not copy large values; that of hiredis copies them twice."""
+
+    def encode(value: Any) -> bytes | memoryview:
+        return value if isinstance(value, bytes | memoryview) else str(value).encode()
+
+    return PythonRespSerializer(6_000, encode)
 
 
 def retry_once() -> Retry:

@@ -7,7 +7,6 @@ from itertools import islice
 from typing import Any
 
 import redis
-from redis.connection import PythonRespSerializer
 
 from recsys.errors import StoreError
 from recsys.generation.manifest import Manifest
@@ -31,7 +30,7 @@ from recsys.store.key_names import (
 from recsys.store.ports import CHUNK, LEASE, LIVE, PREVIOUS, AliasMove, Claim, MemoryUse, StoredSizes, users_by_bucket
 from recsys.store.publisher_lock import ClaimOwner
 from recsys.store.redis import scripts
-from recsys.store.redis.connection import address, retry_once, sync_client, translated_errors
+from recsys.store.redis.connection import address, copy_free_serializer, retry_once, sync_client, translated_errors
 
 ALIASES_CHANNEL = "aliases"
 """The channel on which a moved alias is announced, as "alias id". Messages can get lost: poll the alias as well."""
@@ -58,9 +57,9 @@ class RedisGenerationStore:
         self.address = address(url)
         options = {"socket_read_size": _READ_BYTES, "retry": retry_once()}
         self._redis = sync_client(url, _CONNECT_SECONDS, _REPLY_SECONDS, **options)
-        # The serializer of hiredis copies a chunk twice before it is sent; this serializer does not copy it.
-        serializer = PythonRespSerializer(6_000, _encoded)
-        self._bulk = sync_client(url, _CONNECT_SECONDS, _REPLY_SECONDS, command_packer=serializer, **options)
+        self._bulk = sync_client(
+            url, _CONNECT_SECONDS, _REPLY_SECONDS, command_packer=copy_free_serializer(), **options
+        )
 
     def ping(self) -> None:
         with translated_errors(self.address):
@@ -100,18 +99,14 @@ class RedisGenerationStore:
         view = memoryview(data)
         with translated_errors(self.address):
             # NX: a publisher that lost its claim during a pause does not overwrite what others wrote meanwhile.
-            options: dict[str, Any] = (
-                {"ex": UNFINISHED_EXPIRE, "nx": True} if claim else {"ex": self._expiry_of(generation)}
-            )
+            unfinished = claim or not self._redis.exists(manifest_key(generation))
+            options: dict[str, Any] = {"ex": UNFINISHED_EXPIRE if unfinished else None, "nx": bool(claim)}
             chunks = enumerate(range(0, len(view), CHUNK), first)
             while some := list(islice(chunks, _CHUNKS_AT_ONCE)):
                 with self._bulk.pipeline(transaction=False) as pipe:
                     for n, at in some:
                         pipe.set(part_key(generation, name, n), view[at : at + CHUNK], **options)
                     pipe.execute()
-
-    def _expiry_of(self, generation: str) -> int | None:
-        return None if self._redis.exists(manifest_key(generation)) else UNFINISHED_EXPIRE
 
     def overwrite_chunk(self, name: str, data: bytes | memoryview, chunk: int, claim: Claim) -> None:
         keys = [PUBLISHING, manifest_key(claim.generation), part_key(claim.generation, name, chunk)]
@@ -156,9 +151,9 @@ class RedisGenerationStore:
     def write_manifest(self, generation: str, manifest: str, claim: Claim | None = None) -> None:
         parsed = Manifest.from_json(manifest)
         parts = part_keys(generation, parsed)
-        head = [PUBLISHING, manifest_key(generation), GENERATIONS, FENCE, PROMOTED]
+        keys = [PUBLISHING, manifest_key(generation), GENERATIONS, FENCE, PROMOTED, *parts]
+        keys += users_keys(generation, parsed)
         values = [generation, manifest, claim.fence if claim else 0, parsed.dims["users"], *parts.values()]
-        keys = [*head, *parts, *users_keys(generation, parsed)]
         outcome = self._run_claimed(scripts.WRITE_MANIFEST, keys, claim, *values)
         if outcome[0] == b"missing":
             raise refusals.incomplete(generation, outcome[1].decode())
@@ -248,10 +243,6 @@ def _check_claim(outcome: list[Any]) -> list[Any]:
     if outcome[0] == b"stale":
         raise refusals.claim_lost()
     return outcome
-
-
-def _encoded(value: Any) -> bytes | memoryview:
-    return value if isinstance(value, bytes | memoryview) else str(value).encode()
 
 
 def _milliseconds(seconds: float) -> int:

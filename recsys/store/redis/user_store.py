@@ -38,13 +38,7 @@ from recsys.store.ports import (
 )
 from recsys.store.redis.connection import Command, address, round_trip, tcp_options, translated_errors
 from recsys.store.redis.scripts import ADD_EVENTS, ADD_IMPRESSIONS, FORGET_FIELD, LIMIT_STREAM, MERGE_USERS
-from recsys.store.redis.stored_events import (
-    event_prefixes,
-    event_text,
-    parse_events,
-    parse_trending,
-    text_without_user,
-)
+from recsys.store.redis.stored_events import event_prefixes, event_text, parse_events, parse_trending, text_without_user
 from recsys.store.redis.stream_deletion import StreamDeletion
 from recsys.store.streams import IMPRESSION_LIMITS, LOG_LIMITS, LostEntries, StreamLimits
 from recsys.types import Event, Id, is_load_test
