@@ -24,7 +24,7 @@ from flows.steps.gate import (
 from flows.steps.ingest import ingest, quarantine_of
 from flows.steps.promotion import delete_old, promote, publish
 from flows.steps.report import reporting, write_report
-from flows.steps.training import build, evaluate, retrain, train
+from flows.steps.training import build, evaluate, train_on_everything, train_ranker
 from recsys.environment import Environment
 from recsys.generation.loader import check_servable
 from recsys.generation.manifest import GenerationFolder, Manifest
@@ -97,20 +97,17 @@ def train_and_publish(
     log = encode(dataset)
     with reporting(RunReport(DataProfile.of(dataset, log), config, curves.curves), environment) as report:
         live = report.live = read_live_generation(generations)
-        report.checks += check_dataset(report.data, live)
-        enforce_gate(force, report.checks, dataset.name, live)
+        enforce_gate(report, check_dataset(report.data, live), force)
 
         parts = split(log, config, dataset.protocol, dataset.moments)
-        ranker = train(parts, training_run)
+        ranker = train_ranker(parts, training_run)
         rival = load_live_model(live, report.data, log, generations, environment.folder("cache"))
         evaluation = report.evaluation = evaluate(dataset.name, parts, ranker, training_run, rival)
         board.result(config, evaluation)
-        report.checks += check_tested_model(evaluation, report.data, live)
-        enforce_gate(force, report.checks, dataset.name, live)
+        enforce_gate(report, check_tested_model(evaluation, report.data, live), force)
 
-        trained = retrain(log, ranker, evaluation, training_run)
-        report.checks += check_final_model(log, trained)
-        enforce_gate(force, report.checks, dataset.name, live)
+        trained = train_on_everything(log, ranker, evaluation, training_run)
+        enforce_gate(report, check_final_model(log, trained), force)
 
         origin = Origin(dataset.name, dataset.notes.bad_rows(), report.data, failed(report.checks))
         generation = build(log, trained, origin, folder, training_run)

@@ -24,6 +24,7 @@ from training.gate.check import Check, failed
 from training.gate.dataset_profile import DataProfile, LiveGeneration
 from training.gate.gate import check_data, check_model, check_trained, comparable
 from training.recipe import TrainedModel
+from training.report.run_report import RunReport
 
 
 @store_step
@@ -72,17 +73,20 @@ def log_failures(checks: list[Check]) -> list[Check]:
     return checks
 
 
-def enforce_gate(force: bool, checks: Sequence[Check], name: str, live: LiveGeneration | None) -> None:
-    """Write the checks as an artifact; GateRefused if one failed. With `force`, log a warning instead."""
+def enforce_gate(report: RunReport, checks: Sequence[Check], force: bool) -> None:
+    """Add checks to the report and write all as an artifact; GateRefused if one failed. With `force`, log a warning."""
+    report.checks += checks
+    name = report.data.name
     with best_effort():
         create_table_artifact(
-            [asdict(check) for check in checks],
+            [asdict(check) for check in report.checks],
             key=artifact_key("gate", name),
             description=f"The gate's checks of {name}",
         )
-    lines = failed(checks)
+    lines = failed(report.checks)
     if lines and not force:
-        raise GateRefused(refusal(lines, live), [asdict(check) for check in checks if check.verdict == "failed"])
+        refused = [asdict(check) for check in report.checks if check.verdict == "failed"]
+        raise GateRefused(refusal(lines, report.live), refused)
     if lines:
         get_run_logger().warning("Forced past the gate (--force), with %d failed checks.", len(lines))
 

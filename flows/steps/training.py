@@ -1,4 +1,4 @@
-"""Train and evaluate: the steps of `training.recipe` as tasks, and the metrics as artifacts."""
+"""The steps of `training.recipe` as Prefect tasks, and the metrics as artifacts."""
 
 from __future__ import annotations
 
@@ -18,11 +18,8 @@ from training.export import Origin, export
 from training.ranker.fit_ranker import RankerFit
 from training.recipe import TrainedModel, TrainingRun
 
-
-@step
-def train(parts: Split, run: TrainingRun) -> RankerFit:
-    """The ranker, trained on labels that are later than the events of its towers."""
-    return recipe.train_ranker(parts, run)
+train_ranker = step(recipe.train_ranker)
+train_on_everything = step(recipe.train_on_everything)
 
 
 @step
@@ -32,14 +29,8 @@ def evaluate(
     """The metric table on the newest part of the log, also as two artifacts. live: the generation to compare with."""
     evaluation = recipe.evaluate(parts, ranker, run, live)
     with best_effort():
-        leave_artifacts(name, evaluation)
+        write_metrics(name, evaluation)
     return evaluation
-
-
-@step
-def retrain(log: Log, ranker: RankerFit, evaluation: Evaluation, run: TrainingRun) -> TrainedModel:
-    """The model of every event, which is published."""
-    return recipe.train_on_everything(log, ranker, evaluation, run)
 
 
 @step
@@ -49,8 +40,8 @@ def build(log: Log, trained: TrainedModel, origin: Origin, folder: Path, run: Tr
         return export(folder, log, trained, run.config, origin, shown)
 
 
-def leave_artifacts(name: str, evaluation: Evaluation) -> None:
-    """Leave the metric table in Prefect, for people and as rows."""
+def write_metrics(name: str, evaluation: Evaluation) -> None:
+    """Write the metric table to Prefect, as text and as rows."""
     notes = "".join(f"\n\nNote: {warning}" for warning in evaluation.warnings)
     create_markdown_artifact(
         evaluation.to_markdown() + notes, key=artifact_key("metrics", name), description=f"Metrics of {name}"
