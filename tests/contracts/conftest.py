@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from recsys.store import GenerationStore
 from tests.contracts.stores import Store, opened
 
 
@@ -13,6 +14,12 @@ from tests.contracts.stores import Store, opened
 def store(request: pytest.FixtureRequest) -> Iterator[Store]:
     """An empty store: in memory, in Valkey or in Redis."""
     yield from opened(request)
+
+
+@pytest.fixture
+def generations(store: Store) -> GenerationStore:
+    """The generations of an empty store."""
+    return store.generations
 
 
 @pytest.fixture(params=["valkey", "redis"])

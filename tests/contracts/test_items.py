@@ -30,21 +30,14 @@ class Shelf:
     url: str = ""
 
     def put(self, *puts: Put) -> bool:
-        """Put in a new event loop."""
-        return self.write(lambda writer: writer.put(puts))
+        return bool(self.write(lambda writer: writer.put(puts)))
 
     def read(self, item_id: str | int) -> PutItem | None:
-        """Read in a new event loop."""
         found: PutItem | None = self.write(lambda writer: writer.read(item_id))
         return found
 
     def remove(self, item_id: str | int) -> bool:
-        """Remove in a new event loop."""
         return bool(self.write(lambda writer: writer.remove(item_id)))
-
-    def forget(self, *items: PutItem) -> None:
-        """Forget in a new event loop."""
-        self.write(lambda writer: writer.forget(items))
 
     def write(self, work: Callable[[Any], Awaitable[Any]]) -> Any:
         """Run `work` with the writer in a new event loop."""
@@ -165,25 +158,19 @@ def test_a_full_store_still_hides(shelf: Shelf, monkeypatch: pytest.MonkeyPatch)
     assert shelf.put(Put("a", available=False), Put("b", "changed"))
 
 
-def test_one_item_is_read(shelf: Shelf) -> None:
-    """The item has the fields of all its puts. An item that was not put is None."""
-    shelf.put(Put(7, "seven"), Put("a b", available=False, content={"price": 2.5}))
+def test_one_item_is_read_and_removed(shelf: Shelf) -> None:
+    """A number and its text are one item. A removed item is gone for all readers, and another put has another seq."""
+    shelf.put(Put(7, "seven"), Put("a b", available=False, content={"price": 2.5}), Put("hidden", available=False))
     shelf.put(Put("a b", "A B"))
-    everything = shelf.all()
-    assert shelf.read("7") == shelf.read(7) == everything["7"]
-    assert shelf.read("a b") == everything["a b"]
-    assert shelf.read("b") is None
-
-
-def test_one_item_is_removed(shelf: Shelf) -> None:
-    """It is removed whatever its version, and after another put it has another seq."""
-    shelf.put(Put("a", "old"), Put(7), Put("hidden", available=False))
     known = shelf.reader.changes(NOTHING_PUT)
-    assert [shelf.remove(item) for item in ("a", "7", "hidden", "a", "never")] == [True, True, True, False, False]
+    assert shelf.read("7") == shelf.read(7) == shelf.all()["7"]
+    assert shelf.read("a b") == shelf.all()["a b"]
+    assert shelf.read("b") is None
+    assert [shelf.remove(item) for item in (7, "a b", "hidden", "a b", "never")] == [True, True, True, False, False]
     assert len(shelf.reader.changes(known)) == 0
-    shelf.put(Put("a"))
+    shelf.put(Put("a b"))
     (again,) = shelf.reader.changes(known).items
-    assert (again.text, again.title) == ("a", None)
+    assert (again.text, again.title) == ("a b", None)
     assert again.seq not in {item.seq for item in known.items}
 
 
