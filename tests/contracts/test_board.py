@@ -79,16 +79,16 @@ def test_a_moved_alias_ends_a_wait(board):
     board, ring = board
     board.wait(0.05)  # subscribes
     board.wait(0.05)
-    heard = threading.Event()
+    received = threading.Event()
 
     def wait():
         board.wait(30)
-        heard.set()
+        received.set()
 
     threading.Thread(target=wait, daemon=True).start()
     time.sleep(0.1)
     ring()
-    assert heard.wait(10)
+    assert received.wait(10)
 
 
 @pytest.mark.parametrize("url", ["own_valkey_url", "own_redis_url"])

@@ -22,7 +22,7 @@ def test_no_byte_is_left_in_a_dump(real: Store) -> None:
         assert in_dumps(real, USER)
         real.users(lambda users: users.forget_user(USER))
         assert in_dumps(real, USER) == []
-    assert [told.data for told in real.flows.read_impressions()] == [b"shown to 7"]
+    assert [entry.data for entry in real.flows.read_impressions()] == [b"shown to 7"]
 
 
 def test_no_byte_of_a_drained_impression_is_left(real: Store) -> None:
@@ -82,10 +82,10 @@ def test_an_event_during_a_deletion(real: Store, script: str, kept: list[str]) -
     async def scene(users: Any) -> None:
         run, added = users._redis.eval, []
 
-        async def late(run_now: str, keys: int, *told: Any) -> Any:
-            if run_now == script and told[1] == "events" and not added:
+        async def late(run_now: str, keys: int, *values: Any) -> Any:
+            if run_now == script and values[1] == "events" and not added:
                 added.append(await users.add_events([click("late", user=USER, name="late")]))
-            return await run(run_now, keys, *told)
+            return await run(run_now, keys, *values)
 
         users._redis.eval = late
         await users.forget_user(USER)
@@ -93,7 +93,7 @@ def test_an_event_during_a_deletion(real: Store, script: str, kept: list[str]) -
 
     real.users(scene)
     assert [event.item_id for event in real.read("g1", USER)[0].events] == kept
-    assert [told.event.item_id for told in real.flows.read_log() if told.event.user_id == USER] == kept
+    assert [logged.event.item_id for logged in real.flows.read_log() if logged.event.user_id == USER] == kept
     assert real.add(click("late", user=USER, name="late")) == 1 - len(kept)
 
 
@@ -101,25 +101,25 @@ def test_an_impression_drained_during_a_deletion_stays_drained(real: Store) -> N
     """A copy that was begun before does not restore it."""
     shown = [("7", b"shown")] * 600 + [(USER, b"shown")]
     real.users(lambda users: users.add_impressions(shown))
-    entries = [told.entry for told in real.flows.read_impressions(count=300)]
+    entries = [shown.entry for shown in real.flows.read_impressions(count=300)]
 
     async def scene(users: Any) -> None:
         run, copied = users._redis.eval, asyncio.Event()
 
-        async def drained_after_a_step(script: str, *told: Any) -> Any:
-            said = await run(script, *told)
+        async def drained_after_a_step(script: str, *values: Any) -> Any:
+            outcome = await run(script, *values)
             if script == COPY_ENTRIES and not copied.is_set():
                 copied.set()
-                assert said[0] == b"more"
+                assert outcome[0] == b"more"
                 real.flows.drop_impressions(entries)
-            return said
+            return outcome
 
         users._redis.eval = drained_after_a_step
         await users.forget_impressions(USER)
         assert copied.is_set()
 
     real.users(scene)
-    left = [told.entry for told in real.flows.read_impressions()]
+    left = [shown.entry for shown in real.flows.read_impressions()]
     assert len(left) == 300
     assert not set(left) & set(entries)
 
@@ -130,22 +130,22 @@ def test_a_deletion_that_lost_its_lock_starts_again(real: Store, script: str) ->
     fill(real)
 
     async def scene(users: Any) -> None:
-        run, said = users._redis.eval, []
+        run, outcomes = users._redis.eval, []
 
-        async def overtaken(run_now: str, keys: int, *told: Any) -> Any:
-            if run_now == script and not said:
-                real.client.set(told[0], "another", px=100)
-            reply = await run(run_now, keys, *told)
+        async def overtaken(run_now: str, keys: int, *values: Any) -> Any:
+            if run_now == script and not outcomes:
+                real.client.set(values[0], "another", px=100)
+            reply = await run(run_now, keys, *values)
             if run_now == script:
-                said.append(reply[0])
+                outcomes.append(reply[0])
             return reply
 
         users._redis.eval = overtaken
         await users.forget_impressions(USER)
-        assert said == [b"stale", b"done"]
+        assert outcomes == [b"stale", b"done"]
 
     real.users(scene)
-    assert [told.data for told in real.flows.read_impressions()] == [b"shown to 7"]
+    assert [entry.data for entry in real.flows.read_impressions()] == [b"shown to 7"]
 
 
 def test_in_a_full_store(real: Store) -> None:
@@ -158,7 +158,7 @@ def test_in_a_full_store(real: Store) -> None:
         (state,) = real.read("g1", USER)
         assert (state.record, state.events, state.listed) == (None, [], None)
         assert {str(logged.event.user_id) for logged in real.flows.read_log()} == {"7"}
-        assert [told.data for told in real.flows.read_impressions()] == [b"shown to 7"]
+        assert [entry.data for entry in real.flows.read_impressions()] == [b"shown to 7"]
         assert real.client.keys("*:forgetting") == []
     finally:
         real.client.config_set("maxmemory", 0)

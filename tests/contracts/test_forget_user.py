@@ -40,22 +40,22 @@ class TestForget:
         assert (other.record, other.listed) == (b"record of 7", b"list of 7")
         assert [event.item_id for event in other.events] == ["a"]
         assert {str(logged.event.user_id) for logged in store.flows.read_log()} == {"7"}
-        assert [told.data for told in store.flows.read_impressions()] == [b"shown to 7"]
+        assert [entry.data for entry in store.flows.read_impressions()] == [b"shown to 7"]
 
     def test_no_byte_is_left(self, real: Store) -> None:
         """A scan of all keys and values does not find the user."""
         fill(real)
-        assert any(USER.encode() in told for told in everything(real))
+        assert any(USER.encode() in text for text in everything(real))
         real.users(lambda users: users.forget_user(USER))
-        assert [told for told in everything(real) if USER.encode() in told] == []
-        assert any(b"7" in told for told in everything(real))
+        assert [text for text in everything(real) if USER.encode() in text] == []
+        assert any(b"7" in text for text in everything(real))
 
     def test_a_generation_that_was_never_finished(self, store: Store) -> None:
         """Records of an unfinished generation are deleted too."""
         store.generations.write_users("g1", 2, {USER: b"record"})
         store.users(lambda users: users.forget_user(USER))
         assert store.read("g1", USER)[0].record is None
-        assert store.client is None or [told for told in everything(store) if USER.encode() in told] == []
+        assert store.client is None or [text for text in everything(store) if USER.encode() in text] == []
 
     def test_a_publish_continues(self, store: Store) -> None:
         """A user deleted during a publish counts as stored, for the manifest and for a resumed publish."""
@@ -109,22 +109,22 @@ class TestForget:
         for gone in ("7", *map(str, others)):
             store.users(lambda users, gone=gone: users.forget_user(gone))
             left = [user for user in left if str(user) != gone]
-            assert [told.event.user_id for told in store.flows.read_log()] == left
-            assert [told.data for told in store.flows.read_impressions()] == [f"{user!r}".encode() for user in left]
+            assert [logged.event.user_id for logged in store.flows.read_log()] == left
+            assert [entry.data for entry in store.flows.read_impressions()] == [f"{user!r}".encode() for user in left]
 
     def test_a_key_of_another_type(self, real: Store) -> None:
         """It does not fail the deletion."""
         fill(real)
         real.client.set("gen:x:users:1", "not ours")
         real.users(lambda users: users.forget_user(USER))
-        assert [told for told in everything(real) if USER.encode() in told] == []
+        assert [text for text in everything(real) if USER.encode() in text] == []
         assert real.client.get("gen:x:users:1") == b"not ours"
 
     def test_impressions_alone(self, store: Store) -> None:
         """For impressions that were logged during the deletion of the user."""
         fill(store)
         store.users(lambda users: users.forget_impressions(USER))
-        assert [told.data for told in store.flows.read_impressions()] == [b"shown to 7"]
+        assert [entry.data for entry in store.flows.read_impressions()] == [b"shown to 7"]
         assert store.read("g1", USER)[0].record == b"record"
 
 

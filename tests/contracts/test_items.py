@@ -197,7 +197,7 @@ def test_all_keys_expire(real: Shelf) -> None:
 
 
 def test_an_emptied_store_reuses_no_number(real: Shelf) -> None:
-    """Items of before are dropped after the next put, and no seq stands for two items."""
+    """Older items are dropped after the next put, and two items share no seq."""
     real.put(*(Put(f"a{n}") for n in range(50)))
     known = real.reader.changes(NOTHING_PUT)
     real.client.flushall()
@@ -235,12 +235,12 @@ def test_an_unreadable_item_is_left_out(real: Shelf) -> None:
 def test_a_put_is_announced(real: Shelf) -> None:
     """It ends the wait of a reader."""
     real.put(Put("a"))
-    heard = threading.Event()
+    received = threading.Event()
 
     def listen() -> None:
         assert real.reader.wait(0, 30)  # the confirmation of the subscription
         assert real.reader.wait(0, 30)
-        heard.set()
+        received.set()
 
     thread = threading.Thread(target=listen, daemon=True)
     thread.start()
@@ -249,7 +249,7 @@ def test_a_put_is_announced(real: Shelf) -> None:
         time.sleep(0.01)
     time.sleep(0.3)
     real.put(Put("b"))
-    assert heard.wait(10)
+    assert received.wait(10)
     thread.join(10)
 
 

@@ -22,7 +22,7 @@ def merge(store: Store, *more: Event, user: str | int = ANON, into: str | int = 
     return kept
 
 
-def told(store: Store, user: str | int = LOGIN) -> list[tuple[Any, ...]]:
+def stored_events(store: Store, user: str | int = LOGIN) -> list[tuple[Any, ...]]:
     return [(event.item_id, event.timestamp, event.event_type) for event in store.read("g1", user)[0].events]
 
 
@@ -34,23 +34,23 @@ def test_events_move_in_the_order_of_time(store: Store) -> None:
     store.add(click("x", 1.0, user=LOGIN), click("y", 3.0, user=LOGIN))
     assert merge(store, click("old", 0.5, user=ANON), click("c2", 5.0, user=ANON)) == 7
     expected = [("old", 0.5), ("x", 1.0), ("a", 2.0), ("y", 3.0), ("b", 4.0), ("c2", 5.0), ("c", 6.5)]
-    assert [each[:2] for each in told(store)] == expected
-    assert [kind for _, _, kind in told(store)] == ["click"] * 4 + ["purchase"] + ["click"] * 2
+    assert [each[:2] for each in stored_events(store)] == expected
+    assert [kind for _, _, kind in stored_events(store)] == ["click"] * 4 + ["purchase"] + ["click"] * 2
     events = store.read("g1", LOGIN)[0].events
     assert [dict(event.context) for event in events] == [{}] * 6 + [{"device": "mobile"}]
     assert {str(event.user_id) for event in events} == {LOGIN}
-    assert told(store, ANON) == []
+    assert stored_events(store, ANON) == []
 
 
 def test_a_repeated_merge_changes_nothing(store: Store) -> None:
     """A client repeats a merge whose reply was lost."""
     store.add(click("a", 2.0, user=ANON), click("x", 1.0, user=LOGIN))
     trained = [click("old", 0.5, user=ANON), click("a", 2.0, user=ANON)]
-    first, then = merge(store, *trained), told(store)
+    first, then = merge(store, *trained), stored_events(store)
     assert (first, len(then)) == (3, 3)
     assert merge(store, *trained) == 3
     assert merge(store) == 3
-    assert told(store) == then
+    assert stored_events(store) == then
 
 
 def test_equal_events_are_one(store: Store) -> None:
@@ -59,7 +59,7 @@ def test_equal_events_are_one(store: Store) -> None:
         store.add(click("a", 1.0, user=user), click("a", 1.0, user=user, kind="view"))
     store.add(click("a", 1.5, user=ANON))
     assert merge(store) == 3
-    assert told(store) == [("a", 1.0, "click"), ("a", 1.0, "view"), ("a", 1.5, "click")]
+    assert stored_events(store) == [("a", 1.0, "click"), ("a", 1.0, "view"), ("a", 1.5, "click")]
 
 
 def test_event_ids_move_with_the_events(store: Store) -> None:
@@ -67,7 +67,7 @@ def test_event_ids_move_with_the_events(store: Store) -> None:
     store.add(click("a", 1.0, "e1", ANON), click("x", 1.0, "e1", LOGIN), click("b", 2.0, "e2", ANON))
     merge(store)
     assert store.add(click("b", 9.0, "e2", LOGIN), click("a", 9.0, "e1", LOGIN), click("c", 9.0, "e3", LOGIN)) == 1
-    assert [item for item, _, _ in told(store)] == ["x", "a", "b", "c"]
+    assert [item for item, _, _ in stored_events(store)] == ["x", "a", "b", "c"]
 
 
 def test_the_newest_events_stay(store: Store) -> None:
@@ -75,7 +75,7 @@ def test_the_newest_events_stay(store: Store) -> None:
     store.add(*(click(f"a{n}", 2.0 * n, user=ANON) for n in range(EVENTS_KEPT)))
     store.add(*(click(f"x{n}", 2.0 * n + 1, user=LOGIN) for n in range(EVENTS_KEPT)))
     assert merge(store) == EVENTS_KEPT
-    moments = [moment for _, moment, _ in told(store)]
+    moments = [moment for _, moment, _ in stored_events(store)]
     assert moments == [float(n) for n in range(EVENTS_KEPT, 2 * EVENTS_KEPT)]
 
 
@@ -114,7 +114,7 @@ def test_ids_of_any_kind(store: Store, ids: tuple[str | int, str | int]) -> None
     assert merge(store, user=user, into=into) == 2 + len(big)
     assert [event.item_id for event in store.read("g1", into)[0].events] == ["a", "b", *big]
     assert {event.timestamp for event in store.read("g1", into)[0].events[2:]} == {1e9 + 0.123456}
-    assert all(len(told(store, each)) == 2 for each in others)
+    assert all(len(stored_events(store, each)) == 2 for each in others)
     assert merge(store, user=str(user), into=str(into)) == 2 + len(big)
 
 
@@ -145,7 +145,7 @@ def test_memory_and_redis_agree_on_random_merges(store: Store) -> None:
         mine = [(event.item_id, event.timestamp) for event in sorted(sent[users[1]], key=lambda event: event.timestamp)]
         new = dict.fromkeys((event.item_id, event.timestamp) for event in sent[users[0]])
         expected = sorted([*mine, *(each for each in new if each not in mine)], key=lambda each: each[1])
-        got = [each[:2] for each in told(store, users[1])]
+        got = [each[:2] for each in stored_events(store, users[1])]
         assert sorted(got) == sorted(expected)
         assert [moment for _, moment in got] == [moment for _, moment in expected]
 
@@ -155,4 +155,4 @@ def test_an_unreadable_event_does_not_move(real: Store) -> None:
     real.add(click("a", 1.0, user=ANON))
     real.client.rpush(f"user:{ANON}:events", b"{", json.dumps(["somebody else", "b", 1.0, "click"]))
     assert merge(real) == 1
-    assert told(real) == [("a", 1.0, "click")]
+    assert stored_events(real) == [("a", 1.0, "click")]

@@ -48,7 +48,7 @@ def urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     certificates(folder)
     place, options = f"localhost:{free_port()}", f"?ssl_ca_certs={folder}/ca.crt"
     subprocess.run([str(MAKE), str(folder), place, "rediss", options], check=True)
-    told = {name: (folder / name / "url").read_text().strip() for name in ("model", "gateway", "flows")}
+    role_urls = {name: (folder / name / "url").read_text().strip() for name in ("model", "gateway", "flows")}
     files = [f"--tls-{name}-file" for name in ("cert", "key", "ca-cert")]
     shown = [part for pair in zip(files, ("tls.crt", "tls.key", "ca.crt"), strict=True) for part in pair]
     process = subprocess.Popen(
@@ -61,7 +61,7 @@ def urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         preexec_fn=preexec(),
     )
     try:
-        store, end = RedisGenerationStore(told["flows"]), time.monotonic() + 20
+        store, end = RedisGenerationStore(role_urls["flows"]), time.monotonic() + 20
         while True:
             try:
                 store.ping()
@@ -71,7 +71,7 @@ def urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
                 assert time.monotonic() < end
                 time.sleep(0.05)
         store.close()
-        yield told
+        yield role_urls
     finally:
         process.terminate()
         process.wait(10)
@@ -109,14 +109,14 @@ def test_every_client_connects(urls: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "error", "said"),
+    ("change", "error", "message"),
     [
         (lambda url: url.replace("@", "x@"), StoreError, "refused the user or the password"),
         (lambda url: url.partition("?")[0], StoreUnavailable, "certificate is not trusted: .*; name its CA"),
         (lambda url: url.replace("rediss", "redis", 1).partition("?")[0], StoreUnavailable, "No Redis answers"),
     ],
 )
-def test_a_refused_connection_has_its_reason(urls: dict[str, str], change, error, said) -> None:
+def test_a_refused_connection_has_its_reason(urls: dict[str, str], change, error, message) -> None:
     """A wrong password, an untrusted CA, no TLS: the error of both kinds of client has no password."""
     url = change(urls["gateway"])
     word = urls["gateway"].split(":")[2].split("@")[0]
@@ -130,7 +130,7 @@ def test_a_refused_connection_has_its_reason(urls: dict[str, str], change, error
             await users.close()
 
     for ask in (store.ping, lambda: asyncio.run(asyncio.wait_for(read(), 10))):
-        with pytest.raises(error, match=said) as told:
+        with pytest.raises(error, match=message) as caught:
             ask()
-        assert word not in str(told.value)
+        assert word not in str(caught.value)
     store.close()

@@ -137,7 +137,7 @@ def test_serving_users_follow_aliases(real: Store, urls: dict[str, str], role: s
         assert sum(map(len, generations.read_part("g1", name, part.bytes))) == part.bytes
     assert items.changes(NOTHING_PUT) is NOTHING_PUT
     board.announce(Announcement(f"{role} here 1", role, ("g1",)))
-    assert [told.role for told in board.processes()] == [role]
+    assert [process.role for process in board.processes()] == [role]
     assert _heard(board, lambda: real.generations.promote("g1") and real.client.publish("aliases", "live g1"))
     board.withdraw(f"{role} here 1")
     for each in (generations, board, items):

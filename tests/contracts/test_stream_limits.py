@@ -45,7 +45,7 @@ class TestBytes:
     def test_impressions_are_kept_or_counted(self, small: Store) -> None:
         """The newest impressions stay, each removed one is counted, and the count is reported once."""
         show(small, ADDED)
-        kept = [int(told.data) for told in small.flows.read_impressions(count=ADDED)]
+        kept = [int(entry.data) for entry in small.flows.read_impressions(count=ADDED)]
         assert kept == list(range(ADDED - len(kept), ADDED))
         assert 0.99 * MIB < 1024 * len(kept) < 1.01 * MIB
         assert lost(small).impressions == small.flows.lost_impressions() == ADDED - len(kept)
@@ -57,7 +57,7 @@ class TestBytes:
         """Impressions that a flow removed make room and are not counted."""
         for _ in range(4):
             show(small, 500)
-            small.flows.drop_impressions([told.entry for told in small.flows.read_impressions()])
+            small.flows.drop_impressions([entry.entry for entry in small.flows.read_impressions()])
         assert lost(small) == LostEntries(0, 0)
 
     def test_an_entry_of_an_earlier_version_stops_the_limit(self, small: Store) -> None:
@@ -66,7 +66,7 @@ class TestBytes:
             pytest.skip("The in-memory store has no earlier versions.")
         for _ in range(4):
             show(small, 500)
-            small.flows.drop_impressions([told.entry for told in small.flows.read_impressions()])
+            small.flows.drop_impressions([entry.entry for entry in small.flows.read_impressions()])
         small.client.xadd("impressions", {"u": "7", "d": "by an earlier version"})
         show(small, 100)
         assert len(small.flows.read_impressions()) == 101

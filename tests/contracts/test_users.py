@@ -81,14 +81,14 @@ class TestHistory:
     def test_old_events_are_not_read(self, request: pytest.FixtureRequest, kind: str) -> None:
         """Events beyond the age limit of the store are not part of the history."""
         now = time.time()
-        told = [click("old", now - 1_000), click("new", now - 10)]
+        events = [click("old", now - 1_000), click("new", now - 10)]
         if kind == "memory":
             users: Any = MemoryStore(100)
         else:
             users = RedisUserStore(request.getfixturevalue("own_valkey_url"), 100)
 
         async def scene() -> list[Any]:
-            await users.add_events([event._replace(user_id="aged") for event in told])
+            await users.add_events([event._replace(user_id="aged") for event in events])
             (state,) = await users.read_users("g1", 1, ["aged"])
             await users.close()
             return [event.item_id for event in state.events]
@@ -112,20 +112,20 @@ class TestHistory:
 
     def test_an_event_keeps_its_context(self, store: Store) -> None:
         """Serving, flows and the log return the context; without one it is empty."""
-        told = {"device": "mobile", "country": "\ud800\u00fc"}
-        store.add(click("a")._replace(context=told), click("b"))
+        context = {"device": "mobile", "country": "\ud800\u00fc"}
+        store.add(click("a")._replace(context=context), click("b"))
         read = [
             store.read("g1", "7")[0].events,
             store.flows.read_events(["7"])[0],
             [logged.event for logged in store.flows.read_log()],
         ]
-        assert [[dict(event.context) for event in events] for events in read] == [[told, {}]] * 3
+        assert [[dict(event.context) for event in events] for events in read] == [[context, {}]] * 3
 
     def test_flows_read_what_serving_reads(self, store: Store) -> None:
         """The flows read the events of several users at once, in the order of the users."""
         store.add(click("a"), click("b", user="8"), click("c"), click("d", kind="impression"))
-        told = store.flows.read_events(["8", "nobody", "7"])
-        assert [[event.item_id for event in events] for events in told] == [["b"], [], ["a", "c"]]
+        histories = store.flows.read_events(["8", "nobody", "7"])
+        assert [[event.item_id for event in events] for events in histories] == [["b"], [], ["a", "c"]]
 
 
 class TestLog:
@@ -197,10 +197,10 @@ def test_many_calls_at_once_are_all_answered(store: Store) -> None:
 class TestTrending:
     def test_trending_items_are_read_as_written(self, store: Store) -> None:
         """Ids keep their type, order and weight."""
-        told = Trending(12.5, (("a", 2.0), (7, 1.5)))
+        trending = Trending(12.5, (("a", 2.0), (7, 1.5)))
         assert store.users(lambda users: users.read_trending()) is None
-        store.flows.write_trending(told)
-        assert store.users(lambda users: users.read_trending()) == told
+        store.flows.write_trending(trending)
+        assert store.users(lambda users: users.read_trending()) == trending
 
 
 class TestImpressions:
@@ -208,8 +208,8 @@ class TestImpressions:
         """They are read in steps and deleted by `drop_impressions`."""
         store.users(lambda users: users.add_impressions([("7", b"one"), (8, b"two"), ("7", b"three")]))
         first = store.flows.read_impressions(count=2)
-        assert [told.data for told in first] == [b"one", b"two"]
-        assert all(abs(told.arrived - time.time()) < 60 for told in first)
-        assert [told.data for told in store.flows.read_impressions(first[-1].entry)] == [b"three"]
-        store.flows.drop_impressions([told.entry for told in first])
-        assert [told.data for told in store.flows.read_impressions()] == [b"three"]
+        assert [shown.data for shown in first] == [b"one", b"two"]
+        assert all(abs(shown.arrived - time.time()) < 60 for shown in first)
+        assert [shown.data for shown in store.flows.read_impressions(first[-1].entry)] == [b"three"]
+        store.flows.drop_impressions([shown.entry for shown in first])
+        assert [shown.data for shown in store.flows.read_impressions()] == [b"three"]

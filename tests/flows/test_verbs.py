@@ -98,8 +98,8 @@ def test_published_and_not_promoted(call, put):
     put("g1")
     folder = call("publish", Path(os.devnull).parent / "nowhere")
     assert folder.returncode == 1
-    told = call("publish", "g2", "--no-promote")
-    assert "python -m flows promote g2" in told.stdout
+    published = call("publish", "g2", "--no-promote")
+    assert "python -m flows promote g2" in published.stdout
     assert answer(call("status", "--json"))["live"] == "g1"
 
 

@@ -83,8 +83,8 @@ def address(url: str) -> str:
     scheme = urlsplit(url).scheme if parts else ""
     if parts and not _options_are_valid(url):
         raise SettingsError(
-            "REDIS_URL has an option behind its ? that redis-py does not know, or a wrong value of one. Take it out, "
-            "or write what it knows, such as ssl_ca_certs=FILE; a ? of the password is written %3F."
+            "REDIS_URL has an option behind its ? that redis-py does not accept, or a wrong value of one. Take it out, "
+            "or write one that it accepts, such as ssl_ca_certs=FILE; a ? of the password is written %3F."
         )
     if scheme == "unix" and parts.get("path"):
         return f"unix://{parts['path']}"
