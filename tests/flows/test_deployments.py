@@ -58,15 +58,6 @@ class Operator:
         process.wait(60)
 
 
-def create_work_pool():
-    """As `prefect work-pool create tandem --type process`, without 4 s of imports."""
-    from prefect import get_client
-    from prefect.client.schemas.actions import WorkPoolCreate
-
-    with get_client(sync_client=True) as client:
-        client.create_work_pool(WorkPoolCreate(name="tandem", type="process"))
-
-
 def pause_schedules():
     """A scheduled run would cancel the run of a test."""
     from prefect import get_client
@@ -82,7 +73,7 @@ def operator(harness, prefect_url, own_valkey_url, tmp_path_factory):
     with redis.Redis.from_url(own_valkey_url) as client:
         client.flushall()
     operator = Operator(tmp_path_factory.mktemp("operator"), prefect_url, own_valkey_url)
-    create_work_pool()
+    operator.prefect("work-pool", "create", "tandem", "--type", "process")
     operator.prefect("deploy", "--all")
     pause_schedules()
     with operator.worker() as worker:
