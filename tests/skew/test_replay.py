@@ -71,7 +71,7 @@ def test_hundreds_of_requests_replayed(world, tiny_world):
     assert len(shown) >= 0.95 * REQUESTS  # without ranking, on a busy machine, a slate has no features to log
     tables, spec, manifest = folder.tables(), folder.spec(), folder.manifest
     retriever, ranker = Retriever.load(folder), Ranker(RankerNet.load(folder.path / RANKER), tables)
-    users = [str(told.user_id) for told in shown]
+    users = [str(impression.user_id) for impression in shown]
     records = RedisGenerationStore(url).read_records(manifest.id, manifest.user_buckets, users)
     events = store.read_events(users)
     histories = [
@@ -87,16 +87,16 @@ def test_hundreds_of_requests_replayed(world, tiny_world):
     compared = 0
     for start in range(0, len(shown), 50):
         some = slice(start, start + 50)
-        past = stack(histories[some], [told.asked for told in shown[some]], contexts[some])
+        past = stack(histories[some], [impression.asked for impression in shown[some]], contexts[some])
         candidates = retriever.retrieve(past)
         features, scores = ranker.features_and_scores(past, candidates)
-        for row, told in enumerate(shown[some]):
-            if not known[int(told.user_id)]:
+        for row, impression in enumerate(shown[some]):
+            if not known[int(impression.user_id)]:
                 continue  # the store was late, so that the slate had no history
             place = {int(item): at for at, item in enumerate(candidates.items[row])}
-            at = [place[tables.ids.row_of(str(item))] for item in told.items]
-            assert np.allclose(told.features, features[row, at], rtol=1e-4, atol=1e-5)
-            assert np.allclose(told.scores, scores[row, at], rtol=1e-3, atol=1e-3)
+            at = [place[tables.ids.row_of(str(item))] for item in impression.items]
+            assert np.allclose(impression.features, features[row, at], rtol=1e-4, atol=1e-5)
+            assert np.allclose(impression.scores, scores[row, at], rtol=1e-3, atol=1e-3)
             compared += len(at)
     assert compared >= 9 * REQUESTS * 0.95
     store.close()
@@ -113,11 +113,11 @@ def test_a_shop_s_log_replayed(tiny_shop):
     later = np.flatnonzero(log.times > folder.manifest.data_end)
     queries, since = [], {}
     for at in later.tolist():
-        user, told = str(log.user_ids[log.users[at]]), spec.event_types[log.types[at]]
+        user, event_type = str(log.user_ids[log.users[at]]), spec.event_types[log.types[at]]
         query = Query(served, user, 10, 0.0, now=float(log.times[at]))
         hydrator.put(query, UserState(packed.get(user), list(since.get(user, ())), False, None))
         queries.append(query)
-        since.setdefault(user, []).append(Event(user, served.item_id(log.items[at]), query.now, told))
+        since.setdefault(user, []).append(Event(user, served.item_id(log.items[at]), query.now, event_type))
     assert {"view", "purchase", "refund"} == {event.event_type for of_user in since.values() for event in of_user}
 
     trained = log.histories(later)

@@ -61,7 +61,7 @@ def test_a_sound_generation_is_served(folder):
 
 
 @pytest.mark.parametrize(
-    ("part", "how", "told"),
+    ("part", "how", "fault"),
     [
         ("embeddings.npy", with_first(np.nan), "embeddings"),
         ("embeddings.npy", lambda a: a * 2, "length 1"),
@@ -90,9 +90,9 @@ def test_a_sound_generation_is_served(folder):
         ("context_lift.starts.npy", lambda a: a.astype(np.int64), "context_lift.starts"),
     ],
 )
-def test_a_wrong_array_is_refused_by_name(folder, part, how, told):
+def test_a_wrong_array_is_refused_by_name(folder, part, how, fault):
     """Wrong types, shapes and ranges, and numbers that are not finite, each with a right hash."""
-    with pytest.raises(GenerationError, match=told):
+    with pytest.raises(GenerationError, match=fault):
         content_checks.check(change(folder, part, how))
 
 
@@ -180,10 +180,10 @@ def test_smoke_queries_pass_after_they_are_saved_and_loaded(folder):
 def test_smoke_queries_hold_no_data_of_users(tiny_world):
     """They are part of images, which must not contain histories of users."""
     folder, log = tiny_world
-    asked = SmokeQueries.load(folder.path).histories
-    real = asked.items >= 0
+    histories = SmokeQueries.load(folder.path).histories
+    real = histories.items >= 0
     assert real.sum() > 100
-    assert not set(asked.times[real].tolist()) & set(log.times.tolist())
+    assert not set(histories.times[real].tolist()) & set(log.times.tolist())
 
 
 def test_a_generation_without_smoke_queries_is_refused(folder):

@@ -18,8 +18,8 @@ def test_strings_are_found_by_hash(strings, others):
     strings = list(dict.fromkeys([*strings, "", "x" * 1000, "x" * 999]))
     table = StringTable.pack(strings)
     rows = {text: row for row, text in enumerate(strings)}
-    asked = [*others, *strings]
-    assert table.find(asked) == [rows.get(text) for text in asked]
+    sought = [*others, *strings]
+    assert table.find(sought) == [rows.get(text) for text in sought]
     assert StringTable.pack([]).find(["a"]) == [None]
 
 

@@ -70,8 +70,8 @@ def test_the_clock_is_that_of_the_calendar():
     """Hour and weekday from 1, Monday first, in UTC, for any second."""
     times = np.random.default_rng(0).uniform(0, 4e9, 500)
     for time, (hour, weekday) in zip(times, time_features.clock(times).tolist(), strict=True):
-        said = datetime.fromtimestamp(time, UTC)
-        assert (hour, weekday) == (said.hour + 1, said.isoweekday())
+        expected = datetime.fromtimestamp(time, UTC)
+        assert (hour, weekday) == (expected.hour + 1, expected.isoweekday())
 
 
 def test_the_clock_has_coarse_groups():
@@ -92,8 +92,8 @@ def test_a_log_holds_the_context_of_its_events(shop):
     columns = dict(log.catalogue.spec.contexts)
     assert columns["country"] == ("43", "049")
     assert log.contexts[:4, 0].tolist() == [1, 0, 2, 1]
-    told = [columns["device"][row - 1] for row in log.contexts[:, 1]]
-    assert told == frame["device"].tolist()
+    devices = [columns["device"][row - 1] for row in log.contexts[:, 1]]
+    assert devices == frame["device"].tolist()
 
 
 def test_an_unknown_context_column_is_an_error(shop):
@@ -106,10 +106,10 @@ def test_the_query_before_an_event_has_its_context():
     """A history before an event has that event's context, its clock included; one at the end has none."""
     log = log_of(by_device(10, 6), "device")
     events = np.array([3, 17, 42])
-    asked = log.histories(events).context
-    assert np.array_equal(asked[:, :CLOCK], time_features.clock(log.times[events]))
-    assert np.array_equal(asked[:, CLOCK], log.contexts[events, 0])
-    assert not asked[:, CLOCK + 1 :].any()
+    contexts = log.histories(events).context
+    assert np.array_equal(contexts[:, :CLOCK], time_features.clock(log.times[events]))
+    assert np.array_equal(contexts[:, CLOCK], log.contexts[events, 0])
+    assert not contexts[:, CLOCK + 1 :].any()
     assert not log.final_histories(np.arange(10)).context.any()
 
 
@@ -142,17 +142,17 @@ def test_a_value_without_events_is_an_unknown_value():
 
 def lifts(table, context, items):
     x = np.zeros((1, CLOCK + 1, len(items)), np.float32)
-    of, asked = table_columns(context[None], table.starts), items.astype(np.int32)[None]
-    query_features.lifts(table.table, of, CLOCK, asked, np.array([len(items)]), x, 0)
+    columns, rows = table_columns(context[None], table.starts), items.astype(np.int32)[None]
+    query_features.lifts(table.table, columns, CLOCK, rows, np.array([len(items)]), x, 0)
     return x[0]
 
 
 def coarsely(context):
     """Quarter of the day, weekday or weekend, and the values of the columns with one place for all that are rare."""
-    told = np.minimum(context, VALUES + 1)
-    told[..., 0] = np.ceil(context[..., 0] / 6)
-    told[..., 1] = np.where(context[..., 1] > 5, 2, np.minimum(context[..., 1], 1))
-    return told
+    coarse = np.minimum(context, VALUES + 1)
+    coarse[..., 0] = np.ceil(context[..., 0] / 6)
+    coarse[..., 1] = np.where(context[..., 1] > 5, 2, np.minimum(context[..., 1], 1))
+    return coarse
 
 
 def test_lifts_are_shares_in_a_context_over_shares_of_all(monkeypatch):

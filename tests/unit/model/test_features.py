@@ -147,15 +147,15 @@ def test_a_kernel_is_compiled_anew_where_one_that_it_calls_has_changed(tmp_path)
         "print(scores[0, 0], sum(score.stats.cache_hits.values()))"
     )
 
-    def told():
+    def output():
         done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
         return done.stdout.split()
 
-    assert told() == ["7.0", "0"]
-    assert told() == ["7.0", "1"]
+    assert output() == ["7.0", "0"]
+    assert output() == ["7.0", "1"]
     called = package / "kernels" / "matrix_product.py"
     called.write_text(called.read_text(encoding="utf-8").replace("total = np.float32(0)", "total = np.float32(5)"))
-    assert told() == ["12.0", "0"]
+    assert output() == ["12.0", "0"]
 
 
 def kinds():
@@ -197,7 +197,7 @@ def test_features_and_scores_are_computed_together(monkeypatch):
     shorter = Candidates(*(np.delete(each, place, axis=1) for each in vars_of(candidates)))
     candidates.items[:, place] = 10**9
     build, built = features.columns, []
-    monkeypatch.setattr(features, "columns", lambda *asked: built.append(len(asked[2])) or build(*asked))
+    monkeypatch.setattr(features, "columns", lambda *arguments: built.append(len(arguments[2])) or build(*arguments))
     found, scores = ranker.features_and_scores(past, candidates)
     assert built == [CHUNK, 3]
     np.testing.assert_array_equal(scores, ranker.score(past, candidates))

@@ -18,8 +18,8 @@ def query(served, *events, session=(), record=None):
     return served, record or UserRecord.empty(), (*events, *session)
 
 
-def assemble(told):
-    served, record, since = told
+def assemble(given):
+    served, record, since = given
     return join(record, since, served.rows_of, served.spec.type_row)
 
 
@@ -35,25 +35,25 @@ def names(served, history):
 
 def test_events_and_session_follow_the_record_in_order_of_time(served):
     """The newest event is last."""
-    told = query(
+    given = query(
         served,
         Event("u", "drama-1", 30.0),
         session=[Event("u", "drama-2", 20.0)],
         record=record(served, ("comedy-1", 10.0)),
     )
-    assert names(served, assemble(told)) == ["comedy-1", "drama-2", "drama-1"]
+    assert names(served, assemble(given)) == ["comedy-1", "drama-2", "drama-1"]
 
 
 def test_a_repeated_event_counts_once(served):
     """An event may be in the log, the store and the session. At another second it is another event."""
     twice = Event("u", "drama-1", 30.4, served.spec.event_types[0])
-    told = query(served, twice, session=[twice], record=record(served, ("drama-1", 30.0)))
-    assert names(served, assemble(told)) == ["drama-1"]
-    told = query(served, Event("u", "drama-1", 30.0), Event("u", "drama-1", 31.0))
-    assert names(served, assemble(told)) == ["drama-1", "drama-1"]
+    given = query(served, twice, session=[twice], record=record(served, ("drama-1", 30.0)))
+    assert names(served, assemble(given)) == ["drama-1"]
+    given = query(served, Event("u", "drama-1", 30.0), Event("u", "drama-1", 31.0))
+    assert names(served, assemble(given)) == ["drama-1", "drama-1"]
 
 
 def test_an_item_the_generation_does_not_know_is_left_out(served):
     """Other events of the history are kept."""
-    told = query(served, Event("u", "opera-1", 30.0), Event("u", "drama-1", 31.0))
-    assert names(served, assemble(told)) == ["drama-1"]
+    given = query(served, Event("u", "opera-1", 30.0), Event("u", "drama-1", 31.0))
+    assert names(served, assemble(given)) == ["drama-1"]
