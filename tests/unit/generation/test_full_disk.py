@@ -27,7 +27,7 @@ def test_a_home_without_room_is_reported(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("code", "sentence"),
     [
-        (3, "ended by itself with code 3; its lines above say why."),
+        (3, "ended with code 3; the lines above have the reason."),
         (-7, "ended by SIGBUS. The disk of TANDEM_HOME may be full."),
         (-9, "ended by SIGKILL. Memory may have run out."),
         (-11, "ended by SIGSEGV."),
