@@ -100,8 +100,8 @@ class Evaluation:
         return self.rows[SERVED]
 
     @property
-    def judged(self) -> int:
-        """Queries of target types: the queries that the gate judges."""
+    def target_queries(self) -> int:
+        """Queries of target types, which the gate compares."""
         return int(self.served.get("queries") or self.queries)
 
     @property
@@ -136,7 +136,8 @@ class Evaluation:
     @property
     def title(self) -> str:
         """The heading of the table."""
-        return f"{self.protocol}: {self.judged:,} queries{self.of_targets}, {self.users:,} users, {self.items:,} items"
+        queries = f"{self.target_queries:,} queries{self.of_targets}"
+        return f"{self.protocol}: {queries}, {self.users:,} users, {self.items:,} items"
 
     def shortfalls(self) -> list[str]:
         """A sentence for each metric in which a baseline beats the served model."""

@@ -87,7 +87,7 @@ def _against_baselines(name: str, ours: float, metric: Metric, evaluation: Evalu
         (model for model in IMPERSONAL if model in figures), key=lambda model: figures[model], default=best
     )
     if not metric.prefix and not evaluation.order:
-        few = evaluation.judged < TELLING
+        few = evaluation.target_queries < TELLING
         if not few or impersonal == best:
             yield _beaten(name, "best baseline", ours, best, metric, evaluation)
             return
@@ -99,7 +99,7 @@ def _against_baselines(name: str, ours: float, metric: Metric, evaluation: Evalu
     bound = max(figures[best] - NOISE * metric.error(evaluation.served, evaluation.rows[best]), 0.0)
     why = ""
     if not metric.prefix:
-        too_few = f", as {evaluation.judged:,} queries can't show more"
+        too_few = f", as {evaluation.target_queries:,} queries can't show more"
         why = ", as there is too little data to train a ranker" if evaluation.order else too_few
     sentence = (
         f"{name}: {ours:.4f}, and the best baseline, {best}, has {figures[best]:.4f}; {bound:.4f} would pass, "
