@@ -1,0 +1,104 @@
+"""`open_store`: the embedded store, errors of REDIS_URL, and the log lines about restarts."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import redis
+
+from recsys.environment import Environment
+from recsys.errors import SettingsError, StoreError, StoreUnavailable
+from recsys.store import RedisGenerationStore, from_environment, open_store
+from recsys.store.redis.connection import address
+
+
+class TestOpenStore:
+    def test_embedded(self, tmp_path: Path) -> None:
+        """Without REDIS_URL the store is embedded under the home, and ends with the block."""
+        with open_store(Environment(tmp_path, None)) as store:
+            assert store.url.startswith("unix://")
+            assert str(tmp_path) in store.url
+            store.generations().ping()
+        with pytest.raises(StoreUnavailable):
+            store.generations().ping()
+
+    def test_unreachable(self, tmp_path: Path) -> None:
+        """The error names the address without the password, and the remedy."""
+        with pytest.raises(StoreUnavailable) as caught:
+            open_store(Environment(tmp_path, "redis://me:secret@127.0.0.1:1/3"))
+        assert str(caught.value) == (
+            "No Redis answers at redis://127.0.0.1:1 (connection refused)."
+            " Start one, or unset REDIS_URL to use the embedded store."
+        )
+
+    def test_wrong_password(self, embedded_url: str) -> None:
+        """A refused password is not reported as an unreachable store."""
+        with pytest.raises(StoreError, match="refused the user or the password") as caught:
+            RedisGenerationStore(f"{embedded_url}?username=me&password=secret").ping()
+        assert not isinstance(caught.value, StoreUnavailable)
+        assert "secret" not in str(caught.value)
+
+    def test_full(self, own_valkey_url: str) -> None:
+        """The error of a full store names the remedy, and generations can still be deleted."""
+        generations = RedisGenerationStore(own_valkey_url)
+        with redis.Redis.from_url(own_valkey_url) as client:
+            client.config_set("maxmemory", "1mb")
+        with pytest.raises(StoreError, match=r"is full\. Raise its maxmemory, or delete generations"):
+            generations.write_part("g1", "p", bytes(4 << 20))
+        generations.delete("g1")
+        generations.close()
+        with redis.Redis.from_url(own_valkey_url) as client:
+            client.config_set("maxmemory", 0)
+            client.flushall()
+
+    @pytest.mark.parametrize(
+        "url", ["", "foo", "http://host", "redis://host:secret", "redis://:sec/ret@host", "unix://", "redis://h/0?db=x"]
+    )
+    def test_malformed(self, tmp_path: Path, url: str) -> None:
+        """The error for a malformed REDIS_URL has an example, and does not repeat the URL."""
+        with pytest.raises(SettingsError, match="redis://host:6379/0") as caught:
+            open_store(Environment(tmp_path, url))
+        assert "sec" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("url", "shown"),
+        [
+            ("redis://:p%40ss@host/2", "redis://host:6379"),
+            ("rediss://user:secret@host:7000", "rediss://host:7000"),
+            ("redis://u:secret@[::1]:7/0?password=secret", "redis://[::1]:7"),
+            ("unix://u:secret@/a/path%20b?password=secret", "unix:///a/path b"),
+        ],
+    )
+    def test_address(self, url: str, shown: str) -> None:
+        """The shown address has no user and no password."""
+        assert address(url) == shown
+
+
+def test_restarts_and_failures_are_logged_once(monkeypatch):
+    """A restart, the first of several failures and a recovery are logged; a closed store is not restarted."""
+    monkeypatch.setattr(from_environment, "CHECK_SECONDS", 0)
+    done, lines = threading.Event(), []
+    outcomes = [False, True, False, StoreError("The disk is full."), StoreError("It is still full."), False]
+
+    def keep():
+        if not outcomes:
+            done.set()
+            return False
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, StoreError):
+            raise outcome
+        return outcome
+
+    store = from_environment.OpenStore("unix:///nowhere", SimpleNamespace(restart_if_gone=keep, stop=lambda: None))
+    store.keep_running(lines.append)
+    assert done.wait(30)
+    store.close()
+    assert not any(thread.name == "keep" for thread in threading.enumerate())
+    assert lines == [
+        "The store was gone, and is started again.",
+        "The disk is full. Until the store can be started, histories and events are missing.",
+        "The store answers again after 0 s.",
+    ]
