@@ -36,7 +36,7 @@ Exit code: 0 slo.toml held, 1 slo.toml did not hold, 3 the generator was late or
 
 
 class LoadError(ValueError):
-    """The load cannot be sent; the message says why and what to change."""
+    """The load cannot be sent; the message has the reason and the fix."""
 
 
 def pieces(text: str) -> str:

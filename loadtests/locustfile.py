@@ -1,6 +1,6 @@
 """An open loop against a deployment: each request is sent when it is due, whether or not earlier ones were answered.
 
-`make load` is the gate: the exit code says whether slo.toml held. By hand, with Locust's page or without:
+`make load` is the gate: the exit code is 0 if slo.toml held. By hand, with Locust's page or without:
 `locust -f loadtests/locustfile.py --headless --host http://127.0.0.1:3000 --rate 200 --shape spike --seconds 60`.
 A closed loop slows down with the deployment that it measures. Here every time counts from the moment a request was due.
 

@@ -25,15 +25,15 @@ def knee(holds: Holds, start: float, step: float = STEP) -> float:
 def knees(holds: Mapping[str, Holds], starts: Mapping[str, float], step: float = STEP) -> dict[str, float]:
     """The knee of each peer. The probes of the peers take turns. starts: the first probe of each."""
     searches = {name: _search(starts[name], step) for name in holds}
-    asked = {name: next(search) for name, search in searches.items()}
+    rates = {name: next(search) for name, search in searches.items()}
     found: dict[str, float] = {}
-    while asked:
-        for name, rate in list(asked.items()):
+    while rates:
+        for name, rate in list(rates.items()):
             try:
-                asked[name] = searches[name].send(holds[name](rate))
+                rates[name] = searches[name].send(holds[name](rate))
             except StopIteration as end:
                 found[name] = end.value
-                del asked[name]
+                del rates[name]
     return {name: found[name] for name in holds}
 
 

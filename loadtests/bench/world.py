@@ -1,6 +1,6 @@
-"""The world of a measurement: a generation of a generated log, and a store that holds it.
+"""The generations of a measurement, trained on a generated log, and a store that holds them.
 
-A world is made once for each size and kept in `.tandem/bench`, because a large one takes minutes.
+They are made once for each number of items and kept in `.tandem`, because large ones take minutes.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from recsys.store.embedded_valkey import EmbeddedValkey
 from recsys.store.redis.generation_store import RedisGenerationStore
 from training.data import dataset
 from training.data.generated_log import Shape, generate
-from training.data.interaction_log import Log, encode
-from training.progress import RunProgress, terminal_progress
+from training.data.interaction_log import encode
+from training.progress import terminal_progress
 from training.untrained_generation import some_users, untrained
 
 HOME = ROOT / ".tandem" / "bench"
-"""Worlds, and the files of peers."""
+"""Generations, stores, and the files of peers."""
 
 EVENTS_AN_ITEM = 20
 """Events for each item: enough to fill most rows of the tables of neighbours."""
@@ -36,53 +36,57 @@ USERS = 16_000
 
 @dataclass(frozen=True)
 class World:
-    """The URL of the store, the live generation, and the users with a record."""
+    """The URL of the store, its generations, of which the first is live, and the users with a record."""
 
     url: str
-    generation: GenerationFolder
+    generations: list[GenerationFolder]
     users: list[str]
+
+    @property
+    def generation(self) -> GenerationFolder:
+        """The live generation."""
+        return self.generations[0]
 
 
 @contextmanager
-def world(items: int, home: Path) -> Iterator[World]:
-    """Run a store with a live generation of so many items until the caller is done. The generation stays on disk."""
+def world(items: int, home: Path, count: int = 1) -> Iterator[World]:
+    """Run a store with generations of so many items until the caller is done. The generations stay on disk.
+
+    count: generations, which differ in their towers.
+    """
     folder = home / f"{items}"
     if not (folder / "made").exists():
         shutil.rmtree(folder, ignore_errors=True)
-        make(items, folder)
+        _make(items, folder, count)
         (folder / "made").touch()
-    [made] = (folder / "generations").iterdir()
-    generation = GenerationFolder(made)
+    generations = [GenerationFolder(each) for each in sorted((folder / "generations").iterdir())]
     embedded = EmbeddedValkey(folder / "store")
     try:
         url = embedded.ensure()
         store = RedisGenerationStore(url)
-        if store.alias("live") != generation.manifest.id:
-            with terminal_progress() as progress, progress.step("publishing it"):
-                Publisher(store, folder / "trials").publish(generation)
-            store.promote(generation.manifest.id)
+        if store.alias("live") != generations[0].manifest.id:
+            with terminal_progress() as progress, progress.step("publishing"):
+                for each in generations:
+                    Publisher(store, folder / "trials").publish(each)
+            store.promote(generations[0].manifest.id)
         store.close()
         with redis.Redis.from_url(url) as client:
             # The append-only file makes the store wait for the disk, up to 0.25 s, which has nothing to do with a peer.
             client.config_set("appendonly", "no")
-        ids = generation.users()[0]
-        yield World(url, generation, [ids[row] for row in range(len(ids))])
+        ids = generations[0].users()[0]
+        yield World(url, generations, [ids[row] for row in range(len(ids))])
     finally:
         embedded.stop()
 
 
-def make(items: int, folder: Path) -> GenerationFolder:
-    """Make a generation of so many items with untrained towers. A request costs as much as with trained ones."""
+def _make(items: int, folder: Path, count: int) -> None:
+    """Make generations of so many items with untrained towers. A request costs as much as with trained ones."""
     with terminal_progress() as progress:
-        log = made_up(items, folder / "data", progress)
+        with progress.step(f"a log of {items:,} items"):
+            generate(Shape(EVENTS_AN_ITEM * items, items), folder / "data")
+        with progress.step("reading the log"):
+            log = encode(dataset.read(folder / "data"))
         users = some_users(log, max(1, len(log.user_ids) // USERS))
-        with progress.step("a generation of it"):
-            return untrained(folder / "generations", log, users, 0)
-
-
-def made_up(items: int, folder: Path, progress: RunProgress) -> Log:
-    """Write a generated log over so many items to `folder`, and read it."""
-    with progress.step(f"a log of {items:,} items"):
-        generate(Shape(EVENTS_AN_ITEM * items, items), folder)
-    with progress.step("reading the log"):
-        return encode(dataset.read(folder))
+        for seed in range(count):
+            with progress.step(f"generation {seed + 1} of {count}"):
+                untrained(folder / "generations", log, users, seed)

@@ -1,4 +1,4 @@
-"""Ports that nobody listens on now."""
+"""Free ports of loopback."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import socket
 
 
 def free_ports(count: int) -> list[int]:
-    """So many, each another."""
+    """Different ports, so many."""
     probes = [socket.socket() for _ in range(count)]
     try:
         for probe in probes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -18,8 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from loadtests.arrivals import Shape
-from loadtests.bench.pair import deployment
-from loadtests.bench.peers.servers import PeerError, Running
+from loadtests.bench.peers.servers import PeerError, Running, running
+from loadtests.bench.world import World, world
 from loadtests.options import items, number
 from loadtests.processes.memory import Sample, sample
 from loadtests.slo import RESULTS, ROOT
@@ -29,11 +30,15 @@ from loadtests.soak.swaps import Swaps
 from loadtests.tally import Tally
 from recsys.errors import TandemError
 from recsys.process.parent_death import preexec
+from recsys.store.redis.generation_store import RedisGenerationStore
 from training.report.page import write
 
 HOME = ROOT / ".tandem" / "soak"
 BROKEN, LATE_GENERATOR = 1, 3
 """Exit codes, as the locustfile has them."""
+
+SETTINGS = {"TANDEM_POLL_SECONDS": "0.5", "TANDEM_IMPRESSIONS_PER_SECOND": "20"}
+"""Of the deployment: a shorter interval between two looks at the alias, and a log of impressions."""
 
 SAMPLES = 200
 """Samples of a run, at most one in 0.2 s: a reading stops the process for a moment."""
@@ -48,14 +53,18 @@ def soak(options: argparse.Namespace, home: Path) -> tuple[Tally, list[Sample], 
     shape = Shape("steady", ((options.requests / options.rate, options.rate),))
     warmup = min(30.0, shape.seconds / 10)
     spacing = shape.seconds / (options.swaps + 1)
-    with deployment(options.items, home) as (peer, store, generations):
+    shutil.rmtree(home / f"{options.items}" / "store", ignore_errors=True)
+    with (
+        world(options.items, home, count=2) as place,
+        running("split", place, home / "run", **SETTINGS) as peer,
+    ):
         due = [warmup + spacing * (place + 1) for place in range(options.swaps)]
-        swaps, samples = Swaps(store, generations, peer.url, due), []
+        swaps, samples = Swaps(RedisGenerationStore(place.url), place.generations, peer.url, due), []
         port = int(peer.url.rpartition(":")[2])
         swaps.swap_once(SETTLE_SECONDS)
         _settled(peer, port)
         start = time.monotonic()
-        with _load(peer, shape, warmup, home / "run") as (generator, result):
+        with _load(peer, place, shape, warmup, home / "run") as (generator, result):
             while generator.poll() is None:
                 at = time.monotonic() - start
                 if at > warmup + shape.seconds + SLACK_SECONDS:
@@ -84,12 +93,16 @@ def _settled(peer: Running, port: int) -> None:
 
 
 @contextmanager
-def _load(peer: Running, shape: Shape, warmup: float, folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
-    """Run the locustfile until the caller is done."""
-    result = folder / "load.json"
+def _load(
+    peer: Running, place: World, shape: Shape, warmup: float, folder: Path
+) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """Run the locustfile until the caller is done; its process, and the file of its figures."""
+    result, users = folder / "load.json", folder / "users"
+    result.unlink(missing_ok=True)
+    users.write_text("\n".join(place.users), encoding="utf-8")
     command = [sys.executable, "-m", "locust", "-f", "loadtests/locustfile.py", "--headless", "--only-summary"]
     command += ["--users", "1", "--host", peer.url, "--pieces", str(shape), "--warmup", str(warmup), "--figures-only"]
-    command += ["--clicks", "--user-file", str(folder / "users"), "--result", str(result), "--loglevel", "ERROR"]
+    command += ["--clicks", "--user-file", str(users), "--result", str(result), "--loglevel", "ERROR"]
     with (folder / "locust.log").open("wb") as log:
         generator = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, preexec_fn=preexec())
     try:

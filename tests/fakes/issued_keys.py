@@ -13,7 +13,7 @@ class IssuedKeys:
 
     def add(self, name, scopes, **more):
         new = key.generate()
-        told = {"id": new.id, "name": name, "sha256": new.sha256, "scopes": scopes.split(",")}
-        key_editor.add(self.path, KeyRecord.model_validate(told | more))
+        record = {"id": new.id, "name": name, "sha256": new.sha256, "scopes": scopes.split(",")}
+        key_editor.add(self.path, KeyRecord.model_validate(record | more))
         self.texts[name] = new.text
         return new.text

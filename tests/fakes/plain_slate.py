@@ -88,9 +88,9 @@ def expected(world, items, scores, k, rules):
 
 
 def _boosted(world, items, scores, rules):
-    told = np.array(scores, np.float32)
-    spread = float(np.std(told)) or 1.0 if len(told) else 1.0
-    boosted = dict(zip(items, told, strict=True))
+    array = np.array(scores, np.float32)
+    spread = float(np.std(array)) or 1.0 if len(array) else 1.0
+    boosted = dict(zip(items, array, strict=True))
     for shift, sign in [(shift, 1) for shift in rules.boost] + [(shift, -1) for shift in rules.bury]:
         for row in items:
             if row in shift.items or _meant(world, row, shift.where):

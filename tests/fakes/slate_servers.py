@@ -1,4 +1,4 @@
-"""Small servers that answer requests for slates and record the users of the requests."""
+"""Servers of slates over HTTP and gRPC, which record the users of the requests."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def http_slate_server(status: int = 200, delay: float = 0.0) -> Iterator[SlateSe
         wbufsize = -1
 
         def do_POST(self) -> None:
-            asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            stub.users.append(asked["user_id"])
+            request = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            stub.users.append(request["user_id"])
             time.sleep(delay)
-            body = json.dumps({"items": [{"item_id": n} for n in range(asked["k"])], "degraded": []}).encode()
+            body = json.dumps({"items": [{"item_id": n} for n in range(request["k"])], "degraded": []}).encode()
             self.send_response(status)
             self.send_header("content-length", str(len(body)))
             self.end_headers()

@@ -1,6 +1,6 @@
-"""`make image-test`: build a base, the bento and the image; run it as it is meant to run; ask it; stop it under load.
+"""`make image-test`: build a base, the bento and the image, run the image confined, call it, and stop it under load.
 
-Takes some minutes, root, and no engine's daemon. All it makes lies in one folder, which it removes; KEEP=1 leaves it.
+The test takes minutes, needs root and no daemon. All its files are in one folder, which is removed; KEEP=1 keeps it.
 """
 
 from __future__ import annotations
@@ -36,51 +36,56 @@ READY_SECONDS, STOP_SECONDS = 180, 40
 
 
 def main() -> int:
-    """Tell the story; 0 where all of it held."""
+    """Run all steps; 0 if all passed."""
     if why := tools.missing():
         print(f"image-test: {why}")
         return 1
     with _folder() as work:
         os.environ["CONTAINERS_STORAGE_CONF"] = str(_storage(work))
-        _told("base", base.build, work)
+        _timed("base", base.build, work)
         checkout = work / "checkout"
         checkout.mkdir()
         for name in COPIED:
             copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
             copy(ROOT / name, checkout / name)
-        _told("a generation, pinned", _python, checkout, "-m", "tests.image.tiny_pin", str(work / "state"))
+        _timed("a generation, pinned", _python, checkout, "-m", "tests.image.tiny_pin", str(work / "state"))
         home = work / "state" / "bentoml"
         pin = str(home / "pinned.json")
-        _told("bento", _python, checkout, "-m", "bentoml", "build", "--arg-file", pin, BENTOML_HOME=str(home))
-        _told("image", _image, checkout, work)
+        _timed("bento", _python, checkout, "-m", "bentoml", "build", "--arg-file", pin, BENTOML_HOME=str(home))
+        _timed("image", _image, checkout, work)
         print(f"image-test: {_size()}", flush=True)
         return _run(work)
 
 
 def _image(checkout: Path, work: Path) -> None:
     with registries.arguments(work) as arguments:
-        told = {"IMAGE": IMAGE, "IMAGE_BASE": base.NAME, "IMAGE_OPTIONS": OPTIONS, "IMAGE_ARGS": " ".join(arguments)}
+        settings = {
+            "IMAGE": IMAGE,
+            "IMAGE_BASE": base.NAME,
+            "IMAGE_OPTIONS": OPTIONS,
+            "IMAGE_ARGS": " ".join(arguments),
+        }
         home = {"BENTOML_HOME": str(work / "state" / "bentoml"), "IMAGE_ENGINE": "buildah"}
-        _python(checkout, "-m", "deploy.image.build", **told, **home)
+        _python(checkout, "-m", "deploy.image.build", **settings, **home)
 
 
 def _run(work: Path) -> int:
     http, grpc = free_ports(2)
     store = StoreServer(work / "store").start()
-    told = {"PORT": str(http), "GRPC_PORT": str(grpc), "REDIS_URL": store.url, "TANDEM_KEYS": "none"}
+    variables = {"PORT": str(http), "GRPC_PORT": str(grpc), "REDIS_URL": store.url, "TANDEM_KEYS": "none"}
     try:
-        with Box(IMAGE, work / "container.log", **told) as box:
+        with Box(IMAGE, work / "container.log", **variables) as box:
             _confined(box)
             try:
                 return _served(box, f"http://127.0.0.1:{http}", f"127.0.0.1:{grpc}", work, store)
             finally:
-                print(f"image-test: the container's own words:\n{box.log.read_text()}", flush=True)
+                print(f"image-test: the log of the container:\n{box.log.read_text()}", flush=True)
     finally:
         store.kill()
 
 
 def _confined(box: Box) -> None:
-    """Who runs in it, what may be written, and what is not there."""
+    """Check the user, the read-only root and the absent tools."""
     user = box.run("id", "-u").stdout.strip()
     assert user == "1034", f"it runs as user {user}"
     written = box.run("touch", "/home/bentoml/bento/src/x", "/app/x", "/tmp/x", "/x").stderr
@@ -94,7 +99,7 @@ def _served(box: Box, http: str, grpc: str, work: Path, store: StoreServer) -> i
     box.start()
     seconds = calls.wait_until_ready(http, READY_SECONDS, lambda: box.process.poll() is None)
     print(f"image-test: ready after {seconds:.1f} s", flush=True)
-    # Nothing is in the store: the image's own generation answers, and no user has a history.
+    # The store is empty: the image serves its pinned generation, and no user has a history.
     print(f"image-test: HTTP, from the pinned generation: {calls.slate(http, known=False)}", flush=True)
     [trained] = (work / "state" / "generations").glob("g*")
     tiny.publish(GenerationFolder(trained), RedisGenerationStore(store.url))
@@ -102,14 +107,14 @@ def _served(box: Box, http: str, grpc: str, work: Path, store: StoreServer) -> i
     health = box.run(*box.config["Healthcheck"]["Test"][1:])
     assert health.returncode == 0, health.stderr
     shipped, here = (_kernels(Path(f"/proc/{box.first}/root") / folder) for folder in ("app", "var/lib/tandem"))
-    print(f"image-test: {len(shipped)} kernels lie in the image, compiled here besides: {sorted(here - shipped)}")
+    print(f"image-test: {len(shipped)} kernels are in the image, compiled here: {sorted(here - shipped)}")
     with calls.Callers(http, grpc) as callers:
         time.sleep(3)
         started = time.monotonic()
         callers.closed = started  # the drain time is 0
         code = box.stop(STOP_SECONDS)
         took = time.monotonic() - started
-    print(f"image-test: SIGTERM under load: ended with {code} in {took:.1f} s; {dict(callers.told)}", flush=True)
+    print(f"image-test: SIGTERM under load: ended with {code} in {took:.1f} s; {dict(callers.counts)}", flush=True)
     left = [each for each in Path("/proc").glob("[0-9]*") if _root_of(each).startswith(str(box.root))]
     assert not left, f"processes {left} are left"
     held = not callers.lost and code == 0
@@ -144,7 +149,7 @@ def _python(folder: Path, *arguments: str, **variables: str) -> None:
         raise SystemExit(f"image-test: {' '.join(arguments)} failed:\n{(done.stdout + done.stderr)[-4000:]}")
 
 
-def _told(name: str, do: Callable[..., object], *arguments: object, **more: str) -> None:
+def _timed(name: str, do: Callable[..., object], *arguments: object, **more: str) -> None:
     started = time.monotonic()
     do(*arguments, **more)
     print(f"image-test: {name} ({time.monotonic() - started:.0f} s)", flush=True)

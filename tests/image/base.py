@@ -1,4 +1,4 @@
-"""A base for the image where no registry of images is in reach: this machine's Debian, and the Python of the tests."""
+"""A base for the image without a registry: this machine's Debian, and the Python of the tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 NAME = "localhost/tandem-base"
 
 LIBRARIES = "ca-certificates,libssl3t64,libffi8,zlib1g,libbz2-1.0,liblzma5,libsqlite3-0,libuuid1"
-"""What a Python that was not installed by Debian takes from it, and the certificates that registries are known by."""
+"""Packages that a Python from elsewhere needs, and the certificates of registries."""
 
 LEFT_OUT = ("test", "site-packages", "idlelib", "tkinter", "__pycache__")
 
@@ -19,11 +19,21 @@ def build(work: Path) -> None:
     """Put the base into buildah's store."""
     root = work / "base.tar"
     wanted, hooks = _python(work)
-    # A machine that reaches registries through a proxy of its own knows that one's certificate.
+    # The certificates include that of this machine's proxy, if it has one.
     hooks.append("copy-in /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs")
-    told = [f"--customize-hook={hook}" for hook in hooks]
+    options = [f"--customize-hook={hook}" for hook in hooks]
     release = dict(line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line)
-    run(["mmdebstrap", "--quiet", "--variant=minbase", f"--include={wanted}", *told, release["VERSION_CODENAME"], root])
+    run(
+        [
+            "mmdebstrap",
+            "--quiet",
+            "--variant=minbase",
+            f"--include={wanted}",
+            *options,
+            release["VERSION_CODENAME"],
+            root,
+        ]
+    )
     box = run(["buildah", "from", "scratch"]).strip()
     run(["buildah", "add", box, root, "/"])
     run(["buildah", "config", "--env", "PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin", box])
@@ -33,7 +43,7 @@ def build(work: Path) -> None:
 
 
 def run(command: list[str | Path]) -> str:
-    """What a command prints; SystemExit with its last words where it fails."""
+    """Run a command and return its output; SystemExit with the end of its errors if it fails."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"image-test: {' '.join(map(str, command[:3]))} ... failed:\n{done.stderr[-2000:]}")
@@ -41,7 +51,7 @@ def run(command: list[str | Path]) -> str:
 
 
 def _python(work: Path) -> tuple[str, list[str]]:
-    """Packages, and hooks that bring this Python along where Debian did not install it."""
+    """Packages, and hooks that copy this Python unless Debian installed it."""
     prefix = Path(sys.base_prefix)
     if prefix == Path("/usr"):
         return f"{LIBRARIES},python3,python3-venv", []
@@ -60,7 +70,7 @@ def _python(work: Path) -> tuple[str, list[str]]:
 
 
 def _without(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    """Nobody's but root's, and no more than it takes to run."""
+    """Files of root, without those that no run needs."""
     parts = Path(member.name).parts[4:]
     if parts and (parts[0] in LEFT_OUT or parts[-1] in LEFT_OUT[-1:] or parts[0].startswith("config-")):
         return None

@@ -1,7 +1,7 @@
-"""A container as a runtime would run it: its own mounts and processes, a read-only root, the image's user and command.
+"""A container with mounts and processes of its own, a read-only root, and the image's user and command.
 
-Made of `unshare` alone, since the chroot isolation that works without a daemon can't have a read-only root. The first
-process in it is the image's own, and all others end with it.
+`unshare` makes it, because the chroot isolation of buildah has no read-only root. The first process is that of the
+image, and all other processes end with it.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ mount -o remount,bind,ro "$ROOT"
 cd "$ROOT$FOLDER"
 exec chroot --userspec="$OWNER" "$ROOT" /usr/bin/env -i -C "$FOLDER" "$@"
 """
-"""As /bin/sh runs it, in namespaces of its own. The arguments: NAME=value of the environment, then the command."""
+"""Run by /bin/sh in namespaces of its own, with NAME=value of the environment and the command as arguments."""
 
 
 class Box:
-    """A container of an image; a context manager that ends it with all that it mounted."""
+    """A container of an image; a context manager that ends it and removes its mounts."""
 
     def __init__(self, image: str, log: Path, **environment: str) -> None:
         self._made = run(["buildah", "from", image]).strip()
@@ -42,22 +42,22 @@ class Box:
         self._environment = [f"{name}={value}" for name, value in given.items()]
 
     def command(self, *command: str) -> list[str]:
-        """What runs a command as the image would, in a box of its own."""
+        """The command line that runs a command in a container of its own."""
         unshared = ["unshare", "--mount", "--pid", "--fork", "/bin/sh", "-c", START, "box"]
         return [*unshared, *self._environment, *(command or self.config["Entrypoint"])]
 
     @property
     def variables(self) -> dict[str, str]:
-        """For whoever starts that."""
-        told = {"ROOT": self.root, "VOLUMES": " ".join(self.config["Volumes"]), "OWNER": self.config["User"]}
-        return os.environ | {name: str(value) for name, value in told.items()} | {"FOLDER": self.config["WorkingDir"]}
+        """The environment of that command line."""
+        values = {"ROOT": self.root, "VOLUMES": " ".join(self.config["Volumes"]), "OWNER": self.config["User"]}
+        return os.environ | {name: str(value) for name, value in values.items()} | {"FOLDER": self.config["WorkingDir"]}
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end."""
+        """Run a command and wait for its end."""
         return subprocess.run(self.command(*command), env=self.variables, capture_output=True, text=True, check=False)
 
     def start(self) -> None:
-        """Start what the image starts."""
+        """Start the command of the image."""
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
                 self.command(), env=self.variables, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
@@ -65,12 +65,12 @@ class Box:
 
     @property
     def first(self) -> int:
-        """The process that is the container's first, as this host numbers it."""
+        """The container's first process, by its number on this host."""
         [child] = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         return int(child)
 
     def stop(self, seconds: float) -> int:
-        """Ask the first process to end, as a runtime does; its exit code, or -9 where it took too long."""
+        """Send SIGTERM to the first process; its exit code, or -9 after so many seconds."""
         os.kill(self.first, signal.SIGTERM)
         try:
             return self.process.wait(seconds)
@@ -80,7 +80,7 @@ class Box:
     def kill(self) -> int:
         """End all of its processes with the first; -9.
 
-        `unshare --kill-child` does not end them: the kernel forgets that wish when the first process changes its user.
+        `unshare --kill-child` does not end them: the kernel clears the signal when the first process changes its user.
         """
         os.kill(self.first, signal.SIGKILL)
         self.process.wait()

@@ -1,4 +1,4 @@
-"""Both doors of a deployment asked from outside, once and under a light load that goes on while it stops."""
+"""Calls of both doors of a deployment: single ones, and a light load that continues while it stops."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SECONDS = 20
 
 
 def slate(url: str, known: bool = True) -> str:
-    """A user's slate from one door, in a sentence; known: whether the store has the user's history."""
+    """The slate of a user from one door, as a sentence. known: whether the store has the user's history."""
     end = time.monotonic() + SECONDS
     with Client(url) as client:
         while bool((answer := client.recommend(4, k=10)).history) is not known and time.monotonic() < end:
@@ -37,7 +37,7 @@ def slate(url: str, known: bool = True) -> str:
 
 
 def wait_until_ready(url: str, seconds: float, alive: Callable[[], bool]) -> float:
-    """Seconds until /readyz says yes; SystemExit where it does not in time."""
+    """Seconds until /readyz returns 200; SystemExit after so many seconds."""
     started = time.monotonic()
     while time.monotonic() - started < seconds and alive():
         try:
@@ -51,15 +51,15 @@ def wait_until_ready(url: str, seconds: float, alive: Callable[[], bool]) -> flo
 
 @dataclass
 class Callers:
-    """Callers of both doors. A request counts as lost if it was sent and got no answer, or one of a fault.
+    """Callers of both doors. A request counts as lost if it was sent and got no answer, or another error.
 
-    A refused connection was never accepted. Nor was one after `closed` that is reset: the kernel took it, and no worker
-    (tests/chaos/drained.py). A door that answers that it is closing (503, UNAVAILABLE with its own words) lost nothing.
+    A refused connection was not accepted, nor was one that is reset after `closed` (tests/chaos/faults/drain.py). An
+    answer that the door is closing (503, UNAVAILABLE) is no loss.
     """
 
     http: str
     grpc: str
-    told: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
     closed: float = math.inf  # monotonic seconds: when the workers close the listening socket
     _stopped: threading.Event = field(default_factory=threading.Event)
 
@@ -78,7 +78,7 @@ class Callers:
     @property
     def lost(self) -> dict[str, int]:
         """Why requests were lost, and how many."""
-        return {why: count for why, count in self.told.items() if why.startswith("lost")}
+        return {why: count for why, count in self.counts.items() if why.startswith("lost")}
 
     def _http(self) -> None:
         while not self._stopped.wait(PAUSE):
@@ -86,12 +86,12 @@ class Callers:
             try:
                 with httpx.Client() as client:  # a connection of its own: one that is refused was not accepted
                     answer = client.post(f"{self.http}/recommend", json={"user_id": 4}, timeout=10)
-                self.told["http answered" if answer.status_code == 200 else _refused(answer)] += 1
+                self.counts["http answered" if answer.status_code == 200 else _refused(answer)] += 1
             except httpx.ConnectError:
-                self.told["http not accepted"] += 1
+                self.counts["http not accepted"] += 1
             except httpx.HTTPError as error:
                 reset = start > self.closed and isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError)
-                self.told["http not accepted" if reset else f"lost: http {type(error).__name__}"] += 1
+                self.counts["http not accepted" if reset else f"lost: http {type(error).__name__}"] += 1
 
     def _grpc(self) -> None:
         with grpc.insecure_channel(self.grpc) as channel:
@@ -99,21 +99,21 @@ class Callers:
             while not self._stopped.wait(PAUSE):
                 try:
                     stub.Recommend(pb.RecommendRequest(user_id=pb.Id(number=4)), timeout=10)
-                    self.told["grpc answered"] += 1
+                    self.counts["grpc answered"] += 1
                 except grpc.RpcError as error:
-                    self.told[_code(error)] += 1
+                    self.counts[_code(error)] += 1
 
 
 def _refused(answer: httpx.Response) -> str:
-    return "http told to go elsewhere" if answer.status_code == 503 else f"lost: http {answer.status_code}"
+    return "http closing" if answer.status_code == 503 else f"lost: http {answer.status_code}"
 
 
 def _code(error: grpc.RpcError) -> str:
-    code, said = error.code(), error.details() or ""
+    code, details = error.code(), error.details() or ""
     if code is grpc.StatusCode.UNAVAILABLE:
-        # "failed to connect", "Connection refused": never sent. GOAWAY before it was taken: gRPC says so, too.
-        sent = "connect" not in said.lower()
-        return f"lost: grpc UNAVAILABLE {said[:60]}" if sent else "grpc not accepted"
+        # "failed to connect", "Connection refused": the call was not sent. So does a GOAWAY before the call.
+        sent = "connect" not in details.lower()
+        return f"lost: grpc UNAVAILABLE {details[:60]}" if sent else "grpc not accepted"
     if code is grpc.StatusCode.CANCELLED:  # grpc cancels unread the calls that arrive after its GOAWAY
         return "grpc not accepted"
     return f"lost: grpc {code.name}"

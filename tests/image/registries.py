@@ -1,4 +1,4 @@
-"""How this machine's pip is told to find packages, as arguments of the image's build. Nothing of it is committed."""
+"""The package index of this machine's pip, as arguments of the image's build."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 
 @contextmanager
 def arguments(work: Path) -> Iterator[list[str]]:
-    """NAME=value for Dockerfile.j2; wheels of a folder are served on loopback while this is entered."""
-    told = [f"SSL_CERT_FILE={CERTIFICATES}", f"PIP_CERT={CERTIFICATES}"]
+    """NAME=value for Dockerfile.j2; the wheels of a folder are served on loopback while it is entered."""
+    arguments_of_build = [f"SSL_CERT_FILE={CERTIFICATES}", f"PIP_CERT={CERTIFICATES}"]
     if index := _pip("index-url"):
-        told += [f"UV_DEFAULT_INDEX={index}", f"PIP_INDEX_URL={index}"]
+        arguments_of_build += [f"UV_DEFAULT_INDEX={index}", f"PIP_INDEX_URL={index}"]
     if named := os.environ.get("TANDEM_TORCH_INDEX"):
-        yield [*told, f"TANDEM_TORCH_INDEX={named}"]
+        yield [*arguments_of_build, f"TANDEM_TORCH_INDEX={named}"]
     elif wheels := [wheel for folder in _pip("find-links").split() for wheel in Path(folder).glob("torch-*.whl")]:
         with _served(work / "index", wheels) as url:
-            yield [*told, f"TANDEM_TORCH_INDEX={url}"]
+            yield [*arguments_of_build, f"TANDEM_TORCH_INDEX={url}"]
     else:
-        yield told
+        yield arguments_of_build
 
 
 def _pip(name: str) -> str:
-    """A setting of pip's, by environment or file; empty where there is none."""
+    """A setting of pip, from the environment or a file; empty without one."""
     if value := os.environ.get(f"PIP_{name.upper().replace('-', '_')}"):
         return value
-    asked = [sys.executable, "-m", "pip", "config", "get", f"global.{name}"]
-    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
+    command = [sys.executable, "-m", "pip", "config", "get", f"global.{name}"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What `make image-test` needs of the machine, and what to install where it is not there."""
+"""The tools that `make image-test` needs, and the packages that have them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PACKAGES = {
 
 
 def missing() -> str | None:
-    """Why the image can't be tested here, and what to do about it; None where it can."""
+    """The reason why the image can't be tested here, with the fix; None if it can."""
     if sys.platform != "linux" or os.geteuid() != 0:
         return "The image is built and run in namespaces of its own, which takes root on Linux: sudo make image-test"
     packages = sorted({package for command, package in PACKAGES.items() if shutil.which(command) is None})

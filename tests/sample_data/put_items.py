@@ -1,4 +1,4 @@
-"""Items put beside a generation, and a generation some items of which nobody took."""
+"""Items that were put after a training, and a generation with items without interactions."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ LATER = 4e9
 """After the data of any world here ends."""
 
 UNSEEN = ("comedy-90", "drama-91", "plain")
-"""Items of the table that nobody took; the last with nothing that describes it."""
+"""Items of the table without interactions; the last has no content."""
 
 
 def item(item_id, seq, *categories, year=None, **more):
     """An item put; `more` as in PutItem."""
     content = {"categories": list(categories)} | ({} if year is None else {"year": year})
-    told = {"version": 1, "put_at": LATER, "title_at": LATER, "available_at": LATER, "content": content} | more
-    return PutItem(item_id, seq, **told)
+    fields = {"version": 1, "put_at": LATER, "title_at": LATER, "available_at": LATER, "content": content} | more
+    return PutItem(item_id, seq, **fields)
 
 
 def putting(*items, version=1):
@@ -34,7 +34,7 @@ def hide(item_id, seq, **more):
 
 
 def world(folder):
-    """A generation of a catalogue some items of which nobody took, and the log it was trained on."""
+    """A generation of a catalogue with items without interactions, and its log."""
     tiny.write(folder / "data")
     with (folder / "data" / "items.csv").open("a") as table:
         table.write("comedy-90,Unseen,comedy|drama,2003\ndrama-91,Unseen,drama,\nplain,,,\n")

@@ -1,4 +1,4 @@
-"""The same request at both doors, and what each says of it."""
+"""The same request at both doors, and the error of each."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ from tests.servers.deployment import Deployment
 
 SERVICE = pb.DESCRIPTOR.services_by_name["Recommender"]
 OK = {"code": "ok"}
-"""What is said of a right request; what it is answered is for other tests."""
+"""The verdict on a valid request."""
 
 Verdict = dict[str, str]
 
 
 class BothDoors:
-    """Asks a deployment over HTTP and gRPC; a verdict is the error, or OK."""
+    """Sends requests to a deployment over HTTP and gRPC; a verdict is the error of a request, or OK."""
 
     def __init__(self, deployment: Deployment) -> None:
         self._http = httpx.Client(base_url=deployment.url, timeout=30)
         self._grpc = grpc.insecure_channel(deployment.grpc)
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
         self._http.close()
         self._grpc.close()
 
     def verdicts(
         self, verb: Verb[Any], values: Mapping[str, Any], deadlines: Sequence[str] = ()
     ) -> tuple[Verdict, Verdict]:
-        """Over HTTP and over gRPC; deadlines: x-deadline-ms, as often as it is told."""
+        """The verdicts over HTTP and over gRPC. deadlines: values of x-deadline-ms."""
         data = request_of(verb.rpc, values).SerializeToString()
-        told = [(HEADER, deadline) for deadline in deadlines]
-        return self.http(verb, json.dumps(values).encode(), values, told), self.grpc(verb, data, told)
+        headers = [(HEADER, deadline) for deadline in deadlines]
+        return self.http(verb, json.dumps(values).encode(), values, headers), self.grpc(verb, data, headers)
 
     def http(
         self, verb: Verb[Any], data: bytes, values: Mapping[str, Any] = {}, headers: Sequence[tuple[str, str]] = ()

@@ -1,4 +1,4 @@
-"""A certificate authority for a test, and what it issues."""
+"""A certificate authority of a test, and its certificates."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DAY = datetime.timedelta(days=1)
 
 
 class Authority:
-    """Its certificate is at `ca`."""
+    """An authority. ca: the file of its certificate."""
 
     def __init__(self, folder: Path, name: str = "ca") -> None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -55,14 +55,14 @@ def serve(port: int) -> None:
     gateway.inner.prepare_workers()
     os.environ.pop("TANDEM_PARENT")  # there is no process between the parent and the worker
     server = uvicorn.Server(uvicorn.Config(gateway.to_asgi(), port=port, log_config=None, server_header=False))
-    client = threading.Thread(target=ask, args=(server, port), daemon=True)
+    client = threading.Thread(target=call, args=(server, port), daemon=True)
     client.start()
     server.run()
     client.join()
 
 
-def ask(server: uvicorn.Server, port: int) -> None:
-    """Ask both doors, then end the server."""
+def call(server: uvicorn.Server, port: int) -> None:
+    """Call both doors, then end the server."""
     end = time.monotonic() + READY_SECONDS
     try:
         for url in (f"http://127.0.0.1:{port}", f"grpc://127.0.0.1:{os.environ['GRPC_PORT']}"):

@@ -37,7 +37,7 @@ class DebianProgram:
         return Path(self.path).name
 
     def find(self) -> Path | None:
-        """The program, unpacked if need be; None where it cannot be had (not root, no apt, no package source)."""
+        """The program, unpacked if necessary; None if that is not possible (not root, no apt, no package source)."""
         if found := shutil.which(self.name):
             return Path(found)
         home = Path(os.environ.get("TANDEM_HOME") or Path(__file__).parents[2] / ".tandem").absolute()

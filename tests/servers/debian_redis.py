@@ -1,4 +1,4 @@
-"""Debian's redis-server for the contract tests."""
+"""Debian's redis-server."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ REDIS = DebianProgram(
 
 
 def debian_redis() -> Path | None:
-    """A redis-server to run, None where it cannot be had."""
+    """The program; None if this machine has none and cannot fetch it."""
     return REDIS.find()

@@ -1,4 +1,4 @@
-"""A deployment and the flows beside it, for tests that need both."""
+"""A deployment and the commands of flows over the same store."""
 
 import json
 import subprocess
@@ -11,14 +11,14 @@ from tests.servers.flow_environment import ROOT, flow_environment
 
 
 class DeploymentWithFlows:
-    """A deployment over a store of its own, and the flows beside it."""
+    """A deployment over a store of its own, and the commands of flows over that store."""
 
     def __init__(self, home, url, deployment, prefect_url):
         self.home, self.url, self.deployment, self.prefect_url = home, url, deployment, prefect_url
         self.client = httpx.Client(base_url=deployment.url, timeout=30)
 
     def flow(self, *arguments):
-        """Run a verb; what it says as JSON."""
+        """Run a command of flows; its JSON."""
         done = subprocess.run(
             [sys.executable, "-m", "flows", *arguments, "--json"],
             cwd=ROOT,

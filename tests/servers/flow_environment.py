@@ -1,7 +1,7 @@
-"""What a flow's command finds around it in a test: a home of its own, none of our settings, Prefect's database made.
+"""The environment of a command of flows in a test: a home of its own, no other settings, and Prefect's database.
 
-Prefect makes its database in 7 s of CPU, and two dozen tests begin with an empty home: one is made for all of them,
-kept in `.tandem/tests` for the next time, and copied. The demo's test has Prefect make its own.
+Prefect makes its database in 7 s of CPU, and two dozen tests start with an empty home. One database is made for all
+tests, kept in `.tandem/tests` and copied. The test of the demo has Prefect make its own.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ asyncio.run(provide_database_interface().create_db())
 
 
 def flow_environment(home: Path, **variables: str) -> dict[str, str]:
-    """The environment of a command whose state goes to `home`, with these variables besides."""
+    """The environment of a command with its state in `home`, and these variables."""
     if not (home / "prefect").exists():
         shutil.copytree(_database(), home / "prefect")
     return _stripped() | {"TANDEM_HOME": str(home), "PREFECT_HOME": str(home / "prefect")} | variables
@@ -36,7 +36,7 @@ def _stripped() -> dict[str, str]:
 
 
 def _database() -> Path:
-    """A folder with the database of the Prefect that is installed and nothing in it; made by whoever comes first."""
+    """A folder with an empty database of the installed Prefect; the first process makes it."""
     KEPT.mkdir(parents=True, exist_ok=True)
     made = KEPT / f"prefect-{version('prefect')}"
     with (KEPT / "lock").open("w") as lock:

@@ -1,4 +1,4 @@
-"""One Prefect server for the flows of many tests: its start is two thirds of what a flow on little data costs."""
+"""A Prefect server for the flows of many tests: its start is two thirds of the CPU of a flow on little data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.servers.flow_environment import flow_environment
 
 @contextmanager
 def prefect_server(home: Path) -> Iterator[str]:
-    """The API's URL of a server, with schedules and triggers, that keeps its state under `home`."""
+    """Run a server with schedules and triggers and its state under `home`; the URL of its API."""
     port = free_port()
     url = f"http://127.0.0.1:{port}/api"
     process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""A real S3 server on loopback, moto's, that checks credentials and signatures."""
+"""The S3 server of moto on loopback, which checks credentials and signatures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Redis or Valkey of our own, to be stopped, killed, emptied and filled."""
+"""A Redis or Valkey that a test stops, kills, pauses and empties."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class StoreServer:
         folder.mkdir(parents=True, exist_ok=True)
 
     def start(self, *, wait: bool = True) -> StoreServer:
-        """Start it, with what its file holds."""
+        """Start it with the data of its file."""
         self._process = subprocess.Popen(
             [
                 *(str(self._binary), "--port", str(self._port), "--bind", "127.0.0.1", "--save", ""),
@@ -40,7 +40,7 @@ class StoreServer:
         while wait and not self._answers():
             if self._process.poll() is not None:
                 assert not self._started, "it ended"
-                return self._elsewhere().start()  # the port was free when it was looked for, and is not now
+                return self._elsewhere().start()  # another process has taken the port
             time.sleep(0.02)
         self._started = True
         return self
@@ -53,36 +53,36 @@ class StoreServer:
         return self
 
     def client(self) -> Any:
-        """A client of it."""
+        """A client of the server."""
         return redis.Redis.from_url(self.url, retry=None)
 
     def kill(self) -> None:
-        """End it at once."""
+        """SIGKILL."""
         self._process.kill()
         self._process.wait()
 
     @property
     def running(self) -> bool:
-        """Whether it was started, and not ended since."""
+        """Whether the server was started and has not ended."""
         return self._started and self._process.poll() is None
 
     def stop(self) -> None:
-        """End it, if it runs."""
+        """SIGTERM, if the server runs."""
         if self._process.poll() is None:
             self.resume()
             self._process.terminate()
             self._process.wait(30)
 
     def pause(self) -> None:
-        """Let it hang."""
+        """SIGSTOP: the server hangs."""
         os.kill(self._process.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it go on."""
+        """SIGCONT: the server continues."""
         os.kill(self._process.pid, signal.SIGCONT)
 
     def forget(self) -> None:
-        """Delete its file; it has to be down."""
+        """Delete the data of a stopped server."""
         shutil.rmtree(self._folder / "appendonlydir", ignore_errors=True)
 
     def _answers(self) -> bool:

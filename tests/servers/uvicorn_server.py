@@ -1,4 +1,4 @@
-"""A uvicorn of a test's own, in a thread."""
+"""A uvicorn server in a thread."""
 
 import threading
 import time
@@ -9,7 +9,7 @@ import uvicorn
 
 @contextmanager
 def running(config):
-    """The server of a config, once it listens; it ends with the caller."""
+    """Run the server of a config until the caller is done."""
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -16,7 +16,7 @@ from loadtests.bench.peers import environment
 from loadtests.bench.peers.slate import Slate
 
 
-class Asked(BaseModel):
+class SlateRequest(BaseModel):
     """The body of a request."""
 
     user_id: int | str
@@ -35,11 +35,11 @@ app = FastAPI(lifespan=lifespan)
 
 
 @app.post("/recommend")
-async def recommend(asked: Asked, request: Request) -> Slate:
+async def recommend(body: SlateRequest, request: Request) -> Slate:
     """A slate for one user."""
     recommender, manifest = request.app.state.engine, request.app.state.engine.manifest
-    [found] = await request.app.state.users.read_users(manifest.id, manifest.user_buckets, [asked.user_id])
-    return Slate.of(asked.user_id, recommender.slate(found, asked.k), recommender)
+    [found] = await request.app.state.users.read_users(manifest.id, manifest.user_buckets, [body.user_id])
+    return Slate.of(body.user_id, recommender.slate(found, body.k), recommender)
 
 
 @app.get("/readyz")

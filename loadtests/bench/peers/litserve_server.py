@@ -24,9 +24,9 @@ class Api(litserve.LitAPI):
         """The user and how many items."""
         return request["user_id"], int(request.get("k", 10))
 
-    def predict(self, asked: tuple[int | str, int]) -> Slate:
+    def predict(self, query: tuple[int | str, int]) -> Slate:
         """A slate for one user."""
-        (user, k), manifest = asked, self._engine.manifest
+        (user, k), manifest = query, self._engine.manifest
         [found] = self._loop.run_until_complete(self._users.read_users(manifest.id, manifest.user_buckets, [user]))
         return Slate.of(user, self._engine.slate(found, k), self._engine)
 

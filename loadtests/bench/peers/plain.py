@@ -107,7 +107,7 @@ class PlainRecommender(Engine):
         return np.concatenate(lists) if lists else np.zeros(0, np.int32)
 
     def _taken_newest(self) -> I32:
-        """Items that somebody took and that may be shown, first seen last first."""
+        """Available items with interactions, the newest first."""
         tables = self.tables
         newest = np.argsort(tables.age, kind="stable")
         return newest[tables.available[newest] & (tables.popularity[newest, 0] > 0)].astype(np.int32)

@@ -45,7 +45,9 @@ def compare(expected: Slates, found: Slates, name: str) -> None:
     """Raise PeerError if the slates of two peers differ."""
     for ours, theirs in zip(expected, found, strict=True):
         if len(ours) != K or len(theirs) != K:
-            raise PeerError(f"{name} gave {len(theirs)} items, the first peer {len(ours)}, and {K} were asked for.")
+            raise PeerError(
+                f"{name} gave {len(theirs)} items, the first peer {len(ours)}, and the request was for {K}."
+            )
         if not np.allclose([score for _, score in theirs], [score for _, score in ours], rtol=0, atol=CLOSE):
             raise PeerError(f"{name} gives other scores than the first peer: {theirs} and {ours}.")
         sure = {item for item, score in ours if score > ours[-1][1] + CLOSE}

@@ -1,4 +1,4 @@
-"""What an image installs and how it is built and started, as far as that can be told without an engine."""
+"""The packages, the locks and the build command of the image, without an engine."""
 
 import re
 import tomllib
@@ -51,7 +51,7 @@ def test_every_file_that_is_installed_is_known_by_its_hash(name):
 
 
 def test_the_locks_name_no_index_and_nothing_of_cuda():
-    """Where files come from is for whoever builds to say; a service without a GPU needs no 3 GB for one."""
+    """The index is a setting of the build; the packages of CUDA take 3 GB."""
     for path in HERE.glob("*.lock"):
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"https?:|--index|--find-links|--extra", text), path
@@ -64,12 +64,12 @@ def test_the_locks_name_no_index_and_nothing_of_cuda():
     [("nvidia-cublas", True), ("cuda-toolkit", True), ("triton", True), ("nvidia-ml-py", False), ("numpy", False)],
 )
 def test_what_only_a_torch_for_cuda_asks_for_is_told_by_its_name(name, apart):
-    """BentoML's nvidia-ml-py is small, and is asked for whatever torch is."""
+    """BentoML needs nvidia-ml-py with every torch."""
     assert bool(CUDA.match(name)) == apart
 
 
 def test_the_bento_takes_along_what_its_image_is_built_with():
-    """Every file that Dockerfile.j2 runs or reads is in the bento, or the build ends where nobody sees why."""
+    """The bento includes every file that Dockerfile.j2 runs or reads."""
     template = (HERE / "Dockerfile.j2").read_text(encoding="utf-8")
     named = set(re.findall(r"deploy/image/[\w.*]+", template))
     assert named == {"deploy/image/*.lock", "deploy/image/install.sh", "deploy/image/warm.py"}
@@ -97,9 +97,9 @@ def test_the_first_engine_that_answers_builds(tmp_path):
 def test_settings_become_arguments_of_the_build():
     """The base, arguments of the template and options of the engine, each where BentoML takes it."""
     settings = {"IMAGE_BASE": "b", "IMAGE_ARGS": "PIP_CERT=/c X='1 2'", "IMAGE_OPTIONS": "network=host"}
-    told = build.command("buildah", "tandem:1", "shop:2", settings)
-    assert told[1:7] == ["containerize", "tandem:1", "--backend", "buildah", "--image-tag", "shop:2"]
-    assert told[8::2] == ["network=host", "build-arg=PIP_CERT=/c", "build-arg=X=1 2", "build-arg=BASE_IMAGE=b"]
+    command = build.command("buildah", "tandem:1", "shop:2", settings)
+    assert command[1:7] == ["containerize", "tandem:1", "--backend", "buildah", "--image-tag", "shop:2"]
+    assert command[8::2] == ["network=host", "build-arg=PIP_CERT=/c", "build-arg=X=1 2", "build-arg=BASE_IMAGE=b"]
 
 
 def test_an_audit_tells_nothing_known_from_nothing_asked():
@@ -109,13 +109,13 @@ def test_an_audit_tells_nothing_known_from_nothing_asked():
     skipped = {"name": "c", "skip_reason": "not found"}
     assert supply.verdict([sound, skipped])[0] == 0
     assert "not audited: c" in supply.verdict([sound, skipped])[1]
-    code, said = supply.verdict([sound, bad])
+    code, sentence = supply.verdict([sound, bad])
     assert code == 1
-    assert "b 2: PYSEC-1 (fixed in 3)" in said
+    assert "b 2: PYSEC-1 (fixed in 3)" in sentence
     for nothing in ([], [skipped]):
-        code, said = supply.verdict(nothing)
+        code, sentence = supply.verdict(nothing)
         assert code == 0
-        assert "NOT AUDITED" in said
+        assert "NOT AUDITED" in sentence
 
 
 def test_what_is_audited_is_what_is_locked():

@@ -1,4 +1,4 @@
-"""A command in a Python without Tandem's packages says which Python to take."""
+"""Commands in a Python without the packages, interrupted while they import, or with a closed stdout."""
 
 import os
 import subprocess

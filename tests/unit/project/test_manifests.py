@@ -1,4 +1,4 @@
-"""What deploy/ describes names what is there, confines what runs, and holds against the schemas (`make manifests`)."""
+"""deploy/ names existing files and objects, confines containers, and fits the schemas (`make manifests`)."""
 
 import json
 import re
@@ -47,7 +47,7 @@ def ports(template):
 
 
 def test_every_file_is_a_resource():
-    """What lies there and is named nowhere would never be applied."""
+    """A file that no kustomization names is never applied."""
     assert {path.name for path in BASE.glob("*.yaml")} - {"kustomization.yaml"} == set(KUSTOMIZATION["resources"])
 
 
@@ -79,25 +79,25 @@ def test_pods_are_confined(name):
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_services_have_probes_and_time_to_drain(name):
-    """By the endpoints that say what they should, on ports that are there."""
+    """The probes use the right endpoints and existing ports."""
     spec = TEMPLATES[name]["spec"]
     container = spec["containers"][0]
     for probe, path in (("startupProbe", "/livez"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")):
-        asked = container[probe]["httpGet"]
-        assert asked["path"] == path
-        assert ports(TEMPLATES[name])[asked["port"]] == 3000
+        get = container[probe]["httpGet"]
+        assert get["path"] == path
+        assert ports(TEMPLATES[name])[get["port"]] == 3000
     assert container["args"] == ["--role", name]
     assert spec["terminationGracePeriodSeconds"] >= 45
 
 
 def test_settings_are_those_of_the_service():
-    """A variable that nobody reads is a typing error."""
+    """A variable that no process reads is a typing error."""
     known = {f"TANDEM_{name.upper()}" for name in Settings.model_fields} | {"TANDEM_KEYS", "TANDEM_DRAIN_SECONDS"}
     known |= {"REDIS_URL_FILE", *PREFECT}
-    told = {
+    used = {
         each["name"] for template in TEMPLATES.values() for each in template["spec"]["containers"][0].get("env", [])
     }
-    assert told <= known
+    assert used <= known
 
 
 def test_whatever_names_pods_names_some():
@@ -141,8 +141,8 @@ def compose():
     """compose.yaml as it is with no variable set."""
     text = (DEPLOY / "compose.yaml").read_text()
     filled = re.sub(r"(?<!\$)\$\{\w+:-([^}]*)\}", r"\1", text)
-    told = yaml.safe_load(filled)
-    return {name: each for name, each in told.items() if not name.startswith("x-")}
+    content = yaml.safe_load(filled)
+    return {name: each for name, each in content.items() if not name.startswith("x-")}
 
 
 COMPOSE = compose()
@@ -182,12 +182,12 @@ def test_compose_names_what_is_there():
 
 def test_the_image_of_the_flows_is_given_what_it_copies():
     """The rest of the checkout, with the environment and all state, stays out of the build."""
-    told = (DEPLOY / "Dockerfile.flows").read_text()
-    copied = {line.split()[1].rstrip("/") for line in told.splitlines() if re.match(r"COPY [a-z]", line)}
+    dockerfile = (DEPLOY / "Dockerfile.flows").read_text()
+    copied = {line.split()[1].rstrip("/") for line in dockerfile.splitlines() if re.match(r"COPY [a-z]", line)}
     let_in = {line[1:] for line in (DEPLOY / "Dockerfile.flows.dockerignore").read_text().split() if line[0] == "!"}
     assert copied == let_in
     assert all((DEPLOY.parent / name).exists() for name in copied)
-    assert re.findall(r"^USER (\S+)$", told, re.MULTILINE) == ["1034:1034"]
+    assert re.findall(r"^USER (\S+)$", dockerfile, re.MULTILINE) == ["1034:1034"]
 
 
 @pytest.mark.parametrize("version", KUBERNETES)
