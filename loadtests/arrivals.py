@@ -35,14 +35,6 @@ class Shape:
         """Length of all pieces."""
         return sum(seconds for seconds, _ in self.pieces)
 
-    def rate(self, at: float) -> float:
-        """Arrivals a second at a moment; 0 outside."""
-        for seconds, rate in self.pieces:
-            if 0 <= at < seconds:
-                return rate
-            at -= seconds
-        return 0.0
-
     def arrivals(self, seed: int | str) -> Iterator[float]:
         """Moments in seconds from the start, ascending; the same for the same seed."""
         chance, start = random.Random(seed), 0.0

@@ -19,14 +19,11 @@ class Sample:
     """All processes of a server at one moment, seconds from the start of a run.
 
     pss: MiB by role; a page that processes share is divided among them, so the sum is the memory of the server.
-    private: MiB of pages that one process has alone, without mapped files. descriptors: without the connections of
-    clients.
+    descriptors: without the connections of clients.
     """
 
     at: float
     pss: dict[str, float]
-    private: float
-    rss: float
     descriptors: int
     processes: int
 
@@ -44,17 +41,14 @@ def sample(pid: int, port: int, at: float) -> Sample:
     """Sample a process and its descendants. port: the one that clients connect to."""
     server = psutil.Process(pid)
     pss: dict[str, float] = defaultdict(float)
-    private = rss = 0.0
     descriptors = processes = 0
     for each in (server, *server.children(recursive=True)):
         with suppress(OSError, psutil.Error):
-            held = _rollup(each.pid)
+            held = _pss(each.pid)
             descriptors += len([*(PROC / str(each.pid) / "fd").iterdir()])
-            pss[role((PROC / str(each.pid) / "cmdline").read_bytes())] += held["Pss"]
-            private += held["Anonymous"]
-            rss += held["Rss"]
+            pss[role((PROC / str(each.pid) / "cmdline").read_bytes())] += held
             processes += 1
-    return Sample(at, dict(pss), private, rss, descriptors - connections(PROC / "net" / "tcp", port), processes)
+    return Sample(at, dict(pss), descriptors - connections(PROC / "net" / "tcp", port), processes)
 
 
 def role(command: bytes) -> str:
@@ -71,7 +65,7 @@ def connections(table: Path, port: int) -> int:
     return sum(int(row[1].rpartition(":")[2], 16) == port and row[3] == _ESTABLISHED for row in rows)
 
 
-def _rollup(pid: int) -> dict[str, float]:
-    """The lines of smaps_rollup in MiB, by name."""
-    lines = (PROC / str(pid) / "smaps_rollup").read_text(encoding="ascii").splitlines()[1:]
-    return {line.split(":")[0]: int(line.split()[1]) / 1024 for line in lines}
+def _pss(pid: int) -> float:
+    """The proportional set size of a process in MiB."""
+    lines = (PROC / str(pid) / "smaps_rollup").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("Pss:"))

@@ -17,7 +17,7 @@ from training.report.page import write
 
 
 def samples(memory=lambda at: 500.0, descriptors=lambda at: 80, count=100):
-    return [Sample(at, {"gateway": memory(at), "ranking": 100.0}, 0.0, 0.0, descriptors(at), 4) for at in range(count)]
+    return [Sample(at, {"gateway": memory(at), "ranking": 100.0}, descriptors(at), 4) for at in range(count)]
 
 
 def rejected():
@@ -113,7 +113,6 @@ def test_a_process_is_sampled():
     """The sample grows by the memory and the files of the process."""
     before, after = sampled_around(TAKES)
     assert after.memory - before.memory == pytest.approx(64, abs=4)
-    assert after.private - before.private == pytest.approx(64, abs=4)
     assert after.descriptors - before.descriptors == 20
 
 
