@@ -90,7 +90,7 @@ bench: .venv/installed-bench ## beside FastAPI, plain BentoML and LitServe: the 
 soak: .venv/installed ## 200,000 requests and 50 swaps of the generation: does anything grow or fail? ten minutes (SOAK=options)
 	@exec $(PY) -m loadtests.soak $(SOAK)
 
-chaos: .venv/installed-dev ## every fault under load, with the table, and the slow tests
+chaos: .venv/installed-dev ## every fault under load, with a table, and the slow tests
 	@$(PY) -m tests.chaos
 	@exec $(PY) -m pytest -q -m slow
 
