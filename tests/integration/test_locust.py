@@ -5,6 +5,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
+from contextlib import suppress
 
 import httpx
 import pytest
@@ -62,6 +63,11 @@ class Page:
     def __init__(self, port, result):
         self.url, self.result = f"http://127.0.0.1:{port}", result
 
+    def reachable(self):
+        with suppress(httpx.ConnectError):
+            return httpx.get(self.url).is_success
+        return False
+
     def start(self, **form):
         self.result.unlink(missing_ok=True)
         form = {"user_count": 2, "spawn_rate": 100, **form}
@@ -91,7 +97,7 @@ def test_each_run_from_the_web_page_has_its_own_figures(tmp_path):
         process = subprocess.Popen(line, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
         try:
             page = Page(port, result)
-            until(lambda: "Starting web interface" in (tmp_path / "log").read_text())
+            until(page.reachable)
             for seed in (1, 2):
                 page.start(seed=seed)
                 figures = page.figures()
