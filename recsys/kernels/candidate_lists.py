@@ -22,9 +22,10 @@ def tally(rows, weights, voters, powers, keys, counts):
     """
     n, width = rows.shape
     room = voters.shape[1] * width
-    places, voted, votes = hash_table(room), np.empty(room, np.int32), np.empty(room, np.float64)
+    slots, places = hash_table(room)
+    voted, votes = np.empty(room, np.int32), np.empty(room, np.float64)
     for query in range(len(voters)):
-        places.rows[:] = -1
+        slots[:] = -1
         count = 0
         for step in range(voters.shape[1]):
             voter = voters[query, step]
@@ -34,10 +35,10 @@ def tally(rows, weights, voters, powers, keys, counts):
                 row = rows[voter, column]
                 if row < 0 or row >= n:
                     continue
-                place = get(places, row)
+                place = get(slots, places, row)
                 if place < 0:
                     place = count
-                    put(places, row, place)
+                    put(slots, places, row, place)
                     voted[place], votes[place] = row, 0
                     count += 1
                 votes[place] += np.float64(weights[voter, column] * powers[step])
@@ -90,11 +91,11 @@ def items_of_liked_tokens(content, vocabulary, past, liked, items, offsets, out)
 @compiled
 def first_places(rows, others, out):
     """The first place of each of rows [n] int32 among others [m] int32, -1 if there is none: [n] int32."""
-    places = hash_table(len(others))
+    slots, places = hash_table(len(others))
     for at in range(len(others) - 1, -1, -1):
-        put(places, others[at], at)
+        put(slots, places, others[at], at)
     for at in range(len(rows)):
-        out[at] = get(places, rows[at])
+        out[at] = get(slots, places, rows[at])
 
 
 class SourceLists(NamedTuple):
@@ -132,13 +133,14 @@ class Joined(NamedTuple):
 @compiled
 def join(lists, found):
     """Write the distinct items of the lists into items, sources and kept of `found`."""
-    had, places = hash_table(lists.past.shape[1]), hash_table(lists.items.shape[1])
+    had_slots, had = hash_table(lists.past.shape[1])
+    slots, places = hash_table(lists.items.shape[1])
     found.items[:], found.sources[:], found.kept[:] = -1, 0, False
     for query in range(len(lists.items)):
-        had.rows[:], places.rows[:] = -1, -1
+        had_slots[:], slots[:] = -1, -1
         for at in range(lists.past.shape[1] if lists.drop_past else 0):
             if lists.past[query, at] >= 0:
-                put(had, lists.past[query, at], at)
+                put(had_slots, had, lists.past[query, at], at)
         count = 0
         for source in range(len(lists.shares)):
             taken = 0
@@ -146,13 +148,13 @@ def join(lists, found):
                 row = lists.items[query, column]
                 if taken == lists.shares[source]:
                     break
-                if row < 0 or get(had, row) >= 0:
+                if row < 0 or get(had_slots, had, row) >= 0:
                     continue
                 taken += 1
-                at = get(places, row)
+                at = get(slots, places, row)
                 if at < 0:
                     at = count
-                    put(places, row, at)
+                    put(slots, places, row, at)
                     found.items[query, at] = row
                     count += 1
                 found.sources[query, at] |= lists.flags[source]

@@ -27,21 +27,34 @@ def inner(ones, one, others, other):
 def add_product(rows, matrix, out):
     """Add rows [R, I] times matrix [I, C] to out [R, C]. Each sum is in the order of the I inputs.
 
-    Four inputs at once: each sum is read and written a quarter as often.
+    Two rows and four inputs at once: each number of the matrix and of the sums is read and written less often.
     """
-    whole = rows.shape[1] - rows.shape[1] % 4
+    whole, pairs = rows.shape[1] - rows.shape[1] % 4, len(rows) - len(rows) % 2
     for start in range(0, len(rows), TOGETHER):
-        past = min(start + TOGETHER, len(rows))
+        past = min(start + TOGETHER, pairs)
         for at in range(0, whole, 4):
-            for row in range(start, past):
+            for row in range(start, past, 2):
                 one, two, three, four = rows[row, at], rows[row, at + 1], rows[row, at + 2], rows[row, at + 3]
+                below = row + 1
+                five, six, seven, eight = rows[below, at], rows[below, at + 1], rows[below, at + 2], rows[below, at + 3]
                 for column in range(matrix.shape[1]):
-                    total = out[row, column] + one * matrix[at, column]
-                    total += two * matrix[at + 1, column]
-                    total += three * matrix[at + 2, column]
-                    out[row, column] = total + four * matrix[at + 3, column]
+                    first, second = matrix[at, column], matrix[at + 1, column]
+                    third, fourth = matrix[at + 2, column], matrix[at + 3, column]
+                    out[row, column] = out[row, column] + one * first + two * second + three * third + four * fourth
+                    out[below, column] = (
+                        out[below, column] + five * first + six * second + seven * third + eight * fourth
+                    )
         for at in range(whole, rows.shape[1]):
             for row in range(start, past):
-                factor = rows[row, at]
-                for column in range(matrix.shape[1]):
-                    out[row, column] += factor * matrix[at, column]
+                add_input(rows, row, at, matrix, out)
+    for row in range(pairs, len(rows)):
+        for at in range(rows.shape[1]):
+            add_input(rows, row, at, matrix, out)
+
+
+@compiled(fastmath={"contract"})
+def add_input(rows, row, at, matrix, out):
+    """Add one input of one row to its sums."""
+    factor = rows[row, at]
+    for column in range(matrix.shape[1]):
+        out[row, column] += factor * matrix[at, column]

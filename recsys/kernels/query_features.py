@@ -25,17 +25,17 @@ def votes(rows, weights, voters, powers, items, counts, x, first):
     weight of each step for each of D decays.
     """
     n, width = rows.shape
-    places = hash_table(items.shape[1])
+    keys, places = hash_table(items.shape[1])
     added = np.zeros((len(powers), items.shape[1]), np.float64)
     for query in range(len(items)):
-        put_places(places, items, query, counts[query])
+        put_places(keys, places, items, query, counts[query])
         added[:] = 0
         for step in range(voters.shape[1]):
             voter = voters[query, step]
             if voter < 0 or voter >= n:
                 continue
             for column in range(width):
-                place = get(places, rows[voter, column])
+                place = get(keys, places, rows[voter, column])
                 if place >= 0:
                     weight = weights[voter, column]
                     for index in range(len(powers)):
@@ -125,15 +125,15 @@ def affinity(content, vocabulary, past, items, counts, x, first):
 @compiled
 def repeats(history, powers, items, counts, x, first):
     """How often a candidate is in a history [B, H], and powers [H] of the steps since the last time: two features."""
-    places = hash_table(items.shape[1])
+    keys, places = hash_table(items.shape[1])
     for query in range(len(items)):
-        put_places(places, items, query, counts[query])
+        put_places(keys, places, items, query, counts[query])
         step = 0
         for back in range(history.shape[1] - 1, -1, -1):
             row = history[query, back]
             if row < 0:
                 continue
-            at = get(places, row)
+            at = get(keys, places, row)
             if at >= 0:
                 if x[query, first, at] == 0:
                     x[query, first + 1, at] = powers[step]

@@ -64,11 +64,11 @@ def pick(scored, filters, out, removed):
     Returns how many. removed: [3] int64, 0 before: how many items are unavailable, seen and excluded; each item counts
     for the first reason. One kernel: each numpy call costs 20 to 50 microseconds when caches are cold.
     """
-    reasons = hash_table(len(filters.seen) + len(filters.excluded))
+    slots, reasons = hash_table(len(filters.seen) + len(filters.excluded))
     for row in filters.excluded:
-        put(reasons, row, 2)
+        put(slots, reasons, row, 2)
     for row in filters.seen:
-        put(reasons, row, 1)
+        put(slots, reasons, row, 1)
     chosen, count = np.empty(len(out.items), np.int64), 0
     for place in range(len(scored.items)):
         row = scored.items[place]
@@ -76,7 +76,7 @@ def pick(scored, filters, out, removed):
             shown = filters.shown[place]
         else:
             shown = 0 <= row < len(filters.available) and filters.available[row]
-        reason = get(reasons, row) if shown else 0
+        reason = get(slots, reasons, row) if shown else 0
         if reason >= 0:
             removed[reason] += 1
         else:
