@@ -8,8 +8,12 @@ from recsys.kernels.jit import compiled
 from recsys.kernels.matrix_product import inner
 from recsys.kernels.sort_keys import LOW, NO_KEY, key, score_of
 
-SHARE = 32
-"""One of so many rows is in the sample from which the k-th best score is estimated."""
+SHARE, ADJACENT = 32, 16
+"""One of SHARE rows is in the sample from which the k-th best score is estimated: ADJACENT rows, which share a cache
+line of scores, then a gap."""
+
+COLUMNS = 64
+"""Numbers of a row that `product` multiplies at once. A constant makes it a fifth faster."""
 
 DEVIATIONS = 2.5
 """Standard deviations by which the estimate is too low on purpose: a too high estimate costs a pass over all rows."""
@@ -58,21 +62,24 @@ def find(scores, margins, shown, k, users, items, keys, counts):
 
 @compiled
 def product(table, query, out):
-    """Inner products of the rows of table [n, W] int8 with a query [W] int16 into out [1, n] int32."""
+    """Inner products of rows of table [n, W, COLUMNS] int8 with a query [W, COLUMNS] int16 into out [1, n] int32."""
     for row in range(len(table)):
         total = np.int32(0)
-        for column in range(table.shape[1]):
-            total = np.int32(total + np.int32(np.int32(table[row, column]) * np.int32(query[column])))
+        for part in range(table.shape[1]):
+            for column in range(COLUMNS):
+                product = np.int32(np.int32(table[row, part, column]) * np.int32(query[part, column]))
+                total = np.int32(total + product)
         out[0, row] = total
 
 
 @compiled
 def kth_score(scores, query, shown, k, share, sample):
     """A score that probably k shown rows reach, estimated from one row in `share`; with share 1 k rows do reach it."""
-    taken = 0
-    for row in range(0, scores.shape[1], share):
-        sample[taken] = scores[query, row]
-        taken += shown[row]
+    taken, n = 0, scores.shape[1]
+    for start in range(0, n, ADJACENT * share):
+        for row in range(start, min(start + ADJACENT, n)):
+            sample[taken] = scores[query, row]
+            taken += shown[row]
     wanted = k
     if share > 1:
         wanted = k // share + int(DEVIATIONS * np.sqrt(k / share)) + 1

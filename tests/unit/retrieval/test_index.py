@@ -124,7 +124,8 @@ def test_every_item_within_the_margin_is_listed(seed, n, k, lift, share):
     """Each shown row at most a margin below the k-th best is listed once, however wrong the estimate from a sample."""
     rng = np.random.default_rng(seed)
     scores, shown = rng.integers(-(2**20), 2**20, (3, n)).astype(np.int32), rng.random(n) < 0.9
-    raised = (np.arange(n) % exact_search.SHARE == 0) & (rng.random(n) < share)
+    period = exact_search.SHARE * exact_search.ADJACENT
+    raised = (np.arange(n) % period < exact_search.ADJACENT) & (rng.random(n) < share)
     scores[:, raised] += np.int32(lift << 15)
     k = min(k, int(shown.sum()))
     if not k:
@@ -150,7 +151,8 @@ def test_integer_scores_are_the_same_with_any_instruction_set():
     users = rng.integers(-127, 128, (5, 100)).astype(np.int8)
     expected = users.astype(np.int32) @ items.T.astype(np.int32)
     alone = np.empty((1, len(items)), np.int32)
-    exact_search.product(items, users[0].astype(np.int16), alone)
+    wide = np.pad(items, ((0, 0), (0, 28))).reshape(len(items), 2, exact_search.COLUMNS)
+    exact_search.product(wide, np.pad(users[0], (0, 28)).astype(np.int16).reshape(wide.shape[1:]), alone)
     np.testing.assert_array_equal(alone[0], expected[0])
     vector = [name for name, on in numkong.get_capabilities().items() if on and name != "serial"]
     try:
