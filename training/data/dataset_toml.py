@@ -89,7 +89,7 @@ class SeenTable(Section):
     @model_validator(mode="after")
     def _is_a_rule(self) -> Self:
         require_no_impressions("types", self.types or ())
-        if not self.types and self.days is None:
+        if self.model_fields_set and not self.types and self.days is None:  # `_seen` sets no field for true
             raise ValueError(
                 'types is empty. Name event types, such as { types = ["purchase"] }. Or write true: then events of '
                 "every type count. false hides nothing"
@@ -104,7 +104,7 @@ def _seen(value: object) -> object:
         raise PydanticCustomError(
             "wanted", 'true, false or a table such as { types = ["purchase"], days = 30 }, without quotes around it'
         )
-    return value
+    return value or {"types": ()}
 
 
 class Settings(Section):
