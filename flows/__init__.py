@@ -1,4 +1,4 @@
-"""Prefect flows: `train`, `batch`, `refresh` and `drain`, and the command line `python -m flows VERB`.
+"""Jobs of the recommender as Prefect flows (`train`, `batch`, `refresh`, `drain`), and the command `python -m flows`.
 
 A flow orders steps, retries them and reports them. The code of the steps is in `training` and `recsys`.
 """

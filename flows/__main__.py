@@ -1,4 +1,4 @@
-"""The command line `python -m flows VERB`.
+"""The command line `python -m flows COMMAND`: train, publish and inspect models, and run the batch jobs.
 
 Exit codes: 0 done, 1 failed with one sentence, 2 wrong command line, 130 interrupted.
 """
@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser with all verbs."""
+    """The parser with all commands."""
     parser = argparse.ArgumentParser(prog="python -m flows", description="Train, publish and inspect generations.")
     parser.set_defaults(own_session=False)
     verbs = parser.add_subparsers(required=True, metavar="VERB")

@@ -1,8 +1,8 @@
-"""The flow `drain`: move impressions from the store into Parquet files, a row for each shown item.
+"""The Prefect flow `drain`: move impressions (recommended items that users were shown) from Redis into Parquet files.
 
-A row has the features that ranked the slate, and as its label whether the user took the item within the wait. No
-training reads the files yet. Entries leave the store, oldest first, after their files are complete. The first entry
-names the files, so a rerun after a kill writes the same files again.
+A file has a row for each shown item: the features that ranked it and, as the label, whether the user took it within the
+wait. No training reads the files yet. Entries leave Redis, oldest first, after their files are complete. The first
+entry names the files, so a rerun after a kill writes the same files again.
 """
 
 from __future__ import annotations

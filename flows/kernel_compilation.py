@@ -1,4 +1,4 @@
-"""Compile the kernels in a second process while a first run starts, so that the run does not wait for them."""
+"""Compile the numba kernels (fast numeric code) in a second process while the first training starts, to save time."""
 
 from __future__ import annotations
 

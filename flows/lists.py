@@ -1,7 +1,7 @@
-"""The flows that precompute lists: `batch` for all users, `refresh` for users with new events.
+"""The Prefect flows that precompute recommendation lists: `batch` for all users, `refresh` for users with new events.
 
-Both update the trending items. A list is one field in the store, so a killed run leaves complete lists, and the next
-run makes the missing ones. A run whose generation was superseded meanwhile makes its lists again for the live one.
+Both update the trending items. Each list is stored by itself, so a killed run leaves complete lists, and the next run
+makes the missing ones. If newly trained models go live during a run, the run makes its lists again with these.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Prefect settings of all flows and steps: retries, restarts after a crash, names of runs, result artifacts."""
+"""The Prefect settings of all flows (jobs) and steps: retries, restart after a crash, run names and artifacts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The progress of a flow run: a Prefect artifact and a log line for each step, and the terminal of a local run."""
+"""Show the progress of a flow run: Prefect artifacts, a log line for each step, and the terminal of a local run."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The schedule of all flows in one process: `python -m flows schedule`. `prefect.yaml` has the same one for workers.
+"""Run all flows (jobs) on a schedule in one process, for `python -m flows schedule`.
 
 Training runs every night, `batch` after each training, `refresh` and `drain` at intervals. A run of refresh, drain or
-train that is due while the last one still runs is skipped.
+train that is due while the last one still runs is skipped. `prefect.yaml` has the same schedule for Prefect workers.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The flow `train`: read a dataset, train, evaluate, pass the gate, publish the generation and make it live."""
+"""The Prefect flow `train`: read a dataset, train and evaluate the models, check them, publish them and make them live.
+
+The trained models and tables together are a generation. The checks before it is published are the gate.
+"""
 
 from __future__ import annotations
 

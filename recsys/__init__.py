@@ -1,5 +1,5 @@
-"""What training and serving share: types, models, retrieval, generations, rules and the store.
+"""Code that the recommender's training and its servers share: types, models, retrieval of candidates, rules, storage.
 
-This package imports no BentoML, Prefect, Locust or HTTP library. The model wing (`model`, `retrieval`, `kernels`) and
-the storage wing (`store`) do not import each other.
+This package imports no BentoML, Prefect, Locust or HTTP library. Models (`model`, `retrieval`, `kernels`) and storage
+(`store`) do not import each other.
 """

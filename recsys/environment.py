@@ -1,4 +1,7 @@
-"""Settings that flows and serving read from environment variables, once at the start of a program."""
+"""The settings of Tandem, the recommender, from environment variables, such as REDIS_URL and TANDEM_HOME.
+
+A program reads them once, at its start.
+"""
 
 from __future__ import annotations
 

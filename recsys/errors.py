@@ -1,4 +1,4 @@
-"""All errors that Tandem raises, in one tree.
+"""The exception classes that Tandem, the recommender, raises, in one tree below `TandemError`.
 
 TandemError                 its text is a sentence with the fix
 ├── QueryError              a request is wrong: names the field            (the API answers 4xx)
@@ -15,6 +15,9 @@ TandemError                 its text is a sentence with the fix
 │   ├── StalePublisher      another publisher took over meanwhile
 │   └── GateRefused         the gate failed: names each failed check
 └── StageError              one stage of the pipeline failed or was late   (a fallback answers)
+
+A generation is one trained set of models and tables. The gate is the set of checks that a training must pass before
+its generation goes live.
 """
 
 from collections.abc import Mapping, Sequence

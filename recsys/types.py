@@ -1,4 +1,7 @@
-"""Types of data, training and serving: ids, events, histories and candidates as numpy arrays."""
+"""The types that training and serving exchange: ids, events, and numpy arrays of users' histories and candidate items.
+
+In arrays an item is an int32 row number in the item tables of one generation (one trained set of models and tables).
+"""
 
 from __future__ import annotations
 

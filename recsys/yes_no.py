@@ -1,6 +1,6 @@
-"""Words of shops that mean true or false: `yes_or_no("Out of stock")` is False.
+"""Convert words of shop data to true or false: "in stock" and "yes" to True, "Out of stock" and "0" to False.
 
-The vocabulary is for every boolean column, such as the stock of an item, and for filters.
+All boolean columns use it, such as the availability of an item, and so do filters in requests.
 """
 
 from __future__ import annotations

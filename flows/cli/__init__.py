@@ -1,1 +1,1 @@
-"""The verbs of the command line: their arguments, and how they print results."""
+"""The commands of `python -m flows`: their arguments, and how they print results."""

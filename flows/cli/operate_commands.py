@@ -1,6 +1,7 @@
-"""The operating verbs: publish, promote, rollback, generations, delete, pin, status and users.
+"""The operating commands of `python -m flows`: publish, promote, rollback, generations, delete, pin, status and users.
 
-They do not import Prefect: a rollback takes one second instead of ten.
+Most act on a generation, one trained set of models and tables. None imports Prefect: a rollback takes one second
+instead of ten.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from training.progress import terminal_progress
 
 
 def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
-    """Add the verbs to the command line and return their parsers."""
+    """Add these commands to the command line and return their parsers."""
     parsers = []
     for name, run, text in (
         ("publish", publish_generation, "put a generation of this host into the store and make it live"),

@@ -1,4 +1,4 @@
-"""The output of a verb: sentences for people, or JSON for programs."""
+"""Print the result or the error of a `python -m flows` command: sentences for people, or JSON for programs."""
 
 from __future__ import annotations
 

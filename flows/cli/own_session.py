@@ -1,4 +1,4 @@
-"""Run a command in a session of its own, and end all processes of the session with the command.
+"""Run a `python -m flows` command in a session of its own, and end all processes of that session with the command.
 
 Prefect's temporary server needs it: the server outlives a killed run, and Ctrl-C in a terminal would end the server
 before the run can report its end.

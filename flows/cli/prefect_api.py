@@ -1,6 +1,7 @@
-"""The connection of a verb to Prefect: imports, a reachable API, and a server for schedules where none is set.
+"""Prepare a `python -m flows` command that runs Prefect flows: import Prefect, and find or start its API server.
 
-This module imports no Prefect, because the operating verbs do without Prefect.
+A temporary server starts where PREFECT_API_URL is not set. This module imports Prefect only when it is needed, because
+commands such as rollback do without it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""The verbs `refresh`, `batch` and `drain`, which run once or at an interval, and `schedule`, which runs all flows."""
+"""The commands `refresh`, `batch`, `drain` and `schedule` of `python -m flows`, which run jobs once or repeatedly.
+
+`refresh` and `batch` precompute recommendation lists, `drain` moves logged impressions to Parquet files, and `schedule`
+runs all jobs.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +31,7 @@ MOST_SECONDS = 86_400 * 30
 
 
 def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
-    """Add the verbs to the command line and return their parsers."""
+    """Add these commands to the command line and return their parsers."""
     refresh = verbs.add_parser("refresh", help="make lists for users with new events, and update trending items")
     refresh.set_defaults(verb=refresh_lists, own_session=True)
     batch = verbs.add_parser("batch", help="make lists for all users, and write their best items as Parquet")

@@ -1,4 +1,4 @@
-"""The verb `run`: train on a dataset, publish the generation and make it live."""
+"""The command `python -m flows run`: train on a dataset, publish the trained models and make them live."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
-    """Add the verb to the command line and return its parser."""
+    """Add the command to the command line and return its parser."""
     run = verbs.add_parser("run", help="ingest, train, evaluate, pass the gate, publish, promote")
     run.add_argument("--data", required=True, help="a folder with a dataset.toml, or such a file")
     add_training_options(run)

@@ -1,1 +1,1 @@
-"""What the operating verbs do, without Prefect: publish, promote, delete, status, generations, the model store."""
+"""Operate trained models without Prefect: publish, promote, delete, list, show the live ones, save for BentoML."""

@@ -1,6 +1,7 @@
-"""`python -m flows.operate.bentoml_model TAG DATASET FOLDER FILE ...`: copy files of a folder into a new BentoML model.
+"""Copy files of a trained model from a folder into a new model of BentoML's model store, as a program of its own.
 
-This is a process of its own, because BentoML reads BENTOML_HOME, the place of its model store, once in a process.
+Usage: `python -m flows.operate.bentoml_model TAG DATASET FOLDER FILE ...`. It is a program of its own because BentoML
+reads BENTOML_HOME, the place of its model store, once in a process.
 """
 
 from __future__ import annotations

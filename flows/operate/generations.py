@@ -1,4 +1,7 @@
-"""The list of generations in the store: age, metrics, size, aliases, and the processes that hold them."""
+"""List the generations (trained sets of models and tables) in the store, for the command `python -m flows generations`.
+
+Each has its age, metrics, size and aliases, and the server processes that have it loaded.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ class Row:
 
 
 def holders(board: ProcessBoard) -> dict[str, list[str]]:
-    """The processes that hold each generation; empty if the board can't be read."""
+    """The processes that hold each generation; empty if their announcements can't be read."""
     held: dict[str, list[str]] = {}
     with suppress(StoreError):
         for process in board.processes():

@@ -1,7 +1,7 @@
-"""Generations in BentoML's model store, and the generation that the next bento includes.
+"""Save trained models in BentoML's model store, and pin the ones that the next bento (BentoML's package) includes.
 
-Users' records are left out, because a model becomes part of an image that others may pull. A lock allows one writer at
-a time, because BentoML loses models that are created at once.
+Users' records are left out, because a bento becomes part of a container image that others may pull. A lock allows one
+writer at a time, because BentoML loses models that are created at once.
 """
 
 from __future__ import annotations

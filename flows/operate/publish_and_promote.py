@@ -1,4 +1,4 @@
-"""Publish a generation of this host, promote a generation of the store, and delete one."""
+"""Publish a trained set of models (a generation) from this host to the store, make one live (promote), delete one."""
 
 from __future__ import annotations
 

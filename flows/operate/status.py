@@ -1,4 +1,7 @@
-"""The live generation: its origin, its metrics and its users."""
+"""Show the status of the live models, for the command `python -m flows status`: their age, dataset, metrics and size.
+
+The module also lists ids of their users, for load tests.
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The steps of the flows, as Prefect tasks."""
+"""The steps of the flows (jobs) as Prefect tasks: read data, train, check, publish, report, make recommendations."""

@@ -1,4 +1,7 @@
-"""The gate in the flow `train`: read the live generation, run the checks of `training.gate`, and refuse a bad run."""
+"""The gate of the training flow: check the data and the models, compare them with the live ones, and refuse bad ones.
+
+The checks themselves are in `training.gate`. These are the Prefect tasks that run them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Impressions as table rows: one for each shown item, with its features and the user's action as the label."""
+"""Convert impressions (recommended items that users were shown) to table rows with features and labels, for Parquet.
+
+There is a row for each shown item. Its label is whether the user took the item soon afterwards.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The step that reads a dataset and writes bad rows to a quarantine."""
+"""The step `ingest` of the training flow: read and validate a dataset, and write bad rows to a quarantine folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The best items of all users as a Parquet file, for e-mail, push messages or a cache of the shop."""
+"""Export the best items for all users as a Parquet file, for e-mail, push messages or a cache of the shop."""
 
 from __future__ import annotations
 

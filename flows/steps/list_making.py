@@ -1,7 +1,8 @@
-"""The steps of `batch` and `refresh`: read users and events, make lists, write lists and trending items.
+"""Make recommendation lists for users ahead of requests: the steps of the Prefect flows `batch` and `refresh`.
 
-A step may run again after an error of the store: its writes can be repeated. No step takes a log of events as an
-argument, because Prefect inspects every element of an argument.
+The steps read users and events from the store, and write lists and trending items to it. A step may run again after an
+error of the store: its writes can be repeated. No step takes a log of events as an argument, because Prefect inspects
+every element of an argument.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ def fetch(generation: str, environment: Environment, generations: GenerationStor
 
 @store_step
 def load_list_maker(folder: GenerationFolder, items: ItemReader, rules: Rules) -> ListMaker:
-    """A maker of lists from a generation and the items that were put since."""
+    """A maker of lists from a generation and the items that were added since through PUT /items."""
     manifest, tables, puts = folder.manifest, folder.tables(), items.changes(NOTHING_PUT)
     fresh = CatalogueChanges.of(puts, tables.ids.rows_of, tables.available, manifest.data_end)
     return ListMaker(

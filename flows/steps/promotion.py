@@ -1,4 +1,4 @@
-"""The steps that publish a generation, make it live (the alias `live`) and delete old generations."""
+"""The last steps of the training flow: publish the trained models, make them live (promotion) and delete old ones."""
 
 from __future__ import annotations
 

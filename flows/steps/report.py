@@ -1,4 +1,4 @@
-"""The report of a training run, also of a refused one: an HTML page on disk and a markdown artifact in Prefect."""
+"""Write the report of a training run, even a refused one: an HTML page on disk and a Markdown artifact of Prefect."""
 
 from __future__ import annotations
 

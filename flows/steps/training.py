@@ -1,4 +1,7 @@
-"""The steps of `training.recipe` as Prefect tasks, and the metrics as artifacts."""
+"""The training steps of the training flow as Prefect tasks: train the models, evaluate them and write the model files.
+
+They call `training.recipe`, and show the metrics as Prefect artifacts.
+"""
 
 from __future__ import annotations
 

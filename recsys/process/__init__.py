@@ -1,1 +1,1 @@
-"""Start and end of a process: missing packages, Ctrl-C, the death of the parent, and the identity of a process."""
+"""Helpers for the start and end of a process: missing packages, Ctrl-C, the death of the parent, process identity."""

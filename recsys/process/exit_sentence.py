@@ -1,4 +1,4 @@
-"""Ends a command with one sentence in place of a traceback."""
+"""End a command with one sentence on stderr, in place of a traceback, when the program raises one of its own errors."""
 
 from __future__ import annotations
 

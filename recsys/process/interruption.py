@@ -1,4 +1,7 @@
-"""End a command without a traceback on Ctrl-C and on a closed pipe. Imports the standard library only."""
+"""End a command without a traceback on Ctrl-C (interruption) and when the reader of its output closes, as in `| head`.
+
+It imports the standard library only, so that a command can use it before its slow imports.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""One sentence instead of a traceback where a required package is missing. Imports the standard library only."""
+"""End a command with one sentence, which names the fix, when a required Python package is missing.
+
+It imports the standard library only, because any other package may be the missing one.
+"""
 
 from __future__ import annotations
 

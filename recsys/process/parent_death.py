@@ -1,7 +1,7 @@
-"""End a process when its parent ends. Has an effect on Linux only.
+"""End a process when its parent process ends, so that a killed command leaves no servers or workers behind. Linux only.
 
-PDEATHSIG fires when the parent *thread* ends, not the parent process. Start long-lived children from a thread that
-outlives them. An `exec` in the parent ends its other threads, and with them their children.
+The signal PDEATHSIG fires when the parent *thread* ends, not the parent process. Start long-lived children from a
+thread that outlives them. An `exec` in the parent ends its other threads, and with them their children.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The identity of a process, by which other processes of the same machine detect that it has ended."""
+"""The identity of a process, stored so that other processes of the same machine can detect that it has ended.
+
+It has the boot of the machine and the start time beside the pid, because the system gives a pid again.
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The features and the user tower in plain numpy and torch: the compiled kernels give the same values."""
+"""Plain numpy and torch versions of the ranker's features and the user model, to check the compiled code against."""

@@ -1,4 +1,7 @@
-"""The ranker's features in plain numpy, one query at a time. The compiled kernels give the same values."""
+"""Compute the ranker's input features in plain numpy, one query at a time, to check the compiled kernels against.
+
+The kernels in `recsys.kernels` compute the same values for a request.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The trained user tower in torch, for a batch of users. The compiled encoder gives the same values."""
+"""Compute users' embeddings with the user tower (the model that encodes a history) in plain torch, as a reference.
+
+Serving uses a compiled encoder, which gives the same values.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from recsys.types import F32, PAD, Histories
 
 @torch.inference_mode()
 def encode(tower: UserTower, embeddings: F32, histories: Histories) -> F32:
-    """As `recsys.model.user_encoder.UserEncoder.encode`."""
+    """The embeddings [B, d] of B users, as `recsys.model.user_encoder.UserEncoder.encode` computes them."""
     real = histories.items != PAD
     items = embeddings[histories.items.clip(min=0)] * real[..., None]
     types = np.minimum(histories.types, tower.types.num_embeddings - 1).astype(np.int64)

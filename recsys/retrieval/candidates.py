@@ -1,4 +1,4 @@
-"""Arrays of candidates, one row for each query: join the lists of sources, order candidates, remove items."""
+"""Operations on arrays of candidate items, one row for each request: join the lists of sources, sort, remove items."""
 
 from __future__ import annotations
 

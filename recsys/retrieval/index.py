@@ -1,6 +1,7 @@
-"""The searchable item embeddings of one generation: exact top-k search by float32 inner product.
+"""The search index over item embeddings: exact search for the k items with the largest inner products with a user.
 
-Approximate scores of all items give a short list that contains the best items. The list is scored again in float32.
+Approximate int8 scores of all items give a short list that is sure to contain the best items. The list is scored again
+in float32.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Item embeddings as int8, the table that exact search reads first. Without torch and numkong: checks import this."""
+"""Round item embeddings to int8, for the compact table that the search for the best items reads first.
+
+It imports neither torch nor numkong, because the checks of stored tables import it.
+"""
 
 from __future__ import annotations
 

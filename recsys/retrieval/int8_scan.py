@@ -1,4 +1,7 @@
-"""The int8 scores of all items, by numkong, and the short list of items that may be among the best by float32."""
+"""Score all items in int8 with the library numkong, and list the items that may be among the best k by float32.
+
+It is the first step of the exact search in `index`, which scores the listed items again in float32.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The registry of candidate sources: every module of `recsys.retrieval.sources` is one source."""
+"""The registry of candidate sources, such as popular items or similar items: finds, checks and orders them.
+
+Every module of `recsys.retrieval.sources` is one source.
+"""
 
 from __future__ import annotations
 

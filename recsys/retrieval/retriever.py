@@ -1,4 +1,7 @@
-"""Retrieval: hundreds of candidates out of all items, from every candidate source, for a batch of queries."""
+"""The retriever: finds up to 512 candidate items for each user of a batch, joined from every candidate source.
+
+It also finds items similar to an item. The ranker orders the candidates afterwards.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +75,7 @@ class Retriever:
         return cls(encoder, tables, folder.manifest.seen_rule.everything, extender, sources)
 
     def with_items(self, puts: PutItems) -> Retriever:
-        """The retriever of the generation and of the items put since; itself if there are none."""
+        """The retriever over the generation and the items added since through PUT /items; itself if there are none."""
         return self._grown.of(puts) if self._grown and len(puts) else self
 
     def _over(self, tables: ExtendedTables) -> Retriever:
@@ -136,7 +139,7 @@ class Retriever:
         return np.where(known, scores, np.nan).astype(np.float32), np.where(known, places, PAD).astype(np.int32)
 
     def knows(self, items: I32) -> Bool:
-        """Which rows are items of the generation or items put since."""
+        """Which rows are items of the generation or items added since."""
         known: Bool = self._tables.knows(items) & (items != PAD)
         return known
 

@@ -1,4 +1,7 @@
-"""A candidate source: a name, a flag, a share, and the class that finds its items."""
+"""The interface of a candidate source, one way to find items for a user: a name, a share and the class that finds them.
+
+Examples are popular items, and items that other users took soon after the user's items.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +28,8 @@ class RetrievalBatch:
     """A batch of B queries.
 
     users: [B, d] float32 user embeddings. past: [B, H] int32 item rows of the histories, newest last, padded with PAD.
-    tables, index: of the generation and of the items put since. allowed: for each query the items that its filter
-    leaves, or None without a filter; None if no query of the batch has a filter.
+    tables, index: of the generation and of the items added since through PUT /items. allowed: for each query the items
+    that its filter leaves, or None without a filter; None if no query of the batch has a filter.
     """
 
     users: F32
@@ -40,10 +43,10 @@ class Finder(ABC):
     """Finds the items of one source in one generation. What is computed once for a generation belongs in `__init__`."""
 
     put_share = 0
-    """Candidates that the source brings beyond its share because of items put since the generation, at most."""
+    """Candidates that the source brings beyond its share because of items added since the training, at most."""
 
     def __init__(self, tables: ItemTables) -> None:  # noqa: B027 - most sources compute nothing here
-        """tables: of the generation, without the items put since."""
+        """tables: of the generation, without the items added since."""
 
     @classmethod
     def serves(cls, tables: ItemTables, exclude_seen: bool) -> bool:
@@ -51,7 +54,7 @@ class Finder(ABC):
         return True
 
     def over(self, tables: ItemTables, index: ExtendedIndex) -> Self:
-        """The finder over the tables and the index grown by the items put since. Called once for each put."""
+        """The finder over the tables and the index grown by the items added since. Called after each PUT /items."""
         return self
 
     @abstractmethod

@@ -1,6 +1,7 @@
-"""Business rules: a validated file of caps, boosts, pins, quotas and diversity, and the slate under these rules.
+"""Business rules on recommendations: read caps, boosts, pins, quotas and diversity from a file, and apply them.
 
-`rules_schema` validates the file, `compiled_rules` translates it for one generation, `selection` makes the slate.
+`rules_schema` validates the file, `compiled_rules` translates it for one trained set of models and tables, and
+`selection` makes the slate, the ordered list of recommended items.
 """
 
 from recsys.rules.catalogue import Catalogue

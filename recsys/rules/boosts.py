@@ -1,4 +1,7 @@
-"""Boosts and buries of the rules: they move scores by standard deviations of the candidates' scores."""
+"""Apply the business rules `boost` and `bury`: raise or lower the scores of the items that a rule names.
+
+A rule moves a score by a number of standard deviations of all candidates' scores.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Caps of the rules while a slate is filled: how often the slate has each value, and which items fit next."""
+"""Apply the business rule `cap`: at most N recommended items with the same value of a column, such as the category.
+
+The items of each value are counted while the slate (the ordered list of recommended items) is filled.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The catalogue that a slate is selected from, as a protocol, and its implementation for a generation without puts."""
+"""The interface (`Catalogue`) through which business rules read the items, and one implementation of it.
+
+The implementation reads the item tables of a generation, one trained set of models and tables.
+Servers use another one, which also has the items that were added after training through PUT /items.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A scan of the catalogue for the first item that may be shown at the next place of a slate."""
+"""Scan the item catalogue for the next item that filters and caps allow, to fill a place that no candidate fits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Rules translated for one generation: columns and values become content tokens."""
+"""Translate (compile) business rules for fast checks: a text such as genre = "Drama" becomes integers of item tables.
+
+The tables are those of one generation, a trained set of models and tables. A rule on a column or value that the
+generation lacks has no effect in it.
+"""
 
 from __future__ import annotations
 

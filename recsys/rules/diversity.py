@@ -1,4 +1,7 @@
-"""Diversity of a slate by maximal marginal relevance. Carbonell and Goldstein, "The Use of MMR", SIGIR 1998."""
+"""Choose diverse items for a recommendation list by maximal marginal relevance: high score, low similarity to the rest.
+
+Carbonell and Goldstein, "The Use of MMR", SIGIR 1998.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pins of the rules: which items have which places of a slate."""
+"""Apply the business rule `pin`: find which items have a fixed place in the list of recommended items of a request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Quotas of new items while a slate is filled: how many it has, and when the next place needs one."""
+"""Apply the business rule `quota`: at least N new items among the first places of the recommended items.
+
+New items are counted while the list is filled, to find when the next place needs one.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The file of rules on disk. It is read again when it changes, and a wrong edit leaves the old rules in force."""
+"""Watch the file of business rules on disk (rules.toml), and read it again when it changes.
+
+After a wrong edit the old rules stay in force.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from recsys.rules.rules_schema import Rules, parse
 class RulesFile(WatchedFile[Rules]):
     """The rules in force; the defaults if there is no file.
 
-    RulesError if the file is wrong at the first read, or named and missing. last: as of `WatchedFile`.
+    RulesError if the file is wrong at the first read, or named and missing. last: see `WatchedFile`.
     """
 
     noun, error = "rules", RulesError

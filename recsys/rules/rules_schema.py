@@ -1,4 +1,7 @@
-"""The file of rules: its fields in TOML, and a sentence for each mistake that names the field and the fix."""
+"""The schema of the file of business rules (rules.toml): its fields, and a parser that explains each mistake.
+
+The error is a sentence that names the wrong field and the fix.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +62,7 @@ class Boost(_Which):
 
 
 class Bury(_Which):
-    """Lower the scores of items likewise."""
+    """Lower the scores of items by so many standard deviations of the candidates' scores."""
 
 
 class Pin(_Table):

@@ -1,8 +1,8 @@
-"""Selection of a slate from scored candidates and a catalogue, under rules.
+"""Select the slate, the ordered list of recommended items, from scored candidates under the business rules.
 
-Filters of the caller (`Catalogue.allowed`) exclude items from all places. Pins have their places. Every other place has
-the candidate with the best boosted score that caps and quotas allow, chosen for diversity. A place without an eligible
-candidate has the most popular eligible item of the catalogue. A slate is short only if the catalogue has none.
+Items that the caller filters out (`Catalogue.allowed`) get no place. Pinned items have their places. Every other place
+has the candidate with the best boosted score that caps and quotas allow, chosen for diversity. A place without such a
+candidate has the most popular item of the catalogue that fits, so a slate is short only if the catalogue has none.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The store: what training publishes and serving reads, in Redis or Valkey.
+"""The store in Redis or Valkey: trained models and tables, users, events and lists, for training and for the servers.
 
-`ports` and the other `*_port` modules define what a store does. `redis` implements them. `memory` implements them for
-unit tests. Both pass the same contract tests (tests/contracts). `from_environment` opens the Redis of REDIS_URL, or an
+`ports` and the other `*_port` modules define its interfaces. `redis` implements them. `memory` implements them for unit
+tests. Both pass the same contract tests (tests/contracts). `from_environment` opens the Redis of REDIS_URL, or an
 embedded Valkey.
 """
 

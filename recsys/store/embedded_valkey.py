@@ -1,8 +1,8 @@
-"""An embedded Valkey server, for deployments without REDIS_URL.
+"""Start and supervise an embedded Valkey server (compatible with Redis), for deployments without REDIS_URL.
 
-All Tandem processes of one home share one server over a unix socket. The first process starts the server, and the
-server ends with that process. A process that outlives the server starts it again. The server itself holds the lock on
-`folder/lock`, because it inherits the open file: two servers never write to one folder, however processes die.
+All Tandem processes of one TANDEM_HOME share one server over a unix socket. The first process starts the server, and
+the server ends with that process. A process that outlives the server starts it again. The server itself holds the lock
+on `folder/lock`, because it inherits the open file: two servers never write to one folder, however processes die.
 """
 
 from __future__ import annotations

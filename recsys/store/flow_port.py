@@ -1,4 +1,7 @@
-"""The port of the flows `batch`, `refresh` and `drain`: what they read and write, one command at a time."""
+"""The interface to the store for the Prefect flows (jobs) `batch`, `refresh` and `drain`: users, events and lists.
+
+It also has users' records, the log of all events, and the impressions (lists of items that were shown to users).
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,7 @@ class FlowStore(Protocol):
         """Delete impressions that are stored elsewhere."""
 
     def lost_impressions(self) -> int:
-        """Return how many impressions were removed before they were drained, since `report_lost`."""
+        """Return how many impressions were removed before `flows drain` read them, since `report_lost`."""
 
     def report_lost(self, impressions: int) -> None:
         """Count lost impressions as reported."""

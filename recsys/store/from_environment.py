@@ -1,4 +1,4 @@
-"""Open the store that the environment names: the Redis of REDIS_URL, or the embedded Valkey."""
+"""Open the store of a program: the Redis that the environment variable REDIS_URL names, or an embedded Valkey."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class OpenStore:
         return store
 
     def items(self) -> RedisItemReader:
-        """The items that were put."""
+        """The items that were added or changed through PUT /items."""
         self._clients.append(reader := RedisItemReader(self.url))
         return reader
 
     def board(self) -> RedisBoard:
-        """The announcements of serving processes."""
+        """The announcements of server processes: which generations each has loaded and serves."""
         self._clients.append(board := RedisBoard(self.url))
         return board
 

@@ -1,7 +1,7 @@
-"""The ports of items that are put while a generation is served.
+"""The interfaces to the store for items that are added or changed after training, through PUT /items.
 
-Every serving process reads changes, one command at a time (`ItemReader`, sync). The gateway puts items (`ItemWriter`,
-async).
+Every server process reads changes, one command at a time (`ItemReader`, sync). The gateway, the server that takes
+requests, writes them (`ItemWriter`, async).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from recsys.types import Id
 
 
 class ItemReader(Protocol):
-    """The items that were put. Every call raises StoreUnavailable without a store, except `wait`."""
+    """Reads items of PUT /items. Every call raises StoreUnavailable without a store, except `wait`."""
 
     def changes(self, known: PutItems) -> PutItems:
         """Return all items, given the ones known already; `known` itself if nothing changed or nothing is stored."""
@@ -27,7 +27,7 @@ class ItemReader(Protocol):
 
 
 class ItemWriter(Protocol):
-    """Puts items."""
+    """Adds and changes items for PUT /items, and deletes them."""
 
     async def put(self, puts: Sequence[Put]) -> bool:
         """Put all items or none; of several puts of one id the last counts. False if there is no room.

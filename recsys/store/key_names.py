@@ -1,4 +1,7 @@
-"""The names of the keys in Redis, and what each key holds.
+"""The names of the keys in Redis, and the data under each key.
+
+A generation is one trained set of models and tables. A slate is the ordered list of recommended items in an answer. An
+impression is a slate that a user was shown.
 
 | key | type | holds |
 |---|---|---|
@@ -16,7 +19,7 @@
 | user:{user_id}:event_ids | zset | the ids of the newest events, by the time of their arrival; expires |
 | events | stream | the newest events of all users: e the event, n its number, b the bytes of all events before it |
 | trending | string | the trending items as JSON; expires |
-| impressions | stream | slates that wait to be drained: u the user, d the packed impression, n and b as above |
+| impressions | stream | impressions until `flows drain` exports them: u the user, d the impression, n and b as above |
 | {stream}:counts | hash | entries added, their bytes, expired (by age), evicted (by bytes), reported (as lost) |
 | {stream}:forgetting | string | the lock of a rewrite that removes deleted users from the stream; expires |
 | {stream}:copy | stream | the copy that will replace the stream (`stream_deletion`); expires |

@@ -1,4 +1,7 @@
-"""The memory that a generation needs in Redis, computed from its manifest before a byte is written."""
+"""Predict the memory in Redis that a generation (one trained set of models and tables) needs, before it is uploaded.
+
+A generation that exceeds the budget or the server's free memory is refused.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The ports of the store: the operations on generations and on users. Imports no Redis.
+"""The main interfaces to the store (ports): `GenerationStore` for trained models and tables, `UserStore` for users.
 
-Flows and loaders read and write whole generations, one command at a time (`GenerationStore`, sync). The gateway reads
-many users at once on the hot path (`UserStore`, async). `flow_port` has the port of the flows, `item_port` the port of
-items that are put.
+A generation is one trained set of models and tables. Training and model loaders read and write whole generations, one
+command at a time (sync). The gateway, the server that takes requests, reads many users at once (async). `flow_port` has
+the interface for batch jobs, `item_port` the one for items added after training. This module imports no Redis.
 """
 
 from __future__ import annotations
@@ -206,7 +206,7 @@ class GenerationStore(Protocol):
 
 
 class UserStore(Protocol):
-    """Users' state, for the hot path."""
+    """Users' records, events and lists, read and written while a request is answered."""
 
     async def read_users(self, generation: str, buckets: int, users: Sequence[Id]) -> list[UserState]:
         """Return the state of each user, read in one round trip; events oldest first."""

@@ -1,4 +1,8 @@
-"""The announcements of serving processes: which process holds and serves which generations."""
+"""The interface through which server processes announce which generations they have loaded and which one they serve.
+
+A generation is one trained set of models and tables. The gateway, the server that takes requests, changes to a new one
+only when the announcements show that the other processes have loaded it.
+"""
 
 from __future__ import annotations
 

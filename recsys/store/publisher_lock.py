@@ -1,4 +1,7 @@
-"""The process that holds the claim to publish. Its identity shows when it has ended, so that another can take over."""
+"""The owner of the publisher lock, which lets one process at a time upload trained models: machine, pid, start time.
+
+They show whether the owner has ended, so that another process can take over at once.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The errors with which a store refuses a call. The store in Redis and the store in memory share them."""
+"""The errors with which the store refuses a call, shared by the store in Redis and the one in memory for unit tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The two streams of the store: the log of all events, and the impressions that wait for `flows drain`."""
+"""The entries and size limits of the store's two streams: the log of all users' events, and the impressions.
+
+An impression is a list of recommended items that a user was shown. `python -m flows drain` moves impressions to Parquet
+files.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +53,7 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class LoggedImpression:
-    """A packed `Impression` that waits to be drained; arrived: unix seconds of the store's clock."""
+    """A packed `Impression` that waits for `flows drain`; arrived: unix seconds of the store's clock."""
 
     entry: str
     data: bytes

@@ -1,1 +1,1 @@
-"""One module for each candidate source; a module defines SOURCE. docs/sources.md says how to add one."""
+"""The candidate sources, one in each module, which defines it as SOURCE. docs/sources.md says how to add one."""

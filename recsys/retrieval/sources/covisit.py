@@ -1,4 +1,4 @@
-"""The items that users take soon after the items of the history."""
+"""The candidate source `covisit` (co-visitation): items that users take soon after those in this user's history."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The items that EASE, a linear model of items taken together, predicts from the history."""
+"""The candidate source `ease`: items that EASE, a linear item-to-item model, predicts from the user's history."""
 
 from __future__ import annotations
 

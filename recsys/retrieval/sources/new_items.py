@@ -1,4 +1,7 @@
-"""New items of the categories that a user likes, and the best of the items put since the generation."""
+"""The candidate source `fresh`: new items of the categories that a user likes, and items added after training.
+
+Items are added after training through PUT /items. Of these the source takes those whose embeddings fit the user best.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ too low among a whole catalogue."""
 
 
 class FreshItems(Finder):
-    """The newest available items of every content token. An item's age counts from its first interaction."""
+    """The newest available items of every category or other content token. Age counts from the first interaction."""
 
     def __init__(self, tables: ItemTables) -> None:
         newest = np.argsort(tables.age, kind="stable")
@@ -51,13 +54,13 @@ class FreshItems(Finder):
         self._put: ExtendedIndex | None = None
 
     def over(self, tables: ItemTables, index: ExtendedIndex) -> FreshItems:
-        """The same new items, and the items put since."""
+        """The same new items, and the items added since the training."""
         other: FreshItems = copy.copy(self)
         other._put, other.put_share = index, min(PUT_SHARE, index.count)
         return other
 
     def find(self, batch: RetrievalBatch, k: int) -> I32:
-        """New items of the most frequent tokens, then the items put since with the largest inner products."""
+        """New items of the most frequent tokens, then the items added since with the largest inner products."""
         items = padded(len(batch.past), LIKED_TOKENS * PER_TOKEN)
         recent = contiguous(batch.past[:, -RECENT:])
         content, vocabulary = batch.tables.content_table, len(self._offsets) - 1

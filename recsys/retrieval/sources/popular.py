@@ -1,4 +1,4 @@
-"""The items with the most recent interactions."""
+"""The candidate source `popular`: the most popular items of recent days, by the interactions of all users."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class PopularItems(Finder):
         self._rows = most_popular(tables, CANDIDATES + HISTORY_LENGTH)
 
     def over(self, tables: ItemTables, index: ExtendedIndex) -> PopularItems:
-        """The same without the items that a put hides."""
+        """The same without the items that were hidden through PUT /items since the training."""
         other: PopularItems = copy.copy(self)
         other._rows = self._rows[tables.available[self._rows]]
         return other

@@ -1,4 +1,7 @@
-"""The user's list, which a flow made before the request. The gateway reads the list from the store."""
+"""The candidate source `precomputed`: the list of items that a batch job made for the user before the request.
+
+The source has no finder: the gateway, the server that takes requests, reads the list from Redis and adds its items.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The items that the user took last, where the dataset shows seen items again."""
+"""The candidate source `repeat`: the items that the user took last, for shops where items are bought again.
+
+It has no items where the dataset excludes items that a user has seen.
+"""
 
 from __future__ import annotations
 

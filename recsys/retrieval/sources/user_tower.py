@@ -1,4 +1,7 @@
-"""The items whose embeddings are nearest to the user's."""
+"""The candidate source `tower`: the items whose embeddings have the largest inner products with the user's embedding.
+
+The user tower, a trained model, computes the user's embedding from the history.
+"""
 
 from __future__ import annotations
 

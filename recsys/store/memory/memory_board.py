@@ -1,4 +1,4 @@
-"""The announcements of processes in a dict, for unit tests."""
+"""Keep the announcements of server processes (which trained models each one has loaded) in a dict, for unit tests."""
 
 from __future__ import annotations
 

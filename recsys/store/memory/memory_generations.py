@@ -1,4 +1,4 @@
-"""Generations and aliases in dicts, for unit tests."""
+"""Keep generations (trained sets of models and tables) and their aliases, such as `live`, in dicts, for unit tests."""
 
 from __future__ import annotations
 

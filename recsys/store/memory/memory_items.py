@@ -1,4 +1,4 @@
-"""Items that were put, in a dict, for unit tests."""
+"""Keep the items that are added after training through PUT /items in a dict, for unit tests without Redis."""
 
 from __future__ import annotations
 

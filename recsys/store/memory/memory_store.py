@@ -1,4 +1,4 @@
-"""The whole store in dicts, for unit tests."""
+"""The store in memory, for unit tests without Redis: trained models and tables, users, events, impressions."""
 
 from __future__ import annotations
 

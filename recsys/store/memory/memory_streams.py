@@ -1,4 +1,4 @@
-"""A stream in a list, for the store in memory."""
+"""Imitate a Redis stream with limits of age and size by a list, for the store in memory that unit tests use."""
 
 from __future__ import annotations
 

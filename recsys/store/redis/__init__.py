@@ -1,1 +1,1 @@
-"""The store in Redis or Valkey."""
+"""The store in Redis or Valkey: trained models and tables, users, events, items added after training, impressions."""

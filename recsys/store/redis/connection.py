@@ -1,4 +1,7 @@
-"""Connections to Redis: clients, pipelined reads, addresses without passwords, and errors as sentences."""
+"""Connect to Redis: clients with time limits, many commands in one round trip, and errors as sentences.
+
+The sentences name the address of the server without its password.
+"""
 
 from __future__ import annotations
 

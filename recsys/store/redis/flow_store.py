@@ -1,4 +1,4 @@
-"""The port of the flows in Redis."""
+"""The Redis store for the Prefect flows (jobs) `batch`, `refresh` and `drain`: users, events, lists and impressions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The port of generations in Redis, with the aliases `live` and `previous`."""
+"""The Redis store for generations (trained sets of models and tables), with the aliases `live` and `previous`.
+
+The servers answer from the generation that `live` names.
+"""
 
 from __future__ import annotations
 

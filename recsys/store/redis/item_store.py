@@ -1,4 +1,4 @@
-"""The ports of items that are put, in Redis.
+"""The Redis store for items that are added or changed after training, through PUT /items.
 
 | key | type | holds |
 |---|---|---|

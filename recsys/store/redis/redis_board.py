@@ -1,11 +1,12 @@
-"""The announcements of processes in Redis, and the notification of a moved alias.
+"""Announce in Redis which trained models each server process has loaded, and wait for a change of the live ones.
 
 | key | type | holds |
 |---|---|---|
 | processes | set | names of the processes that announced themselves |
 | process:{name} | string | an `Announcement` as JSON; expires ANNOUNCED_SECONDS after the last announcement |
 
-Redis expires announcements by its own clock. A Redis user with read rights only can't announce.
+Training publishes models as a generation, and the alias `live` names the one that servers answer from: a moved alias
+ends a wait. Redis expires announcements by its own clock. A Redis user with read rights only can't announce.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""The Lua scripts of `lua/`: changes that Redis must make in one step.
+"""Load the Lua scripts of the folder `lua`, which make changes in Redis that must happen in one step.
 
-Each script begins with a comment that names its KEYS and ARGV. The line `-- include FILE` stands for the functions in
-that file. Comments are removed here, because most scripts are sent with every call.
+Each script begins with a comment that names its KEYS and ARGV. The line `-- include FILE` is replaced by the
+functions in that file. Comments are removed here, because most scripts are sent with every call.
 
-A script that takes a token changes nothing unless `publishing` holds this token: a publisher that was paused for longer
-than its lease then finds no token, or the token of another publisher. An empty token means a call without a claim.
+A script that takes a token changes nothing unless the key `publishing` holds this token. So a process that was paused
+during the upload of a trained model, for longer than its lock lasts, can no longer write. An empty token means a call
+without the lock.
 """
 
 from __future__ import annotations

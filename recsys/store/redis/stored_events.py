@@ -1,4 +1,4 @@
-"""The JSON of events and trending items in Redis. Text that can't be read is left out."""
+"""Encode events and trending items as JSON for Redis, and decode them. Text that can't be read is left out."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Deletion of users from a stream in Redis, to the last byte.
+"""Delete the events or impressions of given users from a Redis stream to the last byte, on a request to be forgotten.
 
-XDEL marks an entry and leaves its bytes in place until all entries of its node are marked. Dumps, backups and replicas
-would contain these bytes. So the other entries are copied, and the copy replaces the stream.
+The command XDEL marks an entry and leaves its bytes in place until all entries of its node are marked. Dumps, backups
+and replicas would contain these bytes. So the other entries are copied, and the copy replaces the stream.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The port of users in Redis: many users in one round trip."""
+"""The Redis store for users: their records, events and lists, read for many users in one round trip."""
 
 from __future__ import annotations
 
