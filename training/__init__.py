@@ -1,7 +1,8 @@
-"""Train a generation from an interactions log: read, split, fit, evaluate, export.
+"""Training of the recommender: read an interactions log, split it in time, train the models, evaluate them, and export
+a generation for the servers.
 
-The package needs no Prefect, no store and no service. It sets how torch's threads wait, because OpenMP reads that once,
-when torch is imported.
+A generation is one trained set of models and tables. The package needs no Prefect, no Redis and no running server. It
+sets how torch's threads wait, because OpenMP reads that setting once, when torch is imported.
 """
 
 import os

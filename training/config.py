@@ -1,4 +1,8 @@
-"""The training configuration: frozen values and their presets. `options.py` lets a dataset or a command change them."""
+"""The configuration of a training run: every hyperparameter with its default value and its bounds, and the presets
+`small` and `full`.
+
+The section [training] of a dataset's `dataset.toml` and the command-line option --set change single values.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +32,7 @@ def available_cores() -> int:
 
 @dataclass(frozen=True, slots=True)
 class TowerConfig:
-    """Training of the towers.
+    """Training of the towers, the networks that turn a user's history and an item into vectors.
 
     dim: dimensions of an embedding. hidden: width of the user tower's hidden layer. length: events of a crop. batch:
     crops of a step. negatives: items of the batch, and as many uniform items.
@@ -56,7 +60,7 @@ class TowerConfig:
 
 @dataclass(frozen=True, slots=True)
 class RankerConfig:
-    """Training of the ranker.
+    """Training of the ranker, the network that orders the retrieved candidates.
 
     queries: of the label window, at most. candidates: of a query, a sample that includes the targets.
     minimum: examples below which no ranker is trained. doubtful: examples below which a ranker is used only if it finds
@@ -78,11 +82,11 @@ class RankerConfig:
 
 @dataclass(frozen=True, slots=True)
 class TrainingConfig:
-    """A training run.
+    """All values of a training run.
 
     label_share, test_share: the newest shares of the log, labels before test. test_queries: events of the test, at
-    most. precomputed: candidates of each user in the generation. threads: of torch. device: where the networks train;
-    auto is cuda if PyTorch finds a GPU, else cpu.
+    most. precomputed: recommended items that are stored for each user. threads: of torch. device: where the networks
+    train; auto is cuda if PyTorch finds a GPU, else cpu.
     """
 
     __pydantic_config__ = STRICT
@@ -104,12 +108,12 @@ class TrainingConfig:
 
 
 def small() -> TrainingConfig:
-    """Minutes on two cores, for the demo and for a first run of a dataset."""
+    """The preset for the demo and for a first run of a dataset: minutes on two cores."""
     return TrainingConfig(tower=TowerConfig(batch=64, epochs=5, patience=2))
 
 
 def full() -> TrainingConfig:
-    """As many epochs as help: a quarter of an hour for a million interactions on two cores."""
+    """The preset with as many epochs as help: a quarter of an hour for a million interactions on two cores."""
     return TrainingConfig(tower=TowerConfig(epochs=24, patience=4))
 
 

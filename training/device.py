@@ -1,4 +1,4 @@
-"""The device on which networks train, the CPU or a CUDA GPU, and its precision."""
+"""Choose the device on which PyTorch trains the networks, the CPU or a CUDA GPU, and its floating-point precision."""
 
 from __future__ import annotations
 

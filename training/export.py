@@ -1,6 +1,6 @@
-"""Export a trained model as a generation folder: every part that serving needs, sealed by its manifest.
+"""Export a trained model as a generation: a folder with the models and tables that servers need, sealed by a manifest.
 
-The parts are npy arrays, safetensors and JSON; no part can run code.
+The files are npy arrays, safetensors and JSON, so that no file can run code.
 """
 
 from __future__ import annotations

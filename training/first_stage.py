@@ -1,4 +1,8 @@
-"""The first stage of a model: the towers, the item tables and the retriever over them, up to one moment of the log."""
+"""The first stage of a model, which retrieves candidates: the towers, item tables, and the retriever that uses both.
+
+The towers are the networks that turn a user's history and an item into vectors. All parts are trained on the log up to
+one moment, so that later events can train the ranker (the second stage) and test both stages.
+"""
 
 from __future__ import annotations
 

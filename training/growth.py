@@ -1,7 +1,8 @@
-"""How the time and the memory of each training step grow with the data: the verb `bench`.
+"""Benchmark of training, the command `python -m training bench`: how the time and memory of each step grow with the
+size of the data.
 
 Each size is a generated log, measured in a process of its own, so that no size has another's memory. The exponent of a
-step is the slope of log cost over log size: 1 is growth in step with the data.
+step is the slope of log cost over log size: 1 is growth in proportion to the data.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """The costs of each step at one size: CPU seconds, and the highest memory of the process so far in MiB."""
+    """The costs of each step at one size of the data: CPU seconds, and the highest memory so far in MiB."""
 
     interactions: int
     items: int

@@ -1,4 +1,6 @@
-"""Build the training configuration of a run: a preset, a dataset's [training], then the command line's overrides."""
+"""Build the configuration of a training run: a preset, changed by [training] of the dataset's `dataset.toml`, then by
+command-line options.
+"""
 
 from __future__ import annotations
 

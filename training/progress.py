@@ -1,7 +1,7 @@
-"""The progress of a training run: named steps, and the displays that show how much of each step is done.
+"""Progress of a training run: its named steps, and the displays that show how much of each step is done.
 
-A display is a function of an `Update`: of the terminal (drawn by rich), TensorBoard, a Prefect artifact, or the
-learning curves of the report.
+A display is a function that receives each `Update`. It shows the update on a terminal (drawn by rich), in TensorBoard
+or in a Prefect artifact, or keeps it for the learning curves of the report.
 """
 
 from __future__ import annotations

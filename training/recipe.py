@@ -1,4 +1,5 @@
-"""The recipe of a model: the towers and tables of three moments of the log, one ranker, and the metrics.
+"""The recipe of a model, the order of all training steps: train, evaluate on the newest events, then train again on
+every event.
 
     events before T1        → towers, tables  ┐
     labels T1..T2           → the ranker      ┘ and the number of the towers' epochs; later than the towers and tables
@@ -6,7 +7,8 @@
     test T2..end            → the metrics     ┘ with that ranker
     every event             → towers, tables    what is served, with that ranker
 
-`python -m flows run` and `python -m training evaluate` run these steps.
+T1 and T2 are moments of the log. The towers are networks and the tables are figures of items, which retrieve
+candidates; the ranker orders the candidates. `python -m flows run` and `python -m training evaluate` run these steps.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ from training.towers.validation import tower_validation
 
 @dataclass(frozen=True, slots=True)
 class TrainingRun:
-    """What the steps of one run share. checkpoints: None where a killed run starts again at its beginning."""
+    """What the steps of one training run share. checkpoints: None where a killed run starts again at its beginning."""
 
     config: TrainingConfig
     progress: RunProgress = NO_PROGRESS

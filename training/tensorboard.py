@@ -1,4 +1,4 @@
-"""Learning curves, hyperparameters and metrics of a run for TensorBoard, where that package is installed."""
+"""Write the learning curves, hyperparameters and metrics of a training run for TensorBoard, if it is installed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Generations without training, for tests of the store and for measurements."""
+"""Make generations (folders of models and tables that servers load) without training, for tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ORDER = "popularity_decayed + 4 tower"
 def random_generation(
     parent: Path, generation: str, items: int, dim: int, users: int, record: int = 1_200
 ) -> GenerationFolder:
-    """Write a generation of random bytes: it has the size of a real one and can't be served.
+    """Write a generation of random bytes, which has the size of a real one but which no server can use.
 
     record: the mean size of a user's record in bytes; the sizes vary by half.
     """

@@ -1,4 +1,7 @@
-"""The records of users in a generation: history, seen items, and the candidates of the two stages, precomputed."""
+"""Compute the record that a generation stores for each user: history, seen items, and precomputed recommendations.
+
+A generation is one trained set of models and tables, which servers load.
+"""
 
 from __future__ import annotations
 

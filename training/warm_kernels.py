@@ -1,7 +1,7 @@
-"""Compile and cache the kernels by training on a small generated log: a minute of one core.
+"""Warm the cache of kernels (loops compiled by numba) by training on a small generated log: a minute of one core.
 
-`python -m training.warm_kernels` runs it. `flows.kernel_compilation` starts it beside a first run, which meanwhile
-waits for Prefect and torch.
+`python -m training.warm_kernels` runs it. `flows.kernel_compilation` starts it in a process beside a first training
+run, which meanwhile waits for Prefect and torch.
 """
 
 from __future__ import annotations

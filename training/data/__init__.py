@@ -1,1 +1,1 @@
-"""Read the files of a dataset into an interactions log: mapping, checks of rows and values, arrays."""
+"""Reading of a dataset: its CSV or Parquet files become checked tables, and then the arrays that training uses."""

@@ -1,4 +1,8 @@
-"""The items of a dataset as arrays, a row for each item: ids, titles, content tokens, numbers and availability."""
+"""The catalogue of a dataset: all its items as arrays for training, one row for each item.
+
+The arrays are ids, titles, content (an item's categories and other columns as integer tokens), numbers and
+availability.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +27,7 @@ ContextColumns = tuple[tuple[str, tuple[str, ...]], ...]
 class Catalogue:
     """All items, a row each: those of the items table in its order, then those that only the log names.
 
+    content: [n, CONTENT_TOKENS] int32, the categories and other columns of each item as integer tokens.
     numbers: [n, columns] float64, the columns `FeatureSpec.numbers`, NaN for a missing value.
     """
 

@@ -1,7 +1,8 @@
-"""Read a dataset: a folder of tables, and a `dataset.toml` that maps their columns to Tandem's.
+"""Read and validate a dataset: tables of interactions and items, and a `dataset.toml` that gives the meaning of their
+columns.
 
-Bad rows are moved to quarantine files with their reason and counted. DatasetError names the column and the fix for a
-table that is empty, mostly bad or ambiguous, or that lacks a column.
+Bad rows are moved to CSV files (the quarantine) with their reason, and counted. A table that is empty, mostly bad or
+ambiguous, or that lacks a column, raises a DatasetError with the column and the fix.
 """
 
 from __future__ import annotations

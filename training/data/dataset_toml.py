@@ -1,4 +1,8 @@
-"""A `dataset.toml` as strict pydantic models: the whole file, and the sections on event types, slates and the test."""
+"""The file format of `dataset.toml`, which describes a dataset, as strict pydantic models: the whole file, and its
+sections [events], [settings] and [evaluation].
+
+The models of [interactions] and [items] are in `table_sections`.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +51,7 @@ Moment = Annotated[float, PlainValidator(moment), wanted("a date or a time such 
 
 
 class Events(Section):
-    """What the event types mean."""
+    """The section [events]: which event types are targets, negative or ignored, and how much an event weighs."""
 
     target: EventTypes = ()
     negative: EventTypes = ()
@@ -108,7 +112,7 @@ def _seen(value: object) -> object:
 
 
 class Settings(Section):
-    """How slates are made and measured."""
+    """The section [settings]: which seen items are not recommended, and what a test measures."""
 
     exclude_seen: Annotated[SeenTable | None, BeforeValidator(_seen)] = SeenTable.model_construct()
     horizon: Horizon = "next"
@@ -121,14 +125,14 @@ class Settings(Section):
 
 
 class Evaluation(Section):
-    """When the test and the ranker's labels begin, in unix seconds; None: by their shares of the log."""
+    """The section [evaluation]: when the test and the ranker's labels begin, in unix seconds; None: by their shares."""
 
     test_from: Moment | None = None
     labels_from: Moment | None = None
 
 
 class DatasetToml(Section):
-    """The whole file. events and items: None without such a section."""
+    """A whole `dataset.toml`. events and items: None without such a section."""
 
     name: Name | None = None
     folder: Name = "."

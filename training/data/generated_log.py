@@ -1,9 +1,10 @@
-"""Generated datasets: logs of any size for measurements of growth, and of shapes that every model has to train on.
+"""Generated logs: datasets of random interactions, of any size for benchmarks, and in four shapes that every model
+has to be able to train on.
 
-Items are on a ring in contiguous categories, with Zipf popularity. A user has a long-tailed number of events in bursts:
-mostly one to three steps along the ring from the item before, otherwise a new draw, half of them from a favourite
-category. So there is a next item, a taste and a popularity to learn. The log is written in blocks: a log of any length
-takes the memory of one block.
+A generated log has patterns to learn. Items are on a ring in contiguous categories, and a few items are very popular
+(Zipf). A user has a long-tailed number of events in bursts: most events step one to three items along the ring, the
+others are drawn by popularity, half of them from a favourite category. The log is written in blocks, so that a log of
+any length takes the memory of one block.
 """
 
 from __future__ import annotations

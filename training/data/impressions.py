@@ -1,4 +1,9 @@
-"""Read the impressions that `flows drain` wrote, as arrays for the ranker: features of the slates, and labels."""
+"""Read impressions (recommended items that a server showed, and whether the user took them) from Parquet files, as
+training examples for the ranker.
+
+The command `python -m flows drain` writes these files. An example is the ranker's features of one shown item, and a
+label.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +26,7 @@ COLUMNS = [PREFIX + name for name in FEATURES]
 
 @dataclass(frozen=True, slots=True)
 class ShownItems:
-    """Items of slates; the items of a slate are contiguous.
+    """Items of slates (ordered lists of recommended items); the items of a slate are contiguous.
 
     features: [n, F] float32. labels: [n], whether the user took the item. slates: [n], the number of the item's slate.
     """
@@ -37,7 +42,8 @@ class ShownItems:
 def read(files: Iterable[str | Path]) -> ShownItems:
     """The items of some files, each slate once. DatasetError names a file with other features than this code's.
 
-    files: paths or URLs. A slate may be in two files if a drain was killed and a user was deleted before the next.
+    files: paths or URLs. A slate may be in two files if `flows drain` was killed and a user was deleted before its next
+    run.
     """
     features, labels, slates = [np.zeros((0, len(FEATURES)), np.float32)], [np.zeros(0, bool)], [np.zeros(0, np.int64)]
     numbers: dict[str, int] = {}

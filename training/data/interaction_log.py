@@ -1,4 +1,6 @@
-"""The interactions log as arrays, a row for each event in order of time, and histories of users from it."""
+"""The interactions log (which user did what with which item, and when) as arrays in order of time, and users' histories
+from it.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ SESSION_GAP = 1_800.0
 
 @dataclass(frozen=True)
 class Log:
-    """Events in order of time.
+    """E events of users with items, in order of time.
 
     users: [E] int32 rows of `user_ids`. items: [E] int32 rows of the catalogue. times: [E] float64 unix seconds.
     types: [E] uint8 rows of the spec's event types. contexts: [E, C] uint8 rows of C context columns, 0 for an unknown
@@ -166,7 +168,7 @@ class Log:
         return self._hidden_items(offsets[users], offsets[users + 1], np.full(len(users), self.end))
 
     def final_histories(self, users: I64, length: int = HISTORY_LENGTH) -> Histories:
-        """The whole history of each of `users`, at the log's end and without a context."""
+        """The history of each of `users` at the log's end, without a context."""
         _, offsets = self.by_user
         past = self.last_histories(offsets[users + 1], offsets[users], length, np.full(len(users), self.end))
         return self._without_revoked(past)
@@ -188,7 +190,10 @@ class Log:
         return owner[hidden], self.items[events[hidden]].astype(np.int64)
 
     def last_histories(self, ends: I64, starts: I64, length: int, now: F64 | None = None) -> Histories:
-        """Histories of the last `length` events of spans in the order of `by_user`; now: default the newest's time."""
+        """Histories of the last `length` events before `ends` in the order of `by_user`, none before `starts`.
+
+        now: the time of each query, by default that of its newest event.
+        """
         order, _ = self.by_user
         events, real = self.last_events(ends, starts, length)
         if now is None:
@@ -201,7 +206,10 @@ class Log:
         return histories
 
     def last_events(self, ends: I64, starts: I64, length: int) -> tuple[I64, Bool]:
-        """The last `length` events of spans in the order of `by_user`: positions, and which are real, [B, length]."""
+        """The last `length` events before `ends` in the order of `by_user`: positions, and which are real, [B, length].
+
+        Places before `starts` are padding, which is not real.
+        """
         order, _ = self.by_user
         at = ends[:, None] + np.arange(-length, 0)
         real = at >= starts[:, None]

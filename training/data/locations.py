@@ -1,7 +1,8 @@
-"""Files and folders of this host or of a bucket: tables are read from them, and flows write Parquet files to them.
+"""Read and write files by location: a local path, or the URL of a bucket on S3 (s3://) or Google Cloud Storage (gs://).
 
-pyarrow's filesystems access the buckets. Credentials are read from the variables and files of the provider's own tools,
-never from a URL: URLs are in logs, in reports and in the parameters of a flow.
+Training reads its tables and flows write their Parquet files in this way, with pyarrow's filesystems. Credentials are
+read from the variables and files of the provider's own tools, never from a URL, because URLs are in logs, in reports
+and in the parameters of a flow.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Convert columns of a log to arrays: rows of event types and contexts, weights, and item ids of one type."""
+"""Convert the columns of an interactions log to arrays: event types and contexts as small integers, weights of events,
+and item ids of one type.
+"""
 
 from __future__ import annotations
 
@@ -37,9 +39,9 @@ def event_weights(frame: pd.DataFrame, types: U8, event_types: tuple[str, ...], 
 
 
 def rows_by_frequency(column: pd.Series, first: int = 0) -> tuple[U8, tuple[str, ...]]:
-    """The row of each value, and the 255 most frequent values in the order of their rows, which begin at `first`.
+    """Each value as an integer, and the 255 most frequent values in the order of their integers, from `first` on.
 
-    Row 0 is any other value, or a missing one.
+    Any other value, or a missing one, is 0.
     """
     codes, names = pd.factorize(column)
     order = np.argsort(-np.bincount(codes[codes >= 0], minlength=len(names)), kind="stable")[:255]
@@ -49,7 +51,7 @@ def rows_by_frequency(column: pd.Series, first: int = 0) -> tuple[U8, tuple[str,
 
 
 def context_rows(dataset: Dataset) -> tuple[U8, ContextColumns]:
-    """The rows of each event's context, [E, C], and the columns with their values."""
+    """The context of each event as integers, [E, C], and the context columns with their values."""
     found = {c: rows_by_frequency(dataset.interactions[f"{CONTEXT}{c}"], 1) for c in dataset.context_columns}
     contexts = np.zeros((len(dataset.interactions), len(found)), np.uint8)
     for place, (rows, _) in enumerate(found.values()):

@@ -1,4 +1,4 @@
-"""Read a `dataset.toml`: where the tables of a dataset are, and which of their columns mean what."""
+"""Read a `dataset.toml`, the mapping of a dataset: where its tables are, and which of their columns mean what."""
 
 from __future__ import annotations
 

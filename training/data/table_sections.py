@@ -1,6 +1,7 @@
-"""The sections [interactions] and [items] of a `dataset.toml` as strict pydantic models.
+"""The sections [interactions] and [items] of a `dataset.toml`, which name a dataset's tables and their columns, as
+strict pydantic models.
 
-Each field names what it takes. A mistake becomes one sentence with the field and the fix (`recsys.files.toml_errors`).
+Each field has a sentence on the values that it takes, so that a mistake becomes an error with the field and the fix.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ Duplicates = Annotated[Literal["drop", "keep"], wanted('"drop" or "keep"')]
 
 
 class Section(BaseModel):
-    """A table of the file; an unknown entry is an error."""
+    """A section of a `dataset.toml`; an unknown entry is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -93,7 +94,7 @@ class Table(Section):
 
 
 class Interactions(Table):
-    """The log."""
+    """The section [interactions]: the file of events, its columns, and how they are read."""
 
     user_id: Text
     item_id: Text
@@ -113,7 +114,7 @@ class Interactions(Table):
 
 
 class Items(Table):
-    """The items table."""
+    """The section [items]: the file of items, its columns, and how they are read."""
 
     item_id: Text
     title: Text | None = None

@@ -1,1 +1,1 @@
-"""Measure a model: split a log, rank, compare with baselines and with the live generation."""
+"""Evaluation of a trained model: split a log, rank items for test users, compare with baselines and the live model."""

@@ -1,6 +1,8 @@
-"""The baselines that a recommender has to beat: popularity, item neighbours, EASE, implicit ALS, the user's own items.
+"""Baseline recommenders that a trained model has to beat: popularity, item neighbours (kNN), EASE, implicit ALS, and
+the user's own items.
 
-Each baseline represents a user by the history alone, so it also scores for users without an event in training.
+Each baseline represents a user by the history alone, so that it also scores items for users without an event in
+training.
 """
 
 from __future__ import annotations

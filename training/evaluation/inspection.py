@@ -1,4 +1,8 @@
-"""Inspect a model beside its metrics: the spread of the ranker's scores, and the slates of some test users."""
+"""Inspect a tested model beside its metrics: count how the ranker's scores spread, and list the recommendations for
+some test users.
+
+Such an ordered list of recommended items is a slate.
+"""
 
 from __future__ import annotations
 

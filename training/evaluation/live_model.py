@@ -1,4 +1,5 @@
-"""Score the live generation on the test queries of a newer log, and compare it with the tested model.
+"""Compare the live generation (the trained models and tables that servers use now) with a newly trained model, on the
+same test queries.
 
 Two generations number items, event types and context values differently. `LiveModel` translates the history of a query
 into the numbers of the live generation, and the scores back. A value without a number there is left out of the history.

@@ -1,6 +1,8 @@
-"""The metric table of an evaluation as a value, and as a table for a terminal, in Markdown and in JSON.
+"""The metric table of an evaluation: recall, NDCG and coverage of each model and baseline, as data, for a terminal, in
+Markdown and in JSON.
 
-Imports no models and no numpy: the gate, the flows and the report read tables without torch.
+It imports no models and no numpy, so that the flows, the report and the gate (the checks before a model goes live) read
+tables without torch.
 """
 
 from __future__ import annotations
@@ -65,7 +67,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The metric table of one protocol.
+    """The metric table of a test by one protocol (a way to cut the log).
 
     items: the number of ranked items. rows: {model: {"recall@10": …, "warm_recall@10": …, "se_recall@10": …,
     "warm_se_recall@10": …, "cold_queries": …, "coverage@10": …}}, for METRICS, FURTHER and SEGMENTS; the metrics of a

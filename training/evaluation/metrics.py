@@ -1,7 +1,9 @@
-"""Ranking metrics: the place of a target in a full ranking, recall@k, NDCG@k, and the mean over queries with its error.
+"""Ranking metrics of a recommender: the place of a target item among all items, recall@k, NDCG@k, and their means with
+standard errors.
 
-The metric table, the choice of the towers' epochs and the choice of a simple order all use these functions. A target is
-an item that the user took later. A query has one target or more, and is numbered from 0.
+A query is one user at one moment. A target is an item that the user took later. A query has one target or more, and is
+numbered from 0. The metric table, the choice of the towers' epochs and the choice of a simple order all use these
+functions.
 """
 
 from __future__ import annotations

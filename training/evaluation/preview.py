@@ -1,6 +1,8 @@
-"""A preview of a tested model beside its metrics, as values: the spread of the ranker's scores, and some slates.
+"""The data of a preview of a tested model: the spread of the ranker's scores, and slates (ordered lists of recommended
+items) of some users.
 
-Imports no models and no numpy: the gate and the report read previews without torch.
+It imports no models and no numpy, so that the report and the gate (the checks before a model goes live) read previews
+without torch.
 """
 
 from __future__ import annotations
@@ -54,7 +56,7 @@ class Slate:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """The spread of the scores, and the slates of some users."""
+    """The spread of a model's scores, and its slates for some users."""
 
     scores: Scores
     slates: tuple[Slate, ...]

@@ -1,10 +1,13 @@
-"""The evaluation protocols: where a log is cut into the events of the towers, the ranker's labels and the test.
+"""Evaluation protocols: how an interactions log is cut into events for the towers (the retrieval networks), labels for
+the ranker, and test events.
 
     rolling, horizon   |------------- towers -------------|--- labels ---|--- test ---|
                        first event                        T1             T2           last event
     loo, each user     |------------- towers -------------| the 3 before | the last  |
 
-The events of one moment belong to the later part, so that no moment is on both sides of a cut.
+A model is tested on the item of each later event (rolling), on all later items of a user (horizon), or on the last item
+of each user (loo, leave one out). The events of one moment belong to the later part, so that no moment is on both
+sides of a cut.
 """
 
 from __future__ import annotations

@@ -1,6 +1,9 @@
-"""Rank all items for each test query with each scorer, and measure where the targets are: the rows of the metric table.
+"""Rank all items for each test query, by each model and baseline, and compute recall and NDCG of the items that the
+user took.
 
-Nothing is sampled: every item that may be shown takes part. A scorer is a model, a baseline or one stage of a model.
+A query is one user at one moment. A scorer is a function that gives every item a score: a model, a baseline or one
+stage of a model. Nothing is sampled: every item that may be shown takes part. The figures of a scorer are a row of the
+metric table.
 """
 
 from __future__ import annotations

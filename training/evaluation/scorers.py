@@ -1,4 +1,9 @@
-"""The scorers of a metric table: the baselines, the towers, the union of the sources, and the served two stages."""
+"""The scorers that an evaluation compares, functions that score every item: the baselines, the towers, the candidate
+sources together, and the served model.
+
+The served model has two stages: sources retrieve candidates, and the ranker orders them. The towers, the networks that
+turn a user's history and an item into vectors, are one source.
+"""
 
 from __future__ import annotations
 

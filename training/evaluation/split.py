@@ -1,7 +1,8 @@
-"""Split a log by an evaluation protocol: what the towers learn from, what labels the ranker, and what tests both.
+"""Split an interactions log for an evaluation: events that the towers learn from, later events that train the ranker,
+and held-out events that test both.
 
-The protocols are in `protocols`. A `Split` refuses a leak: each label and each test event is later than the events
-that the models of it know.
+The towers are the retrieval networks. `protocols` has the ways to cut a log. A `Split` with a leak raises a
+DatasetError: each label and each test event has to be later than the events that its models know.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The gate: checks that decide whether a trained generation may go live."""
+"""The gate: checks that decide whether a newly trained model may go live."""

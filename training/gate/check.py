@@ -1,4 +1,4 @@
-"""The result of one check of the gate, as a value."""
+"""The result of one check of the gate, which decides whether a newly trained model may go live."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NOISE = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One comparison. bound: what `ours` had to keep, None if nothing was judged. sentence: has both figures."""
+    """A figure, `ours`, compared with a bound, which is None if nothing was judged. sentence: has both figures."""
 
     name: str
     verdict: Literal["passed", "failed", "not judged"]
@@ -22,7 +22,7 @@ class Check:
 
 
 def check(name: str, passed: bool, sentence: str, ours: float, bound: float) -> Check:
-    """A comparison that was made."""
+    """A check that passed or failed."""
     return Check(name, "passed" if passed else "failed", sentence, ours, bound)
 
 

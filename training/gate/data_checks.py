@@ -1,7 +1,7 @@
-"""The gate's checks of a dataset: sizes, times, event types, ids, items, columns, and what was set aside.
+"""The gate's checks of a dataset, before a model of it may go live: sizes, times, event types, ids, items and columns.
 
-Pure functions of two profiles. The first run of a dataset is judged by what no dataset should have. A later run is
-also compared with the live generation.
+They are pure functions of two profiles (datasets in figures). The first run of a dataset is judged by what no dataset
+should have. A later run is also compared with the dataset of the live generation, the trained models that servers use.
 """
 
 from __future__ import annotations

@@ -1,4 +1,9 @@
-"""The values that two generations are compared by: a dataset in figures, and the live generation's manifest."""
+"""The profile of a dataset: its figures, such as sizes, times and shares, by which the gate compares a new dataset with
+the live one.
+
+The gate is the set of checks before a newly trained model goes live. `LiveGeneration` holds what it compares of the
+model that is live, from that model's manifest.
+"""
 
 from __future__ import annotations
 
@@ -149,7 +154,10 @@ def _has_value(values: pd.Series) -> pd.Series:
 
 @dataclass(frozen=True, slots=True)
 class LiveGeneration:
-    """What the gate compares of the live generation, from its manifest. scores: None if no ranker gave scores."""
+    """What the gate compares of the live generation, the models and tables that servers use, from its manifest.
+
+    scores: None if no ranker gave scores.
+    """
 
     id: str
     data: DataProfile

@@ -1,8 +1,8 @@
-"""The gate: decide whether a trained generation may go live.
+"""The gate: decide by checks of the data, the metrics and the scores whether a newly trained model may go live.
 
-Pure functions of values, one for each moment of a run: `check_data` before anything is trained, `check_model` before
-the tested model is trained again on all data, `check_trained` before that model is published. Each returns all its
-checks, also those that passed. docs/gate.md explains a refusal.
+The checks are pure functions of values, one for each moment of a run: `check_data` before anything is trained,
+`check_model` before the tested model is trained again on all data, `check_trained` before that model is published. Each
+returns all its checks, also those that passed. docs/gate.md explains a refusal.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from training.gate.score_checks import score_checks, spread_check
 
 
 def check_data(data: DataProfile, live: LiveGeneration | None) -> list[Check]:
-    """The log and the items: what no dataset should have, and what jumped since the live generation."""
+    """Checks of the log and the items: what no dataset should have, and what jumped since the live generation."""
     other = comparable(data, live)
     checks = data_checks(data, other)
     if live is not None and other is None:
@@ -32,7 +32,7 @@ def check_data(data: DataProfile, live: LiveGeneration | None) -> list[Check]:
 
 
 def check_model(evaluation: Evaluation, data: DataProfile, live: LiveGeneration | None) -> list[Check]:
-    """The metrics against the best baseline and the live generation, and the ranker's scores."""
+    """Checks of the metrics against the best baseline and the live generation, and of the ranker's scores."""
     other = comparable(data, live)
     checks = metric_checks(evaluation, other)
     if evaluation.preview is None:
@@ -49,7 +49,7 @@ def check_model(evaluation: Evaluation, data: DataProfile, live: LiveGeneration 
 
 
 def check_trained(scores: Scores) -> list[Check]:
-    """The model to publish: its scores are finite and differ. It learned from every event, so no test measures it."""
+    """Checks of the scores of the model to publish. It learned from every event, so no test measures it."""
     return score_checks(scores, "trained on everything")
 
 

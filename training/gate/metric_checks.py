@@ -1,4 +1,7 @@
-"""The gate's checks of the metrics: better than the best baseline, and not much worse than the live generation."""
+"""The gate's checks of the metrics: a new model has to beat the best baseline and be not much worse than the live one.
+
+The gate decides whether a newly trained model may go live. The metrics are recall@10 and NDCG@10.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The gate's checks of the ranker's scores: finite, different between items, and spread as the live generation's."""
+"""The gate's checks of the ranker's scores: finite, different between items, and spread like those of the live model.
+
+The gate decides whether a newly trained model may go live.
+"""
 
 from __future__ import annotations
 

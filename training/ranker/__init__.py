@@ -1,1 +1,1 @@
-"""Train the ranker, or choose a simple order where too few examples train a better ranker."""
+"""Training of the ranker, the network that orders retrieved candidates, or of a simple order where examples are few."""

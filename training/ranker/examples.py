@@ -1,4 +1,8 @@
-"""The training examples of the ranker: label queries with an answer among the candidates of the first stage."""
+"""Training examples of the ranker, the network that orders candidates: users' histories, the candidates retrieved for
+each, and which of them the user took.
+
+A query, one user at one moment, is an example if at least one item that the user took is among its candidates.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,7 @@ TOP = 10
 
 @dataclass(frozen=True)
 class Examples:
-    """Queries with candidates and answers.
+    """Q queries with K candidates each, F features of a candidate, and the answers.
 
     x: [Q, K, F] float32, features. answer: [Q, K] bool, items that the user took. real: [Q, K] bool, False at padding
     and at seen items. weight: [Q] float32, of each query.

@@ -1,6 +1,8 @@
-"""Fit the ranker on the label queries, or choose a simple order where too few examples train a better ranker.
+"""Fit the ranker, the network that orders candidate items, or choose a simple order of candidates where too few
+examples are available.
 
-The towers and tables of the first stage end before the labels begin, so no feature depends on an answer.
+The first stage, which retrieves the candidates, has not learned from the events of the examples. So no feature depends
+on an answer.
 """
 
 from __future__ import annotations

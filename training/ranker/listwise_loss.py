@@ -1,4 +1,7 @@
-"""The loss of the ranker and of a fitted simple order: listwise softmax over the candidates of a query."""
+"""Listwise loss that trains the ranker, or a fitted simple order: softmax cross entropy over the candidates of a query.
+
+A query is one user at one moment, with candidate items of which the user took some.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Charts of a report: Matplotlib draws them, and the page holds them as SVG images."""
+"""Draw the charts of an HTML report with Matplotlib, as SVG images that the page contains."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The charts of a training run: metrics by model and segment, the ranker's scores, learning curves."""
+"""Charts of a training run's report: the metrics of each model by segment of the test, the spread of the ranker's
+scores, and learning curves.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A report as one HTML file: tables and charts of a training run, a load test or a measurement.
+"""A report as one HTML page: tables and charts of a training run, a load test or a measurement.
 
-The file loads nothing and runs nothing. The template escapes all text.
+The file loads no other file and runs no script. The template escapes all text.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""The report page of a training run: metrics with errors, learning curves, ten users, the gate, and the data."""
+"""The HTML report page of a training run: metrics with errors, learning curves, recommendations for ten users, the
+gate's checks, and the dataset in figures.
+
+The gate decides whether a newly trained model may go live.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The results of a training run, collected while it runs. The report page shows them."""
+"""The results of a training run, collected while it runs for its report page: data, settings, metrics and checks."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The item tables of a generation that are counted from the log: popularity, neighbours, context lift."""
+"""The item tables of a trained model, counted from the log: popularity, neighbours and context lifts of items."""

@@ -1,6 +1,7 @@
-"""The context lifts of items: how much more often an item is taken in a context than other items are.
+"""Count context lifts of items: how much more often users take an item in a context, such as an hour, than they take
+other items.
 
-`recsys.model.context_lift` reads this table.
+Features of the ranker are computed from this table.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ PRIOR = 20.0
 """Events that each item has beforehand, distributed over the contexts like the events of all items."""
 
 CELLS = 1 << 26
-"""Of the table, at most: 256 MiB. Where the context columns need more, only the clock has lifts."""
+"""Of the table, at most: 256 MiB. Where the context columns need more, only the hour and the weekday have lifts."""
 
 BLOCK = 1 << 20
 """Events counted at once."""
 
 
 def context_lift(log: Log) -> ContextLift:
-    """The lifts at the end of `log`."""
+    """The lifts of every item, counted from all events of `log`."""
     n = len(log.catalogue)
     starts = group_starts([len(values) for _, values in log.catalogue.spec.contexts])
     if n * int(starts[-1]) > CELLS:

@@ -1,4 +1,8 @@
-"""The item tables of a generation, built from a log and the towers."""
+"""Build, from a log, the item tables that retrieval and ranking read: embeddings, popularity, age, neighbours and
+context lifts of each item.
+
+The item tower, the network that turns an item into a vector, computes the embeddings.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""The neighbour tables of items: co-visitation, followers and EASE, counted from the log.
+"""Neighbour tables of items, from which candidates are retrieved: the items that users take together with or after an
+item.
 
-All are sparse but for the one matrix of EASE.
+The tables are co-visitation (up to ten steps after an item), followers (up to three steps) and EASE, a linear model.
+All are counted from the log with sparse matrices, but for the one dense matrix of EASE.
 """
 
 from __future__ import annotations
@@ -39,12 +41,12 @@ EASE_REGULARIZATION = 300.0
 
 
 def covisit_table(log: Log) -> Neighbours:
-    """The items that users take within some steps after an item."""
+    """The items that users take within COVISIT_SPAN steps after an item."""
     return followers(log, COVISIT_SPAN, COVISIT_DECAY)
 
 
 def follow_table(log: Log) -> Neighbours:
-    """The items that users take right after an item, or two steps later."""
+    """The items that users take within FOLLOW_SPAN steps after an item."""
     return followers(log, FOLLOW_SPAN, FOLLOW_DECAY)
 
 

@@ -1,1 +1,1 @@
-"""Train the user tower and the item tower."""
+"""Training of the towers, the two networks that turn a user's history and an item into vectors."""

@@ -1,4 +1,8 @@
-"""Checkpoints of a training after each epoch, so that a killed training continues from its last complete epoch."""
+"""Checkpoints of the towers' training, saved after each epoch, so that a killed training continues from its last
+complete epoch.
+
+The towers are the two networks that turn a user's history and an item into vectors.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Crops of users' histories, and the batches of crops that the towers train on."""
+"""Random crops (runs of consecutive events) of users' histories, in batches, as training data for the towers.
+
+The towers are the two networks that turn a user's history and an item into vectors.
+"""
 
 from __future__ import annotations
 

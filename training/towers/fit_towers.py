@@ -1,4 +1,7 @@
-"""Fit the towers: each prefix of a crop predicts its next item, all prefixes in one pass."""
+"""Fit the towers, the two networks that turn a user's history and an item into vectors, on an interactions log.
+
+Each prefix of a crop (a run of consecutive events of one user) predicts its next item, all prefixes in one pass.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +70,7 @@ def fit_towers(
 
 
 class TowerTraining:
-    """A training between two epochs: everything that the next epoch depends on."""
+    """The state of a training of the towers between two epochs: everything that the next epoch depends on."""
 
     def __init__(
         self, log: Log, config: TowerConfig, seed: int, validate: Validate | None, device: torch.device

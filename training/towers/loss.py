@@ -1,8 +1,9 @@
-"""The loss of the towers: softmax of one positive against shared negatives, corrected for how they are drawn.
+"""The training loss of the towers (the user and item networks): softmax of the taken item against drawn negatives,
+corrected for how they are drawn.
 
-Negatives are drawn half from the batch's own targets, half uniformly from the catalogue. Each logit is corrected by the
-log of the number of times that its item is expected among them (Yi et al., "Sampling-bias-corrected neural modeling",
-RecSys 2019; Yang et al., "Mixed negative sampling", WWW 2020).
+Negatives are other items, drawn half from the batch's own targets, half uniformly from the catalogue. Each logit is
+corrected by the log of the number of times that its item is expected among them (Yi et al., "Sampling-bias-corrected
+neural modeling", RecSys 2019; Yang et al., "Mixed negative sampling", WWW 2020).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The optimizers of the towers, their learning rate, and the moving average of the weights."""
+"""Optimizers of the towers (the user and item networks), their learning rate, and a moving average of the weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Validate towers on the ranker's label queries, which they were not trained on: the choice of the number of epochs."""
+"""Validate the towers (the user and item networks) on events that did not train them, to choose the number of epochs.
+
+The measure is NDCG@100 of the items that users took, on a sample of the queries that also train the ranker.
+"""
 
 from __future__ import annotations
 

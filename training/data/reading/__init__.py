@@ -1,1 +1,1 @@
-"""Read the tables of a dataset: parse their cells, set bad rows aside, and check what the mapping leaves open."""
+"""Readers of a dataset's CSV and Parquet tables: parse cells, set bad rows aside, check ids, times and event types."""

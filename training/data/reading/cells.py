@@ -1,4 +1,4 @@
-"""Parse the cells of a table: ids, numbers, texts, and lists of categories."""
+"""Parse the cells of a dataset's CSV or Parquet tables: ids, numbers, texts, and lists of categories."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def parts_of(value: object, separator: str) -> tuple[str, ...]:
 
 
 def each(column: pd.Series, meaning: Callable[[object], object], *, lists: bool = False) -> pd.Series:
-    """The meaning of each cell, as objects; equal cells are converted once. DatasetError for a list unless `lists`."""
+    """Convert each cell by `meaning`, equal cells once: a column of objects. DatasetError for a list unless `lists`."""
     cells: list[object] = column.tolist()
     if any(isinstance(cell, (list, np.ndarray)) for cell in cells):  # Parquet's lists, which pandas can't factorize
         if not lists:

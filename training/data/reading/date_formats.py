@@ -1,6 +1,7 @@
-"""Propose the `strptime` format of dates that are not ISO 8601.
+"""Propose a `strptime` format for the dates of a log that are not ISO 8601, for an error message to the operator.
 
-A proposal shows two rows and a line for the mapping. It is never applied: a person states which format is meant.
+A proposal shows two rows and the line to add to `dataset.toml`. It is never applied: a person states which format is
+meant, because 01/09/2026 is two dates.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""Compare the event types of a log with the types that the mapping names in [events] and `exclude_seen`."""
+"""Check the event types of a log (view, purchase ...) against those that its `dataset.toml` names in [events] and
+`exclude_seen`.
+
+A type without a meaning is an error. What is assumed of the types becomes a sentence for the operator.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Check that the log and the items table write the same ids alike.
+"""Check that the interactions log and the items table of a dataset write the same item ids in the same way.
 
-Ids that lost their leading zeros match nothing, and no row of them is bad by itself.
+Ids that lost their leading zeros match no item of the table, although each row by itself is valid.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Read the table of items: titles, stock, and the columns that describe an item."""
+"""Read a dataset's table of items: ids, titles, availability, and the columns that describe an item."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ WORDS_SHOWN = 12
 
 
 def read_items(mapping: Mapping, quarantine: Quarantine) -> pd.DataFrame:
-    """The good rows, each under its number in the file. It notes what was set aside, and examples for the gate."""
+    """The valid rows, indexed by their number in the file.
+
+    `quarantine` receives the bad rows, and examples for the sentences of checks that may refuse the table.
+    """
     table = mapping.toml.items
     if table is None:
         return pd.DataFrame({"item_id": pd.Series(dtype="str")})
@@ -42,7 +45,7 @@ def read_items(mapping: Mapping, quarantine: Quarantine) -> pd.DataFrame:
 
 
 def content_columns(table: Items | None) -> tuple[str, ...]:
-    """The columns that describe an item, in the order of the content."""
+    """The columns that describe an item, in the order of their tokens."""
     if table is None:
         return ()
     return ("categories",) * (table.categories is not None) + table.described_by

@@ -1,4 +1,6 @@
-"""Read the table of interactions: times, event types, values and contexts of its good rows."""
+"""Read a dataset's table of interactions (its log): the users, items, times, event types, values and contexts of the
+valid rows.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +25,10 @@ IN_FUTURE = "in the future"
 
 
 def read_log(mapping: Mapping, quarantine: Quarantine) -> pd.DataFrame:
-    """The rows in order of time, each under its number in the file; duplicate rows are dropped.
+    """The valid rows in order of time, indexed by their number in the file; duplicate rows are dropped.
 
-    It notes what was set aside, what was assumed of event types, and examples for the checks that may refuse the log.
+    `quarantine` receives the bad rows, what was assumed of event types, and examples for the sentences of checks that
+    may refuse the log.
     """
     table = mapping.toml.interactions
     log = read_table(mapping, "interactions", quarantine)

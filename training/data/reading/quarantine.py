@@ -1,4 +1,6 @@
-"""Take bad rows and bad values out of a table, count them by reason, and write them to CSV files."""
+"""Quarantine of a dataset's bad rows and bad values: take them out of a table, count them by reason, and write them to
+CSV files.
+"""
 
 from __future__ import annotations
 

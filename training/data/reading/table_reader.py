@@ -1,4 +1,7 @@
-"""Read the file of a section, CSV or Parquet, as a frame with Tandem's column names."""
+"""Read a CSV or Parquet table of a dataset as a pandas frame, with its columns renamed to Tandem's names.
+
+The section [interactions] or [items] of the `dataset.toml` names the file and its columns.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Read a log's column of times as unix seconds.
+"""Read the column of times of an interactions log as unix seconds, in a stated or a detected format.
 
-A column has one format: the format that the mapping states, or one that all rows have. Only numbers and ISO 8601 are
-detected. Any other format has to be stated, because 01/09/2026 is two dates.
+A column has one format: the format that the `dataset.toml` states, or one that all rows have. Only numbers and ISO 8601
+are detected. Any other format has to be stated, because 01/09/2026 is two dates.
 """
 
 from __future__ import annotations
