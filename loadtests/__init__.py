@@ -1,1 +1,5 @@
-"""Load tests: they know the deployment's doors and slo.toml; `generations`, `kernels` and `peers` look inside."""
+"""Load tests and benchmarks of the recommender service, over its HTTP and gRPC servers.
+
+The load test and the soak test judge a run by limits. The benchmarks in `bench` compare the service and its parts with
+other implementations.
+"""

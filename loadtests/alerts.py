@@ -1,6 +1,7 @@
-"""`python -m loadtests.alerts` writes deploy/prometheus/alerts.yaml: Prometheus alerts with the limits of slo.toml.
+"""Writes the service's Prometheus alert rules, deploy/prometheus/alerts.yaml, with the limits that slo.toml names.
 
-A test fails if the file is out of date, or if a rule uses a metric that the service does not have.
+Run `python -m loadtests.alerts` after a change of slo.toml. A test fails if the file is out of date, or if a rule uses
+a metric that the service does not have.
 """
 
 from __future__ import annotations

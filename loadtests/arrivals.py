@@ -1,4 +1,8 @@
-"""Moments of requests: seeded Poisson arrivals at a rate that follows a shape, independent of the answers."""
+"""Arrivals of a load test: the random moments at which it sends requests, at a rate that may change over time.
+
+They are a Poisson process, the same for the same seed, and independent of the answers. A shape is the rate over time:
+steady, step, spike, overload or tide.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""The options of the load, beside Locust's own; the command line, Locust's web page and a master's workers use them.
+"""Command-line options of the load test beside Locust's own: the rate, its shape, users, deadline, API key and files.
 
-`python -m loadtests.command_line` prints them: `locust --help` shows no option of a locustfile.
+The command line, Locust's web page and the workers of a master use them. `python -m loadtests.command_line` prints
+them: `locust --help` shows no option of a locustfile.
 """
 
 from __future__ import annotations

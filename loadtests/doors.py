@@ -1,4 +1,8 @@
-"""The two doors of a deployment in a load test: one request for a slate or one click, and its outcome."""
+"""Clients of the load test for the service's two doors, its HTTP and gRPC servers: they request items and send clicks.
+
+Each request has an outcome: a complete list of items, a degraded one without one of the stages, a rejection or a
+failure.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""One process's share of a load: each request is sent when it is due, whether or not earlier ones were answered."""
+"""Load generator of one process: sends its share of a load test's requests, each when it is due.
+
+A request does not wait for the answers to earlier ones, so a slow server does not lower the rate.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Response times as counts in buckets that grow by 1 %. Locust's own statistics round times above 100 ms to 10 ms."""
+"""Histogram of response times, whose buckets grow by 1 %, so that percentiles are exact to 1 %.
+
+Locust's own statistics round times above 100 ms to 10 ms.
+"""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""An open loop against a deployment: each request is sent when it is due, whether or not earlier ones were answered.
+"""Load test of a deployment with Locust, as an open loop: each request is sent when it is due, whatever the answers.
 
-`make load` is the gate: the exit code is 0 if slo.toml held. By hand, with Locust's page or without:
+`make load` runs it; the exit code is 0 if the limits of slo.toml held. By hand, with Locust's page or without:
 `locust -f loadtests/locustfile.py --headless --host http://127.0.0.1:3000 --rate 200 --shape spike --seconds 60`.
 A closed loop slows down with the deployment that it measures. Here every time counts from the moment a request was due.
 
-A run leaves nothing in the store: requests are reads of users of the live generation, and no slate is logged as an
-impression. `--clicks` sends clicks too, by users whose ids have the mark `recsys.types.LOAD_TEST_USERS`.
+A run leaves nothing in the store: requests are reads of users of the live models, and no recommendation is logged as
+an impression. `--clicks` sends clicks too, by users whose ids have the mark `recsys.types.LOAD_TEST_USERS`.
 `python -m loadtests.command_line` prints the options, and what `--users` and `--processes` mean.
 """
 
@@ -58,7 +58,7 @@ class Visitor(User):
 
 
 class HttpVisitor(Visitor, FastHttpUser):
-    """Over HTTP."""
+    """A client over HTTP."""
 
     concurrency = 4096
     connection_timeout = network_timeout = GIVE_UP_SECONDS
@@ -71,7 +71,7 @@ class HttpVisitor(Visitor, FastHttpUser):
 
 
 class GrpcVisitor(Visitor):
-    """Over gRPC."""
+    """A client over gRPC."""
 
     def door(self) -> GrpcDoor:
         """A channel."""

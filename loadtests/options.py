@@ -1,4 +1,4 @@
-"""Types of options; the error of a wrong value names the right values."""
+"""Types of command-line options for load tests: each checks and converts a value; its error names the right values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report of a load test, from what stands in load.json."""
+"""HTML report of a load test, made from the figures in load.json: the verdict, tables and charts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The result of a run: the verdict on the terminal, the figures and the report in files, the exit code."""
+"""Result of a load test: prints whether slo.toml's limits held, writes figures and report, sets the exit code."""
 
 from __future__ import annotations
 

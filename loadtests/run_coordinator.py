@@ -1,4 +1,4 @@
-"""A run over all users and processes of Locust: the master gives each process a share, and collects the figures.
+"""Coordinator of a load test over Locust's processes: the master gives each process a share and collects the figures.
 
 A process without workers is master and worker at once: Locust's LocalRunner returns its messages to itself.
 """

@@ -1,4 +1,4 @@
-"""The limits of slo.toml and the verdict on a run."""
+"""Service level objectives: the limits that slo.toml sets for the service, and the verdict on a load test."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The lines of a run, and whether all were held."""
+    """The limits with the measured values of a run, and whether all were held."""
 
     requests: int
     lines: list[Line]

@@ -1,4 +1,4 @@
-"""Outcomes and response times of the requests of a run, by second."""
+"""Tally of a load test: outcomes and response times of its requests, by the second in which each was due."""
 
 from __future__ import annotations
 

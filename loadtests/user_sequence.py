@@ -1,4 +1,4 @@
-"""The users of a load: known users by Zipf's law, and a share of users without a history."""
+"""The sequence of users for whom a load test sends requests: known ones by Zipf's law, and a share of unknown ones."""
 
 from __future__ import annotations
 

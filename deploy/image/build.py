@@ -1,9 +1,9 @@
-"""`make image`: build an image of the newest bento with docker, podman or buildah, the first that works.
+"""`make image`: builds the container image of the service from the newest bento (BentoML's package of the code).
 
-Optional environment variables: IMAGE, the name of the image (default: the bento's tag); IMAGE_BASE, the base image
-(default: that of bentofile.yaml); IMAGE_ENGINE, one of the three engines; IMAGE_OPTIONS, options for `bentoml
-containerize --opt`; IMAGE_ARGS, build arguments of Dockerfile.j2 as NAME=value: TANDEM_TORCH_INDEX, mirrors,
-certificates.
+Docker, podman or buildah builds it, the first that works. Optional environment variables: IMAGE, the name of the image
+(default: the bento's tag); IMAGE_BASE, the base image (default: that of bentofile.yaml); IMAGE_ENGINE, one of the three
+engines; IMAGE_OPTIONS, options for `bentoml containerize --opt`; IMAGE_ARGS, build arguments of Dockerfile.j2 as
+NAME=value: TANDEM_TORCH_INDEX, mirrors, certificates.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`make lock`: write the packages of the image with the hash of each file, in the versions that the tests run with.
+"""`make lock`: writes the image's lock files: every Python package in the version that the tests use, with file hashes.
 
 Torch is locked by its version alone: PyTorch's index of CPU builds and PyPI have different files for one version, and
 PyPI's files need packages of CUDA. The locks name no index, so an image can be built from a mirror.

@@ -1,6 +1,7 @@
-"""`make sbom`: a bill of materials of the image as CycloneDX. `make audit`: known vulnerabilities of its packages.
+"""Supply chain of the image: `make sbom` lists its packages, `make audit` finds their known vulnerabilities.
 
-Both read the locks and run tools in separate environments, which uv keeps below TANDEM_HOME.
+The list is a bill of materials in the CycloneDX format. Both commands read the lock files and run tools in separate
+environments, which uv keeps below TANDEM_HOME.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ CYCLONEDX, PIP_AUDIT = "cyclonedx-bom>=7,<8", "pip-audit>=2.9,<3"
 
 
 def main(verb: str) -> int:
-    """Run a verb, sbom or audit, and return the exit code; 1 if a vulnerability is known."""
+    """Run a command, sbom or audit, and return the exit code; 1 if a vulnerability is known."""
     home = Path(os.environ.get("TANDEM_HOME") or ".tandem").absolute()
     home.mkdir(parents=True, exist_ok=True)
     return sbom(home) if verb == "sbom" else audit(home)

@@ -1,4 +1,7 @@
-"""Compile all kernels while the image is built: serve once and call each verb. A start then compiles none."""
+"""Compiles all Numba kernels of the service while its image is built, so that a container's start compiles none.
+
+It runs the service once and calls the endpoints that use the kernels.
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The measurements behind docs/performance.md. No test imports this package."""
+"""Benchmarks of the recommender service; docs/performance.md has their results. No test imports this package."""

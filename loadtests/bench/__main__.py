@@ -1,15 +1,19 @@
-"""The deployment beside its peers: the same slates from the same generation, under the same open loop.
+"""Benchmark of the service beside FastAPI, LitServe and plain BentoML servers: CPU and response times under equal load.
+
+All servers under comparison (peers) use the same generation, which is one trained set of models and tables. The
+command first checks that all recommend the same items with the same scores. Each request is sent when it is due,
+whether or not earlier ones were answered (an open loop).
 
 `python -m loadtests.bench [--peers split,fastapi_monolith] [--rates 400,800] [--passes 3]` (`make bench`) measures CPU
-and response times at given rates. `--knee` searches the highest rate that holds. `--overload` sends twice and five
-times that rate. The command first compares the slates of every peer with those of the first peer.
+and response times at given rates. `--knee` searches the highest rate that a peer holds. `--overload` sends twice and
+five times that rate.
 
 In a pass each peer starts, gets its loads and stops before the next peer starts. With `--together` all peers run all
 the time, and loads of different peers are seconds apart. At given rates each pass and rate has one seed: all peers get
 requests for the same users at the same moments. A ratio of two peers is of one pass. CPU is that of all processes of
 the server, without the store and the generator.
 
-Each other measurement is a module with a command line of its own: `python -m loadtests.bench.start`, `generations`,
+Each other benchmark is a module with a command line of its own: `python -m loadtests.bench.start`, `generations`,
 `kernels`, `kernels.search`.
 """
 
@@ -37,7 +41,7 @@ from training.report.page import Report
 
 
 class Bench:
-    """Loads on all peers over one world."""
+    """Puts loads on all compared servers (peers), which use the same models and store."""
 
     def __init__(self, place: World, loader: Loader, options: argparse.Namespace) -> None:
         self._place, self._loader, self._options = place, loader, options

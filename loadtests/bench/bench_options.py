@@ -1,4 +1,4 @@
-"""The options of `python -m loadtests.bench`."""
+"""Command-line options of `python -m loadtests.bench`, the benchmark of the service beside other servers."""
 
 from __future__ import annotations
 

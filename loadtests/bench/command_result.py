@@ -1,4 +1,4 @@
-"""The end of a measurement: a report, or a sentence with the reason why there is none."""
+"""Ends a benchmark command: writes its figures and report to files, or exits with a sentence on what failed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures that the measurements share: the machine, ranges over passes, and the rows and ratios of bench.json."""
+"""Figures that the benchmarks share: the machine, ranges over repeated runs, entries and CPU ratios of bench.json."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Publishing and loading a generation, beside plain writes and reads of the same bytes.
+"""Benchmark of publishing and loading a generation, which is one trained set of models and tables, in Redis.
 
-`python -m loadtests.bench.generations` uses a store of its own and a random generation. The passes take turns, so other
-work on the machine affects all rows. A ratio is of one pass.
+`python -m loadtests.bench.generations` compares both with plain writes and reads of the same bytes. It uses a store of
+its own and a random generation. The ways take turns, so other work on the machine affects all of them. A ratio is of
+one pass.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The knee: the highest rate that holds, by bracketing and bisection."""
+"""Search for a server's knee, the highest request rate at which it still answers well, by bracketing and bisection.
+
+The caller's function sends a load and returns whether the server held the rate. Two of at most three loads decide.
+"""
 
 from __future__ import annotations
 

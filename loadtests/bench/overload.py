@@ -1,4 +1,8 @@
-"""A peer at twice and five times its knee: goodput, the CPU of a rejection, and the time to recover."""
+"""Overload benchmark of one server: it gets twice and five times its knee, the highest request rate that it holds.
+
+The figures are the goodput (complete answers within the deadline, a second), the CPU of a rejected request beside that
+of a served one, and the time to recover after a surge.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""One load on one peer, its figures, and whether the peer held it."""
+"""One point of a benchmark: a load on one server, its CPU and response times, and whether the server held the rate.
+
+It held the rate if 99 % of the requests got a complete answer, and 99 % of the answers arrived in time.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ AHEAD = 10
 
 @dataclass(frozen=True)
 class Point:
-    """One peer under one load in one pass."""
+    """One server (peer) under one load in one round (pass)."""
 
     peer: str
     shape: Shape

@@ -1,7 +1,7 @@
-"""The start of a deployment: the time until it is ready, its CPU, and its first answers.
+"""Benchmark of a deployment's start: the time and CPU until it is ready, and the times of its first answers.
 
 `python -m loadtests.bench.start [--topologies split,inline_two] [--items 100k] [--passes 5]` starts each topology in
-turns over a published world, with files that are kept from start to start. The first start fetches everything and is
+turns over published models, with files that are kept from start to start. The first start fetches everything and is
 listed apart. A start ends with /readyz. Then FIRST requests come one after the other, each on a connection of its own.
 """
 

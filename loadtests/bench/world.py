@@ -1,6 +1,7 @@
-"""The generations of a measurement, trained on a generated log, and a store that holds them.
+"""Data of a benchmark: a Redis or Valkey server with one or more generations, and the ids of the users in them.
 
-They are made once for each number of items and kept in `.tandem`, because large ones take minutes.
+A generation is a set of models and tables, here made from a generated log with untrained models. Generations are made
+once for each number of items and kept in `.tandem`, because large ones take minutes.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The processes of a deployment under load: CPU time, memory, free ports."""
+"""CPU time and memory of a server's processes during a load test, and free ports for servers."""

@@ -1,4 +1,4 @@
-"""CPU time of a server and all its processes."""
+"""CPU time that a server process and all its descendants have used, for load tests and benchmarks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Free ports of loopback."""
+"""Finds free TCP ports on the loopback address, for servers that a load test or benchmark starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Memory and file descriptors of a server's processes, read from /proc."""
+"""Memory and open file descriptors of a server and its descendant processes, read from /proc."""
 
 from __future__ import annotations
 

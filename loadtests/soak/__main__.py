@@ -1,9 +1,9 @@
-"""A long run with swaps of the generation, which checks memory, descriptors and answers.
+"""Soak test: a long load on a deployment while its models are swapped, to find leaks of memory and file descriptors.
 
-`python -m loadtests.soak [--requests 200000] [--swaps 50] [--rate 400]` (`make soak`) starts a deployment and
-a store over two generations, which are promoted and rolled back in turns under an open loop with clicks. The exit code
-is 0 if memory and descriptors did not grow and every request was answered. The first half warms caches and allocators;
-the second half is judged.
+`python -m loadtests.soak [--requests 200000] [--swaps 50] [--rate 400]` (`make soak`) starts a deployment and a store
+with two generations (trained sets of models and tables). They are promoted and rolled back in turns, while requests and
+clicks are sent. The exit code is 0 if memory and descriptors did not grow and every request was answered. The first
+half warms caches and allocators; the second half is judged.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The report of `make soak`: memory, file descriptors and answers over a long run."""
+"""Report of the soak test (`make soak`): charts of memory and file descriptors over a long run, and its answers."""
 
 from __future__ import annotations
 

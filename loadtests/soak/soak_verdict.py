@@ -1,4 +1,4 @@
-"""The limits of a soak test: memory, descriptors, answers."""
+"""Limits and verdict of the soak test: growth of memory and file descriptors, requests without a full answer."""
 
 from __future__ import annotations
 

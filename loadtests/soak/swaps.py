@@ -1,4 +1,4 @@
-"""Swaps of the live generation, and whether a deployment follows them."""
+"""Swaps the live generation (set of trained models) during a soak test, and checks that the service follows."""
 
 from __future__ import annotations
 

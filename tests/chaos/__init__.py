@@ -1,1 +1,1 @@
-"""Faults done to a running deployment, and what it answers meanwhile."""
+"""Chaos tests: break parts of a running service, such as Redis, the disk or its workers, and judge its answers."""

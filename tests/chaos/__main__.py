@@ -1,7 +1,7 @@
-"""`make chaos`: inject every fault into a deployment under load, print the table and write the results.
+"""`make chaos`: breaks every part of a running service in turn while requests are sent, and judges the answers.
 
-The run takes minutes. The results are in `loadtests/results/chaos.json`. All processes and files of the run are removed
-at its end. The exit code is 0 if every fault passed.
+The run takes minutes and prints a table. The results are in `loadtests/results/chaos.json`. All processes and files of
+the run are removed at its end. The exit code is 0 if every fault passed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Fixtures of the fault tests."""
+"""Fixtures of the chaos tests: a running service with two sets of trained models, and an empty Redis to publish to."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Kills a process at a numbered point: before, halfway and after each command to Redis and each change of a file.
+"""Kills a process at a chosen kill point, to test that a crash at any moment of publishing leaves readable data.
 
-The process is forked from a warm one, and ends by SIGKILL at the point.
+The points are before, halfway and after each command to Redis and each change of a file. The process is forked from a
+warm one, and ends by SIGKILL at the point.
 """
 
 from __future__ import annotations

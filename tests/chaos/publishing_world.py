@@ -1,4 +1,4 @@
-"""A store and a folder with a few generations, for publishers that are killed or run out of memory."""
+"""A Redis and a folder with a few generations (sets of trained models), for tests of publishing that fails midway."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small file system, mounted by root, that can be full or read-only."""
+"""Mounts a small file system, as root, that a test can fill or make read-only."""
 
 from __future__ import annotations
 

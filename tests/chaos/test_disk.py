@@ -1,4 +1,7 @@
-"""The model store on a disk that is full or read-only: a small file system of its own."""
+"""Tests the store of trained models in files on a disk that is full or read-only.
+
+The disk is a small file system of the test's own.
+"""
 
 import pytest
 

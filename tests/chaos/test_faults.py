@@ -1,6 +1,7 @@
-"""Faults of a deployment under load: no request fails, and no answer mixes two generations.
+"""Tests a running service under faults of Redis and models: no request fails, no answer mixes two generations.
 
-`make chaos` injects all faults, for longer and with tighter limits, and prints the table.
+A generation is one trained set of models and tables. `make chaos` injects all faults, for longer and with tighter
+limits, and prints the table.
 """
 
 import re
@@ -68,7 +69,7 @@ def wait_until_back(served):
 
 
 def call_every_verb(url):
-    """Call each verb that uses Redis; none may fail with a traceback."""
+    """Call each endpoint that uses Redis; none may fail with a traceback."""
     body = {"item_id": "drama-1", "user_id": 1}
     answers = [httpx.post(f"{url}/events", json={"events": [body]}, timeout=10)]
     answers += [httpx.put(f"{url}/items", json={"items": [{"item_id": "drama-1", "available": True}]}, timeout=10)]

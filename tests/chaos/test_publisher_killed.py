@@ -1,4 +1,7 @@
-"""A publisher that is killed at any point leaves a whole generation to readers, and the next run ends."""
+"""Tests that a publisher of models, killed at any point, leaves either the old or the new models complete.
+
+A second run of the publisher then succeeds.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A deployment that is stopped under load, started again without Redis, and started with nothing to serve."""
+"""Tests stops and starts of the service: a stop under load, a restart without Redis, and a start without any models."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ from tests.servers.store_server import StoreServer
 
 
 def test_a_stop_loses_no_accepted_request(served):
-    """At both doors: not ready first, every accepted request is answered, every slate is logged, the end is in time.
+    """HTTP and gRPC: not ready first, every accepted request is answered, every slate is logged, the end is in time.
 
     `make chaos` stops a deployment twenty times.
     """

@@ -1,4 +1,4 @@
-"""The memory of Redis: checked before the first write; the live generation stays if it runs out all the same."""
+"""Tests of room in Redis: publishing models checks the free memory first, and keeps the live models if it runs out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A gateway that serves two aliases, with a real store, two trained generations and all stages in one process."""
+"""Tests that a gateway serves two aliases at once: names, such as `live`, of a generation (trained set of models).
+
+Redis and two trained generations are real; all stages run in one process.
+"""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Two publishers at once, as real processes: the older one never replaces the generation of the newer one."""
+"""Tests two publishers of models at once, as real processes: the older one never replaces the newer one's models."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Attacks on both doors of a deployment, and their effect on other clients."""
+"""Attacks on the HTTP and gRPC servers behind the proxy (the edge), and their effect on other clients."""

@@ -1,10 +1,10 @@
-"""Attacks on two deployments behind the proxy, with requests of other clients: `python -m tests.edge` (half an hour).
+"""`python -m tests.edge`: attacks two deployments of the service behind HAProxy while other clients send requests.
 
-Every attack runs three times. It passes under these conditions: every connection is closed or refused within 12 s, the
-memory of the proxy and the deployments grows by at most 20 MB, no request of other clients fails, and the median of
-their 95th percentiles is at most doubled or 20 ms longer. `--rolling N` stops and starts a deployment N times instead:
-every request is answered. The results are in `loadtests/results/edge.json` and `rolling.json`; the exit code is 0 if
-all passed.
+It takes half an hour; every attack runs three times. It passes under these conditions: every connection is closed or
+refused within 12 s, the memory of the proxy and the deployments grows by at most 20 MB, no request of other clients
+fails, and the median of their 95th percentiles is at most doubled or 20 ms longer. `--rolling N` stops and starts a
+deployment N times instead: every request is answered. The results are in `loadtests/results/edge.json` and
+`rolling.json`; the exit code is 0 if all passed.
 """
 
 from __future__ import annotations

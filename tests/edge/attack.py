@@ -1,4 +1,4 @@
-"""Connections of attackers from several addresses, their outcomes, and the attacker's command line."""
+"""Tools for attacks on servers: connections from several addresses, their outcomes, the attacker's command line."""
 
 from __future__ import annotations
 

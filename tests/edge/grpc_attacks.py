@@ -1,4 +1,7 @@
-"""Attacks on the gRPC door: `python -m tests.edge.grpc_attacks NAME PORT COUNT SECONDS RATE` is the attacker."""
+"""Attacks on the gRPC server, such as resets, endless headers and compressed bombs, for the edge test.
+
+`python -m tests.edge.grpc_attacks NAME PORT COUNT SECONDS RATE` is the attacker.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Attacks on the HTTP door: `python -m tests.edge.http_attacks NAME PORT COUNT SECONDS RATE` is the attacker."""
+"""Attacks on the HTTP server, such as slow, endless and smuggled requests, for the edge test.
+
+`python -m tests.edge.http_attacks NAME PORT COUNT SECONDS RATE` is the attacker.
+"""
 
 from __future__ import annotations
 

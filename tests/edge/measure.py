@@ -1,4 +1,4 @@
-"""One attack, measured several times: its connections, and its effect on other clients and on memory."""
+"""Measures one attack several times: its connections, and its effect on other clients' response times and on memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The memory of processes over time."""
+"""Samples the memory of processes during an attack, and keeps the highest value."""
 
 from __future__ import annotations
 

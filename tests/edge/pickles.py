@@ -1,4 +1,7 @@
-"""A pickle that writes a file when it is loaded, sent to every socket in every form that BentoML accepts."""
+"""Tests for unsafe unpickling: sends a pickle that writes a file when loaded to the service's sockets, in every form.
+
+The forms are those that BentoML accepts: paths, media types and containers.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rolling stops: two deployments are stopped by SIGTERM and started in turn, under load."""
+"""Rolling restart test: stops two deployments by SIGTERM and starts them in turn, while requests are sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Requests that two servers may split differently: the request that is hidden in each must not reach a gateway."""
+"""HTTP request smuggling: ambiguous requests, each with a second one hidden inside that must reach no server.
+
+A proxy and the server behind it may split such bytes into different requests.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sockets on which the processes of a deployment listen."""
+"""Lists the TCP ports and unix sockets on which a server's processes listen, so that a test can attack each."""
 
 from __future__ import annotations
 

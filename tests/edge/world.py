@@ -1,4 +1,4 @@
-"""Two deployments with keys behind the proxy, and the clients that send requests through the proxy."""
+"""Setup of the edge tests: two deployments of the service with API keys behind HAProxy, and clients."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.servers.store_server import StoreServer
 
 
 class Clients:
-    """Loads at both doors of the proxy, of so many requests a second each, while it is entered."""
+    """Sends so many requests a second through the proxy over HTTP, and as many over gRPC, while it is entered."""
 
     def __init__(self, proxy: Proxy, rate: float, headers: dict[str, str]) -> None:
         self._http = HttpLoad(proxy.url, USERS, rate, headers)
@@ -36,7 +36,7 @@ class Clients:
 
     @property
     def answers(self) -> dict[str, list[Answer]]:
-        """The answers by door."""
+        """The answers by protocol."""
         return {"http": self._http.answers, "grpc": self._grpc.answers}
 
 

@@ -1,1 +1,1 @@
-"""Stand-ins for parts of the deployment, for tests that run in one process."""
+"""Fakes of parts of the service, for tests that run in one process."""

@@ -1,4 +1,8 @@
-"""A store, a board and a cache whose generations are words, for tests of the follower and the switcher."""
+"""Fake generations (sets of trained models), each only a word, for tests of how processes follow and switch them.
+
+There is a fake of each collaborator: the store, which names the live generation, the board, on which processes announce
+what they loaded, and the cache of downloaded files.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from service.generations.holder import GenerationHolder
 
 
 class Aliases:
-    """A store of aliases alone."""
+    """Fake store: only the generations that the aliases name."""
 
     def __init__(self, live: str | None = None, previous: str | None = None) -> None:
         self.named = {LIVE: live, PREVIOUS: previous}
@@ -27,7 +31,7 @@ class Aliases:
 
 
 class Cache:
-    """Hands out ids; those in `bad` can't be had."""
+    """Fake cache: returns an id in place of a folder, and raises an error for the ids in `bad`."""
 
     def __init__(self, *bad: str) -> None:
         self.bad = set(bad)

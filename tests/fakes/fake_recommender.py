@@ -1,4 +1,4 @@
-"""A recommender with fixed answers, and a gRPC server over it."""
+"""Fake recommender with fixed answers, and a gRPC server over it, for tests of requests without models."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ ANSWERS = {
 
 
 class FakeRecommender:
-    """Answers every verb, with a value in each field of the answers.
+    """Answers every endpoint, with a value in each field of the answers.
 
     full: whether requests for slates are refused. fault: exceptions that replace the next answers. wait: seconds that a
     slate takes. requests: all requests that were answered or failed. ended: how each slate ended. dues: seconds that

@@ -1,4 +1,7 @@
-"""The whole path of a request in one process, over the fake store and a tiny generation."""
+"""The service in one process for tests: retrieval, ranking and all other steps, over a memory store and tiny models.
+
+A test replaces a step with a broken or slow one.
+"""
 
 import asyncio
 import time
@@ -21,7 +24,7 @@ from tests.sample_data import tiny
 
 
 class Held:
-    """A holder of one loaded thing."""
+    """Fake holder of loaded generations: has the same object for all of them."""
 
     def __init__(self, thing):
         self.thing = thing
@@ -31,7 +34,7 @@ class Held:
 
 
 class InProcessService:
-    """Stages, models and store; what a test wants broken goes in their place."""
+    """The steps, models and store of the service; a test replaces those that it wants broken."""
 
     def __init__(self, folder):
         self.store = MemoryStore()

@@ -1,4 +1,4 @@
-"""A file of keys, as `python -m service keys add` writes it."""
+"""A file of API keys for tests, as `python -m service keys add` writes it, and the text of each key."""
 
 from service.auth import key, key_editor
 from service.auth.keyring import KeyRecord

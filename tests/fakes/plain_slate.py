@@ -1,4 +1,7 @@
-"""A small catalogue, and the slate that rules ask for, made the slow and obvious way."""
+"""Slow and obvious reference for slates (ordered lists of recommended items) under business rules.
+
+It has a small catalogue. Tests compare the slates of the service with those of this reference.
+"""
 
 from dataclasses import dataclass
 

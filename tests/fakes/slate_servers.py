@@ -1,4 +1,4 @@
-"""Servers of slates over HTTP and gRPC, which record the users of the requests."""
+"""Fake recommender servers over HTTP and gRPC, which record the users of requests, for tests of load generators."""
 
 from __future__ import annotations
 

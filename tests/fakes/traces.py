@@ -1,4 +1,7 @@
-"""Spans as they are exported, and the headers of callers that trace."""
+"""Records OpenTelemetry spans (timed steps of a request) in memory, for tests of tracing.
+
+It also has the trace headers that a caller sends.
+"""
 
 from opentelemetry import propagate
 from opentelemetry.sdk.trace import TracerProvider, sampling

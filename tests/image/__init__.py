@@ -1,1 +1,1 @@
-"""The image, built and run on this machine without a container engine's daemon: `make image-test`."""
+"""Test of the container image (`make image-test`): builds and runs it without a container engine's daemon."""

@@ -1,6 +1,7 @@
-"""`make image-test`: build a base, the bento and the image, run the image confined, call it, and stop it under load.
+"""`make image-test`: builds the container image, runs it confined, calls the service in it, and stops it under load.
 
-The test takes minutes, needs root and no daemon. All its files are in one folder, which is removed; KEEP=1 keeps it.
+It builds the base and the bento (BentoML's package of the code) first. The test takes minutes, needs root and no
+daemon. All its files are in one folder, which is removed; KEEP=1 keeps it.
 """
 
 from __future__ import annotations

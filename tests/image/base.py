@@ -1,4 +1,4 @@
-"""A base for the image without a registry: this machine's Debian, and the Python of the tests."""
+"""Builds a base image for the image test without a registry: this machine's Debian and the tests' Python."""
 
 from __future__ import annotations
 

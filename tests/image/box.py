@@ -1,4 +1,4 @@
-"""A container with mounts and processes of its own, a read-only root, and the image's user and command.
+"""Runs a container of the image for its test: own mounts and processes, a read-only root, the image's user and command.
 
 `unshare` makes it, because the chroot isolation of buildah has no read-only root. The first process is that of the
 image, and all other processes end with it.

@@ -1,4 +1,4 @@
-"""Calls of both doors of a deployment: single ones, and a light load that continues while it stops."""
+"""Calls the HTTP and gRPC servers of the image under test: single requests, and a light load while it stops."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SECONDS = 20
 
 
 def slate(url: str, known: bool = True) -> str:
-    """The slate of a user from one door, as a sentence. known: whether the store has the user's history."""
+    """The slate of a user over HTTP or gRPC, as a sentence. known: whether the store has the user's history."""
     end = time.monotonic() + SECONDS
     with Client(url) as client:
         while bool((answer := client.recommend(4, k=10)).history) is not known and time.monotonic() < end:
@@ -51,10 +51,10 @@ def wait_until_ready(url: str, seconds: float, alive: Callable[[], bool]) -> flo
 
 @dataclass
 class Callers:
-    """Callers of both doors. A request counts as lost if it was sent and got no answer, or another error.
+    """Callers over HTTP and gRPC. A request counts as lost if it was sent and got no answer, or another error.
 
     A refused connection was not accepted, nor was one that is reset after `closed` (tests/chaos/faults/drain.py). An
-    answer that the door is closing (503, UNAVAILABLE) is no loss.
+    answer that the server is closing (503, UNAVAILABLE) is no loss.
     """
 
     http: str

@@ -1,4 +1,4 @@
-"""The package index of this machine's pip, as arguments of the image's build."""
+"""Gives the image's build the package index and certificates that pip uses on this machine, as build arguments."""
 
 from __future__ import annotations
 

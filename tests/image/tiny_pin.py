@@ -1,4 +1,7 @@
-"""`python -m tests.image.tiny_pin HOME`: train on the tiny world, into HOME, and pin that for the next bento here."""
+"""Trains tiny models for the image test and pins them, so that the next bento (BentoML's package) contains them.
+
+`python -m tests.image.tiny_pin HOME` writes them below HOME.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tools that `make image-test` needs, and the packages that have them."""
+"""Checks that the tools of `make image-test` are installed, and names the Debian packages of those that are missing."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Open loops of requests at both doors, and the check that each slate is the slate of the generation that it names."""
+"""Load for fault tests: sends requests at a fixed rate, and checks each answer against the models that it names."""

@@ -1,4 +1,7 @@
-"""The slates that a generation gives, computed from its folder: models and tables, without a service and a store."""
+"""Computes the slates (ordered lists of recommended items) that the service must return, to check its answers in tests.
+
+They come from a generation's folder of models and tables alone, without a service and a store.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An open loop of Recommend calls over gRPC, which also watches the server's health."""
+"""Sends gRPC requests for recommendations at a fixed rate in fault tests, and watches the server's health meanwhile."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CHANNELS = 4
 
 
 class GrpcLoad(OpenLoop):
-    """Recommend with this metadata. health: unix seconds of each message of the health service, and whether SERVING."""
+    """Calls Recommend. health: unix seconds of each message of the health service, and whether SERVING."""
 
     def __init__(
         self, address: str, users: list[int | str], rate: float = 40.0, metadata: dict[str, str] | None = None

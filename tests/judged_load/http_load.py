@@ -1,4 +1,7 @@
-"""An open loop of requests for slates: each request starts when it is due, independent of earlier answers."""
+"""Sends HTTP requests for recommendations at a fixed rate in fault tests, and records the answers.
+
+Each request starts when it is due, independent of earlier answers (an open loop). The base class serves gRPC too.
+"""
 
 from __future__ import annotations
 
@@ -113,7 +116,7 @@ class OpenLoop(ABC):
 
 
 class HttpLoad(OpenLoop):
-    """POST /recommend with these headers, on as many connections as there are requests under way."""
+    """Sends POST /recommend with these headers, on as many connections as there are requests under way."""
 
     def __init__(
         self, address: str, users: list[int | str], rate: float = 40.0, headers: dict[str, str] | None = None

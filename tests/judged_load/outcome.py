@@ -1,4 +1,4 @@
-"""The outcome of one fault, and the table of the outcomes of several."""
+"""Outcome of a fault test: counts failed, mixed and degraded answers, compares them with limits, and prints a table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A deployment with a Redis of its own and two generations, of which it serves the first."""
+"""A service with a Redis of its own and a pair of generations (sets of trained models), for tests of faults and swaps.
+
+It serves the first of the two.
+"""
 
 from __future__ import annotations
 

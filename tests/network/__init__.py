@@ -1,1 +1,1 @@
-"""A deployment on several hosts, under faults of the network."""
+"""Network fault tests: the service runs on several hosts, and the links between them fail."""

@@ -1,4 +1,4 @@
-"""`python -m tests.network`: a deployment on several hosts, which are network namespaces, under faults of the network.
+"""`python -m tests.network`: runs the service on several hosts, which are network namespaces, and breaks their links.
 
 The command needs root and iproute2. It prints a table and writes `loadtests/results/network.json`. All that it makes is
 removed at its end. The exit code is 0 if every fault passed, and 2 if the machine lacks something.

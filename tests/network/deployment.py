@@ -1,4 +1,4 @@
-"""A deployment over hosts: one each for Redis, retrieval, ranking, the gateway and the load.
+"""Starts the service on several test hosts: one each for Redis, retrieval, ranking, the gateway and the load.
 
 Each role connects to Redis as the user that `deploy/redis` makes for it.
 """

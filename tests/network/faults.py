@@ -1,4 +1,4 @@
-"""Faults of the network between the hosts of a deployment: each is injected under load and judged by the answers."""
+"""Network faults for tests: cuts hosts of the service off while requests are sent, and judges the answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hosts, which are network namespaces behind one bridge, and the faults of the links between them.
+"""Test hosts on one machine, made of Linux network namespaces behind one bridge, whose links can be broken.
 
 The bridge is in a namespace of its own, so that the machine's own network does not change. The names of namespaces
 contain the pid of their process: the next run removes those of a process that was killed.

@@ -1,1 +1,1 @@
-"""Small datasets, and the generations trained on them."""
+"""Small datasets for tests, and the generations (sets of models and tables) trained on them."""

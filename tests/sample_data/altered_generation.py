@@ -1,4 +1,7 @@
-"""A copy of a generation with a change, whose manifest fits the changed parts."""
+"""Copies a generation (a folder of trained models and tables) with a change, for tests of bad or other contents.
+
+The copy's manifest has the hashes of the changed files.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Items that were put after a training, and a generation with items without interactions."""
+"""Sample items for tests: added after training through PUT /items, or in the catalogue and never used."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A small world with an obvious truth: users like one of three categories, and items are numbered by category.
+"""Tiny dataset for tests, with an obvious truth: each user likes one of three categories, which item ids name.
 
-Items of an even number are taken on a mobile, of an odd number on a desktop.
+Items of an even number are used on a mobile device, of an odd number on a desktop.
 """
 
 from __future__ import annotations

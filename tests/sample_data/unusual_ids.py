@@ -1,4 +1,7 @@
-"""Strings of every script, and such as mean something elsewhere: each is an id like any other."""
+"""Unusual ids of users and items for tests: text of many scripts, and text that is a path, a key or markup elsewhere.
+
+The service must treat each like any other id.
+"""
 
 UNUSUAL_IDS = {
     "latin": "Ünïcödé",

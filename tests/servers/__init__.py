@@ -1,1 +1,1 @@
-"""Real servers and commands that tests start: the deployment, stores, proxies, Prefect, S3, Locust."""
+"""Real servers and commands for tests: the service, Redis, HAProxy, Prefect, S3 and Locust."""

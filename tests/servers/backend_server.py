@@ -1,4 +1,8 @@
-"""A BentoML service with APIs over raw rows, served by uvicorn in a thread."""
+"""Test server for the client that calls retrieval and ranking: a small BentoML service, run by uvicorn in a thread.
+
+Its endpoints take and return matrices of bytes, as those of the real services do: one doubles a batch, one fails, one
+is slow.
+"""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""The same request at both doors, and the error of each."""
+"""Sends the same request to both doors of the service, its HTTP and gRPC servers, for tests that compare errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A certificate authority of a test, and its certificates."""
+"""TLS certificates for tests: a certificate authority, and the server and client certificates that it issues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Start a deployment in this process, call both doors, and print what it changed in the libraries: a JSON list."""
+"""Lists what the service changes in the libraries that it imports, so that a test can find monkey patches.
+
+The program serves the gateway in its own process, calls its HTTP and gRPC servers, and prints a JSON list.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,7 @@ def attributes() -> dict[str, object]:
 
 
 def serve(port: int) -> None:
-    """Serve the gateway as a worker of BentoML does, until both doors have answered."""
+    """Serve the gateway as a worker of BentoML does, until its HTTP and gRPC servers have answered."""
     gateway = importlib.import_module("service.gateway").Gateway
     gateway.inner.prepare_workers()
     os.environ.pop("TANDEM_PARENT")  # there is no process between the parent and the worker
@@ -62,7 +65,7 @@ def serve(port: int) -> None:
 
 
 def call(server: uvicorn.Server, port: int) -> None:
-    """Call both doors, then end the server."""
+    """Call the HTTP and the gRPC server, then end them."""
     end = time.monotonic() + READY_SECONDS
     try:
         for url in (f"http://127.0.0.1:{port}", f"grpc://127.0.0.1:{os.environ['GRPC_PORT']}"):

@@ -1,6 +1,7 @@
-"""A server program for tests from Debian's packages. Nothing is installed on the system and no service is started.
+"""Finds a server program for tests, such as Redis or HAProxy, or unpacks it from Debian's packages.
 
-Where the program is not on PATH, Debian's packages are unpacked into a folder of `.tandem` and kept for the next run.
+Nothing is installed on the system and no service is started. Packages are unpacked into a folder of `.tandem` only
+where the program is not on PATH, and kept for the next run.
 """
 
 from __future__ import annotations

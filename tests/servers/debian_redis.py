@@ -1,4 +1,4 @@
-"""Debian's redis-server."""
+"""Finds or unpacks Debian's redis-server, for tests with a real Redis."""
 
 from __future__ import annotations
 

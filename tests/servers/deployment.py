@@ -1,4 +1,4 @@
-"""`python -m service serve` in processes of its own, and the processes below it, for tests over real sockets."""
+"""Starts the whole service (`python -m service serve`) for tests over real sockets, and finds its worker processes."""
 
 from __future__ import annotations
 

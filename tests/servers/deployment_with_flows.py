@@ -1,4 +1,7 @@
-"""A deployment and the commands of flows over the same store."""
+"""A running service and the `python -m flows` commands over the same Redis, for tests of both together.
+
+Such a test trains and publishes models by a command, and then requests recommendations.
+"""
 
 import json
 import subprocess

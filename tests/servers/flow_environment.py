@@ -1,4 +1,4 @@
-"""The environment of a command of flows in a test: a home of its own, no other settings, and Prefect's database.
+"""Environment variables for a `python -m flows` command in a test: its own home, no other settings, Prefect's database.
 
 Prefect makes its database in 7 s of CPU, and two dozen tests start with an empty home. One database is made for all
 tests, kept in `.tandem/tests` and copied. The test of the demo has Prefect make its own.

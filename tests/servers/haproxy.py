@@ -1,4 +1,4 @@
-"""HAProxy with `deploy/proxy/haproxy.cfg`."""
+"""Runs HAProxy with the committed `deploy/proxy/haproxy.cfg` in front of the service, for tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`python -m locust` with the committed locustfile, the users of its requests, and its CSV file."""
+"""Runs the load test, `python -m locust` with the committed locustfile, in tests of it, and reads its CSV file.
+
+It also computes the users for whom the run should send requests.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Prefect server for the flows of many tests: its start is two thirds of the CPU of a flow on little data."""
+"""Runs one Prefect server for the flows of many tests: its start is two thirds of the CPU of a flow on little data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The S3 server of moto on loopback, which checks credentials and signatures."""
+"""Runs moto's S3 server on the loopback address for tests; it checks credentials and signatures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Redis or Valkey that a test stops, kills, pauses and empties."""
+"""Runs a Redis or Valkey server that a test can stop, kill, pause and empty."""
 
 from __future__ import annotations
 

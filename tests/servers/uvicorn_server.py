@@ -1,4 +1,4 @@
-"""A uvicorn server in a thread."""
+"""Runs a uvicorn server in a thread while a test sends it requests."""
 
 import threading
 import time

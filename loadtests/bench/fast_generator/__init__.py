@@ -1,1 +1,1 @@
-"""The load generator of the measurements: it costs less CPU a request than Locust."""
+"""Fast load generator of the benchmarks, which needs less CPU for each request than Locust."""

@@ -1,4 +1,8 @@
-"""Connections to a deployment's doors: raw ones over HTTP, and gRPC's own client over a few channels."""
+"""Client connections of the fast load generator, to the service's HTTP server or to its gRPC server.
+
+HTTP/1.1 is written to asyncio's transports directly, without a client library; gRPC uses its own client over a few
+channels.
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Measurements of the compiled kernels and of exact search beside other implementations."""
+"""Benchmarks of the service's Numba kernels (compiled functions) and exact search, beside other implementations."""

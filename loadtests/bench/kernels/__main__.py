@@ -1,7 +1,7 @@
-"""The compiled user tower, features and ranker beside plain numpy and torch, on one thread.
+"""Benchmark of the Numba kernels for user vectors, features and ranking scores beside numpy and torch, on one thread.
 
-`python -m loadtests.bench.kernels [--items 100k]` uses random tables and queries and compares the outputs first. It
-prints the CPU time of the thread for each query: the least and the median of passes that take turns.
+`python -m loadtests.bench.kernels [--items 100k]` uses random tables and users, and first checks that the results are
+equal. It prints the thread's CPU time for each user: the least and the median of passes in which both take turns.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Packages that some measurements need beyond those of the deployment."""
+"""Imports packages that only some benchmarks need, such as faiss, or ends the process if one is not installed."""
 
 from __future__ import annotations
 

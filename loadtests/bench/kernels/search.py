@@ -1,10 +1,11 @@
-"""Exact search beside faiss's IndexFlatIP and torch's product with topk, on the same items and users.
+"""Benchmark of exact search, which finds the items nearest to a user's vector, beside faiss and torch.
 
 `python -m loadtests.bench.kernels.search [--items 100k,1M] [--batches 1,8,32] [--threads 1] [--passes 9]`, after
-`make .venv/installed-bench`. Items are random, L2-normalised, 64 numbers each; users are near items. The command
-searches the best 500 of all items and of the items that a filter keeps (`--keep .01,.1,.5`). It first compares the
-rows that each way finds. A pass is SERIES users by one way, then by the next. With one thread the figures are CPU ms
-of the thread for each user, with more threads they are ms on the clock.
+`make .venv/installed-bench`. The others are faiss's IndexFlatIP and torch's product with topk. Items are random,
+L2-normalised, 64 numbers each; users are near items. The command searches the best 500 of all items and of the items
+that a filter keeps (`--keep .01,.1,.5`). It first checks that all ways find the same items. A pass is SERIES users by
+one way, then by the next. With one thread the figures are CPU ms of the thread for each user, with more threads they
+are elapsed ms.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The peers: servers that compute the same slates from the same generation with common libraries."""
+"""Servers to compare with the service in the benchmark: they recommend the same items, with common libraries."""

@@ -1,7 +1,8 @@
-"""Three BentoML services as its documentation shows them: pydantic in and out, a call a request, `depends()` between.
+"""Server for comparison in the benchmark: a recommender as three BentoML services, written as its documentation shows.
 
-All settings are BentoML's defaults but `runner_connection`, whose default breaks calls in flight (docs/decisions.md).
-The engine is `plain` for bentoml_default and `kernels` for bentoml_kernels. BentoML logs each call of each service.
+The gateway calls the two others through `depends()`, with pydantic models in and out, one call for each request. All
+settings are BentoML's defaults but `runner_connection`, whose default breaks calls in flight (docs/decisions.md). The
+engine is `plain` for bentoml_default and `kernels` for bentoml_kernels. BentoML logs each call of each service.
 """
 
 from __future__ import annotations
@@ -40,14 +41,14 @@ class Found(BaseModel):
 
 
 class Scores(BaseModel):
-    """Of each candidate."""
+    """The score of each candidate."""
 
     scores: list[float]
 
 
 @bentoml.service(name="PeerRetrieval", **SERVICE)
 class PeerRetrieval:
-    """Candidates."""
+    """Service that finds the candidates of a user."""
 
     def __init__(self) -> None:
         self._engine = environment.engine()
@@ -61,7 +62,7 @@ class PeerRetrieval:
 
 @bentoml.service(name="PeerRanking", **SERVICE)
 class PeerRanking:
-    """Their order."""
+    """Service that scores candidates."""
 
     def __init__(self) -> None:
         self._engine = environment.engine()
@@ -79,7 +80,7 @@ class PeerRanking:
 
 @bentoml.service(name="PeerGateway", **SERVICE)
 class PeerGateway:
-    """The store, the two others and the filters."""
+    """Service that answers requests: reads the user from the store, calls the two others, and filters."""
 
     retrieval = bentoml.depends(PeerRetrieval)
     ranking = bentoml.depends(PeerRanking)

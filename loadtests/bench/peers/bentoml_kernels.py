@@ -1,4 +1,7 @@
-"""A slate by our retriever and ranker, one request at a time, without batches or services."""
+"""Recommendations with the service's own compiled retriever and ranker, for other servers in the benchmark.
+
+Each request is computed alone, without batches: bentoml_kernels and fastapi_same_kernels use it.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from recsys.types import F32, I32, PAD, U16, Candidates, Histories
 
 
 class KernelRecommender(Engine):
-    """Both stages as the deployment has them."""
+    """Retrieval and ranking as the service computes them."""
 
     def __init__(self, folder: GenerationFolder) -> None:
         super().__init__(folder)

@@ -1,6 +1,7 @@
-"""One user's slate of one generation, in steps that a service may split among processes.
+"""Base class of the recommenders in the benchmark's other servers: from a user's history to the best items, in order.
 
-`PlainRecommender` and `KernelRecommender` differ in how they find candidates and score them; all else is here.
+A server may split the steps among processes. `PlainRecommender` and `KernelRecommender` differ in how they find
+candidates and score them; all else is here.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Engine(ABC):
         """The ranker's score of each candidate."""
 
     def slate(self, state: UserState, k: int) -> Ranked:
-        """The k best for a user as the store knows them."""
+        """The k best items for a user, from the state that the store has of them."""
         record = UserRecord.unpack(state.record)
         history = self.history(record, state)
         past = stack([history], [time.time()])
@@ -49,7 +50,7 @@ class Engine(ABC):
         return assemble(record, state.events, self.tables.ids.rows_of, self._spec.type_row)
 
     def best(self, items: I32, scores: F32, record: UserRecord, history: History, k: int) -> Ranked:
-        """The k best that the dataset's `exclude_seen` does not hide."""
+        """The k best candidates that the dataset's `exclude_seen` does not hide."""
         hidden = hidden_rows(record, history, self.manifest.seen_rule, self._spec, time.time())
         scores = np.where(np.isin(items, hidden), -np.inf, scores)
         order = np.argsort(-scores, kind="stable")[:k]

@@ -1,4 +1,4 @@
-"""The engine and the store that the environment of a peer's process names."""
+"""Reads from environment variables which models, engine and Redis a server of the benchmark uses, and opens them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""One FastAPI process for the whole request: `uvicorn --workers 2`, httptools, uvloop, a Redis pool.
+"""Server for comparison in the benchmark: a FastAPI app that computes a whole request in one process.
 
-The event loop computes the request: with a process for each core a thread pool only adds switches. The
-engine is `plain` for fastapi_monolith and `kernels` for fastapi_same_kernels.
+It runs as `uvicorn --workers 2` with httptools, uvloop and a Redis pool. The event loop computes the request: with a
+process for each core a thread pool only adds switches. The engine is `plain` for fastapi_monolith and `kernels` for
+fastapi_same_kernels.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class SlateRequest(BaseModel):
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Load once."""
+    """Load the models once."""
     app.state.engine, app.state.users = environment.engine(), environment.users()
     yield
     await app.state.users.close()

@@ -1,6 +1,7 @@
-"""LitServe with two workers, a request at a time. The engine is `plain`.
+"""Server for comparison in the benchmark: LitServe with two workers, which compute one request at a time.
 
-LitServe reads annotations as they are: none of them may be text, as `from __future__ import annotations` makes them.
+The engine is `plain`. LitServe reads annotations as they are: none of them may be text, as
+`from __future__ import annotations` makes them.
 """
 
 import asyncio

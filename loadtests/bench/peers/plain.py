@@ -1,6 +1,7 @@
-"""A slate without compiled kernels: torch, faiss and numpy, one request at a time.
+"""Recommendations by plain torch, faiss and numpy, without compiled kernels, for the benchmark's other servers.
 
-The steps are those of `recsys.retrieval.retriever`, `recsys.model.ranker` and the gateway's filters.
+It finds candidates, scores them and hides seen items as the service does, one request at a time, and so must
+recommend the same items.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from recsys.types import CANDIDATES, F32, HISTORY_LENGTH, I32, PAD, U16, Candida
 
 
 class PlainRecommender(Engine):
-    """Both stages without kernels."""
+    """Retrieval and ranking without compiled kernels."""
 
     def __init__(self, folder: GenerationFolder) -> None:
         super().__init__(folder)

@@ -1,4 +1,4 @@
-"""Compares the slates of peers before a measurement."""
+"""Checks before a benchmark that two servers return the same slates: the same recommended items, with equal scores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs peers over one world, one after the other or all together, and compares their slates with the first peer's."""
+"""Schedule of a benchmark: runs its servers in turn or all together, and checks that they recommend the same items."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The peers: their commands, and their processes."""
+"""Servers that the benchmark compares: the command and environment of each, and how it is started and stopped."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class PeerError(TandemError):
 
 @dataclass(frozen=True)
 class Peer:
-    """The command of a peer; {port} stands for its port. door: the door that gets the requests."""
+    """The command of a server; {port} is replaced by its port. door: "http" or "grpc", which gets the requests."""
 
     command: list[str]
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -64,7 +64,7 @@ PEERS = {
 
 @dataclass(frozen=True)
 class Running:
-    """A peer that answers. grpc: host and port if the requests go over gRPC. grpc_door: host and port of that door."""
+    """A running server. grpc: host and port if the requests go over gRPC. grpc_door: those of its gRPC server."""
 
     url: str
     pid: int
@@ -72,13 +72,13 @@ class Running:
     grpc_door: str = ""
 
     def at_door(self, name: str) -> Running:
-        """The same processes at the door of the peer of that name."""
+        """The same processes, with requests over the protocol that the server of that name uses."""
         return replace(self, grpc=self.grpc_door if PEERS[name].door == "grpc" else "")
 
 
 @dataclass(frozen=True)
 class Started:
-    """A process that may not answer yet. grpc: host and port of that door. log: its output."""
+    """A process that may not answer yet. grpc: host and port of its gRPC server. log: its output."""
 
     url: str
     grpc: str

@@ -1,4 +1,4 @@
-"""The answer of every peer, as pydantic models."""
+"""The response of the benchmark's other servers as pydantic models: a slate, the ordered list of recommended items."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The report of each measurement."""
+"""Reports of the benchmarks: tables and charts of their figures."""

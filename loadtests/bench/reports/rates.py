@@ -1,4 +1,4 @@
-"""The reports of `python -m loadtests.bench`: peers at given rates, knees, and overload."""
+"""Reports of `python -m loadtests.bench`: servers at given request rates, the highest rate of each, and overload."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Starts of a deployment: figures, limits and report."""
+"""Report of the start benchmark: the time and CPU until a deployment is ready, its first answers, and their limits."""
 
 from __future__ import annotations
 

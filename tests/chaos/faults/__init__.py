@@ -1,4 +1,4 @@
-"""The faults of `make chaos`: each function injects one under load, removes it and judges the answers.
+"""Faults of the chaos tests (`make chaos`): each function injects one under load, repairs it and judges the answers.
 
-A fault leaves the deployment as it was: `pair.first` is live and served.
+A fault leaves the service as it was: the generation (set of trained models) `pair.first` is live and served.
 """

@@ -1,4 +1,7 @@
-"""Faults of the disk of the cache while a generation goes live; they need the right to mount a file system."""
+"""Disk faults for chaos tests: the disk for downloaded models is full or read-only when the service must load new ones.
+
+They need the right to mount a file system.
+"""
 
 from __future__ import annotations
 

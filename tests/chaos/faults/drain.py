@@ -1,4 +1,4 @@
-"""SIGTERM under load: no request that a worker accepted is lost.
+"""Stops the service by SIGTERM under load, for chaos tests: it must finish all accepted requests first (drain).
 
 A request is accepted once its bytes were sent on a connection that a worker accepted. Two kinds of requests are not
 accepted: those whose connection is refused, and those that arrive after the drain. In the last second the process
@@ -43,9 +43,9 @@ class Drains:
     wrong: list[str] = field(default_factory=list)
 
     def add(self, world: ServedPair, moment: float, drain_seconds: float, rate: float = 20.0) -> None:
-        """Stop the deployment after `moment` seconds of load at both doors.
+        """Stop the deployment after `moment` seconds of load over HTTP and gRPC.
 
-        drain_seconds: its TANDEM_DRAIN_SECONDS; with 0 nobody can see that it is not ready. rate: of each door.
+        drain_seconds: its TANDEM_DRAIN_SECONDS; with 0 nobody can see that it is not ready. rate: over each.
         """
         before, deployment = _logged(world), world.deployment
         with HttpLoad(deployment.url, USERS, rate) as http, GrpcLoad(deployment.grpc, USERS, rate) as rpc:
@@ -71,7 +71,7 @@ class Drains:
             self.wrong.append(f"{slates} slates were returned, {logged} were logged")
 
     def outcomes(self, world: ServedPair) -> list[Outcome]:
-        """One outcome for each door."""
+        """One outcome for HTTP and one for gRPC."""
         return [self._outcome(world, "HTTP", self.http, self.wrong), self._outcome(world, "gRPC", self.grpc, [])]
 
     def _outcome(self, world: ServedPair, door: str, answers: Sequence[Answer], wrong: list[str]) -> Outcome:

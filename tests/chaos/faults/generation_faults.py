@@ -1,4 +1,7 @@
-"""Changes of the live generation under load: swaps, damaged parts, and generations that must be refused."""
+"""Faults of generations (sets of trained models) for chaos tests: swaps under load, damaged parts, wrong contents.
+
+The service must refuse a bad generation and never mix two in one answer.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stages that answer 200 ms late: every answer still arrives within its deadline."""
+"""Slow stages for chaos tests: retrieval, ranking or Redis answers 200 ms late; the service must keep its deadline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults of the store under load: it hangs, is killed, loads its data, or comes back empty or full."""
+"""Redis faults for chaos tests: it hangs, is killed, loads its data, or comes back empty or full under load."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Workers that are killed under load: the time until answers are whole again, and the requests that are lost."""
+"""Kills worker processes of the service under load, for chaos tests: how soon it recovers, how many requests fail."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def worker_killed(world: ServedPair, service: str) -> Outcome:
 
 
 def one_killed(world: ServedPair, service: str) -> Outcome:
-    """Kill one worker, with requests at both doors: the death is counted, and the worker is replaced.
+    """Kill one worker, with requests over HTTP and gRPC: the death is counted, and the worker is replaced.
 
     world: with TWO_GATEWAYS.
     """

@@ -1,6 +1,7 @@
-"""Slows the models of a deployment that has this folder on its PYTHONPATH.
+"""Slows the retrieval and ranking models of a service that has this folder on its PYTHONPATH, for tests of deadlines.
 
-TANDEM_BRAKES names a folder. Its files `retrieval` and `ranking` hold the seconds by which each call is delayed.
+Python imports a `sitecustomize` module at its start. TANDEM_BRAKES names a folder. Its files `retrieval` and `ranking`
+hold the seconds by which each call is delayed.
 """
 
 import contextlib
