@@ -1,1 +1,1 @@
-"""Files on this host: whole-file writes, and files that are read again when they change."""
+"""Helpers for files on this host: atomic writes, mapped arrays, files read again on change, TOML error messages."""

@@ -1,4 +1,4 @@
-"""Write a file as a whole: a reader finds the old file or the new file, never a part of one."""
+"""Write a file atomically: a reader finds the complete old file or the complete new file, never a part of one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arrays of npy files, mapped into memory and shared by all processes of the host."""
+"""Open the array of a .npy file by mapping it into memory, so that all processes of the host share one copy."""
 
 from __future__ import annotations
 

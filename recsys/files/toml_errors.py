@@ -1,6 +1,6 @@
-"""Sentences for mistakes in a TOML file that a pydantic model checks: each names the field and the fix.
+"""Readable errors for mistakes in a TOML file that a pydantic model validates: each names the field and the fix.
 
-A field declares what it takes with `wanted`. `first_mistake` turns the first error of a validation into a sentence.
+A field declares with `wanted` what it accepts. `first_mistake` turns pydantic's first error into one sentence.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""A file that is read again when it changes. A faulty edit leaves the previous content in force."""
+"""Watch a file that people edit, such as the rules or the API keys: a running process reads it again when it changes.
+
+A faulty edit is logged and leaves the previous content in force.
+"""
 
 from __future__ import annotations
 

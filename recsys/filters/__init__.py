@@ -1,1 +1,1 @@
-"""Conditions on items, from requests and rules, and the items of a generation that meet them."""
+"""Filters: conditions on items, from requests and rules, and the search for the items that meet them."""

@@ -1,6 +1,8 @@
-"""The items of a generation that a filter leaves. Recently used filters are cached.
+"""The items that a request's filter allows: those that meet its conditions and are available; results are cached.
 
-A filter is a row of words, see `recsys.filters.compiled_conditions`.
+A filter is a set of conditions on an item's columns, such as a category or a price, packed into a row of integers
+(`recsys.filters.compiled_conditions`). The items are those of one generation (one trained set of models and tables) and
+those added after training through PUT /items.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ POPULAR = CANDIDATES + HISTORY_LENGTH
 
 @dataclass(frozen=True, eq=False)
 class Allowed:
-    """The items that a filter leaves and that may be shown, of a generation and of the items put since.
+    """The available items that a filter allows, of a generation and of the items added since.
 
     may: whether an item is allowed, by any known row. count: the allowed items of the generation. rows: [r] int32,
     their rows, ascending; None if they are so many that a search scans all items. popular: [p] int32, the most
@@ -62,12 +64,12 @@ class Allowed:
 
     @property
     def put(self) -> Bool:
-        """Whether each item put since is allowed, by ascending row: [m]."""
+        """Whether each item added since is allowed, by ascending row: [m]."""
         return self.may.tail
 
 
 class AllowedItems:
-    """Evaluates filters over the tables of a retriever."""
+    """Finds the items that each filter allows, in the item tables of a retriever."""
 
     def __init__(self, tables: ItemTables) -> None:
         self._tables = tables
@@ -79,7 +81,7 @@ class AllowedItems:
         self._matching.of(packed([TokenMatch(())]).tobytes())  # compiles the kernel before the first request
 
     def over(self, tables: ItemTables) -> AllowedItems:
-        """The same over grown tables. Both share the generation's items that match each filter."""
+        """The same for tables with items added since. Both share the generation's items that match each filter."""
         other = object.__new__(AllowedItems)
         other._tables, other._held, other._matching = tables, self._held, self._matching
         other._places = self._places
@@ -87,7 +89,7 @@ class AllowedItems:
         return other
 
     def of(self, filters: I32) -> list[Allowed | None]:
-        """The items that each row of filters [B, FILTER_WORDS] leaves; None for a row without conditions."""
+        """The items that each row of filters [B, FILTER_WORDS] allows; None for a row without conditions."""
         return [self._cached(row.tobytes()) if row[0] else None for row in filters]
 
     def _evaluate(self, row: bytes) -> Allowed:

@@ -1,7 +1,7 @@
-"""Conditions as one generation evaluates them: a column's content tokens, or intervals of a column of numbers.
+"""Compile a filter's conditions on items for fast evaluation: texts become integer tokens, ranges become intervals.
 
-A filter is a sequence of matches, all of which hold for an item that passes. A filter travels to retrieval packed into
-a row of FILTER_WORDS int32.
+A generation is one trained set of models and tables; its vocabulary gives the tokens. An item passes a filter if it
+meets all conditions. A filter travels to the retrieval process packed into a row of FILTER_WORDS int32.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class ConditionError(ValueError):
 def match(column: str, condition: Stated, spec: FeatureSpec) -> Match:
     """A condition on a column as a generation evaluates it; ConditionError if it can't.
 
-    A text that no item of the generation has matches only put items.
+    A text that no item of the generation has matches only items added since.
     """
     if column not in spec.columns:
         raise ConditionError(f"Items can't be filtered by this column; {there_are(spec.columns)}.")

@@ -1,4 +1,7 @@
-"""A condition on a column of the items, in the filter of a request or in a rule: a set, a range or true or false."""
+"""Schema of a condition on an item column, in a filter or a business rule: a list of values, a range or a boolean.
+
+Pydantic validates it. For example, the filter `{"categories": ["Drama"], "price": {"lt": 20}}` has two conditions.
+"""
 
 from __future__ import annotations
 

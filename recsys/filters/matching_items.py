@@ -1,4 +1,7 @@
-"""The items of a generation that match a filter, whether they may be shown or not. Recently used filters are cached."""
+"""Find the items of the trained catalogue that match a filter, available or not; results of recent filters are cached.
+
+A filter is a set of conditions on an item's columns. `recsys.filters.allowed_items` then removes unavailable items.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ class Matching(NamedTuple):
 
 
 class MatchingItems:
-    """Evaluates filters over the tables of a generation."""
+    """Finds the items that match each filter, in the item tables of a generation."""
 
     def __init__(self, tables: ItemTables, held: int) -> None:
         """held: cached filters, at most."""

@@ -1,1 +1,1 @@
-"""Items that were put after a generation was trained: their state, and the generation's tables extended by them."""
+"""Items added after training through PUT /items: their state, and the trained item tables extended by them."""

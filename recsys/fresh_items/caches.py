@@ -1,4 +1,4 @@
-"""Caches of values that are computed from put items, so that a put computes only what changes."""
+"""Caches of values computed from items added after training (PUT /items): only new and changed items are computed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _Version = tuple[str, int, int, float]
 
 
 class SnapshotCache(Generic[T]):
-    """Keeps what `make` returned for the last snapshot."""
+    """Keeps what `make` returned for the last snapshot of added items."""
 
     def __init__(self, make: Callable[[PutItems], T]) -> None:
         self._make = make
@@ -31,7 +31,7 @@ class SnapshotCache(Generic[T]):
 
 
 class ItemArrayCache:
-    """Keeps arrays with a row for each put item; `make` is called for new and changed items only."""
+    """Keeps arrays with a row for each added item; `make` is called for new and changed items only."""
 
     def __init__(self, make: Callable[[Sequence[PutItem]], tuple[np.ndarray, ...]]) -> None:
         """make: arrays [n, ...] for n items, also for none."""

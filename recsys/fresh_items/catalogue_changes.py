@@ -1,7 +1,7 @@
-"""The changes that puts make to the catalogue of one generation: new items, and changes to its own items.
+"""Changes to the item catalogue since training, through PUT /items (puts): new items, new titles and availability.
 
-The row of a new item is the generation's number of items plus the item's seq. All processes compute the same row, and a
-row has one item for ever. Rows have gaps.
+Models and tables name an item by its row number. A new item's row is the number of trained items plus the item's serial
+number (`seq`), so that all processes compute the same row and no row is used for another item. Rows have gaps.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A column of a generation extended by the rows of put items, without a copy of the mapped column."""
+"""A column of the item tables (one row per item), extended by items added after training, without copying it."""
 
 from __future__ import annotations
 
@@ -55,5 +55,5 @@ def table(column: np.ndarray | ExtendedColumn) -> KernelTable:
 
 
 def base(column: np.ndarray | ExtendedColumn) -> np.ndarray:
-    """A column without the rows of put items."""
+    """A column without the rows of added items."""
     return column.base if isinstance(column, ExtendedColumn) else column

@@ -1,4 +1,7 @@
-"""The search index of a generation extended by put items, which are scored exactly beside it."""
+"""Search index of trained items, extended by items added since (PUT /items): it searches both and merges by score.
+
+A search returns the items whose embeddings have the largest inner products with a user's embedding.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,7 @@ class ExtendedIndex:
     def search(self, users: F32, k: int, allowed: Sequence[Allowed | None] | None = None) -> I32:
         """The k best rows of both for users [B, d], best first: [B, k] int32, PAD past the end.
 
-        allowed: as of `Index.scored`.
+        allowed: as in `Index.scored`.
         """
         rows, scores = self._index.scored(users, k, self._hidden, self._shown, allowed)
         if not len(self._rows):

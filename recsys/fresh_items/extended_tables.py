@@ -1,7 +1,8 @@
-"""The tables of a generation extended by put items, so that features and sources treat these like all items.
+"""Item tables extended by items added after training (PUT /items), so that models and search treat all items alike.
 
-The row of a new item has what training gives an item without interactions: its content, the item tower's embedding of
-the content, no popularity, no age and no neighbours (tests/unit/retrieval/test_fresh.py compares the two).
+An added item has what training gives an item without interactions: its content (categories and other columns as
+integers), the embedding of the content, no popularity, no age and no neighbours (tests/unit/retrieval/test_fresh.py
+compares the two).
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class ExtendedTables(ItemTables):
 
 
 class TableExtender:
-    """Extends the tables of one generation by put items.
+    """Extends the item tables of one generation by items added since.
 
     Rows and encodings of the last snapshot are kept for the next one. Two threads may extend at once.
     """
@@ -88,7 +89,7 @@ class TableExtender:
         return cls(tables, folder.spec(), ItemEncoder.load(folder.path / TOWERS), folder.manifest.data_end)
 
     def extend(self, puts: PutItems) -> ExtendedTables:
-        """The tables with every put item that the generation lacks."""
+        """The tables with every added item that the generation lacks."""
         changes = CatalogueChanges.of(puts, self._find, self._tables.available, self._until)
         return ExtendedTables.of(self._tables, changes, *self._encoded.of(changes.items))
 

@@ -1,6 +1,6 @@
-"""Items that were put after training: one put, the state of an item after its puts, and a snapshot of all.
+"""Items added or changed after training by PUT /items: one change (a put), an item after its puts, and a snapshot.
 
-A snapshot is immutable, and a process replaces it as a whole: threads read it without a lock.
+A snapshot is immutable: a process replaces it by the next one, so that threads read it without a lock.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CATEGORIES = "categories"
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """The data of one put. None, or a column left out, leaves the earlier put or the generation in force."""
+    """The data of one put, a change of one item. None, or a column left out, changes nothing."""
 
     item_id: Id
     title: str | None = None

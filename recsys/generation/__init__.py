@@ -1,1 +1,1 @@
-"""A generation: one immutable folder of models and tables, from its manifest to publishing, caching and loading."""
+"""A generation: one immutable folder of trained models and tables; its manifest, publishing, caching and loading."""

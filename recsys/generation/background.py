@@ -1,4 +1,7 @@
-"""A background thread for one half of a copy, so that reading and writing overlap."""
+"""A background thread that runs queued calls in order, so that reading and writing overlap while data is copied.
+
+The upload and the download of trained models use it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A cache of generations on this host's disk: fetched from the store once, then mapped by every process."""
+"""Cache of generations (trained sets of models and tables) on this host's disk, shared by all its processes.
+
+A generation is downloaded from Redis once; every process then maps its files into memory.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""Checks of the contents of a generation: types, shapes, ranges and finite numbers.
+"""Check the contents of a generation (trained models and tables) before use: types, shapes, ranges, finite numbers.
 
-Right hashes show that the parts are what their publisher wrote, not that they can be served. The kernels check no
-bounds, so every row number is checked here. Tables are read in blocks of mapped files: a check of a million items needs
-little memory.
+Right hashes show only that the files are what their publisher wrote. The compiled loops check no array bounds, so every
+item number in a table is checked here. Files are read in blocks: a check of a million items needs little memory.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The item tables of one generation: columns with a row for each item, for retrieval, ranking and the gateway."""
+"""Item tables: arrays with a row for each trained item, such as ids, titles, embeddings and popularity.
+
+They are npy files that are mapped into memory, so that all processes of a host share one copy.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +84,7 @@ class ItemTables:
 
     @property
     def put_tokens(self) -> I32:
-        """The tokens of put items for filters: [m, tokens]. These tables have no put items."""
+        """The content tokens, for filters, of items added after training: [m, tokens]. These tables have none."""
         return np.asarray(self.content)[:0]
 
     @cached_property

@@ -1,6 +1,7 @@
-"""Load the retriever and the ranker of a generation, and check them with the generation's smoke queries.
+"""Load trained models for serving, and check that they repeat the answers to test queries stored at training.
 
-A damaged or mixed generation is refused here, before it becomes live and before it serves a request.
+A generation is one trained set of models and tables: the retriever finds candidate items, and the ranker scores them.
+A damaged generation, or one mixed from two trainings, is refused before it serves a request.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A generation on disk: a folder of models and tables, and the manifest with the size and sha256 of each file.
+"""The manifest of a generation (a folder of trained models and tables): it lists each file with its size and sha256.
 
-Each file is a part, and is checked against the manifest before it is parsed. Parts are npy arrays, safetensors and
-JSON, so that none can run code.
+A file, called a part, is checked against the manifest before it is parsed. Parts are npy arrays, safetensors and JSON,
+so that none can run code.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Part:
 class Manifest:
     """The parts of a generation and their origin.
 
-    parts: every file by name. metrics: of the served row of the evaluation table, and of the best baseline. data: name,
+    parts: every file by name. metrics: of the served models and of the best baseline, as evaluated. data: name,
     rows, users, items, first and last timestamp, and the `DataProfile` with which the next run is compared. settings:
     the dataset's settings that serving needs. forced: the failed checks of a generation that was promoted by force.
     """
@@ -88,7 +88,7 @@ class Manifest:
 
     @property
     def seen_rule(self) -> SeenRule:
-        """The dataset's rule on which of a user's past items are excluded from slates."""
+        """The dataset's rule on which of a user's past items are excluded from recommendations."""
         return SeenRule.from_json(self.settings["exclude_seen"])
 
     def to_json(self) -> str:

@@ -1,4 +1,4 @@
-"""Tables of strings packed into two arrays, which processes map and share, and look-up of rows by string."""
+"""Tables of strings, such as item ids, packed into two arrays that processes share, with look-up of their positions."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Publish a generation: upload it into a store, read it back, try it, and write its manifest last.
+"""Publish a generation (trained models and tables): upload it to Redis, read it back, test it, then make it visible.
 
-Readers see a generation only once its manifest is stored. A killed upload leaves the live generation as it was, and the
-next publish of the same generation continues it.
+Readers see a generation only once its manifest, the list of its files, is stored. A killed upload leaves the live
+generation as it was, and the next publish of the same generation continues it.
 """
 
 from __future__ import annotations

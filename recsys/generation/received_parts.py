@@ -1,4 +1,7 @@
-"""The parts of a generation as they are read from a store: hashed on receipt, and written into a folder if given."""
+"""Receive the parts (files) of a generation, a trained set of models, from the store: hash and save each chunk.
+
+The hashes must equal those in the manifest, the list of the files. Without a folder the parts are only hashed.
+"""
 
 from __future__ import annotations
 

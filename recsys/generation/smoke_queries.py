@@ -1,7 +1,7 @@
-"""Smoke queries: a few synthetic users with the candidates and scores that the generation gave when it was made.
+"""Smoke queries: sixteen synthetic users and the models' answers for them, which loaded models must repeat.
 
-Towers of one generation with embeddings of another pass every check of shape and hash, and return wrong candidates.
-The smoke queries find such a mixture: it does not return the stored candidates and scores.
+Models of one training with item embeddings of another pass every check of shape and hash, and return wrong candidates.
+The smoke queries find such a mixture before it serves a request.
 """
 
 from __future__ import annotations

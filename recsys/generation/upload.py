@@ -1,4 +1,4 @@
-"""Upload of a generation into a store: missing chunks and records are written, and all are read back and compared.
+"""Upload a generation (trained models and tables) to Redis: write missing chunks, then read all back and compare.
 
 The next upload of the same generation continues an interrupted one.
 """

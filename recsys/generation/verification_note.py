@@ -1,4 +1,4 @@
-"""A note beside the parts of a generation: it was verified on this host, and no part has changed since.
+"""A verification note: a file which records that this host has verified the files of a generation (trained models).
 
 One process of a host reads and checks every byte. The others skip the check while the note is valid: hashing 358 MB in
 six processes was most of a load (docs/decisions.md). A failed check leaves no note: its cause may be temporary, such as

@@ -1,4 +1,7 @@
-"""The lists of the candidate sources: votes of neighbours, new items of liked categories, and the joined candidates."""
+"""Candidate lists of items to recommend, by compiled loops: neighbours of past items, liked categories, all joined.
+
+Each candidate source, one way to find items, gives a list. `join` removes duplicates, and `weigh` adds the scores.
+"""
 
 from __future__ import annotations
 

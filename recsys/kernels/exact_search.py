@@ -1,4 +1,8 @@
-"""The items that may be among the k best of each user, found by approximate integer scores and scored in float32."""
+"""Exact search for the k best items for each user: a shortlist by approximate integer scores, then exact scores.
+
+A score is the inner product of a user's and an item's embedding. The error of the integer scores has a known bound, so
+that the shortlist lacks none of the k best.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""All features of a batch in two kernels. Between the two numpy takes logarithms and sorts."""
+"""Feature kernels: two compiled loops that compute the ranker's inputs, numbers about a user and a candidate item.
+
+They run for a batch of queries. Between the two, numpy takes logarithms and sorts.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +60,7 @@ class QueryArrays(NamedTuple):
 
 
 class FeatureTables(NamedTuple):
-    """The tables that features read, see `ItemTables`. popularity, age and lifts have no rows of items put since."""
+    """The tables that features read, see `ItemTables`. popularity, age and lifts have no rows of items added since."""
 
     embeddings: KernelTable
     content: KernelTable
@@ -198,7 +201,7 @@ def tower_and_votes(queries, settings, x, counts):
 
 @compiled
 def item_features(queries, tables, settings, x, counts):
-    """Popularity, age and the flags of the sources. Items put since have popularity and age 0."""
+    """Popularity, age and the flags of the sources. Items added since have popularity and age 0."""
     rows, windows = settings.rows, tables.popularity.shape[1]
     for query in range(len(x)):
         for at in range(counts[query]):

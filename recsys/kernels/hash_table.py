@@ -1,4 +1,4 @@
-"""A hash table from item rows to integers: two arrays with open addressing and linear probing.
+"""A hash table for compiled loops, from an item's row number to an integer: open addressing with linear probing.
 
 keys: [slots] int32, -1 if a slot is empty. values: [slots] int32. The number of slots is a power of two. Kernels take
 the two arrays and no tuple of both: Numba would count references to a tuple's arrays in each look-up.

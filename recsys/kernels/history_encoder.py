@@ -1,4 +1,7 @@
-"""The user tower compiled: from a batch of histories to user embeddings in one call."""
+"""Compiled history encoder: the neural network (user tower) that turns users' past events into embeddings, in one call.
+
+It computes what the torch module `recsys.model.towers.UserTower` computes.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ class InputWeights(NamedTuple):
     """What the tower adds to a history, all float32: [., D] by event type and time step, [., N * D] by all else.
 
     contexts: [C, R, N * D], of which the first sizes[c] rows belong to column c. nobody: [N * D], of a user without
-    events. clock: the columns of a context before the dataset's own.
+    events. clock: how many columns of a context (hour, weekday) come before the dataset's own.
     """
 
     types: np.ndarray

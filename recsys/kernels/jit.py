@@ -1,4 +1,7 @@
-"""The decorator that compiles a kernel, and the check that an array is of the kind that kernels are compiled for."""
+"""Just-in-time (JIT) compilation of kernels (loops over arrays) by Numba: a decorator, and a conversion of arrays.
+
+Numba would compile a kernel once more for read-only or strided arrays; `contiguous` converts these.
+"""
 
 from __future__ import annotations
 

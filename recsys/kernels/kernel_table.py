@@ -1,4 +1,7 @@
-"""A column of a generation as kernels read it: the rows of the generation, then those of the items put since."""
+"""Kernel table: a column of item data for compiled loops, with rows of trained items and of items added since.
+
+The trained rows are a memory-mapped file, which is not copied when an item is added.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Inner products and matrix products of float32 whose result for one row does not depend on the other rows.
+"""Matrix and inner products of float32 whose result for one row of a matrix does not depend on the other rows.
 
-The result of a BLAS product of one row depends in the last bits on the number of rows. A score would then depend on the
-other requests of a batch.
+A BLAS product of one row changes in its last bits with the number of rows. A request's scores would then depend on the
+other requests of its batch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Embeddings as int8 and the errors that this rounding makes, from which exact search derives its margins."""
+"""Quantization: round embeddings to int8 for a fast first search, and bound the error, so that results are exact."""
 
 from __future__ import annotations
 

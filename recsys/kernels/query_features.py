@@ -1,4 +1,7 @@
-"""Features of candidates that come from a query: votes, likeness, affinity and repeats of its history, context lifts.
+"""Query features: numbers for the ranker on how a candidate item relates to a user's past events, time and context.
+
+`votes`: past items have the candidate as a neighbour. `likeness`: similar embeddings. `affinity`: shared categories.
+`repeats`: the candidate is itself a past item. `lifts`: it is more popular at this time or in this context.
 
 items: [B, K] int32 candidates. The first counts [B] of each query are distinct items; the others are PAD. Each kernel
 writes rows of x [B, F, K] float32, one row a feature, from row `first` on, for the items alone.
@@ -162,9 +165,9 @@ def lift_columns(contexts, starts, hours, saturday, out):
 
 @compiled
 def lifts(table, columns, clock, items, counts, x, first):
-    """The lift of each candidate for each part of the clock, and the mean over the known context columns.
+    """The lift of each candidate for the hour and the weekday, and the mean over the known context columns.
 
-    table: [n, V] float32. columns: [B, G] int64, see `lift_columns`; the first `clock` of them are of the clock.
+    table: [n, V] float32. columns: [B, G] int64, see `lift_columns`; the first `clock` are the hour and weekday.
     """
     n, groups = len(table), columns.shape[1]
     for query in range(len(items)):

@@ -1,4 +1,7 @@
-"""The network of the ranker: all layers for one block of candidates, then for the next, so that sums stay in cache."""
+"""The ranker's neural network as a compiled loop: it scores candidate items in blocks that stay in the CPU cache.
+
+All layers run for one block, then for the next.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sort by score through integers: the score's bits above, a place or row below, so that one sort orders both.
+"""Sort keys: integers made of a float32 score (high bits) and an item's place (low bits), to sort quickly by score.
 
 Numpy sorts integers with vector instructions. Equal scores are ordered by place, the lower first.
 """

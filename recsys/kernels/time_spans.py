@@ -1,4 +1,7 @@
-"""The clock and the logarithmic time steps of `recsys.model.time_features`, compiled."""
+"""Time spans between events on a logarithmic scale, and hour and weekday of a time, computed by compiled loops.
+
+`recsys.model.time_features` defines the scale.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The best few of many scores by insertion, without a sort, and the slate of a query that has no rules."""
+"""Top-k selection without a sort: the k best of many scores, and the items to recommend if no business rules apply."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class ScoredItems(NamedTuple):
 
 
 class Filters(NamedTuple):
-    """Which items a slate must not hold.
+    """Which items must not be recommended.
 
     shown: [n] bool, whether each item may be shown; or [0], then available [m] bool by row. seen, excluded: int32 rows.
     """

@@ -1,1 +1,1 @@
-"""Records about users and slates that the store holds: user records, precomputed lists, impressions, trending items."""
+"""Records of the store: users' histories, precomputed recommendations, impressions (shown lists) and trending items."""

@@ -1,4 +1,7 @@
-"""An impression: one slate as a user saw it, with the features that ranked its items."""
+"""An impression: one list of recommended items that a user was shown, with each item's features (ranker inputs).
+
+The service logs a sample of impressions, and `python -m flows drain` moves them to Parquet files.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ _FORMAT = RecordFormat("impression", b"imp1", ["f4", "f4", "i2", "u2", "u1"])
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Impression:
-    """time: when the slate was shown. asked: the moment that the features describe. Both in unix seconds.
+    """time: when the items were shown. asked: the moment that the features describe. Both in unix seconds.
 
     items: n ids. places: [n] from 0 on. scores: [n], of the ranker. sources: [n] flags of the sources. features:
     [n, F], the columns of `features.FEATURES`.

@@ -1,6 +1,6 @@
-"""Precomputed lists: retrieval and ranking for many users at once, by the functions that serve requests.
+"""Make precomputed lists of recommended items for many users at once, by the functions that also serve requests.
 
-Lists have no put items. A request adds these when it is answered.
+Lists hold only items of the training. A request adds items put after it (PUT /items) when it is answered.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ UserData = tuple[UserRecord, Sequence[Event]]
 class ListMaker:
     """Makes the lists of one generation, under the filters of the rules.
 
-    fresh: the changes by puts, which may hide items; None without puts. trending: rows that are candidates for all.
+    fresh: changes made through PUT /items, which may hide items; None without any. trending: rows that are
+    candidates for all.
     """
 
     manifest: Manifest
@@ -65,7 +66,7 @@ class ListMaker:
         return self.tables.ids.rows_of([*map(str, items)])
 
     def title(self, row: int) -> str:
-        """The title of an item, with changes by puts."""
+        """The title of an item, with changes made through PUT /items."""
         return (self.fresh.titles.get(row) if self.fresh else None) or self.tables.titles[row]
 
     def excluded(self, user: UserData, rows: I32, now: float) -> Bool:

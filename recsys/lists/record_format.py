@@ -1,4 +1,4 @@
-"""The binary format of stored records: a checksum, a mark of type and version, and numpy columns."""
+"""Binary format of records in the store, such as a user's history: checksum, type and version, numpy columns."""
 
 from __future__ import annotations
 

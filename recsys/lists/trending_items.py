@@ -1,4 +1,7 @@
-"""Trending items: those with the most recent events of several users."""
+"""Trending items: those with the most events of several users in the last 24 hours, where recent events count more.
+
+The weight of an event halves every 6 hours.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A precomputed list of one user in one generation. Slates show the list until the next event of the user."""
+"""A user's precomputed list of recommended items, stored with their scores and shown until the user's next event.
+
+It belongs to one generation (one trained set of models and tables), and names items by their row numbers there.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The record of a user in a generation: history, seen items and precomputed candidates.
+"""The record of a user at training time: the newest past events, all items already seen, and candidate items.
 
-Item rows have a meaning in one generation only. A record is stored and deleted with its generation. Later events are
-stored by item id (`recsys.store.ports.UserStore`).
+It names items by their row numbers in one generation (one trained set of models and tables), and is stored and deleted
+with it. Later events are stored apart, by item id.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class UserRecord:
     """items, times, types: the newest interactions, oldest first. seen: every item row ever, ascending.
 
     candidates: precomputed item rows, best first. until: the time until which the dataset's `SeenRule` excludes each
-    row of `seen` from slates, unix seconds; empty if the rule has neither types nor days.
+    row of `seen` from recommendations, unix seconds; empty if the rule has neither types nor days.
     """
 
     items: I32
@@ -34,7 +34,7 @@ class UserRecord:
     until: F64 = field(default_factory=lambda: _NO_TIMES)
 
     def excluded(self, now: float) -> I32:
-        """The rows of `seen` that the dataset's `SeenRule` excludes from slates at a time."""
+        """The rows of `seen` that the dataset's `SeenRule` excludes from recommendations at a time."""
         return self.seen[self.until > now] if len(self.until) else self.seen
 
     @classmethod

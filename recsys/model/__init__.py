@@ -1,1 +1,1 @@
-"""The models of training and serving: feature spec, towers and their encoders, ranker features and ranker."""
+"""Models that training and serving share: item and user encoders (towers), the ranker, and their features."""

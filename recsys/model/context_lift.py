@@ -1,6 +1,7 @@
-"""Context lift: how much more popular each item is in a context than in all, by hour, weekday and context columns.
+"""Context lift: how much more popular each item is than usual at a time of day or week, or in a context.
 
-Training counts the table and features read it, both by the columns that `table_columns` gives for a context.
+The dataset names its context columns, such as the device. Training counts the table of lifts, and the ranker's features
+read it, both by the columns that `table_columns` gives for a context.
 """
 
 from __future__ import annotations

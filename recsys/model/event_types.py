@@ -1,6 +1,6 @@
-"""The meaning of a dataset's event types, and the rule on which seen items slates exclude.
+"""The meaning of event types, such as click or purchase, and the rule that keeps seen items out of recommendations.
 
-Both are part of a generation: training, serving and flows apply the same rules.
+Both are stored with the trained models: training, serving and flows apply the same rules.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ NEVER, FOREVER = 0.0, np.inf
 class EventRules:
     """The meaning of each event type.
 
-    weights: of an event, by type; 1 by default. targets: types that slates should lead to; every positive type if
-    empty. negative: types that revoke the user's earlier events with the same item. ignored: types that are dropped.
+    weights: of an event, by type; 1 by default. targets: types that recommendations should lead to; every positive type
+    if empty. negative: types that revoke the user's earlier events with the same item. ignored: types that are dropped.
     refuse_unknown: whether an event of a type that is not in the training data is an error.
     """
 
@@ -49,7 +49,7 @@ class EventRules:
         return event_type == IMPRESSION or event_type in self.ignored
 
     def is_target(self, event_type: str) -> bool:
-        """Whether slates should lead to events of a type."""
+        """Whether recommendations should lead to events of a type."""
         return event_type in self.targets if self.targets else self.weight(event_type) > 0
 
     def to_json(self) -> dict[str, Any]:
@@ -65,7 +65,7 @@ class EventRules:
 
 @dataclass(frozen=True, slots=True)
 class SeenRule:
-    """Which past items of a user slates exclude: those with an event of `types` within the last `days`.
+    """Which past items of a user are not recommended: those with an event of `types` within the last `days`.
 
     excludes: False excludes none. types: all types if empty. days: None for all time. Items of negative events are
     always excluded.
@@ -81,7 +81,7 @@ class SeenRule:
         return self.excludes and not self.types and self.days is None
 
     def hides(self, event_type: str, rules: EventRules) -> bool:
-        """Whether an event of a type excludes its item from slates."""
+        """Whether an event of a type excludes its item from recommendations."""
         return self.excludes and (not self.types or event_type in self.types or event_type in rules.negative)
 
     def mask(self, event_types: Sequence[str], rules: EventRules) -> Bool:

@@ -1,6 +1,7 @@
-"""The feature spec: vocabularies that encode items as content tokens, and event types and contexts as rows.
+"""The feature spec: vocabularies that turn item columns, event types and contexts into integers for the models.
 
-Training builds the spec from the data and stores it in the generation. Training and serving encode by it alone.
+The integers of an item are its content tokens. Training builds the spec from the data and stores it with the models;
+training and serving encode by it alone.
 """
 
 from __future__ import annotations

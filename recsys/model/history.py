@@ -1,6 +1,6 @@
-"""A user's history at the moment of a query, from the generation's record, the events since, and the session.
+"""Assemble a user's history of events at the moment of a request: those of training, those since, the session's.
 
-Serving and the flows that make lists call the same functions.
+Serving and the flows that make precomputed lists call the same functions.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def without_revoked(past: History, negative: Bool | None) -> History:
 
 
 def hidden_rows(record: UserRecord, past: History, rule: SeenRule, spec: FeatureSpec, now: float) -> I32:
-    """Rows of a user's past items that a rule excludes from slates; past: as `assemble` returns it.
+    """Rows of a user's past items that a rule excludes from recommendations; past: as `assemble` returns it.
 
     rule: the dataset's own, or one without types and days.
     """

@@ -1,4 +1,7 @@
-"""The item tower in serving: embeddings of items that training did not see, from their content alone."""
+"""Item encoder for serving: it embeds items that training did not see, from their categories and other columns.
+
+It reads the embeddings of categories and columns from the trained item network (item tower).
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Neighbour tables: the best neighbours of each item by an item-to-item model, for which history items vote.
+"""Neighbour tables: the items most related to each item; a user's past items vote for their neighbours as candidates.
 
-There are three models: interactions soon after an item (co-visitation), interactions right after it (succession), and
-the linear model EASE.
+Three models give such tables: interactions soon after an item (co-visitation), interactions right after it
+(succession), and the linear model EASE.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The ranker: a small DCN-v2 network over the features, and its compiled form in serving.
+"""The ranker: a small neural network that scores candidate items for a user, in torch and compiled for serving.
 
-Wang et al., "DCN V2", WWW 2021: cross layers x_{l+1} = x_0 * (W x_l + b) + x_l beside an MLP.
+The network is DCN-v2 (Wang et al., "DCN V2", WWW 2021): cross layers x_{l+1} = x_0 * (W x_l + b) + x_l beside an MLP.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class Ranker:
         return cls(RankerNet.load(folder.path / RANKER), tables, TableExtender.load(folder, tables))
 
     def with_items(self, puts: PutItems) -> Ranker:
-        """The ranker for the generation extended by put items; the same object without any."""
+        """The ranker for the generation extended by items added since; the same object without any."""
         return self._extended.of(puts) if self._extended and len(puts) else self
 
     def score(self, histories: Histories, candidates: Candidates) -> F32:

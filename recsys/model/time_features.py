@@ -1,4 +1,4 @@
-"""Time features of the models: time between events on a logarithmic scale, and hour and weekday in UTC.
+"""Time features, inputs of the models: time between events on a logarithmic scale, and hour and weekday in UTC.
 
 Training and serving call the same functions.
 """

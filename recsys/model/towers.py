@@ -1,12 +1,11 @@
-"""The two towers that training fits: encoders of items and of users as torch modules.
+"""The two towers: torch networks that map items and users to embeddings whose inner product scores an item for a user.
 
-The item tower maps an item's id and content to an embedding. An id without training data leaves the content alone.
-The user tower maps what a user did to an embedding: averages of the item embeddings of the history at several decays.
-It has no weights of a user, so that new users and new events need no training. An event adds the embeddings of its
-type and of the time since the event before. A query adds the time since the newest event and the context columns of
-the dataset. Hour and weekday are features of the ranker alone (docs/decisions.md).
-With the times, six epochs on MovieLens 1M (leave one out) reach recall@10 .2788 and ndcg@10 .1616; without, .2623 and
-.1530.
+The item tower reads an item's id and content (categories and other columns as integers); for an id without training
+data, the content alone. The user tower averages the item embeddings of a user's history at several decays. It has no
+weights of a user, so that new users and new events need no training. An event adds the embeddings of its type and of
+the time since the event before. A query adds the time since the newest event and the context columns of the dataset.
+Hour and weekday are features of the ranker alone (docs/decisions.md). With the times, six epochs on MovieLens 1M (leave
+one out) reach recall@10 .2788 and ndcg@10 .1616; without, .2623 and .1530.
 """
 
 from __future__ import annotations
@@ -100,10 +99,10 @@ class UserTower(nn.Module):
         }
 
     def forward(self, past: EmbeddedHistory, waits_B: Tensor, context_BC: Tensor) -> Tensor:
-        """Embeddings of whole histories: [B, D].
+        """Embeddings of complete histories: [B, D].
 
-        waits_B: the step from the newest event to the query. context_BC: as in `Histories`; the clock is not read, nor
-        are columns that the tower lacks.
+        waits_B: the step from the newest event to the query. context_BC: as in `Histories`; hour and weekday are not
+        read, nor are columns that the tower lacks.
         """
         steps = torch.arange(past.real.shape[1] - 1, -1, -1, device=past.real.device)
         weight_NBL = (self.decay[:, None] ** steps)[:, None, :] * past.real

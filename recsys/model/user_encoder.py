@@ -1,6 +1,6 @@
-"""The user tower in serving: histories of item rows in, user embeddings out, by one compiled kernel.
+"""User encoder for serving: it turns users' past events into embeddings, by one compiled call of the trained network.
 
-The torch module spends most of a single query's time between its thirty operators
+The network is the user tower. Its torch module spends most of a single query's time between its thirty operators
 (`python -m loadtests.bench.kernels`).
 """
 
