@@ -1,7 +1,7 @@
-"""The BentoML deployment: gateway, retrieval, ranking.
+"""The recommender server as BentoML services: gateway (answers clients), retrieval (finds candidate items), ranking.
 
-`gateway`, `retrieval` and `ranking` are the BentoML services; each calls plain classes, which `wiring` makes. Nothing
-here imports `training` or `flows`.
+`gateway`, `retrieval` and `ranking` define the services; each calls plain classes, which `wiring` makes. Nothing here
+imports `training` or `flows`.
 """
 
 import os

@@ -1,4 +1,7 @@
-"""The patches of private parts of BentoML, each with its reason, version, check and fallback."""
+"""Patches of private parts of BentoML: batches start without its delay, and its process manager opens no port.
+
+Each patch states its reason, the version that it fits, a check and a fallback.
+"""
 
 from __future__ import annotations
 

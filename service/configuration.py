@@ -1,4 +1,7 @@
-"""Every setting in force: its variable, its value, the source of the value, and a description, without secrets."""
+"""The configuration as `python -m service config` prints it: each setting's variable, value, source and description.
+
+No password is printed. The module also writes docs/configuration.md, and names misspelt variables.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""The entry point of a container: `python -m service.container [COMMAND ...]`, by default `python -m service serve`.
+"""The entry point of a container: it prepares folders and compiled kernels, and runs a command, by default the server.
 
-The root may be read-only: all files are written below TANDEM_HOME. The module imports only the standard library.
+Usage: `python -m service.container [COMMAND ...]`, by default `python -m service serve`. The root may be read-only: all
+files are written below TANDEM_HOME. The module imports only the standard library.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The doors of a gateway process: HTTP, gRPC and the admin port, each built with its key check and its traces."""
+"""The doors (servers) of a gateway process: HTTP, gRPC and the admin port, each with its API-key check and traces."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ logger = logging.getLogger("tandem")
 
 
 class Doors:
-    """The doors of one process: it starts and stops the gRPC server and the admin port, and BentoML the HTTP server."""
+    """The servers of a process: it starts and stops the gRPC server and the admin port, and BentoML the HTTP server."""
 
     def __init__(self) -> None:
         self._endpoints = Endpoints()
@@ -56,7 +56,7 @@ class Doors:
         return app if traces is None else ServerSpans(app, traces, app.routes)
 
     def connect(self, recommender: Recommender, settings: Settings) -> None:
-        """Let all doors call a recommender."""
+        """Let all servers call a recommender."""
         self._keys = key_check()
         self._endpoints.recommender = recommender
         self._rpc = _rpc(recommender, settings)

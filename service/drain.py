@@ -1,8 +1,9 @@
-"""The orderly stop of a worker on SIGTERM, which BentoML sends to the workers of all services at once.
+"""The orderly stop (drain) of a server process on SIGTERM: it turns not ready, finishes its requests, and exits.
 
-A worker turns not ready, answers requests for TANDEM_DRAIN_SECONDS, and then calls uvicorn's own handler. That handler
-closes idle connections and waits for the requests in flight. Meanwhile the HTTP answers of a gateway close their
-connections, and its gRPC server drains. Retrieval and ranking end after the connections of their gateways are closed.
+BentoML sends SIGTERM to the workers of all services at once. A worker answers requests for TANDEM_DRAIN_SECONDS more,
+and then calls uvicorn's own handler, which closes idle connections and waits for the requests in flight. Meanwhile the
+HTTP answers of a gateway close their connections, and its gRPC server stops too. Retrieval and ranking end after the
+connections of their gateways are closed.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ CHECK_SECONDS = 0.1
 
 
 class Drain:
-    """The drain of one worker."""
+    """The orderly stop of one worker."""
 
     def __init__(self, rpc: GrpcServer | None = None, seconds: float = 0.0, backend: bool = False) -> None:
         """rpc: the gRPC server, if there is one. seconds: from not ready to the close of the listening sockets.

@@ -1,4 +1,7 @@
-"""The gateway, the entry service of the deployment: BentoML's decorator around the doors and the recommender."""
+"""The gateway, the BentoML service that clients call: it runs the HTTP and gRPC servers and answers requests.
+
+It calls retrieval and ranking in processes of their own (TANDEM_TOPOLOGY=split) or in its own process (inline).
+"""
 
 from __future__ import annotations
 
@@ -64,7 +67,7 @@ class Gateway:
 
     @bentoml.on_startup
     async def follow_live(self) -> None:
-        """Follow the live generation, and open the doors when it is in force, or when none can be for now."""
+        """Follow the live generation, and start the servers when it is in force, or when none can be for now."""
         self._following = asyncio.create_task(self._recommender.follow())
         await self._recommender.settled()
         await DOORS.open()
@@ -74,7 +77,7 @@ class Gateway:
 
     @bentoml.on_shutdown
     async def stop_following(self) -> None:
-        """The HTTP server is closed: close the other doors, write the last events, close the store, export spans."""
+        """The HTTP server is closed: close the other servers, write the last events, close the store, export traces."""
         await DOORS.close()
         await self._recommender.finish()
         self._following.cancel()

@@ -1,6 +1,7 @@
-"""`python -m service.probe [--live]`: whether the deployment on this host is ready (or alive): 0, or 1 with a sentence.
+"""The health check of a container: `python -m service.probe` exits with 0 if this host's server is ready, else with 1.
 
-It is the health check of a container, which has no HTTP client. The module imports only the standard library.
+It prints why it is not ready. With `--live` it checks only that the server is alive. A container has no HTTP client,
+and the module imports only the standard library.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def wrong_at(url: str, seconds: float) -> OSError | None:
 
 
 def address(environment: Mapping[str, str]) -> str:
-    """The URL of the HTTP door for a client on the same host."""
+    """The URL of the HTTP server for a client on the same host."""
     host = environment.get("TANDEM_HOST", "")
     scheme = "https" if environment.get("TANDEM_TLS_CERT") else "http"
     address = "127.0.0.1" if host in ANYWHERE else f"[{host}]" if ":" in host else host

@@ -1,4 +1,7 @@
-"""The ranking service of BentoML: APIs over `backends.models.RankingModel`."""
+"""The ranking service of BentoML: it scores the candidate items of the gateway's queries with a trained ranker.
+
+Its APIs call `backends.models.RankingModel`.
+"""
 
 from __future__ import annotations
 

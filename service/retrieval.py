@@ -1,4 +1,7 @@
-"""The retrieval service of BentoML: APIs over `backends.models.RetrievalModel`."""
+"""The retrieval service of BentoML: for each query of the gateway it finds some hundred candidates among all items.
+
+Its APIs call `backends.models.RetrievalModel`.
+"""
 
 from __future__ import annotations
 

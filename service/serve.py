@@ -1,4 +1,4 @@
-"""Run the deployment: check what it needs, start BentoML, keep the embedded store alive, and stop both in order."""
+"""The command `python -m service serve`: check what the server needs, start it and its store, stop both in order."""
 
 from __future__ import annotations
 

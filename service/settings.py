@@ -1,4 +1,4 @@
-"""Every setting of the service, with its environment variable; read once, when a process starts."""
+"""Every setting of the server: environment variable, default and description; read once, when a process starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The composition root: the one place where settings become stores, caches, models and the recommender."""
+"""The wiring of a server process: the one place that makes stores, caches, models and recommender from settings."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def ranking(environment: Environment) -> GenerationHolder[Ranker]:
 
 
 def puts(environment: Environment) -> Callable[[], PutItems]:
-    """A function that returns the items put until now."""
+    """A function that returns the items added or changed so far through PUT /items."""
     follower = _items(_url(environment))
     return lambda: follower.current
 
@@ -177,7 +177,7 @@ def backend(app: ASGIApp, role: str) -> ASGIApp:
 
 
 def close_traces(role: str) -> None:
-    """Export the last spans of this process."""
+    """Export the last traces of this process."""
     if traces := traces_of(role):
         exporters.close(traces)
 

@@ -1,4 +1,4 @@
-"""The worker processes: what their parent prepares, what each worker does first, and the options of all services.
+"""The worker processes of the services: what their parent prepares, what each does first, and BentoML's options.
 
 The parent is BentoML's process manager (circus). It starts the workers and restarts dead ones.
 """

@@ -1,1 +1,1 @@
-"""API keys with scopes, tenants and rates, the key checks of both doors, and TLS."""
+"""API keys with scopes, tenants and rate limits, their checks in the HTTP and gRPC servers, and TLS."""

@@ -1,4 +1,4 @@
-"""The key check of the gRPC server: an interceptor that refuses a call before its message is received."""
+"""The API-key check of the gRPC server: an interceptor that refuses a call before its message is received."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The key check of an HTTP port: it refuses a request by its headers, before the body is read."""
+"""The API-key check of the HTTP servers: a middleware that refuses a request by its headers, before the body is read.
+
+There are two HTTP servers: the public port for apps, and the admin port, which has every path.
+"""
 
 from __future__ import annotations
 

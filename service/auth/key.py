@@ -1,7 +1,7 @@
-"""The format of API keys, and their hash.
+"""The format of an API key (`tdm_<id>_<secret>`), the making of a random key, and the hash that is stored in its place.
 
-A key is `tdm_<id>_<secret>`. The id finds the entry; the hash of the whole key is compared. A secret has 256 random
-bits, so one plain SHA-256 is enough: it can't be guessed, and a slow password hash would slow each request.
+The id finds the key's entry in the file of keys, and then the hash of the whole key is compared. A secret has 256
+random bits, so one plain SHA-256 is enough: it can't be guessed, and a slow password hash would slow each request.
 """
 
 from __future__ import annotations

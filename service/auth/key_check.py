@@ -1,4 +1,4 @@
-"""The check of the API key of a request, the same at both doors: authentication, scope and rate."""
+"""The check of a request's API key, for the HTTP and gRPC servers: validity, scope (permission) and rate limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Edits of the file of keys. Comments and order stay, and a reader sees the old file or the new one."""
+"""Edits of the TOML file of API keys, for `python -m service keys`: add a key, and remove a revoked one.
+
+Comments and order stay, and a concurrent reader sees the old file or the new one.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The file of keys, read again whenever it changed, so that keys are added and revoked without a restart."""
+"""The file of API keys in a running server, read again on change: keys are added and revoked without a restart."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class KeyFile(WatchedFile[Keyring]):
     """The keys in force.
 
     While the file can't be read, or is gone, the previous keys stay in force: only a valid file revokes a key.
-    SettingsError if the file is wrong when it is first read. last: as of a `WatchedFile`; where nothing is stored
-    there either, there is no key and every request is refused.
+    SettingsError if the file is wrong when it is first read. last: the path of a copy of the last valid file, used
+    while the file is wrong at a start; without a copy there is no key, and every request is refused.
     """
 
     noun, error = "keys", SettingsError

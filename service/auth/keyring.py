@@ -1,4 +1,4 @@
-"""The validated records of the file of keys, and the keyring that finds the record of a key.
+"""The validated records of the file of API keys, and the keyring that finds the record of a presented key.
 
 An error names the field and what is expected. It repeats no value: a value may be a key in the wrong place.
 """

@@ -1,4 +1,4 @@
-"""`python -m service keys add|list|revoke`."""
+"""The command `python -m service keys add|list|revoke`, with which an operator makes, lists and revokes API keys."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HELP = "make, list and revoke API keys (docs/security.md)"
 
 
 def add_verbs(keys: argparse.ArgumentParser) -> None:
-    """Add the verbs and their options to the parser of the command."""
+    """Add the subcommands add, list and revoke, with their options, to the parser."""
     verbs = keys.add_subparsers(dest="verb", required=True)
     make = verbs.add_parser("add", help="make a key, print it once, and keep its hash")
     make.add_argument("name", help="its owner; two keys may have one name while one replaces the other")
@@ -38,7 +38,7 @@ def add_verbs(keys: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, keys: str) -> None:
-    """Run the verb; keys: the value of TANDEM_KEYS. SettingsError if it can't be done."""
+    """Run the subcommand; keys: the value of TANDEM_KEYS. SettingsError if it can't be done."""
     path = options.file or (Path(keys) if keys not in {"", "none"} else DEFAULT)
     if options.verb == "add":
         _add(path, options)

@@ -1,9 +1,9 @@
-"""Rate limits of keys, shared by all processes of a host: GCRA over one small mapped file.
+"""The rate limits of API keys, kept in a small mapped file that all processes of a host share.
 
-The file has one number for each key: the theoretical arrival time of its next request, in seconds of CLOCK_MONOTONIC,
-which all processes of a host share. A request is allowed while that time is no further ahead than the burst allows,
-and moves it by one interval. Each key has a lock, which the kernel releases when a process dies. A request costs 4 us
-on shared cores (docs/decisions.md).
+The algorithm is the generic cell rate algorithm (GCRA). The file has one number for each key: the theoretical arrival
+time of its next request, in seconds of CLOCK_MONOTONIC, which all processes of a host share. A request is allowed while
+that time is no further ahead than the burst allows, and moves it by one interval. Each key has a lock, which the kernel
+releases when a process dies. A request costs 4 us on shared cores (docs/decisions.md).
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The checks of keys, hosts and ports before a door opens, and the key check of a worker."""
+"""Start checks of the server: its ports are free, its API keys are valid, and no other machine gets in without a key.
+
+The module also makes the API-key check of each worker process.
+"""
 
 from __future__ import annotations
 
@@ -39,14 +42,14 @@ def keys_required(settings: Settings) -> bool:
 
 
 def admin_address(settings: Settings) -> str:
-    """Where admin verbs are served, for an error message."""
+    """Where the admin endpoints are served, for an error message."""
     if not settings.admin_port:
         return "no port (TANDEM_ADMIN_PORT=0)"
     return f"the admin port {place(settings.admin_host, settings.admin_port)}"
 
 
 def http_port(settings: Settings) -> int:
-    """The port of the HTTP door: of `bentoml serve --port`, else of the settings."""
+    """The port of the HTTP server: of `bentoml serve --port`, else of the settings."""
     port: int | None = _command_line().get("port")
     return port or settings.port
 
@@ -54,8 +57,8 @@ def http_port(settings: Settings) -> int:
 def check(settings: Settings) -> None:
     """Check ports, keys and hosts in the parent of all workers.
 
-    SettingsError if two doors have one port, the file of keys is wrong, the admin port is taken, a door would be
-    reached from other machines without a key, or the command line of BentoML changes one door alone.
+    SettingsError if two servers have one port, the file of keys is wrong, the admin port is taken, other machines would
+    reach a server without a key, or the command line of BentoML changes HTTP and not gRPC.
     """
     doors = {"PORT": http_port(settings), "GRPC_PORT": settings.grpc_port}
     _require_apart(**doors, **({"TANDEM_ADMIN_PORT": settings.admin_port} if keys_required(settings) else {}))
@@ -75,7 +78,7 @@ def check_listening(settings: Settings) -> None:
 
 
 def require_guarded(settings: Settings, *hosts: str) -> None:
-    """SettingsError if other machines reach one of these hosts and nothing guards the doors."""
+    """SettingsError if other machines reach one of these hosts and nothing guards the ports."""
     for host in hosts:
         if not settings.keys and not is_loopback(host):
             raise SettingsError(
@@ -86,9 +89,9 @@ def require_guarded(settings: Settings, *hosts: str) -> None:
 
 
 def require_same_doors(settings: Settings, options: dict[str, Any]) -> None:
-    """SettingsError if an option of `bentoml serve` changes the HTTP door and not the gRPC door.
+    """SettingsError if an option of `bentoml serve` changes the HTTP server and not the gRPC server.
 
-    `--port` is allowed: it moves the HTTP door, and the gRPC door has a port of its own.
+    `--port` is allowed: it moves the HTTP server, and the gRPC server has a port of its own.
     """
     if any(value is not None for name, value in options.items() if name.startswith("ssl_")):
         raise SettingsError(
@@ -137,9 +140,9 @@ def _hold(host: str, port: int, variable: str, host_variable: str = "TANDEM_HOST
 
 
 def _require_apart(**ports: int) -> None:
-    """SettingsError if two doors have one port; by the variable, 0 for a door that is not opened.
+    """SettingsError if two servers have one port; ports: by the variable, 0 for a server that is not started.
 
-    The addresses do not matter: if one door binds 0.0.0.0, a client would reach either door by chance.
+    The addresses do not matter: if one server binds 0.0.0.0, a client would reach either server by chance.
     """
     seen: dict[int, str] = {}
     for variable, port in ports.items():

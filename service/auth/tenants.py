@@ -1,4 +1,4 @@
-"""The check of keys that are bound to one tenant: a request may name only users of that tenant."""
+"""The check of API keys that are bound to one tenant, such as a shop: a request may name only that tenant's users."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""TLS of both doors and of the admin port: the files of the certificate, and their forms for each server.
+"""TLS of the HTTP and gRPC servers: the certificate files, their check at the start, and the form each server takes.
 
-The files are checked before anything starts. TLS 1.2 is the oldest version spoken: it is the default floor of Python's
-server contexts and of gRPC. Reload of certificates and client certificates (mTLS) are the proxy's (docs/security.md).
+TLS 1.2 is the oldest version spoken: it is the default floor of Python's server contexts and of gRPC. Reload of
+certificates and client certificates (mTLS) are left to a proxy (docs/security.md).
 """
 
 from __future__ import annotations

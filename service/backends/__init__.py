@@ -1,1 +1,1 @@
-"""How the gateway calls retrieval and ranking."""
+"""The backends, retrieval (finds candidate items) and ranking (scores them), and the gateway's calls of them."""

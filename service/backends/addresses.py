@@ -1,4 +1,4 @@
-"""Resolves the name of a backend, which may have several hosts, to addresses in random order."""
+"""DNS lookup of a backend (retrieval or ranking service): its addresses in random order, to spread connections."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The base of the retrieval and ranking services: their APIs, and how a worker starts, follows live, and ends."""
+"""The base class of the BentoML services retrieval and ranking: their APIs, start, readiness and orderly stop."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NEVER_SHED_MS = 60_000
 """BentoML answers 503 to a call that waits longer than `max_latency_ms`. The gateway's deadlines end a wait earlier."""
 
 DRAIN = Drain(seconds=settings().drain_seconds, backend=True)
-"""The drain of this process, which runs one of the two services."""
+"""The orderly stop of this process, which runs one of the two services."""
 
 
 BATCHED: dict[str, Any] = {
@@ -38,12 +38,12 @@ BATCHED: dict[str, Any] = {
 
 
 def rows_api(**options: Any) -> Any:
-    """BentoML's decorator of an API over raw rows."""
+    """BentoML's decorator of an API whose calls and answers are rows of bytes."""
     return bentoml.api(input_spec=Rows, output_spec=Rows, **options)
 
 
 def add_backend_app(service: Any, role: str) -> None:
-    """Add spans and GET /metrics to BentoML's app of a service."""
+    """Add traces and GET /metrics to BentoML's app of a service."""
     service.add_asgi_middleware(wiring.backend, role=role)
     service.mount_asgi_app(Starlette(routes=[Route("/metrics", _metrics)]))
 

@@ -1,4 +1,7 @@
-"""The calls of retrieval and ranking over wire rows, in this process or in others."""
+"""The gateway's calls of retrieval and ranking, one for each API, to a model in this process or to another process.
+
+Queries and answers are rows of bytes, in the format of `wire`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The client of one backend: POST of raw rows by aiohttp, over a unix socket or TCP."""
+"""The HTTP client with which the gateway calls a backend (the retrieval or ranking service), over a unix socket or TCP.
+
+It sends each batch of queries as rows of bytes, with aiohttp.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Retrieval and ranking as plain classes over wire rows. The BentoML services are thin wrappers of these classes."""
+"""The retrieval and ranking models as plain classes: each answers a batch of queries that come as rows of bytes.
+
+The BentoML services are thin wrappers of these classes. A batch may hold queries of several generations (trained sets
+of models and tables), and each row can fail alone.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +31,10 @@ LEAST_SECONDS = 0.001
 
 
 class Grows(Protocol):
-    """A part of a generation that accepts the items put since."""
+    """A part of a generation that accepts the items added or changed since through PUT /items."""
 
     def with_items(self, puts: PutItems) -> Self:
-        """The same with the items put."""
+        """The same part, with the items put (added or changed through PUT /items)."""
 
 
 T = TypeVar("T", bound=Grows)
@@ -72,7 +76,7 @@ class _Model(Generic[T]):
 
 
 class RetrievalModel(_Model["Retriever"]):
-    """Candidates."""
+    """Finds the candidate items of queries, and items similar to an item."""
 
     @over_rows(wire.RETRIEVE, wire.RETRIEVED)
     def retrieve(self, queries: np.ndarray, retriever: Retriever) -> list[bytes]:
@@ -102,7 +106,7 @@ class RetrievalModel(_Model["Retriever"]):
 
 
 class RankingModel(_Model["Ranker"]):
-    """Scores."""
+    """Scores the candidate items of queries, and explains a score by its features."""
 
     @over_rows(wire.RANK, wire.RANKED)
     def rank(self, queries: np.ndarray, ranker: Ranker) -> list[bytes]:

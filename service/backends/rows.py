@@ -1,4 +1,4 @@
-"""The HTTP body of a call of retrieval or ranking: raw rows of one width, read and written by BentoML's own routes.
+"""The HTTP body of a call of retrieval or ranking: rows of raw bytes, one for each query, as BentoML passes it on.
 
 BentoML unpickles the body of an ordinary API of a dependent service. `Rows` reads the bytes itself, so no content type
 leads to a deserializer.

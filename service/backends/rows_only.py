@@ -1,4 +1,4 @@
-"""The middleware of a backend: it accepts calls of complete rows, probes and GET /metrics, and nothing else."""
+"""The middleware of retrieval and ranking: it accepts only calls of complete rows of bytes, probes and /metrics."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The wire format of calls of retrieval and ranking: fixed-width bytes, one row a query, so that rows can be joined.
+"""The wire format of calls of retrieval and ranking: bytes, one row of fixed width for each query, joined to batches.
 
-A row has its generation's id: a batch may hold rows of two generations while one replaces the other. It has the time
-at which its answer is due: a late row is not computed. A row of an answer has a byte that says whether it failed, so a
-row fails alone.
+A row has the id of its generation (trained set of models and tables): a batch may hold rows of two generations while
+one replaces the other. It has the time at which its answer is due: a late row is not computed. A row of an answer has a
+byte that marks a failure, so a row fails alone.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from recsys.types import (
 )
 
 SLATE = 100
-"""Places of a slate, at most."""
+"""Places of a slate (the ordered list of recommended items), at most."""
 
 _HEADER = [("generation", "S40"), ("due", "<f8")]  # due: unix seconds
 _HISTORY = [

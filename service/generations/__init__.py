@@ -1,4 +1,4 @@
-"""The generations that a process holds, and the one that the gateway answers from."""
+"""Generations (trained sets of models and tables) in a server process: which it loads, and which answers requests."""
 
 PINNED = "BENTO_PINNED"
 """The environment variable with the folder of the generation that the bento pins."""

@@ -1,4 +1,7 @@
-"""The aliases and the other processes, as a process last read them from the store."""
+"""What a process last read from the store: the generation that each alias names, and the other processes.
+
+A generation is a trained set of models and tables. An alias, such as `live`, names the one to answer from.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The generations of this host that need no store: the one that it served last, and the one that its bento pins."""
+"""The fallback without Redis: generations (trained models and tables) on this host, last served or in its bento.
+
+A bento is the package that BentoML builds and deploys. It can pin a generation, which it then contains.
+"""
 
 from __future__ import annotations
 

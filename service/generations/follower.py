@@ -1,6 +1,7 @@
-"""Loads the generations that the serving aliases name, and announces the loaded generations to the other processes.
+"""The follower of a server process: a thread that loads the generations (trained models and tables) to serve.
 
-Each process that serves has one follower, in a thread. `switcher.py` decides which generation a gateway answers from.
+Aliases in Redis, such as `live`, name them. The follower announces the loaded generations to the other processes;
+`switcher` decides which one a gateway answers from.
 """
 
 from __future__ import annotations
@@ -160,7 +161,7 @@ class GenerationFollower:
             self._readiness.note(self.unready)
 
     def announce(self) -> None:
-        """Write the held generations on the board if they changed, or if the announcement is old.
+        """Announce the held generations in the store if they changed, or if the announcement is old.
 
         Each write can delay the store's replies by a sync of its disk. A Redis user that may only read can't announce.
         """

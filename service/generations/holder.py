@@ -1,4 +1,7 @@
-"""The generations that a process has loaded, and the memory that loading them takes."""
+"""The holder of the generations (trained sets of models and tables) that a process has in memory, by id.
+
+The module also returns the memory that a load took, and keeps garbage collection rare.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""The generation that a bento pins: `bentoml build --arg model=tandem:ID`, or a file of arguments by `--arg-file`.
+"""The pinned generation (trained models and tables): packed into a bento, which then serves it without Redis.
 
-The bento records the argument and the model, by its version. So the bento serves that generation without Redis.
+A bento is BentoML's package. `bentoml build --arg model=tandem:ID` pins the generation, or a file of arguments by
+`--arg-file`. The bento records the argument and the model, by its version.
 """
 
 from __future__ import annotations

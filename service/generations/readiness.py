@@ -1,7 +1,7 @@
-"""The reasons why a process is not ready, for /readyz and the log.
+"""The readiness of a server process: the fixed sentences by which /readyz and the log explain why it is not ready.
 
-/readyz needs no key. So each reason is one of the sentences below. A sentence may name a stage, but no address,
-generation, user or error. Those are in the log and in /status.
+/readyz needs no key. So a sentence may name a stage, but no address, generation, user or error. Those are in the log
+and in /status.
 """
 
 from __future__ import annotations

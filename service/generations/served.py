@@ -1,4 +1,8 @@
-"""The part of a generation that the gateway holds: item columns, the spec and the popular items, without a model."""
+"""The part of the served generation (trained models and tables) that the gateway holds: item tables, but no model.
+
+It has the item columns, the spec of features, and the popular items. Items that were added or changed since the
+training, through PUT /items, are joined to it.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +30,8 @@ from recsys.types import CANDIDATES, F64, I32, Bool, Id
 class ServedGeneration:
     """The part of a generation that the gateway needs.
 
-    fresh: the items put since; None if there are none. pinned: whether the generation is from the bento.
+    fresh: the items added or changed since through PUT /items; None if there are none. pinned: whether the generation
+    is from the bento.
     """
 
     manifest: Manifest
@@ -56,7 +61,7 @@ class ServedGeneration:
         return most_popular(self.tables, CANDIDATES)
 
     def with_items(self, puts: PutItems) -> ServedGeneration:
-        """The generation with the items put since; the generation itself if there are none."""
+        """The generation with the items put since (PUT /items); the generation itself if there are none."""
         return self._joined.of(puts) if len(puts) else self
 
     @cached_property
@@ -148,7 +153,7 @@ class ServedGeneration:
         return self._content.knows(rows)
 
     def content(self, rows: I32) -> I32:
-        """Content tokens [n, C] of rows; none of a fresh item that this process has not received."""
+        """Content tokens [n, C] of rows: the categories and columns of items, as integers; none if not received yet."""
         known = self.knows(rows)
         return np.where(known[:, None], self._content[np.where(known, rows, 0)], NO_TOKEN)
 

@@ -1,8 +1,8 @@
-"""Chooses the generation that a gateway answers from, for each serving alias.
+"""The switcher of a gateway: it chooses the generation (trained models and tables) that answers requests.
 
-A query takes the generation in force when the request arrives, and carries the id of the generation through all stages.
-So no answer mixes two generations. An alias moves when this gateway holds the next generation, no process on the board
-lacks it, and all stages answered complete batches of it. A generation that fails is refused; the current one stays.
+A query takes the generation in force when the request arrives, and carries its id through all stages. So no answer
+mixes two generations. An alias such as `live` moves when this gateway holds the next generation, no other process lacks
+it, and all stages answered complete batches of it. A generation that fails is refused; the current one stays.
 """
 
 from __future__ import annotations

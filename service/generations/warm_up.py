@@ -1,4 +1,4 @@
-"""Runs batches of a generation through all stages, before the gateway answers from it."""
+"""The warm-up of a generation (trained models and tables): test queries run before the gateway answers from it."""
 
 from __future__ import annotations
 

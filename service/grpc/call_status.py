@@ -1,4 +1,4 @@
-"""The status at the end of a gRPC call, for metrics and traces."""
+"""The status with which a gRPC call ends, for metrics and traces, also when the client has cancelled it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Converts messages to plain values and back, by their descriptors. The schema validates the values, as for HTTP."""
+"""Conversion of gRPC messages to plain values and back, so that the models of HTTP requests validate gRPC too.
+
+It follows the descriptors of the messages.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +78,7 @@ def _joined(texts: dict[str, Any], conditions: dict[str, Any]) -> dict[str, Any]
 
 
 def request(kind: type[Message], model: type[B], data: bytes) -> B:
-    """The request in these bytes; QueryError names the first wrong field, with the HTTP door's message."""
+    """The request in these bytes; QueryError names the first wrong field, with the message of the HTTP server."""
     return checked(model, values_of(parse(kind, data)))
 
 

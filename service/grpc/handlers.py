@@ -1,4 +1,4 @@
-"""The gRPC handlers of the verbs: parse a message, call the recommender, and map errors."""
+"""The gRPC handlers, one for each endpoint: parse the message, call the recommender, turn an error into a status."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Handler = Callable[[Any, ServicerContext], Awaitable[bytes]]
 
 
 class VerbHandlers:
-    """The handlers of the verbs. They bound the calls in flight, and count and time each call."""
+    """The handlers of all endpoints. They bound the calls in flight, and count and time each call."""
 
     def __init__(self, recommender: Recommender) -> None:
         self._recommender = recommender

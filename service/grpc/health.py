@@ -1,4 +1,4 @@
-"""The health service (grpc.health.v1) and reflection of the gRPC server.
+"""The health service (grpc.health.v1) of the gRPC server, and reflection, which describes its methods to clients.
 
 grpc_health's servicer is not used. One Watch call that ends leaves the other Watch calls of its service without further
 statuses, and one whose client reads nothing holds the lock that a change of the status needs.
@@ -35,7 +35,7 @@ _Status = health_pb2.HealthCheckResponse
 
 
 class CallLimit:
-    """At most `most` calls of a kind are open: calls that need no key or have no end must not shut out the verbs."""
+    """At most `most` calls of a kind are open: calls that need no key or have no end must not shut out others."""
 
     def __init__(self, most: int, kind: str, ends_oldest: bool = False) -> None:
         """ends_oldest: one call too many ends the oldest call, and is not refused."""
@@ -77,7 +77,7 @@ class CallLimit:
 
 
 class Health:
-    """The status of the server and of the service of the verbs."""
+    """The health of the server and of its service Recommender: SERVING or NOT_SERVING."""
 
     def __init__(self, ready: Callable[[], bool], open_ended: CallLimit) -> None:
         self._ready = ready

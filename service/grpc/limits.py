@@ -1,4 +1,4 @@
-"""The limits of the gRPC server: channel options of grpc, and limits of the handlers.
+"""The limits of the gRPC server on connections, calls, message sizes and times, partly as options of grpc.
 
 Each option is described in grpc's include/grpc/impl/channel_arg_names.h.
 """
@@ -11,7 +11,7 @@ CONNECTIONS = 1000
 """Connections of a process. grpc closes each further one."""
 
 CALLS = 512
-"""Calls of verbs in flight in a process, with calls whose message is not complete."""
+"""Calls of endpoints in flight in a process, with calls whose message is not complete."""
 
 OPEN_ENDED_CALLS = 64
 """Health Watch calls and reflection streams of a process, together. They need no key or have no end."""
@@ -23,7 +23,7 @@ MESSAGE_SECONDS = 8.0
 """Time until the message of a call must be complete. grpc waits for it without an end."""
 
 MAX_RECEIVED = 4 * MAX_BODY
-"""Bytes of a message that grpc receives. A larger message gets an error of grpc, not the error of the HTTP door."""
+"""Bytes of a message that grpc receives. A larger message gets an error of grpc, not the error of the HTTP server."""
 
 METADATA = 8 << 10
 """Bytes of a call's metadata, as HTTP/2 counts them. grpc refuses more with RESOURCE_EXHAUSTED."""

@@ -1,4 +1,7 @@
-"""The gRPC interceptor that makes a span for each call of a verb, below the span in the metadata of the call."""
+"""Traces of gRPC (RPC) calls: an interceptor records each call as an OpenTelemetry span, below the span of its caller.
+
+The caller's span is in the metadata of the call.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ _VERBS = {f"/{SERVICE.full_name}/{method.name}" for method in SERVICE.methods}
 
 
 class Tracing(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no hints
-    """Runs before the key check, so that a refused call has a span too, as over HTTP. Health has no spans."""
+    """The interceptor. It runs before the key check, so that a refused call has a span too. Health calls have none."""
 
     def __init__(self, provider: TracerProvider) -> None:
         self._tracer = provider.get_tracer("tandem")

@@ -1,4 +1,4 @@
-"""The gRPC server of a gateway worker: grpc.aio in the worker's event loop. The workers share the port."""
+"""The gRPC server of a gateway process, in its event loop; all gateway processes of a host share the port."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gRPC form of an error: a status, the sentence as details, and the JSON of HTTP in the trailing metadata."""
+"""The verdict on a refused or failed gRPC call: a status, a sentence, and HTTP's JSON error as trailing metadata."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The HTTP door and the admin port: the ASGI app of the verbs, and its middleware."""
+"""The HTTP server and the admin port: the ASGI app with the endpoints, and its middleware."""

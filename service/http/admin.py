@@ -1,4 +1,4 @@
-"""The admin port: a second uvicorn server in each gateway process, with the verbs of operators and /metrics."""
+"""The admin port: a second HTTP server (uvicorn) in each gateway process, with operators' endpoints and /metrics."""
 
 from __future__ import annotations
 

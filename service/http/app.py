@@ -1,4 +1,7 @@
-"""The ASGI app of an HTTP port. Its key check is part of the app, so that no request reaches a verb without it."""
+"""The ASGI app of an HTTP server: the routes of endpoints, metrics, pages and OpenAPI, behind the check of API keys.
+
+The key check is part of the app, so that no request reaches an endpoint without it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads the request of a verb from a path and a JSON body, within limits of size and time, and validates it."""
+"""Read an HTTP request from its path and JSON body, within limits of size and time, and validate it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SHOWN_CHARACTERS = 64
 
 
 async def request_of(verb: Verb[B], request: Request) -> BaseModel:
-    """The request of a verb, from path and body; QueryError names the first wrong field."""
+    """The request to an endpoint, from path and body; QueryError names the first wrong field."""
     ids: dict[str, Any] = paths.ids(request)
     if not verb.has_body:
         return checked(verb.takes, ids)

@@ -1,4 +1,4 @@
-"""The HTTP door of the gateway: the BentoML middleware that answers every request itself, except the probes.
+"""The door of the gateway's HTTP server: a middleware that answers all requests itself, except the health probes.
 
 `Gateway.add_asgi_middleware` puts it before BentoML's routes, so that no client reaches /docs.json, /schema.json or
 /metrics of BentoML.

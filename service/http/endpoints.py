@@ -1,4 +1,4 @@
-"""The HTTP endpoints of the verbs: parse a request, call the recommender, and map errors. JSON in, JSON out."""
+"""The HTTP endpoints: each parses a JSON request, calls the recommender, and returns JSON or an error response."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Endpoints:
         self.recommender: Recommender | None = None
 
     def routes(self) -> list[BaseRoute]:
-        """A route for each path of a verb."""
+        """A route for each path of the API."""
         by_path: dict[str, dict[str, Verb[Any]]] = {}
         for verb in VERBS:
             by_path.setdefault(paths.template(verb), {})[verb.method] = verb

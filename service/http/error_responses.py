@@ -1,4 +1,4 @@
-"""The HTTP form of an error: a status and one JSON shape with a code, a sentence and the field."""
+"""HTTP error responses: a status, and JSON with a code for programs, a sentence, and the wrong field, if any."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def error_response(error: TandemError, retry_after: int | None = None) -> Respon
 
 
 def internal_error() -> Response:
-    """The response for an exception that no verb expects; the log has its traceback."""
+    """The response for an exception that no endpoint expects; the log has its traceback."""
     return json_error(500, INTERNAL)
 
 

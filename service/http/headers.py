@@ -1,6 +1,7 @@
-"""Adds the headers of every HTTP response. `service/pages` has the headers of the pages.
+"""The headers that a middleware adds to every HTTP response, such as nosniff, no-store, and HSTS over TLS.
 
-No response has `access-control-*`, so a page of another origin cannot read one. No response has `server`.
+`service/pages` has the headers of the pages. No response has `access-control-*`, so a page of another origin cannot
+read one. No response has `server`.
 """
 
 from __future__ import annotations

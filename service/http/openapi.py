@@ -1,4 +1,4 @@
-"""The OpenAPI document, from the models that validate requests."""
+"""The OpenAPI document of the HTTP API, made from the models that validate requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The texts of the OpenAPI document, by verb: summary, description, refusals and examples."""
+"""The texts of the OpenAPI document for each operation (endpoint): summary, description, refusals and examples."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Examples = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Operation:
-    """The texts of the document about a verb.
+    """The texts of the document about an endpoint.
 
     id: the operationId, released. refuses: statuses besides those that every operation has. examples: bodies that work
     with the sample data, by what each shows.

@@ -1,4 +1,4 @@
-"""The paths of requests: the probes, and paths with ids.
+"""The paths of HTTP requests: the health probes, and how the ids of users and items are read from a path.
 
 Paths are matched as the client sent them: an encoded slash or line break is part of an id.
 """
@@ -45,7 +45,7 @@ class PathAsSent:
 
 
 def template(verb: Verb) -> str:
-    """The path of a verb's route."""
+    """The path of an endpoint's route."""
     kind = "path" if verb is MERGE else "user"
     return verb.path.replace("{user_id}", f"{{user_id:{kind}}}").replace("{item_id}", "{item_id:path}")
 

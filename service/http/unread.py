@@ -1,7 +1,7 @@
-"""Ends the connection of a request whose body is not read: the response is sent before the body arrives.
+"""The end of a connection whose request body is left unread: a middleware sends the complete response before it closes.
 
-A connection that is closed with unread bytes is reset, and the client may lose the response. So the complete response
-is sent, the rest of the body is read and dropped within BODY_SECONDS, and then the connection is closed.
+A connection that is closed with unread bytes is reset, and the client may lose the response. So the rest of the body is
+read and dropped within BODY_SECONDS, and then the connection is closed.
 
 uvicorn does not read the body of a request with `upgrade`, and would parse that body as the next request. So such a
 connection is closed too: behind a proxy the body of one client would be a request that the proxy has not seen.

@@ -1,1 +1,1 @@
-"""The pages that a browser shows."""
+"""The web pages of the server: / to try recommendations, and /docs with the API."""

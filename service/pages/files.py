@@ -1,4 +1,4 @@
-"""The routes of the pages / and /docs, from files of this package. On /docs Swagger UI shows /openapi.json."""
+"""The routes of the web pages / (try recommendations) and /docs (the API in Swagger UI), from the package's files."""
 
 from __future__ import annotations
 

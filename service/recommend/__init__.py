@@ -1,1 +1,1 @@
-"""From a query to a slate: the stages of a request, merging of requests, and the fallbacks of stages."""
+"""How a request becomes a slate (the ordered list of recommended items): stages, batches, deadlines and fallbacks."""

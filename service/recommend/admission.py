@@ -1,9 +1,8 @@
-"""Admits requests for slates, and refuses them with 429 while too many slates are in flight in this process.
+"""Admission control: it refuses requests for slates (lists of recommended items) with 429 while too many are in flight.
 
-Overload is refused at once, because a late answer is useless.
-
-The limit follows the time that slates take: additive increase, multiplicative decrease (Chiu and Jain, "Analysis of the
-Increase and Decrease Algorithms for Congestion Avoidance", 1989).
+Overload is refused at once, because a late answer is useless. The limit follows the time that slates take: additive
+increase, multiplicative decrease (Chiu and Jain, "Analysis of the Increase and Decrease Algorithms for Congestion
+Avoidance", 1989).
 """
 
 from __future__ import annotations

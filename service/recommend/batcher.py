@@ -1,4 +1,4 @@
-"""Merges the waiting requests of this process into batches, so that one call of a stage serves several requests."""
+"""The batcher of a gateway process: it merges waiting requests, so that one call of a model serves several."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A circuit breaker: after several failures of a stage no request waits for the stage until a probe succeeds."""
+"""A circuit breaker for a stage such as ranking: after three failures no request waits until a probe succeeds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The deadline that a client sends with a request."""
+"""The deadline that a client may send with a request, in the header `x-deadline-ms`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fallbacks of stages that are down or late.
+"""The fallbacks of a request while the store, retrieval or ranking is down or late: what its answer is made of instead.
 
 Without retrieval the user gets a precomputed list, or popular items if there is none. Without ranking the candidates
 keep the order of retrieval. Without the store the user has no history but the session of the request.

@@ -1,4 +1,7 @@
-"""The filters: each finds the candidates that a slate must not hold, and has a reason. `make_slate` removes them."""
+"""The filters of candidate items: unavailable, already seen, excluded by the request, or outside its conditions.
+
+Each filter has a name, which answers give as the reason. `make_slate` removes the items that it finds.
+"""
 
 from __future__ import annotations
 

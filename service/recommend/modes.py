@@ -1,6 +1,7 @@
-"""Chooses the mode of an answer: in mode auto the cheapest mode that takes all events of the user into account.
+"""The mode of an answer: the user's precomputed list (batch), that list ranked now (hybrid), or all new (realtime).
 
-A list is made without the request's filter. If fewer than k items of the list pass the filter, the answer is computed.
+Mode auto is the cheapest of these that takes all events of the user into account. A list is made without the request's
+filter: if fewer than k items of the list pass the filter, the answer is computed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Runs the stages of a request in their order, with time limits, circuit breakers and fallbacks."""
+"""The pipeline of a request: read the user, retrieve candidates, rank them, with time limits and fallbacks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A query: one request for a slate. The stages of the pipeline add their results to the query."""
+"""A query: a user's request for a slate (ordered list of recommended items), to which each stage adds its results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rows of queries for calls of retrieval and ranking, and the records that the calls return."""
+"""Records (bytes of fixed width) for calls of retrieval and ranking: made from queries, and checked in answers."""
 
 from __future__ import annotations
 

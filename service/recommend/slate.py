@@ -1,4 +1,7 @@
-"""Makes the slate of a query: filters, then rules, over the candidates and the catalogue of the generation."""
+"""The making of a slate, the ordered list of recommended items, from candidates by filters and the operator's rules.
+
+Rules may take items from the whole catalogue. A query without rules and conditions takes one compiled kernel.
+"""
 
 from __future__ import annotations
 

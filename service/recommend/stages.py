@@ -1,4 +1,7 @@
-"""The stages of a request that call the store or a model. `service.recommend.pipeline` runs them in order."""
+"""The stages of a request that call the store or a model: read the user, retrieve candidate items, and score them.
+
+`service.recommend.pipeline` runs them in order, each for a batch of queries.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The models of answers."""
+"""Pydantic models of the answers that the server returns over HTTP and gRPC; the OpenAPI document is made from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors of requests, as both doors return them."""
+"""Errors of requests as the HTTP and gRPC servers return them: a code, a sentence with the fix, and the field."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NAME_CHARACTERS = 64
 """Characters of a field's name that an error repeats. No valid name is longer."""
 
 MAX_BODY = 4 << 20
-"""Bytes of the largest body of any verb: 1,000 events with all texts of the greatest length are 3.4 MB in ASCII."""
+"""Bytes of the largest body of any endpoint: 1,000 events with all texts of the greatest length are 3.4 MB in ASCII."""
 
 
 class ErrorBody(BaseModel):

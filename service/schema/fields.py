@@ -1,4 +1,4 @@
-"""The types of values in requests. Strict: a boolean is not a number."""
+"""Types of the fields of requests, such as ids, timestamps and filters, with limits; a boolean is not a number."""
 
 from __future__ import annotations
 

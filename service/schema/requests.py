@@ -1,4 +1,4 @@
-"""The models of requests. An unknown field is an error that names the field."""
+"""Pydantic models of the requests that the server takes over HTTP and gRPC; an unknown field is an error."""
 
 from __future__ import annotations
 

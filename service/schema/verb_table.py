@@ -1,6 +1,6 @@
-"""The table of the verbs: the name, paths, models, key scope and limits of each verb at both doors.
+"""The table of the endpoints (verbs), such as recommend: HTTP path, gRPC method, models, key scope and limits.
 
-A new verb is a row here, a handler in `service.verbs.recommender`, a method of the proto, and a text in
+A new endpoint is a row here, a handler in `service.verbs.recommender`, a method of the proto, and a text in
 `service.http.operations`.
 """
 
@@ -41,11 +41,11 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True)
 class Verb(Generic[Q]):
-    """A verb.
+    """An endpoint of the server, over HTTP and gRPC.
 
     name: its label in metrics. rpc: its name in tandem.v1.Recommender. method, path: of HTTP. scope: that a key needs.
     takes: the model of a request. gives: the models of an answer. most_bytes: of a body or a message. most_values: of a
-    JSON body. timed: whether the verb has a deadline, which a request may set.
+    JSON body. timed: whether it has a deadline, which a request may set.
     """
 
     name: str

@@ -1,1 +1,1 @@
-"""Metrics, traces and logs of the deployment."""
+"""Metrics, traces and logs of the server."""

@@ -1,4 +1,4 @@
-"""The tracer provider of a process, configured by OpenTelemetry's own OTEL_* variables."""
+"""The exporters of traces: OpenTelemetry's tracer provider of a process, set by the standard OTEL_* variables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The metric of entries that the limits of the store's streams removed before a flow read them."""
+"""The metric of lost entries: events and impressions that Redis dropped, at its limits, before a job read them."""
 
 from __future__ import annotations
 

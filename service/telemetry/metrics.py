@@ -1,4 +1,4 @@
-"""The Prometheus metrics of the deployment, and their exposition over all processes."""
+"""The Prometheus metrics of the server, and their text for GET /metrics over all processes."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ hidden_items = Gauge("tandem_hidden_items", "Items hidden by a put", multiproces
 
 
 def count_segment(segment: CatalogueChanges | None) -> None:
-    """Set the gauges of the items put."""
+    """Set the gauges of the items added or changed through PUT /items."""
     fresh_items.set(len(segment.items) if segment else 0)
     hidden_items.set(segment.hidden_count if segment else 0)
 

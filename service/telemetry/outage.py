@@ -1,4 +1,4 @@
-"""Logs the outages of a dependency such as Redis: one line at the start, one line at the end, none between."""
+"""The log of an outage of a dependency such as Redis: one line at the start, one line at the end, none between."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs a step again and again, and logs its failures, so that a failure does not end the repetition."""
+"""A periodic task: run a step again and again, and log its failures, so that a failure does not end the repetition."""
 
 from __future__ import annotations
 

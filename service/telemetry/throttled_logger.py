@@ -1,4 +1,4 @@
-"""Warnings that any request may cause, at most one line a minute, so that traffic does not fill the log."""
+"""A throttled logger for warnings that any request may cause: one line a minute, so that traffic can't fill the log."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Spans of requests, stages and calls of the backends; nothing of this module is used while traces are off.
+"""Tracing with OpenTelemetry: requests, stages, and calls of retrieval and ranking become spans (timed operations).
 
-No span has a user's id, an item's id, a raw path, an address of a client, or an error's message, which may hold an id.
+Nothing of this module is used while traces are off. No span has a user's id, an item's id, a raw path, an address of a
+client, or an error's message, which may hold an id.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class ServerSpans:
     """OpenTelemetry's ASGI middleware, over a scope without path, query and client: its hooks can't remove them."""
 
     def __init__(self, app: ASGIApp, provider: TracerProvider, routes: Sequence[BaseRoute] = ()) -> None:
-        """routes: of the HTTP door. A backend has none: its paths are its APIs."""
+        """routes: of the HTTP server. A backend has none: its paths are its APIs."""
         self._app = app
         self._routes = [route for route in routes if isinstance(route, Route)]
         self._middleware = OpenTelemetryMiddleware(

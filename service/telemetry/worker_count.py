@@ -1,7 +1,7 @@
-"""Counts the workers of this machine for /metrics: how many run, how many should, and how many died.
+"""The count of the worker processes on this machine, for /metrics: how many run, how many should, and how many died.
 
-A thread of each gateway worker, and of each worker of retrieval or ranking on a host of its own. It reads the board of
-the store, where each worker announces itself, so a worker that dies before it announced itself is not counted.
+It is a thread of each gateway worker, and of each worker of retrieval or ranking on a host of its own. It reads the
+store, where each worker announces itself, so a worker that dies before it announced itself is not counted.
 """
 
 from __future__ import annotations

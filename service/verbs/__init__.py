@@ -1,1 +1,4 @@
-"""The implementation of the verbs, without HTTP, gRPC or BentoML. A new verb starts in `service.schema.verb_table`."""
+"""What each endpoint (verb) does, such as recommend or store events, without HTTP, gRPC or BentoML.
+
+A new endpoint starts in `service.schema.verb_table`.
+"""

@@ -1,4 +1,4 @@
-"""Conversion of answered queries to the models of answers."""
+"""Conversion of finished queries to the models of answers: item ids, titles, rounded scores and sources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verb EXPLAIN: why an item has its place in a slate, or why the slate lacks the item."""
+"""The endpoint /explain: why an item has its place in a slate (list of recommended items), or why it is missing."""
 
 from __future__ import annotations
 

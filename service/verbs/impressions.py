@@ -1,6 +1,7 @@
-"""The log of impressions: slates that were shown, with the features that ranked them. No training reads the log yet.
+"""The log of impressions: lists of items that were shown to users, with the features and scores that ranked them.
 
-Slates are logged after the reply, in batches. A slate that can't be logged is counted and dropped.
+They are written to Redis in batches, after the reply. One that can't be logged is counted and dropped. `python -m flows
+drain` moves them to Parquet files; no training reads them yet.
 """
 
 from __future__ import annotations

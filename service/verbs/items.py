@@ -1,4 +1,4 @@
-"""The verbs about items, and the thread that reads the items put while a generation is in force."""
+"""The endpoints about items: add, change, hide, show and drop items between trainings; a thread reads these changes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ EXPIRY_SECONDS = 60.0
 
 
 class ItemFollower:
-    """The items put, as this process last read them. Without the store they do not change. clock: unix seconds."""
+    """The items added or changed through PUT /items, as last read. Without the store they stay. clock: unix seconds."""
 
     def __init__(self, reader: ItemReader, clock: Callable[[], float] = time.time, redis: Outage | None = None) -> None:
         """redis: the outage log of the store."""
@@ -86,7 +86,7 @@ class ItemFollower:
 
 
 class ItemVerbs:
-    """The verbs about items, against the generation in force (`live`)."""
+    """The endpoints about items, against the generation in force (`live`)."""
 
     def __init__(self, writer: ItemWriter, follower: ItemFollower) -> None:
         self._writer = writer

@@ -1,4 +1,4 @@
-"""The recommender: one handler for each verb of both doors, without HTTP, gRPC or BentoML."""
+"""The recommender: a handler for each endpoint, such as recommend, which the HTTP and gRPC servers call."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Dependencies:
 
 
 class Recommender:
-    """Answers every verb from the generation in force. due: a deadline in monotonic seconds."""
+    """Answers requests to every endpoint from the generation in force. due: a deadline in monotonic seconds."""
 
     query_kind: type[Query] = Query
 
@@ -90,7 +90,7 @@ class Recommender:
 
     @property
     def live(self) -> ServedGeneration:
-        """The generation in force with the items put since; NoGeneration if there is none."""
+        """The generation in force, with the items put since (PUT /items); NoGeneration if there is none."""
         live = self._dependencies.switcher.generation(LIVE).with_items(self._dependencies.items.current)
         if live.fresh is not self._counted:
             self._counted = live.fresh
@@ -105,7 +105,7 @@ class Recommender:
     def due(self, verb: Verb[Any], seconds: float | None = None) -> float:
         """The deadline of a request whose client waits `seconds`, at most the deadline of the settings.
 
-        QueryError `overloaded` while too many slates are in flight. A door calls it before it reads a request.
+        QueryError `overloaded` while too many slates are in flight. A server calls it before it reads a request.
         """
         if verb.timed and self._admission.full:
             raise overloaded()

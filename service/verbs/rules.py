@@ -1,4 +1,8 @@
-"""The rules in force in this process, compiled for each generation."""
+"""The operator's rules for recommended items, such as pin or quota: their file, read again when it changes.
+
+They are compiled for each generation (trained set of models and tables), which knows the items and columns that they
+name.
+"""
 
 from __future__ import annotations
 

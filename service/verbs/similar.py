@@ -1,4 +1,4 @@
-"""The verb SIMILAR: retrieval finds the items similar to an item; filters and popular items apply as for any slate."""
+"""The endpoint /similar: the items most similar to an item, by retrieval; popular items if retrieval fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verb STATUS: the generation in force, what each process holds, and what is out of order."""
+"""The endpoint /status: the generation (trained models and tables) that answers, the processes, and what is wrong."""
 
 from __future__ import annotations
 

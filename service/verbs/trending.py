@@ -1,4 +1,4 @@
-"""The trending items that a flow wrote last. They are candidates of every query."""
+"""Trending items: those that a Prefect flow last wrote to Redis; they are candidates of every query."""
 
 from __future__ import annotations
 

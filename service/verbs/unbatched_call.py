@@ -1,4 +1,4 @@
-"""A call of a backend for one query, outside the batches of the pipeline."""
+"""An unbatched call of retrieval or ranking, for one query of the endpoints /similar and /explain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verbs about users: store events, and show, delete and merge users."""
+"""The endpoints about users: store events, show what is stored, delete a user, and merge a visitor into a login."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SWEEP_SECONDS = 30.0
 
 
 class UserVerbs:
-    """The verbs about users, over the store."""
+    """The endpoints about users, over the store."""
 
     def __init__(self, users: UserStore, impressions: ImpressionLog) -> None:
         self._users = users

@@ -1,4 +1,7 @@
-"""Checks of the names in a request against a generation: items, event types, context columns and filters."""
+"""The vocabulary check of a request: the trained models must know its items, event types, context columns and filters.
+
+An error names the field, and what the generation in force (the trained set of models and tables) knows.
+"""
 
 from __future__ import annotations
 

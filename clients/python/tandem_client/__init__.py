@@ -1,4 +1,4 @@
-"""A typed client of a deployment, over HTTP or gRPC, for blocking and for asyncio programs.
+"""A typed Python client of Tandem, a recommender server, over HTTP or gRPC, for blocking and asyncio programs.
 
     with Client("grpc://127.0.0.1:3001") as client:
         for item in client.recommend("you", k=5).items: ...

@@ -1,8 +1,8 @@
-"""The answers of a deployment.
+"""Pydantic models of the answers that a Tandem server returns to the client, such as a list of recommended items.
 
-Each model has the fields of the deployment's answer of the same name; `GET /openapi.json` describes them. A field that
-this client does not have is ignored, so that a newer deployment can be called. A field that a later release adds here
-has a default, so that an older deployment can be called.
+Each model has the fields of the server's answer of the same name, which `GET /openapi.json` describes. A field that
+this client does not have is ignored, so that a newer server can be called. A field that a later release adds here has a
+default, so that an older server can be called.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class RecommendResponse(BaseModel):
 
 
 class SlatesResponse(BaseModel):
-    """A slate for each of several users, in the order of the request."""
+    """A slate (the ordered list of recommended items) for each of several users, in the order of the request."""
 
     slates: list[RecommendResponse]
 

@@ -1,4 +1,4 @@
-"""One function for each verb. It builds the call that `client` sends over a transport."""
+"""Functions that build the client's calls, one for each endpoint of a Tandem server, to send over HTTP or gRPC."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Filter = Mapping[str, Sequence[str | float] | Mapping[str, float] | bool]
 
 @dataclass(frozen=True)
 class Verb(Generic[A]):
-    """rpc: the method of tandem.v1.Recommender. method, path: of the HTTP request. gives: the model of the answer."""
+    """An endpoint. rpc: its method in tandem.v1.Recommender. method, path: of HTTP. gives: the model of the answer."""
 
     rpc: str
     method: str
@@ -99,7 +99,10 @@ class SimilarFields(TypedDict, total=False):
 def recommend(
     user_id: Id | None = None, *, deadline: float | None = None, **fields: Unpack[RecommendFields]
 ) -> Call[answers.RecommendResponse]:
-    """A slate for one user, or for a visitor without an id. fields: k, session, and others of `RecommendFields`."""
+    """A slate (the ordered list of recommended items) for one user, or for a visitor without an id.
+
+    fields: k, session, and others of `RecommendFields`.
+    """
     return _call(RECOMMEND, deadline, user_id=user_id, **fields)
 
 

@@ -1,4 +1,8 @@
-"""The blocking client and the asyncio client. Both have a method for each function of `calls`."""
+"""The clients of a Tandem recommender server: `Client` for blocking programs, and `AsyncClient` for asyncio programs.
+
+Each has a method for each function of `calls`. It sends over HTTP or gRPC, by the scheme of the server's URL, and tries
+again after a failure that may pass.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The errors that a call of a client raises.
+"""The errors (exceptions) that the client raises when a call of a Tandem server fails, as a tree of classes.
 
 ClientError                 str(error) is a sentence; code is for programs; field names a wrong field
 ├── RequestRefused          the request is wrong

@@ -1,4 +1,4 @@
-"""The transport of calls over HTTP."""
+"""The HTTP transport of the client: it sends calls to a Tandem server with httpx, blocking or with asyncio."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ RESERVE_SECONDS = 0.005
 
 
 class HttpTransport:
-    """For blocking programs. The connection and the answer may each take the rest of the deadline."""
+    """HTTP for blocking programs. The connection and the answer may each take the rest of the deadline."""
 
     def __init__(self, url: str, headers: Mapping[str, str] = {}, trust: Trust | None = None) -> None:
         """headers: sent with each call."""
@@ -55,7 +55,7 @@ class HttpTransport:
 
 
 class AsyncHttpTransport:
-    """For asyncio programs."""
+    """HTTP for asyncio programs."""
 
     def __init__(self, url: str, headers: Mapping[str, str] = {}, trust: Trust | None = None) -> None:
         """headers: sent with each call."""

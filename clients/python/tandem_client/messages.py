@@ -1,7 +1,7 @@
-"""Converts requests to protobuf messages, and answers to plain values, by the descriptors of tandem.v1.
+"""Conversion of the client's requests to protobuf messages, and of messages to plain answers, for calls over gRPC.
 
-`recommender.binpb` holds the descriptors; `make proto` writes the file. They are in a pool of their own: a program that
-has its own generated code of tandem.v1 can import this package too.
+The messages' descriptors come from `recommender.binpb`, which `make proto` writes. They are in a pool of their own: a
+program that has its own generated code of tandem.v1 can import this package too.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Models that a program may send in place of dictionaries. The deployment checks the limits of the values."""
+"""Pydantic models of the events and items that a program sends with the client; a dictionary may be sent instead.
+
+The server checks the limits of the values.
+"""
 
 from __future__ import annotations
 

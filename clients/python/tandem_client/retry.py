@@ -1,4 +1,4 @@
-"""The rules of retries: only after an error that may pass, and never after the deadline."""
+"""The retry rules of the client: it sends a call again only after an error that may pass, within the deadline."""
 
 from __future__ import annotations
 

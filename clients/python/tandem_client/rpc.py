@@ -1,4 +1,7 @@
-"""The transport of calls over gRPC. It is imported only for a grpc:// address, so that HTTP needs no grpcio."""
+"""The gRPC (RPC) transport of the client: it sends calls to a Tandem server, blocking or with asyncio.
+
+It is imported only for a grpc:// or grpcs:// address, so that HTTP needs no grpcio.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,7 @@ OPTIONS = [
 
 
 class RpcTransport:
-    """For blocking programs."""
+    """gRPC for blocking programs."""
 
     def __init__(self, place: str, headers: Mapping[str, str] = {}, trust: Trust | None = None) -> None:
         """headers: the metadata of each call."""
@@ -65,7 +68,7 @@ class RpcTransport:
 
 
 class AsyncRpcTransport:
-    """For asyncio programs."""
+    """gRPC for asyncio programs."""
 
     def __init__(self, place: str, headers: Mapping[str, str] = {}, trust: Trust | None = None) -> None:
         """headers: the metadata of each call."""

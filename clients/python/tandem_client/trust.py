@@ -1,4 +1,4 @@
-"""The certificates of a client with TLS."""
+"""The TLS certificates of the client: the CA that it trusts, and its own certificate, for HTTP and gRPC."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """Files. ca: of a CA; None for the CAs of the system. cert: of a client certificate and its key."""
+    """Certificate files. ca: of a CA; None for the CAs of the system. cert: of a client certificate and its key."""
 
     ca: Path | None
     cert: tuple[Path, Path] | None

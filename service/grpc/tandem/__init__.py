@@ -1,1 +1,1 @@
-"""The proto's packages, one folder a name."""
+"""The Python packages of the gRPC interface tandem.v1, with one folder for each part of the name."""

@@ -1,1 +1,1 @@
-"""Version 1: `recommender.proto` and what `make proto` makes of it."""
+"""Version 1 of the gRPC interface: `recommender.proto`, and the Python code that `make proto` generates from it."""
