@@ -129,10 +129,10 @@ lock: .venv/installed-dev ## lock what the image installs, by hash, in the versi
 	@exec $(PY) -m deploy.image.lock
 
 sbom: .venv/installed-dev ## what the image installs, as CycloneDX, into .tandem/sbom.cdx.json
-	@exec $(PY) -m deploy.image.supply sbom
+	@exec $(PY) -m deploy.image.bill_of_materials sbom
 
 audit: .venv/installed-dev ## what is known against what the image installs; 1 where something is
-	@exec $(PY) -m deploy.image.supply audit
+	@exec $(PY) -m deploy.image.bill_of_materials audit
 
 clean: ## remove the environment and all state
 	rm -rf .venv .tandem

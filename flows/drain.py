@@ -26,7 +26,7 @@ from flows.steps.impression_rows import to_table
 from recsys.environment import Environment
 from recsys.lists.impression import Impression
 from recsys.model.features import FEATURES
-from recsys.store.flow_port import FlowStore
+from recsys.store.flow_interface import FlowStore
 from recsys.store.from_environment import open_store
 from recsys.store.streams import LoggedImpression
 from training.data.locations import Location, exports, writing

@@ -30,7 +30,7 @@ from flows.steps.list_making import (
 from recsys.environment import Environment
 from recsys.rules import Rules, RulesFile
 from recsys.store.from_environment import OpenStore, open_store
-from recsys.store.ports import LIVE, GenerationStore
+from recsys.store.interfaces import LIVE, GenerationStore
 from training.progress import RunProgress
 
 

@@ -33,7 +33,7 @@ from recsys.generation.loader import check_servable
 from recsys.generation.manifest import GenerationFolder, Manifest
 from recsys.generation.publisher import Publisher
 from recsys.store.from_environment import open_store
-from recsys.store.ports import GenerationStore
+from recsys.store.interfaces import GenerationStore
 from training.config import TrainingConfig
 from training.data.interaction_log import encode
 from training.data.mapping import Mapping

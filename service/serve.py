@@ -19,12 +19,12 @@ from recsys.generation.cache import GenerationCache
 from recsys.process.parent_death import preexec
 from recsys.rules import RulesFile
 from recsys.store.from_environment import OpenStore, open_store
-from recsys.store.ports import LIVE
+from recsys.store.interfaces import LIVE
 from recsys.store.redis.generation_store import RedisGenerationStore
 from service import probe
 from service.auth import start_checks
 from service.auth.tls import Tls
-from service.generations.fallback import GenerationFallback
+from service.generations.local_generations import GenerationFallback
 from service.settings import STARTER, Settings, place
 from service.telemetry import exporters
 

@@ -18,20 +18,20 @@ from recsys.generation import content_checks
 from recsys.generation.cache import GenerationCache
 from recsys.store.redis.generation_store import RedisGenerationStore
 from recsys.store.redis.item_store import RedisItemReader, RedisItemWriter
-from recsys.store.redis.redis_board import RedisBoard
+from recsys.store.redis.redis_registry import RedisProcessRegistry
 from recsys.store.redis.user_store import RedisUserStore
 from recsys.store.streams import IMPRESSION_LIMITS, LOG_LIMITS
 from service.auth import start_checks
 from service.auth.key_check import KeyCheck
 from service.auth.tenants import TenantCheck
 from service.backends import wire
+from service.backends.accepted_requests import RowsOnly
 from service.backends.calls import Backends
 from service.backends.client import BackendClient
 from service.backends.models import RankingModel, RetrievalModel
-from service.backends.rows_only import RowsOnly
-from service.generations.fallback import GenerationFallback
 from service.generations.follower import GenerationFollower
 from service.generations.holder import GenerationHolder
+from service.generations.local_generations import GenerationFallback
 from service.generations.served import ServedGeneration
 from service.generations.switcher import GenerationSwitcher
 from service.recommend.pipeline import Pipeline
@@ -85,8 +85,8 @@ def follower(
 ) -> GenerationFollower:
     """The follower that loads generations into the holders of this process."""
     url, fallback = _url(environment), GenerationFallback(_cache(environment)).ids
-    store, board = RedisGenerationStore(url), RedisBoard(url)
-    return GenerationFollower(role, store, board, holders, fallback, settings.poll_seconds, _redis())
+    store, registry = RedisGenerationStore(url), RedisProcessRegistry(url)
+    return GenerationFollower(role, store, registry, holders, fallback, settings.poll_seconds, _redis())
 
 
 def count_workers(role: str, environment: Environment, settings: Settings) -> None:
@@ -95,7 +95,7 @@ def count_workers(role: str, environment: Environment, settings: Settings) -> No
     if role == GATEWAY and settings.topology == "split":
         away = {RETRIEVAL: settings.retrieval_url, RANKING: settings.ranking_url}
         wanted |= {name: getattr(settings, f"{name}_workers") for name, url in away.items() if not url}
-    WorkerCount(RedisBoard(_url(environment)), wanted).start()
+    WorkerCount(RedisProcessRegistry(_url(environment)), wanted).start()
 
 
 def recommender(

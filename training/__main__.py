@@ -33,11 +33,11 @@ with required_packages(), interruptible_imports():
     from training.gate.check import failed
     from training.gate.dataset_profile import AVAILABLE, DataProfile
     from training.gate.gate import check_data
-    from training.growth import INTERACTIONS, ITEMS, QUICK_INTERACTIONS, QUICK_ITEMS, bench, growth_table
     from training.options import add_training_options, config_of
     from training.progress import LearningCurves, terminal_progress
     from training.report.run_page import write
     from training.report.run_report import RunReport
+    from training.scaling_bench import INTERACTIONS, ITEMS, QUICK_INTERACTIONS, QUICK_ITEMS, bench, growth_table
     from training.tensorboard import TensorBoard
     from training.towers.checkpoint import Checkpoints
 

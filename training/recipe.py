@@ -28,9 +28,9 @@ from training.evaluation.metric_table import Comparison, Evaluation
 from training.evaluation.ranking import metric_rows
 from training.evaluation.scorers import baselines, stages
 from training.evaluation.split import Split, split
-from training.first_stage import FirstStage, fit_first_stage
 from training.progress import NO_PROGRESS, RunProgress
 from training.ranker.fit_ranker import RankerFit, fit_ranker
+from training.retrieval_stage import FirstStage, fit_first_stage
 from training.towers.checkpoint import Checkpoints
 from training.towers.validation import tower_validation
 

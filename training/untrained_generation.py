@@ -17,9 +17,9 @@ from training.config import small
 from training.data.interaction_log import Log
 from training.evaluation.metric_table import SERVED, Evaluation
 from training.export import Origin, export
-from training.first_stage import FirstStage
 from training.ranker.simple_orders import ORDERS, order_net
 from training.recipe import TrainedModel
+from training.retrieval_stage import FirstStage
 from training.tables.item_tables import build_tables
 
 ORDER = "popularity_decayed + 4 tower"

@@ -13,8 +13,8 @@ from recsys.lists.user_record import UserRecord
 from recsys.model.ranker import Ranker
 from recsys.types import F64, HISTORY_LENGTH, I32, I64, PAD, Bool
 from training.data.interaction_log import Log
-from training.first_stage import FirstStage
 from training.progress import NO_STEP, StepProgress
+from training.retrieval_stage import FirstStage
 
 CHUNK = 256
 """Users scored at once."""

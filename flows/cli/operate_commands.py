@@ -14,7 +14,7 @@ from flows.cli.output import print_result
 from recsys.environment import Environment
 from recsys.process.interruption import interruptible_imports
 from recsys.store.from_environment import open_store
-from recsys.store.ports import LIVE
+from recsys.store.interfaces import LIVE
 from training.progress import terminal_progress
 
 
@@ -85,7 +85,7 @@ def show_generations(options: argparse.Namespace) -> None:
     from flows.operate.generations import holder_lines, holders, list_generations, to_table
 
     with open_store(Environment.read()) as store:
-        rows = list_generations(store.generations(), holders(store.board()))
+        rows = list_generations(store.generations(), holders(store.registry()))
     empty = "The store holds no generation yet. Train and publish with: python -m flows run --data DIR"
     lines = [to_table(rows), *holder_lines(rows)] if rows else [empty]
     print_result(options, {"generations": [asdict(row) for row in rows]}, *lines)

@@ -17,8 +17,8 @@ from rich.table import Table
 from flows.operate.status import duration_text, metric_text
 from recsys.errors import GenerationError, StoreError
 from recsys.generation.manifest import Manifest
-from recsys.store.ports import LIVE, PREVIOUS, GenerationStore
-from recsys.store.process_board import ProcessBoard
+from recsys.store.interfaces import LIVE, PREVIOUS, GenerationStore
+from recsys.store.process_registry import ProcessRegistry
 from training.evaluation.metric_table import METRICS, SERVED
 
 
@@ -39,11 +39,11 @@ class Row:
     note: str = ""
 
 
-def holders(board: ProcessBoard) -> dict[str, list[str]]:
+def holders(registry: ProcessRegistry) -> dict[str, list[str]]:
     """The processes that hold each generation; empty if their announcements can't be read."""
     held: dict[str, list[str]] = {}
     with suppress(StoreError):
-        for process in board.processes():
+        for process in registry.processes():
             for generation in process.held:
                 held.setdefault(generation, []).append(process.name)
     return held

@@ -9,7 +9,7 @@ from recsys.environment import Environment
 from recsys.errors import GenerationError, StalePublisher
 from recsys.generation.manifest import MANIFEST, GenerationFolder
 from recsys.generation.publisher import Check, Publisher
-from recsys.store.ports import LEASE, AliasMove, GenerationStore
+from recsys.store.interfaces import LEASE, AliasMove, GenerationStore
 from training.progress import RunProgress
 
 

@@ -15,8 +15,8 @@ from rich.table import Table
 
 from recsys.errors import NOTHING_LIVE, NoGeneration
 from recsys.generation.manifest import Manifest
-from recsys.store.flow_port import FlowStore
-from recsys.store.ports import GenerationStore
+from recsys.store.flow_interface import FlowStore
+from recsys.store.interfaces import GenerationStore
 from training.evaluation.metric_table import METRICS, SERVED
 
 MOST_USERS = 16_000

@@ -18,7 +18,7 @@ from recsys.errors import GateRefused, GenerationError
 from recsys.generation import content_checks
 from recsys.generation.cache import GenerationCache
 from recsys.generation.manifest import Manifest
-from recsys.store.ports import LIVE, GenerationStore
+from recsys.store.interfaces import LIVE, GenerationStore
 from training.data.interaction_log import Log
 from training.evaluation.inspection import score_spread
 from training.evaluation.live_model import LiveModel

@@ -26,9 +26,9 @@ from recsys.lists.user_list import UserList
 from recsys.lists.user_record import UserRecord
 from recsys.model.feature_spec import FeatureSpec
 from recsys.rules import Rules
-from recsys.store.flow_port import FlowStore
-from recsys.store.item_port import ItemReader
-from recsys.store.ports import LIVE, GenerationStore, Trending
+from recsys.store.flow_interface import FlowStore
+from recsys.store.interfaces import LIVE, GenerationStore, Trending
+from recsys.store.item_interface import ItemReader
 from recsys.store.streams import Cursor, LoggedEvent
 from training.progress import StepProgress
 

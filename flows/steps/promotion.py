@@ -7,7 +7,7 @@ from pathlib import Path
 from flows.orchestration import store_step
 from recsys.generation.manifest import GenerationFolder, Manifest
 from recsys.generation.publisher import Publisher
-from recsys.store.ports import AliasMove, GenerationStore
+from recsys.store.interfaces import AliasMove, GenerationStore
 from training.progress import RunProgress
 
 

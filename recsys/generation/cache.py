@@ -20,7 +20,7 @@ from recsys.generation.background import Background
 from recsys.generation.manifest import MANIFEST, NAME, GenerationFolder, Manifest
 from recsys.generation.received_parts import ReceivedParts, unwritable
 from recsys.generation.verification_note import VerificationNote
-from recsys.store.ports import GenerationStore
+from recsys.store.interfaces import GenerationStore
 
 logger = logging.getLogger("tandem")
 

@@ -15,7 +15,7 @@ from recsys.errors import GenerationError
 from recsys.generation.background import Background
 from recsys.generation.manifest import GenerationFolder, Manifest, is_user_part
 from recsys.generation.received_parts import ReceivedParts, changed_in_store
-from recsys.store.ports import CHUNK, Claim, GenerationStore, user_bucket
+from recsys.store.interfaces import CHUNK, Claim, GenerationStore, user_bucket
 
 Progress = Callable[[float, str], None]
 """Called with the share that is done, 0 to 1, and a word for the progress bar."""

@@ -5,10 +5,10 @@ tests. Both pass the same contract tests (tests/contracts). `from_environment` o
 embedded Valkey.
 """
 
-from recsys.store.flow_port import FlowStore
+from recsys.store.flow_interface import FlowStore
 from recsys.store.from_environment import OpenStore, open_store
+from recsys.store.interfaces import GenerationStore, UserState, UserStore
 from recsys.store.memory.memory_store import MemoryStore
-from recsys.store.ports import GenerationStore, UserState, UserStore
 from recsys.store.redis.flow_store import RedisFlowStore
 from recsys.store.redis.generation_store import RedisGenerationStore
 from recsys.store.redis.user_store import RedisUserStore

@@ -14,7 +14,7 @@ from recsys.store.redis.connection import address
 from recsys.store.redis.flow_store import RedisFlowStore
 from recsys.store.redis.generation_store import RedisGenerationStore
 from recsys.store.redis.item_store import RedisItemReader
-from recsys.store.redis.redis_board import RedisBoard
+from recsys.store.redis.redis_registry import RedisProcessRegistry
 
 CHECK_SECONDS = 0.5
 """Between two checks of the embedded server."""
@@ -26,7 +26,7 @@ class OpenStore:
     def __init__(self, url: str, embedded: EmbeddedValkey | None = None) -> None:
         self.url = url
         self._embedded = embedded
-        self._clients: list[RedisGenerationStore | RedisFlowStore | RedisItemReader | RedisBoard] = []
+        self._clients: list[RedisGenerationStore | RedisFlowStore | RedisItemReader | RedisProcessRegistry] = []
         self._closed = threading.Event()
         self._checker: threading.Thread | None = None
 
@@ -45,10 +45,10 @@ class OpenStore:
         self._clients.append(reader := RedisItemReader(self.url))
         return reader
 
-    def board(self) -> RedisBoard:
+    def registry(self) -> RedisProcessRegistry:
         """The announcements of server processes: which generations each has loaded and serves."""
-        self._clients.append(board := RedisBoard(self.url))
-        return board
+        self._clients.append(registry := RedisProcessRegistry(self.url))
+        return registry
 
     def keep_running(self, log: Callable[[str], None]) -> None:
         """Restart the embedded server whenever it is gone, until this is closed.

@@ -32,7 +32,7 @@ uses keys of several slots.
 from __future__ import annotations
 
 from recsys.generation.manifest import Manifest
-from recsys.store.ports import CHUNK
+from recsys.store.interfaces import CHUNK
 from recsys.types import Id
 
 GENERATIONS, PUBLISHING, FENCE, PROMOTED = "generations", "publishing", "fence", "promoted"

@@ -10,7 +10,7 @@ import grpc
 from grpc_health.v1.health import SERVICE_NAME as HEALTH
 
 from service.auth.key_check import KeyCheck, Refusal, presented_key
-from service.grpc import verdict
+from service.grpc import error_status
 from service.grpc.convert import SERVICE
 from service.schema.errors import INTERNAL, error_body
 from service.schema.verb_table import VERBS, Scope
@@ -36,10 +36,10 @@ class GrpcKeyCheck(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc ha
         try:
             self._admit(details)
         except Refusal as refusal:
-            return verdict.refusal(error_body(refusal), refusal.retry_after)
+            return error_status.refusal(error_body(refusal), refusal.retry_after)
         except Exception:  # grpc would send the exception's text to the client
             logger.exception("The key check failed")
-            return verdict.refusal(INTERNAL)
+            return error_status.refusal(INTERNAL)
         return await continuation(details)
 
     def _admit(self, details: Any) -> None:

@@ -18,8 +18,8 @@ from typing import Any
 
 from recsys.errors import NOTHING_LIVE, StoreError, StoreUnavailable, TandemError
 from recsys.process.process_identity import ProcessIdentity
-from recsys.store.ports import LIVE, PREVIOUS, GenerationStore
-from recsys.store.process_board import ANNOUNCED_SECONDS, Announcement, ProcessBoard
+from recsys.store.interfaces import LIVE, PREVIOUS, GenerationStore
+from recsys.store.process_registry import ANNOUNCED_SECONDS, Announcement, ProcessRegistry
 from service.generations import readiness
 from service.generations.alias_state import AliasState
 from service.generations.holder import GenerationHolder, freeze_imports, release_memory
@@ -43,7 +43,7 @@ class GenerationFollower:
         self,
         role: str,
         generations: GenerationStore,
-        board: ProcessBoard,
+        registry: ProcessRegistry,
         holders: Sequence[GenerationHolder[Any]],
         fallback: Callable[[], Sequence[str]] = tuple,
         poll_seconds: float = 2.0,
@@ -59,7 +59,7 @@ class GenerationFollower:
         self._life = ProcessIdentity.current()
         self._role = role
         self._generations = generations
-        self._board = board
+        self._registry = registry
         self._holders = holders
         self._fallback = fallback
         self._poll_seconds = poll_seconds
@@ -130,8 +130,8 @@ class GenerationFollower:
         with self._announcing:
             self._stopped.set()
             with suppress(StoreError):
-                self._board.withdraw(self._name)
-        self._board.close()
+                self._registry.withdraw(self._name)
+        self._registry.close()
 
     def refuse(self, generation: str, why: str) -> None:
         """Do not serve a generation for RETRY_SECONDS."""
@@ -171,7 +171,7 @@ class GenerationFollower:
             if self._stopped.is_set() or (holding == before and now - at < ANNOUNCED_SECONDS / 4):
                 return
             try:
-                self._board.announce(holding)
+                self._registry.announce(holding)
                 self._announced = holding, now
             except StoreUnavailable:
                 pass  # the next refresh reports it
@@ -189,7 +189,7 @@ class GenerationFollower:
     def _refresh_after(self, seconds: float) -> None:
         """Refresh after so many seconds, or as soon as an alias moves."""
         try:
-            self._board.wait(seconds)
+            self._registry.wait(seconds)
             if not self._stopped.is_set():
                 self.refresh()
         except Exception:
@@ -208,8 +208,8 @@ class GenerationFollower:
         try:
             found = zip(names, self._generations.aliases(names), strict=True)
             named = {name: generation for name, generation in found if generation}
-            others = tuple(each for each in self._board.processes() if each.name != self._name)
-        except StoreError as error:  # an unreadable board is not an empty one: a gateway would not wait
+            others = tuple(each for each in self._registry.processes() if each.name != self._name)
+        except StoreError as error:  # an unreadable registry is not an empty one: a gateway would not wait
             self._redis.failed(str(error))
             return AliasState(True, named, str(error))
         self._redis.worked()

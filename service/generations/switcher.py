@@ -13,11 +13,11 @@ import time
 from functools import partial
 
 from recsys.errors import GenerationError, NoGeneration, TandemError
-from recsys.store.ports import LIVE
+from recsys.store.interfaces import LIVE
 from service.generations import warm_up
-from service.generations.fallback import GenerationFallback
 from service.generations.follower import GenerationFollower
 from service.generations.holder import GenerationHolder
+from service.generations.local_generations import GenerationFallback
 from service.generations.readiness import ReadinessLog, not_up
 from service.generations.served import ServedGeneration
 from service.recommend.pipeline import Pipeline

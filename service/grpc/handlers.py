@@ -13,7 +13,7 @@ from google.protobuf.message_factory import GetMessageClass
 from grpc.aio import ServicerContext
 
 from recsys.errors import QueryError, TandemError
-from service.grpc import convert, limits, verdict
+from service.grpc import convert, error_status, limits
 from service.grpc.call_status import reported
 from service.grpc.convert import SERVICE
 from service.recommend import deadlines
@@ -82,7 +82,7 @@ class VerbHandlers:
         except Exception:
             logger.exception("%s failed", verb.name)
             body = INTERNAL
-        return await verdict.abort(context, body)
+        return await error_status.abort(context, body)
 
 
 async def received(context: ServicerContext, most: int) -> bytes:

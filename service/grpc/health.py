@@ -21,8 +21,8 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 from recsys.errors import TandemError
 from service.grpc import limits
 from service.grpc.convert import SERVICE
+from service.grpc.error_status import abort
 from service.grpc.handlers import received
-from service.grpc.verdict import abort
 from service.schema.errors import error_body
 from service.schema.verb_table import IDS_BYTES
 

@@ -10,10 +10,10 @@ from collections.abc import Callable
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from service.http.early_responses import UnreadBodies
 from service.http.error_responses import method_refused
 from service.http.headers import ResponseHeaders
 from service.http.paths import METHODS, PROBES, PathAsSent
-from service.http.unread import UnreadBodies
 
 REQUEST_SECONDS = 20.0
 """Time for a request beside its deadline, for `traffic={"timeout": …}`: a body may take 8 s. BentoML keeps 0.8 kB and a

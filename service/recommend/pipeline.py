@@ -9,7 +9,7 @@ from contextvars import Context
 from copy import copy
 from typing import Any
 
-from recsys.store.ports import UserStore
+from recsys.store.interfaces import UserStore
 from service.backends.calls import Backends
 from service.recommend.circuit_breaker import CircuitBreaker
 from service.recommend.query import Degraded, Query, Ranked

@@ -16,7 +16,7 @@ from recsys.filters.compiled_conditions import packed
 from recsys.lists.user_list import UserList
 from recsys.lists.user_record import UserRecord
 from recsys.model.history import assemble, without_revoked
-from recsys.store.ports import UserState, UserStore
+from recsys.store.interfaces import UserState, UserStore
 from recsys.types import CANDIDATES, EXTRA
 from service.backends import wire
 from service.backends.calls import Backends

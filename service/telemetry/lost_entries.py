@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from recsys.store.ports import UserStore
+from recsys.store.interfaces import UserStore
 from service.telemetry import metrics
 from service.telemetry.periodic import repeat
 

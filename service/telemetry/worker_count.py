@@ -20,7 +20,7 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from recsys.errors import StoreError
 from recsys.process.process_identity import boot_and_namespace
-from recsys.store.process_board import ProcessBoard
+from recsys.store.process_registry import ProcessRegistry
 from service.telemetry import metrics
 
 logger = logging.getLogger("tandem")
@@ -32,10 +32,10 @@ SECONDS = 5.0
 class WorkerCount(threading.Thread):
     """The count of one process."""
 
-    def __init__(self, board: ProcessBoard, wanted: Mapping[str, int]) -> None:
+    def __init__(self, registry: ProcessRegistry, wanted: Mapping[str, int]) -> None:
         """wanted: workers that this host should have, by role."""
         super().__init__(name="worker-count", daemon=True)
-        self._board = board
+        self._registry = registry
         self._wanted = wanted
 
     def run(self) -> None:
@@ -55,11 +55,11 @@ class WorkerCount(threading.Thread):
     def count(self) -> None:
         """Set the gauges, count deaths, and clear the gauges of dead processes; StoreError if the store is away."""
         _clear_gauges_of_the_dead()
-        for dead in self._board.remove_ended():
+        for dead in self._registry.remove_ended():
             metrics.worker_deaths_total.labels(_service(dead.role)).inc()
             logger.warning("%s ended without a stop; the lines above may give the reason.", dead.name.capitalize())
         here = Counter(
-            each.role for each in self._board.processes() if each.life and each.life.place == boot_and_namespace()
+            each.role for each in self._registry.processes() if each.life and each.life.place == boot_and_namespace()
         )
         for role in self._wanted:
             metrics.workers.labels(_service(role), "alive").set(here[role])

@@ -16,7 +16,7 @@ import numpy as np
 from recsys.errors import StageError
 from recsys.lists.impression import Impression
 from recsys.retrieval.candidates import places
-from recsys.store.ports import UserStore
+from recsys.store.interfaces import UserStore
 from recsys.types import Id, is_load_test
 from service.backends import wire
 from service.backends.calls import Call

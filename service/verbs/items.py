@@ -14,7 +14,7 @@ from recsys.errors import QueryError, StoreUnavailable, TandemError
 from recsys.fresh_items.catalogue_changes import CatalogueChanges
 from recsys.fresh_items.put_items import CAPACITY, CATEGORIES, HIDING_CAPACITY, NOTHING_PUT, Put, PutItem, PutItems
 from recsys.model.feature_spec import FeatureSpec
-from recsys.store.item_port import ItemReader, ItemWriter
+from recsys.store.item_interface import ItemReader, ItemWriter
 from recsys.store.redis.item_store import stored_fields
 from recsys.types import Id
 from service import schema

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from recsys.fresh_items.catalogue_changes import CatalogueChanges
-from recsys.store.ports import LIVE, UserStore
+from recsys.store.interfaces import LIVE, UserStore
 from recsys.types import Id
 from service import schema
 from service.generations.served import ServedGeneration

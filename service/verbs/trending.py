@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from recsys.store.ports import Trending, UserStore
+from recsys.store.interfaces import Trending, UserStore
 from recsys.types import EXTRA, Source
 from service.generations.served import ServedGeneration
 from service.telemetry.periodic import repeat

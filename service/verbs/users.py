@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from recsys.errors import StoreError, StoreUnavailable
 from recsys.lists.user_list import UserList
 from recsys.lists.user_record import UserRecord
-from recsys.store.ports import EVENTS_EXPIRE, UserStore
+from recsys.store.interfaces import EVENTS_EXPIRE, UserStore
 from recsys.types import Event, Id
 from service import schema
 from service.generations.served import ServedGeneration

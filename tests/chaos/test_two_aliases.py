@@ -14,16 +14,16 @@ from recsys.generation.cache import GenerationCache
 from recsys.generation.loader import load_ranker, load_retriever
 from recsys.generation.publisher import Publisher
 from recsys.store import RedisGenerationStore
+from recsys.store.interfaces import LIVE
 from recsys.store.key_names import alias_key
-from recsys.store.ports import LIVE
 from recsys.store.redis.generation_store import ALIASES_CHANNEL
-from recsys.store.redis.redis_board import RedisBoard
+from recsys.store.redis.redis_registry import RedisProcessRegistry
 from recsys.store.redis.user_store import RedisUserStore
 from service.backends.calls import Backends
 from service.backends.models import RankingModel, RetrievalModel
-from service.generations.fallback import GenerationFallback
 from service.generations.follower import GenerationFollower
 from service.generations.holder import GenerationHolder
+from service.generations.local_generations import GenerationFallback
 from service.generations.served import ServedGeneration
 from service.generations.switcher import GenerationSwitcher
 from service.recommend.pipeline import Pipeline
@@ -53,7 +53,7 @@ class TwoAliases:
         )
 
         def follower(role, *holders):
-            made = GenerationFollower(role, RedisGenerationStore(url), RedisBoard(url), holders)
+            made = GenerationFollower(role, RedisGenerationStore(url), RedisProcessRegistry(url), holders)
             made.aliases = ALIASES
             return made
 

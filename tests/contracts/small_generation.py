@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from recsys.generation.manifest import Manifest, Part
 from recsys.store import GenerationStore
-from recsys.store.ports import CHUNK, Claim
+from recsys.store.interfaces import CHUNK, Claim
 
 PARTS = {"small": 5, "two": CHUNK + 1}
 

@@ -23,7 +23,7 @@ from recsys.store import (
     UserState,
     UserStore,
 )
-from recsys.store.ports import CHUNK
+from recsys.store.interfaces import CHUNK
 from recsys.store.streams import IMPRESSION_LIMITS, LOG_LIMITS, StreamLimits
 from recsys.types import Event
 

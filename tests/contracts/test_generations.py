@@ -11,7 +11,7 @@ import redis
 from recsys.errors import GenerationError, StalePublisher
 from recsys.generation.manifest import Manifest
 from recsys.store import GenerationStore, RedisGenerationStore
-from recsys.store.ports import CHUNK, LIVE, PREVIOUS
+from recsys.store.interfaces import CHUNK, LIVE, PREVIOUS
 from recsys.store.redis.generation_store import ALIASES_CHANNEL, UNFINISHED_EXPIRE
 from recsys.types import Event
 from tests.contracts.small_generation import finish, manifest, publish, write

@@ -14,7 +14,7 @@ import redis
 
 from recsys.errors import StoreError, StoreUnavailable
 from recsys.fresh_items.put_items import ITEMS_EXPIRE, NOTHING_PUT, Put, PutItem, PutItems
-from recsys.store.item_port import ItemReader
+from recsys.store.item_interface import ItemReader
 from recsys.store.memory import memory_items
 from recsys.store.memory.memory_items import MemoryItems
 from recsys.store.redis import item_store as store_items

@@ -10,7 +10,7 @@ import pytest
 
 from recsys.errors import GenerationError, PublisherBusy, StalePublisher
 from recsys.store import GenerationStore
-from recsys.store.ports import CHUNK
+from recsys.store.interfaces import CHUNK
 from tests.contracts.small_generation import finish, manifest, publish, write
 from tests.contracts.stores import Store
 

@@ -16,10 +16,10 @@ from recsys.errors import StoreError, StoreUnavailable
 from recsys.fresh_items.put_items import NOTHING_PUT, Put
 from recsys.process.parent_death import preexec
 from recsys.store import RedisFlowStore, RedisGenerationStore, RedisUserStore
-from recsys.store.ports import Trending
-from recsys.store.process_board import Announcement
+from recsys.store.interfaces import Trending
+from recsys.store.process_registry import Announcement
 from recsys.store.redis.item_store import RedisItemReader, RedisItemWriter
-from recsys.store.redis.redis_board import RedisBoard
+from recsys.store.redis.redis_registry import RedisProcessRegistry
 from tests.contracts.stores import Store, click, manifest
 from tests.contracts.test_redis_users import MAKE
 from tests.servers.debian_redis import debian_redis
@@ -78,7 +78,7 @@ def urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
 
 
 def test_every_client_connects(urls: dict[str, str]) -> None:
-    """Generations, users, events, items and the process board work over TLS."""
+    """Generations, users, events, items and the process registry work over TLS."""
     generations, flows = RedisGenerationStore(urls["flows"]), RedisFlowStore(urls["flows"])
     store = Store(generations, lambda: RedisUserStore(urls["gateway"]), flows, None)
     store.publish("g1", {"7": b"record"})
@@ -95,16 +95,16 @@ def test_every_client_connects(urls: dict[str, str]) -> None:
         return done
 
     assert asyncio.run(put())
-    reader, board = RedisItemReader(urls["model"]), RedisBoard(urls["model"])
+    reader, registry = RedisItemReader(urls["model"]), RedisProcessRegistry(urls["model"])
     assert [item.item_id for item in reader.changes(NOTHING_PUT).items] == ["new"]
-    board.announce(Announcement("ranking here 1", "ranking", ("g1",)))
-    board.wait(5)  # subscribes
+    registry.announce(Announcement("ranking here 1", "ranking", ("g1",)))
+    registry.wait(5)  # subscribes
     with redis.Redis.from_url(urls["flows"]) as client:
         client.publish("aliases", "live g1")
     start = time.monotonic()
-    board.wait(5)
+    registry.wait(5)
     assert time.monotonic() - start < 4
-    for each in (generations, flows, reader, board):
+    for each in (generations, flows, reader, registry):
         each.close()
 
 

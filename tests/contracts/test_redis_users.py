@@ -15,10 +15,10 @@ import redis
 
 from recsys.fresh_items.put_items import NOTHING_PUT, Put
 from recsys.store import RedisFlowStore, RedisGenerationStore, RedisUserStore
-from recsys.store.ports import Trending
-from recsys.store.process_board import Announcement
+from recsys.store.interfaces import Trending
+from recsys.store.process_registry import Announcement
 from recsys.store.redis.item_store import RedisItemReader, RedisItemWriter
-from recsys.store.redis.redis_board import RedisBoard
+from recsys.store.redis.redis_registry import RedisProcessRegistry
 from recsys.store.streams import Cursor, LostEntries
 from tests.contracts.stores import LONG, Store, click, manifest
 
@@ -125,10 +125,14 @@ def test_the_user_of_the_gateway(real: Store, urls: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("role", ["model", "gateway"])
 def test_serving_users_follow_aliases(real: Store, urls: dict[str, str], role: str) -> None:
-    """They read aliases, manifests, parts and items, receive announcements, and use the process board."""
+    """They read aliases, manifests, parts and items, receive announcements, and use the process registry."""
     real.publish("g1")
     real.generations.promote("g1")
-    generations, board, items = RedisGenerationStore(urls[role]), RedisBoard(urls[role]), RedisItemReader(urls[role])
+    generations, registry, items = (
+        RedisGenerationStore(urls[role]),
+        RedisProcessRegistry(urls[role]),
+        RedisItemReader(urls[role]),
+    )
     generations.ping()
     assert generations.alias("live") == "g1"
     text = generations.read_manifest("g1")
@@ -136,19 +140,19 @@ def test_serving_users_follow_aliases(real: Store, urls: dict[str, str], role: s
     for name, part in manifest("g1").parts.items():
         assert sum(map(len, generations.read_part("g1", name, part.bytes))) == part.bytes
     assert items.changes(NOTHING_PUT) is NOTHING_PUT
-    board.announce(Announcement(f"{role} here 1", role, ("g1",)))
-    assert [process.role for process in board.processes()] == [role]
-    assert _heard(board, lambda: real.generations.promote("g1") and real.client.publish("aliases", "live g1"))
-    board.withdraw(f"{role} here 1")
-    for each in (generations, board, items):
+    registry.announce(Announcement(f"{role} here 1", role, ("g1",)))
+    assert [process.role for process in registry.processes()] == [role]
+    assert _heard(registry, lambda: real.generations.promote("g1") and real.client.publish("aliases", "live g1"))
+    registry.withdraw(f"{role} here 1")
+    for each in (generations, registry, items):
         each.close()
 
 
-def _heard(board: RedisBoard, ring: Callable[[], Any]) -> bool:
-    board.wait(5)  # subscribes
+def _heard(registry: RedisProcessRegistry, ring: Callable[[], Any]) -> bool:
+    registry.wait(5)  # subscribes
     ring()
     start = time.monotonic()
-    board.wait(5)
+    registry.wait(5)
     return time.monotonic() - start < 4
 
 

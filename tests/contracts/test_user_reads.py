@@ -10,7 +10,7 @@ from redis.asyncio.connection import AbstractConnection
 
 from recsys.errors import StoreUnavailable
 from recsys.store import UserState, UserStore
-from recsys.store.ports import EVENTS_EXPIRE, EVENTS_KEPT, user_bucket
+from recsys.store.interfaces import EVENTS_EXPIRE, EVENTS_KEPT, user_bucket
 from recsys.types import Event
 from tests.contracts.stores import USERS, Store, manifest
 

@@ -1,6 +1,6 @@
 """Fake generations (sets of trained models), each only a word, for tests of how processes follow and switch them.
 
-There is a fake of each collaborator: the store, which names the live generation, the board, on which processes announce
+There is a fake of each collaborator: the store, which names the live generation, the registry, where processes announce
 what they loaded, and the cache of downloaded files.
 """
 
@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from recsys.errors import GenerationError, StoreUnavailable
-from recsys.store.memory.memory_board import MemoryBoard
-from recsys.store.ports import LIVE, PREVIOUS
+from recsys.store.interfaces import LIVE, PREVIOUS
+from recsys.store.memory.memory_registry import MemoryProcessRegistry
 from service.generations.follower import GenerationFollower
 from service.generations.holder import GenerationHolder
 
@@ -45,15 +45,15 @@ class Cache:
         return generation
 
 
-def made() -> tuple[Aliases, MemoryBoard, Cache, Callable[..., GenerationFollower]]:
-    """A store, a board, a cache, and a maker of followers over them."""
-    store, board, cache = Aliases("a"), MemoryBoard(), Cache()
+def made() -> tuple[Aliases, MemoryProcessRegistry, Cache, Callable[..., GenerationFollower]]:
+    """A store, a registry, a cache, and a maker of followers over them."""
+    store, registry, cache = Aliases("a"), MemoryProcessRegistry(), Cache()
 
     def follower(
         role: str = "ranking", load: Callable[[Any], Any] = str, aliases: Sequence[str] = (LIVE,), **more: Any
     ) -> GenerationFollower:
-        made = GenerationFollower(role, store, board, [GenerationHolder(cache, load)], **more)  # type: ignore[arg-type]
+        made = GenerationFollower(role, store, registry, [GenerationHolder(cache, load)], **more)  # type: ignore[arg-type]
         made.aliases = aliases
         return made
 
-    return store, board, cache, follower
+    return store, registry, cache, follower

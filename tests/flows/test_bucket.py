@@ -11,7 +11,7 @@ from flows.drain import drain_some
 from recsys.environment import Environment
 from recsys.errors import LocationError
 from recsys.store import MemoryStore
-from tests.flows.ring import ring
+from tests.flows.ring_dataset import ring
 from tests.flows.test_drain import WAIT, log, shown
 from tests.servers.s3_server import NAME
 from training import __main__ as training

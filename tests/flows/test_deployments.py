@@ -15,7 +15,7 @@ import redis
 
 from recsys.process import parent_death
 from recsys.store import RedisGenerationStore
-from tests.flows.ring import quick, ring, write
+from tests.flows.ring_dataset import quick, ring, write
 from tests.servers.flow_environment import ROOT, flow_environment
 
 SECONDS = 180

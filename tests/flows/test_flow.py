@@ -17,7 +17,7 @@ from recsys.environment import Environment
 from recsys.generation.manifest import GenerationFolder
 from recsys.lists.user_record import UserRecord
 from recsys.store import RedisUserStore, open_store
-from tests.flows.ring import ring, write
+from tests.flows.ring_dataset import ring, write
 from tests.sample_data import tiny
 from tests.servers.flow_environment import ROOT, flow_environment
 from tests.servers.s3_server import NAME

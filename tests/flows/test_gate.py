@@ -11,8 +11,8 @@ import pytest
 from recsys.environment import Environment
 from recsys.errors import GateRefused
 from recsys.store import MemoryStore, open_store
-from recsys.store.ports import LIVE
-from tests.flows.ring import log_of, ring
+from recsys.store.interfaces import LIVE
+from tests.flows.ring_dataset import log_of, ring
 from tests.sample_data import tiny
 from training.gate.dataset_profile import DataProfile, LiveGeneration
 

@@ -21,7 +21,7 @@ from loadtests.processes.free_ports import free_ports
 from recsys.generation.manifest import GenerationFolder
 from recsys.store.redis.generation_store import RedisGenerationStore
 from tests.image import base, calls, registries, tools
-from tests.image.box import Box
+from tests.image.sandbox import Box
 from tests.sample_data import tiny
 from tests.servers.deployment import ROOT
 from tests.servers.store_server import StoreServer

@@ -9,7 +9,7 @@ import redis
 
 from loadtests.tally import ANSWERED, Tally
 from recsys.store import RedisFlowStore, RedisGenerationStore
-from recsys.store.ports import Trending
+from recsys.store.interfaces import Trending
 from recsys.types import LOAD_TEST_USERS
 from service.verbs.impressions import STEP_SECONDS
 from tests.sample_data import tiny
@@ -19,7 +19,7 @@ from tests.servers.store_server import StoreServer
 
 
 def stored(url):
-    """The keys and values of the store, without those of the board of processes."""
+    """The keys and values of the store, without those of the registry of processes."""
     with redis.Redis.from_url(url) as client:
         keys = sorted(key for key in client.scan_iter() if not key.startswith(b"process:"))
         return {key: client.dump(key) for key in keys}

@@ -12,7 +12,7 @@ import pandas as pd
 
 from recsys.generation.manifest import GenerationFolder
 from recsys.generation.publisher import Publisher
-from recsys.store.ports import GenerationStore
+from recsys.store.interfaces import GenerationStore
 from training.config import RankerConfig, TowerConfig, TrainingConfig
 from training.data import dataset
 from training.data.interaction_log import Log, encode

@@ -334,7 +334,9 @@ def test_a_rate_holds_for_fifty_clients_at_both_doors_of_two_processes(keyed):
     assert len(admitted) >= BURST + RATE * (ended - start) - 10
     assert {code for code, _ in refused} == {"limited"}
     assert min(wait for _, wait in refused) >= 1
-    wait_for(lambda: keyed.gateways() == GATEWAYS)  # one that was settled before the other came reads the board seldom
+    wait_for(
+        lambda: keyed.gateways() == GATEWAYS
+    )  # one that was settled before the other came reads the registry seldom
 
 
 def test_no_key_is_left_anywhere(keyed):

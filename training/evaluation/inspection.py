@@ -16,7 +16,7 @@ from training.evaluation.preview import BINS, Preview, Scores, Slate
 from training.evaluation.ranking import chunk_rows
 from training.evaluation.scorers import two_stage
 from training.evaluation.split import Split
-from training.first_stage import FirstStage
+from training.retrieval_stage import FirstStage
 
 QUERIES = 1_000
 """Queries whose scores are counted: two seconds of CPU, and a share of .1 has a standard error of .01."""

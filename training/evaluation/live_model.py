@@ -25,8 +25,8 @@ from training.evaluation.metric_table import SERVED, Comparison
 from training.evaluation.ranking import Score, metric_row, rank_targets, segments
 from training.evaluation.scorers import scores_of_all, two_stage
 from training.evaluation.split import Split
-from training.first_stage import FirstStage
 from training.progress import NO_STEP, StepProgress
+from training.retrieval_stage import FirstStage
 from training.tables.item_tables import build_tables
 
 LIVE = "live"

@@ -27,8 +27,8 @@ from training.evaluation.baselines import (
 )
 from training.evaluation.metric_table import SERVED
 from training.evaluation.ranking import Score, SourceUnion
-from training.first_stage import FirstStage
 from training.progress import NO_STEP, StepProgress
+from training.retrieval_stage import FirstStage
 
 EASE_REGULARIZATION = 300.0
 """Recall@10 on MovieLens 1M, leave one out, is .223, and .215 with 100."""

@@ -15,8 +15,8 @@ from recsys.types import F32, I64, PAD, Bool
 from training.config import RankerConfig
 from training.evaluation.metrics import recall
 from training.evaluation.split import Split
-from training.first_stage import FirstStage
 from training.progress import NO_STEP, StepProgress
+from training.retrieval_stage import FirstStage
 
 CHUNK = 256
 """Queries whose candidates are retrieved at once."""

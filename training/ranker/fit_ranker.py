@@ -21,11 +21,11 @@ from recsys.types import I64
 from training.config import RankerConfig, TrainingConfig
 from training.device import CPU, find_device, mixed_precision
 from training.evaluation.split import Split
-from training.first_stage import FirstStage
 from training.progress import NO_STEP, StepProgress
 from training.ranker.examples import Examples, gather
 from training.ranker.listwise_loss import listwise_loss
 from training.ranker.simple_orders import FITTED, ORDERS, best_order, fit_order, order_net
+from training.retrieval_stage import FirstStage
 
 FEWEST = 50
 """Examples below which no weights are fitted: with fewer, one half says little of the other."""

@@ -10,7 +10,7 @@ import torch
 
 from loadtests.bench.peers.engine import Engine
 from recsys.generation.manifest import GenerationFolder
-from recsys.store.ports import UserState
+from recsys.store.interfaces import UserState
 from recsys.store.redis.user_store import RedisUserStore
 
 GENERATION, STORE, ENGINE = "PEER_GENERATION", "PEER_STORE", "PEER_ENGINE"

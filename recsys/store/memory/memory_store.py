@@ -8,9 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from recsys.generation.manifest import Manifest
-from recsys.store.memory.memory_generations import MemoryGenerations, hash_of
-from recsys.store.memory.memory_streams import MemoryStream
-from recsys.store.ports import (
+from recsys.store.interfaces import (
     EVENT_IDS_KEPT,
     EVENTS_EXPIRE,
     EVENTS_KEPT,
@@ -19,6 +17,8 @@ from recsys.store.ports import (
     UserState,
     user_bucket,
 )
+from recsys.store.memory.memory_generations import MemoryGenerations, hash_of
+from recsys.store.memory.memory_streams import MemoryStream
 from recsys.store.streams import (
     IMPRESSION_LIMITS,
     LOG_LIMITS,

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from recsys.store.interfaces import EVENTS_EXPIRE, LISTS_EXPIRE, TRENDING_EXPIRE, Trending, users_by_bucket
 from recsys.store.key_names import (
     EVENT_LOG,
     IMPRESSIONS,
@@ -20,7 +21,6 @@ from recsys.store.key_names import (
     text_of,
     users_key,
 )
-from recsys.store.ports import EVENTS_EXPIRE, LISTS_EXPIRE, TRENDING_EXPIRE, Trending, users_by_bucket
 from recsys.store.redis.connection import address, sync_client, translated_errors
 from recsys.store.redis.scripts import WRITE_LISTS
 from recsys.store.redis.stored_events import parse_event, parse_events

@@ -14,6 +14,17 @@ import redis
 from recsys.errors import StoreError
 from recsys.generation.manifest import Manifest
 from recsys.store import refusals
+from recsys.store.interfaces import (
+    CHUNK,
+    LEASE,
+    LIVE,
+    PREVIOUS,
+    AliasMove,
+    Claim,
+    MemoryUse,
+    StoredSizes,
+    users_by_bucket,
+)
 from recsys.store.key_names import (
     FENCE,
     GENERATIONS,
@@ -30,7 +41,6 @@ from recsys.store.key_names import (
     users_key,
     users_keys,
 )
-from recsys.store.ports import CHUNK, LEASE, LIVE, PREVIOUS, AliasMove, Claim, MemoryUse, StoredSizes, users_by_bucket
 from recsys.store.publisher_lock import ClaimOwner
 from recsys.store.redis import scripts
 from recsys.store.redis.connection import address, copy_free_serializer, retry_once, sync_client, translated_errors

@@ -14,6 +14,17 @@ import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 
+from recsys.store.interfaces import (
+    EVENT_IDS_EXPIRE,
+    EVENT_IDS_KEPT,
+    EVENTS_EXPIRE,
+    EVENTS_KEPT,
+    IMPRESSION,
+    LOAD_TEST_EXPIRE,
+    Trending,
+    UserState,
+    user_bucket,
+)
 from recsys.store.key_names import (
     EVENT_LOG,
     IMPRESSIONS,
@@ -24,17 +35,6 @@ from recsys.store.key_names import (
     lists_key,
     text_of,
     users_key,
-)
-from recsys.store.ports import (
-    EVENT_IDS_EXPIRE,
-    EVENT_IDS_KEPT,
-    EVENTS_EXPIRE,
-    EVENTS_KEPT,
-    IMPRESSION,
-    LOAD_TEST_EXPIRE,
-    Trending,
-    UserState,
-    user_bucket,
 )
 from recsys.store.redis.connection import Command, address, round_trip, tcp_options, translated_errors
 from recsys.store.redis.scripts import ADD_EVENTS, ADD_IMPRESSIONS, FORGET_FIELD, LIMIT_STREAM, MERGE_USERS

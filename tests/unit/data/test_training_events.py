@@ -7,7 +7,7 @@ import pytest
 from recsys.lists.user_record import UserRecord
 from recsys.model.event_types import EventRules, SeenRule
 from recsys.types import PAD
-from tests.flows.ring import quick
+from tests.flows.ring_dataset import quick
 from training.data import dataset
 from training.data.dataset import Dataset
 from training.data.interaction_log import Log, encode

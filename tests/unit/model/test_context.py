@@ -14,7 +14,7 @@ from recsys.model import time_features
 from recsys.model.context_lift import VALUES, group_starts, table_columns
 from recsys.model.event_types import SeenRule
 from recsys.types import CLOCK, CONTEXTS
-from tests.flows.ring import START, quick
+from tests.flows.ring_dataset import START, quick
 from training import recipe
 from training.config import RankerConfig
 from training.data.dataset import Dataset, read
@@ -22,7 +22,7 @@ from training.data.interaction_log import Log, encode
 from training.evaluation.ranking import metric_rows
 from training.evaluation.scorers import two_stage
 from training.evaluation.split import split
-from training.first_stage import fit_first_stage
+from training.retrieval_stage import fit_first_stage
 from training.tables.context_lift import PRIOR, context_lift
 from training.towers.crops import Batch, Crops
 from training.towers.fit_towers import fit_towers

@@ -9,7 +9,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from deploy.image import build, supply
+from deploy.image import bill_of_materials, build
 from deploy.image.lock import CUDA, HERE, ROOT
 
 LOCK = (HERE / "requirements.lock").read_text(encoding="utf-8")
@@ -107,20 +107,22 @@ def test_an_audit_tells_nothing_known_from_nothing_asked():
     sound = {"name": "a", "version": "1", "vulns": []}
     bad = {"name": "b", "version": "2", "vulns": [{"id": "PYSEC-1", "fix_versions": ["3"]}]}
     skipped = {"name": "c", "skip_reason": "not found"}
-    assert supply.verdict([sound, skipped])[0] == 0
-    assert "not audited: c" in supply.verdict([sound, skipped])[1]
-    code, sentence = supply.verdict([sound, bad])
+    assert bill_of_materials.verdict([sound, skipped])[0] == 0
+    assert "not audited: c" in bill_of_materials.verdict([sound, skipped])[1]
+    code, sentence = bill_of_materials.verdict([sound, bad])
     assert code == 1
     assert "b 2: PYSEC-1 (fixed in 3)" in sentence
     for nothing in ([], [skipped]):
-        code, sentence = supply.verdict(nothing)
+        code, sentence = bill_of_materials.verdict(nothing)
         assert code == 0
         assert "NOT AUDITED" in sentence
 
 
 def test_what_is_audited_is_what_is_locked():
     """All of it, torch too."""
-    audited = {each.partition("==")[0]: Version(each.partition("==")[2]) for each in supply.locked_versions()}
+    audited = {
+        each.partition("==")[0]: Version(each.partition("==")[2]) for each in bill_of_materials.locked_versions()
+    }
     assert audited == {name: version for name, (version, _) in (blocks(LOCK) | blocks(TORCH)).items()}
 
 

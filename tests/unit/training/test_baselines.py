@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recsys.types import PAD
-from tests.flows.ring import log_of, quick, ring
+from tests.flows.ring_dataset import log_of, quick, ring
 from training.evaluation.baselines import DECAY, Ease, ItemKnn, popularity
 from training.evaluation.ranking import metric_rows
 from training.evaluation.scorers import baselines

@@ -6,7 +6,7 @@ import pytest
 
 from recsys.errors import DatasetError
 from training.__main__ import checked, main
-from training.growth import Point, exponents
+from training.scaling_bench import Point, exponents
 
 
 def test_three_columns_of_text_train_and_are_evaluated(tmp_path, capsys):

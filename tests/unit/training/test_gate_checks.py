@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from recsys.generation.manifest import FORMAT, Manifest
-from tests.flows.ring import dataset
+from tests.flows.ring_dataset import dataset
 from training.data.interaction_log import encode
 from training.evaluation.metric_table import Comparison, Evaluation
 from training.evaluation.preview import Preview, Scores

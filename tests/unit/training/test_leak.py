@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from recsys.model.towers import Towers
-from tests.flows.ring import log_of, quick, ring
+from tests.flows.ring_dataset import log_of, quick, ring
 from training import recipe
 from training.__main__ import main
 from training.evaluation.protocols import PROTOCOLS
 from training.evaluation.ranking import metric_rows
 from training.evaluation.scorers import stages
 from training.evaluation.split import split
-from training.first_stage import fit_first_stage
+from training.retrieval_stage import fit_first_stage
 from training.towers.validation import tower_validation
 
 ITEMS = 40

@@ -9,7 +9,7 @@ import pytest
 from recsys.model.ranker import Ranker
 from recsys.retrieval.retriever import Retriever
 from recsys.types import CLOCK, Histories
-from tests.flows.ring import log_of, quick, ring
+from tests.flows.ring_dataset import log_of, quick, ring
 from tests.sample_data import tiny
 from training.data import dataset
 from training.data.interaction_log import encode
@@ -17,7 +17,7 @@ from training.evaluation.live_model import LiveModel, unknown_to_both, with_tabl
 from training.evaluation.protocols import PROTOCOLS
 from training.evaluation.scorers import two_stage
 from training.evaluation.split import split
-from training.first_stage import fit_first_stage
+from training.retrieval_stage import fit_first_stage
 
 NEW = "drama-new"
 LATER = 6_000

@@ -8,7 +8,7 @@ import pytest
 
 from recsys.model.event_types import SeenRule
 from recsys.model.ranker import RankerNet
-from tests.flows.ring import log_of, quick, ring
+from tests.flows.ring_dataset import log_of, quick, ring
 from training import recipe
 from training.evaluation.metric_table import FURTHER, METRICS, SEGMENTS, Evaluation
 from training.evaluation.metrics import places, shown_items

@@ -12,7 +12,7 @@ from recsys.model.ranker import RankerNet
 from recsys.retrieval.registry import RETRIEVED
 from recsys.retrieval.retriever import Retriever
 from recsys.types import HISTORY_LENGTH
-from tests.flows.ring import log_of, quick, ring
+from tests.flows.ring_dataset import log_of, quick, ring
 from training import recipe
 from training.export import Origin, export
 from training.ranker.simple_orders import FITTED, ORDERS

@@ -9,7 +9,7 @@ import pytest
 
 from recsys.errors import DatasetError
 from recsys.types import PAD
-from tests.flows.ring import START, log_of, quick, ring
+from tests.flows.ring_dataset import START, log_of, quick, ring
 from training.data.interaction_log import DAY
 from training.data.mapping import Moments
 from training.evaluation.protocols import LABELS_PER_USER, LEAST_HISTORY, PROTOCOLS, QUERIES_PER_USER

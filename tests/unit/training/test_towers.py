@@ -15,7 +15,7 @@ import torch
 from recsys.model import time_features
 from recsys.model.towers import EmbeddedHistory, Towers
 from recsys.types import CLOCK, CONTEXTS
-from tests.flows.ring import log_of, quick, ring
+from tests.flows.ring_dataset import log_of, quick, ring
 from training.recipe import train
 from training.towers import gradients
 from training.towers.checkpoint import Checkpoints
@@ -28,7 +28,7 @@ KILLED = """
     from pathlib import Path
     from dataclasses import replace
     import torch
-    from tests.flows.ring import log_of, quick, ring
+    from tests.flows.ring_dataset import log_of, quick, ring
     from training.towers.checkpoint import Checkpoints
     from training.towers.fit_towers import fit_towers
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from recsys.errors import SettingsError
-from tests.flows.ring import ring, write
+from tests.flows.ring_dataset import ring, write
 from training.__main__ import main
 from training.config import full
 from training.options import FIELDS, parsed, training_config

@@ -7,8 +7,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from tests.flows.ring import quick, ring
-from tests.flows.ring import write as write_ring
+from tests.flows.ring_dataset import quick, ring
+from tests.flows.ring_dataset import write as write_ring
 from training.__main__ import main
 from training.evaluation.metric_table import SERVED, Evaluation
 from training.evaluation.preview import Preview, Scores, Slate

@@ -12,9 +12,9 @@ import uvloop
 
 from recsys.errors import StageError
 from service.backends import client as clients
+from service.backends.accepted_requests import RowsOnly
 from service.backends.backend_service import add_backend_app
 from service.backends.client import BackendClient
-from service.backends.rows_only import RowsOnly
 from tests.edge.pickles import send
 from tests.servers.backend_server import BackendServer, rows
 from tests.servers.deployment import free_port

@@ -20,12 +20,12 @@ from recsys.errors import NoGeneration, StageError, StoreUnavailable
 from service.http import bodies
 from service.http.app import http_app
 from service.http.door import HttpDoor
+from service.http.early_responses import SMALL_BODY
 from service.http.endpoints import Endpoints
 from service.http.error_responses import error_response
 from service.http.openapi import TAKES
 from service.http.operations import OPERATIONS
 from service.http.paths import PROBES
-from service.http.unread import SMALL_BODY
 from service.recommend.admission import overloaded
 from service.schema.errors import MAX_BODY
 from service.schema.verb_table import VALUES, VERBS

@@ -1,4 +1,4 @@
-"""The generations that a process holds and announces, with a fake board, store and generations."""
+"""The generations that a process holds and announces, with a fake registry, store and generations."""
 
 import shutil
 import time
@@ -9,10 +9,10 @@ import pytest
 from recsys.errors import NOTHING_LIVE, StoreError, StoreUnavailable
 from recsys.generation.cache import GenerationCache
 from recsys.store import MemoryStore
-from recsys.store.ports import LIVE, PREVIOUS
-from service.generations.fallback import GenerationFallback
+from recsys.store.interfaces import LIVE, PREVIOUS
 from service.generations.follower import GenerationFollower
 from service.generations.holder import GenerationHolder
+from service.generations.local_generations import GenerationFallback
 from service.generations.readiness import REFUSED
 from tests.fakes import fake_generations
 from tests.fakes.fake_generations import Cache
@@ -26,27 +26,27 @@ def world():
 
 def test_the_live_generation_is_held_and_announced(world):
     """The generation that goes live next is held too."""
-    store, board, _, follower = world
+    store, registry, _, follower = world
     ranking = follower()
     ranking.refresh()
     store.named |= {LIVE: "b", PREVIOUS: "a"}
     ranking.refresh()
     assert ranking.held == {"a", "b"}
-    assert [process.held for process in board.processes()] == [("a", "b")]
+    assert [process.held for process in registry.processes()] == [("a", "b")]
 
 
 AWAY = "No Redis answers."
 
 
 @pytest.mark.parametrize("error", [StoreUnavailable(AWAY), StoreError("The user may not read.")])
-def test_an_unreadable_board_is_not_an_empty_board(world, monkeypatch, error):
-    """With an empty board a gateway would move its alias."""
-    _, board, _, follower = world
+def test_an_unreadable_registry_is_not_an_empty_one(world, monkeypatch, error):
+    """With an empty registry a gateway would move its alias."""
+    _, registry, _, follower = world
 
     def fail():
         raise error
 
-    monkeypatch.setattr(board, "processes", fail)
+    monkeypatch.setattr(registry, "processes", fail)
     gateway = follower("gateway")
     gateway.refresh()
     assert gateway.state.fault == str(error)
@@ -55,7 +55,7 @@ def test_an_unreadable_board_is_not_an_empty_board(world, monkeypatch, error):
 
 def test_a_refused_generation_is_announced_and_tried_again_later(world, monkeypatch):
     """It is not fetched at every refresh, and the refusal ends when the generation can be loaded."""
-    store, board, cache, follower = world
+    store, registry, cache, follower = world
     cache.bad.add("b")
     ranking = follower()
     ranking.refresh()
@@ -64,13 +64,13 @@ def test_a_refused_generation_is_announced_and_tried_again_later(world, monkeypa
         ranking.refresh()
     assert cache.fetched.count("b") == 1
     assert ranking.held == {"a"}
-    assert "Part x" in board.processes()[0].refused["b"]
+    assert "Part x" in registry.processes()[0].refused["b"]
     cache.bad.clear()
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now + 11)
     ranking.refresh()
     assert ranking.held == {"a", "b"}
-    assert board.processes()[0].refused == {}
+    assert registry.processes()[0].refused == {}
 
 
 def test_a_process_that_starts_while_a_bad_generation_is_live_holds_the_previous_one(world):
@@ -132,10 +132,10 @@ def test_a_pinned_generation_is_found_where_another_bento_had_one(tiny_world, tm
 
 def test_all_processes_hold_the_previous_generation_if_one_refuses_the_live_one(world):
     """After a restart."""
-    store, board, _, _ = world
+    store, registry, _, _ = world
     store.named |= {LIVE: "c", PREVIOUS: "b"}
     followers = [
-        GenerationFollower(role, store, board, [GenerationHolder(Cache(*bad), str)])
+        GenerationFollower(role, store, registry, [GenerationHolder(Cache(*bad), str)])
         for role, bad in (("gateway", ()), ("ranking", ()), ("retrieval", ("c",)))
     ]
     for _ in range(2):
@@ -145,11 +145,11 @@ def test_all_processes_hold_the_previous_generation_if_one_refuses_the_live_one(
 
 
 def test_a_process_that_loads_for_long_announces_itself_meanwhile(world, monkeypatch):
-    """It stays on the board, or the gateway would move without it."""
-    _, board, _, follower = world
+    """It stays on the registry, or the gateway would move without it."""
+    _, registry, _, follower = world
     monkeypatch.setattr("service.generations.follower.ANNOUNCED_SECONDS", 0.04)
     announced = []
-    monkeypatch.setattr(board, "announce", announced.append)
+    monkeypatch.setattr(registry, "announce", announced.append)
     follower(load=lambda name: time.sleep(0.2) or name).refresh()
     assert len(announced) > 5
     assert announced[0].held == ()
@@ -158,25 +158,25 @@ def test_a_process_that_loads_for_long_announces_itself_meanwhile(world, monkeyp
 
 def test_an_unchanged_announcement_is_not_written_at_every_refresh(world, monkeypatch):
     """Each write may wait for the store's disk."""
-    _, board, _, follower = world
+    _, registry, _, follower = world
     ranking = follower()
     ranking.refresh()
     written = []
-    monkeypatch.setattr(board, "announce", written.append)
+    monkeypatch.setattr(registry, "announce", written.append)
     for _ in range(3):
         ranking.refresh()
     assert written == []
 
 
-def test_a_stopped_process_stays_off_the_board(world):
+def test_a_stopped_process_stays_out_of_the_registry(world):
     """A refresh that ends after the stop does not announce it again, and no gateway waits for it."""
-    _, board, _, follower = world
+    _, registry, _, follower = world
     ranking = follower()
     ranking.refresh()
-    assert board.processes() != []
+    assert registry.processes() != []
     ranking.stop()
     ranking.refresh()
-    assert board.processes() == []
+    assert registry.processes() == []
 
 
 def test_an_unexpected_error_is_a_refusal(world):

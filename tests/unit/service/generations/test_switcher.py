@@ -1,4 +1,4 @@
-"""The moves of an alias and the opening of the ports, with a fake board, store and generations."""
+"""The moves of an alias and the opening of the ports, with a fake registry, store and generations."""
 
 import asyncio
 import contextlib
@@ -7,9 +7,9 @@ import pytest
 
 from recsys.errors import NoGeneration
 from recsys.generation.cache import GenerationCache
-from recsys.store.ports import LIVE, PREVIOUS
-from recsys.store.process_board import Announcement
-from service.generations.fallback import GenerationFallback
+from recsys.store.interfaces import LIVE, PREVIOUS
+from recsys.store.process_registry import Announcement
+from service.generations.local_generations import GenerationFallback
 from service.generations.switcher import GenerationSwitcher
 from tests.fakes import fake_generations
 
@@ -117,12 +117,12 @@ def test_ports_open_if_no_generation_can_be_served(gateway, world, live, reason)
 def test_ports_stay_shut_while_another_gateway_answers(gateway, world, monkeypatch):
     """Connections to one port go to either gateway. Without another gateway the ports open after a while."""
     switcher, *_ = gateway
-    _, board, *_ = world
+    _, registry, *_ = world
     monkeypatch.setattr("service.generations.switcher.START_SECONDS", 0.1)
-    board.announce(Announcement("gateway x 1", "gateway", ("a",), ("a",)))
+    registry.announce(Announcement("gateway x 1", "gateway", ("a",), ("a",)))
     switcher.follower.refresh()
     assert not asyncio.run(opens(switcher))
-    board.withdraw("gateway x 1")
+    registry.withdraw("gateway x 1")
     switcher.follower.refresh()
     assert asyncio.run(opens(switcher))
     with pytest.raises(NoGeneration, match="is being loaded"):
@@ -131,15 +131,15 @@ def test_ports_stay_shut_while_another_gateway_answers(gateway, world, monkeypat
 
 def test_an_alias_moves_when_all_processes_hold_the_next_generation(world, gateway):
     """If one process lacks it, the alias stays."""
-    store, board, _, _ = world
+    store, registry, _, _ = world
     _, _, move = gateway
     assert move() == "a"
-    board.announce(Announcement("ranking x 1", "ranking", ("a",)))
+    registry.announce(Announcement("ranking x 1", "ranking", ("a",)))
     store.named |= {LIVE: "b", PREVIOUS: "a"}
     assert move() == "a"
-    board.announce(Announcement("ranking x 1", "ranking", ("a", "b")))
+    registry.announce(Announcement("ranking x 1", "ranking", ("a", "b")))
     assert move() == "b"
-    board.announce(Announcement("ranking x 2", "ranking", ("a",)))  # a process that starts
+    registry.announce(Announcement("ranking x 2", "ranking", ("a",)))  # a process that starts
     assert move() == "b"
 
 
@@ -188,10 +188,10 @@ def test_a_gateway_starts_without_a_stage_that_does_not_start(gateway, no_retry,
 
 def test_a_gateway_that_starts_refuses_a_generation_that_a_present_stage_can_not_serve(world, gateway, no_retry):
     """All stages may serve the previous generation."""
-    _, board, *_ = world
+    _, registry, *_ = world
     switcher, pipeline, move = gateway
     pipeline.broken = True
-    board.announce(Announcement("ranking x 1", "ranking", ("a",)))
+    registry.announce(Announcement("ranking x 1", "ranking", ("a",)))
     assert move() is None
     assert "ranking" in switcher.follower.refusals["a"]
 

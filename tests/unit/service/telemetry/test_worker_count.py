@@ -9,8 +9,8 @@ ROOT = Path(__file__).resolve().parents[4]
 
 COUNT = """
 import os, subprocess, sys
-from recsys.store.memory.memory_board import MemoryBoard
-from recsys.store.process_board import Announcement
+from recsys.store.memory.memory_registry import MemoryProcessRegistry
+from recsys.store.process_registry import Announcement
 from recsys.process.process_identity import ProcessIdentity, boot_and_namespace
 from service.telemetry import metrics
 from service.telemetry.worker_count import WorkerCount
@@ -23,11 +23,11 @@ worker = (
     "metrics.live_generation.set(int(sys.argv[1])); print(flush=True); input()"
 )
 workers = [subprocess.Popen([sys.executable, "-c", worker, made], stdin=-1, stdout=-1) for made in ("200", "100")]
-board = MemoryBoard()
+registry = MemoryProcessRegistry()
 for worker in workers:
     worker.stdout.readline()
-    board.announce(Announcement(f"gateway here {worker.pid}", "gateway", life=ProcessIdentity.of(worker.pid)))
-count = WorkerCount(board, {"gateway": 2})
+    registry.announce(Announcement(f"gateway here {worker.pid}", "gateway", life=ProcessIdentity.of(worker.pid)))
+count = WorkerCount(registry, {"gateway": 2})
 count.count()
 show()
 workers[0].kill()

@@ -54,7 +54,7 @@ class Announcement:
             return None
 
 
-class ProcessBoard(Protocol):
+class ProcessRegistry(Protocol):
     """The announcements of all processes. StoreUnavailable or StoreError if they can't be read or written."""
 
     def announce(self, announcement: Announcement) -> None:

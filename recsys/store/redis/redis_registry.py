@@ -18,7 +18,7 @@ from typing import Any
 
 import redis
 
-from recsys.store.process_board import ANNOUNCED_SECONDS, Announcement
+from recsys.store.process_registry import ANNOUNCED_SECONDS, Announcement
 from recsys.store.redis.connection import address, retry_once, sync_client, translated_errors
 from recsys.store.redis.generation_store import ALIASES_CHANNEL
 
@@ -26,8 +26,8 @@ _PROCESSES = "processes"
 _CONNECT_SECONDS, _REPLY_SECONDS = 1.0, 2.0
 
 
-class RedisBoard:
-    """A `ProcessBoard` in Redis. One thread may wait while others announce."""
+class RedisProcessRegistry:
+    """A `ProcessRegistry` in Redis. One thread may wait while others announce."""
 
     def __init__(self, url: str) -> None:
         self._address = address(url)

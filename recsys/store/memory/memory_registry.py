@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 
-from recsys.store.process_board import Announcement
+from recsys.store.process_registry import Announcement
 
 
-class MemoryBoard:
-    """A `ProcessBoard` over a dict."""
+class MemoryProcessRegistry:
+    """A `ProcessRegistry` over a dict."""
 
     def __init__(self) -> None:
         self._announced: dict[str, Announcement] = {}

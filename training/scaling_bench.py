@@ -35,8 +35,8 @@ from training.evaluation.ranking import metric_rows
 from training.evaluation.scorers import baselines, stages
 from training.evaluation.split import split
 from training.export import export
-from training.first_stage import FirstStage
 from training.ranker.fit_ranker import fit_ranker
+from training.retrieval_stage import FirstStage
 from training.tables.item_tables import build_tables
 from training.towers.fit_towers import fit_towers
 from training.untrained_generation import some_users

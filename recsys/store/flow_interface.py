@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from recsys.store.ports import Trending
+from recsys.store.interfaces import Trending
 from recsys.store.streams import Cursor, LoggedEvent, LoggedImpression
 from recsys.types import Event
 
