@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import redis
 
-from flows.drain import drain_some
+from flows.drain import DrainResult, drain_some
 from flows.steps.impression_rows import SCHEMA, taken_after
 from recsys.errors import DatasetError
 from recsys.lists.impression import Impression
@@ -200,6 +200,22 @@ class TestStore:
         monkeypatch.setattr(module, "drain_some", busy)
         assert module.drain(0.0).impressions == 1
         assert valkey.xlen("impressions") == 1
+
+    def test_no_impression_of_35_minutes_is_lost(self, valkey, own_valkey_url, tmp_path, monkeypatch):
+        """Of 100 impressions a second each is drained or waits; the default limit of memory removes none unread."""
+        flows, slate, minutes = RedisFlowStore(own_valkey_url), shown(items=("a",)).pack(), []
+        for _ in range(35):
+            add(own_valkey_url, IMPRESSION_LIMITS, [slate] * 6_000)
+            minutes.append(flows.now())
+        monkeypatch.setattr(flows, "now", lambda: minutes[4] + WAIT)  # the impressions of five minutes are old enough
+        total = DrainResult()
+        while (step := drain_some.fn(flows, Location(str(tmp_path)), WAIT)).impressions:
+            total = total.plus(step)
+        assert total.impressions >= 30_000
+        assert total.impressions + valkey.xlen("impressions") == 210_000
+        assert flows.lost_impressions() == 0
+        assert valkey.memory_usage("impressions", samples=0) < 1.2 * IMPRESSION_LIMITS.bytes
+        flows.close()
 
 
 class TestLoader:
