@@ -38,7 +38,7 @@ def training_config(
     if preset not in CONFIGS:
         raise SettingsError(f"The training configuration is one of {', '.join(CONFIGS)}, not {preset!r}.")
     config = _changed(CONFIGS[preset](), {} if section is None else section, place)
-    return _changed(config, overrides or {}, "The overrides")
+    return _changed(config, overrides or {}, "The overrides (--set)")
 
 
 def add_training_options(parser: argparse.ArgumentParser) -> None:

@@ -94,7 +94,7 @@ def test_a_wrong_entry_is_named(shop, refusal, more, words):
     [
         ("", ["is empty", "header"]),
         ("who,what,when\n", ["no rows"]),
-        ("who,what,when\n1,2,never\n2,3,soon\n3,4,1700000000\n", ["timestamp", "mapping"]),
+        ("who,what,when\n1,2,never\n2,3,soon\n3,4,1700000000\n", ["timestamp", "dataset.toml"]),
         ("who,what,moment\n1,2,3\n", ["no column 'when'", "Set timestamp in [interactions]", "moment"]),
         ("who;what;when\n1;2;3\n", ["semicolons", "'who;what;when'", "with commas"]),
     ],

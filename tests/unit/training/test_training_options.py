@@ -55,7 +55,7 @@ def test_a_wrong_setting_is_one_sentence(section, sentence):
     ("option", "sentence"),
     [
         (["--set", "tower.epochs"], "--set takes FIELD=VALUE, such as tower.epochs=4, not 'tower.epochs'."),
-        (["--set", "seed=-1"], "The overrides: seed is -1; the value should be greater than or equal to 0."),
+        (["--set", "seed=-1"], "The overrides (--set): seed is -1; the value should be greater than or equal to 0."),
         pytest.param(
             ["--device", "cuda"],
             "The device is cuda, and PyTorch",

@@ -47,7 +47,7 @@ def check_ids(events: pd.Series, table: pd.Series, log: str, other: str) -> None
         raise DatasetError(
             f"{log} holds ids of another table: {found:.1%} of the events have an id of the table. It has "
             f"{_row(events, str(counts.index[0]))}, {other} has {_row(table, str(known.iloc[0]))}. Check that both "
-            "columns hold the same ids, or leave the table out of the mapping."
+            "columns hold the same ids, or leave the table out of dataset.toml."
         )
 
 

@@ -93,7 +93,7 @@ class Quarantine:
             setting = f"{column} and timestamp_format" if column == "timestamp" else column
             raise DatasetError(
                 f"{len(reasons):,} of {len(frame):,} rows of {file} are bad, most for '{reason}' in the column "
-                f"{examples[reason]}. Check {setting} in [{table}] of the mapping; docs/data.md lists what the values "
+                f"{examples[reason]}. Check {setting} in [{table}] of dataset.toml; docs/data.md lists what the values "
                 "may be."
             )
         return frame.drop(index=reasons.index)
