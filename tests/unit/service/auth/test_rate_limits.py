@@ -6,7 +6,7 @@ import time
 import pytest
 
 from service.auth.keyring import KeyRecord
-from service.auth.rate_limits import RateLimits
+from service.auth.rate_limits import SLOTS, RateLimits
 
 
 def entry(rate, burst, name="abcd"):
@@ -71,6 +71,14 @@ def test_each_key_has_its_own_count(path, clock):
     names = [f"{number:04x}" for number in range(1000)]
     assert {allowed(first, entry(1, 3, name), 5) for name in names} == {3}
     assert {allowed(second, entry(1, 3, name), 5) for name in names} == {0}
+
+
+def test_a_key_beyond_the_rows_of_the_file_has_a_limit(path, clock):
+    """In a full file it shares a row, and no more requests than its burst are allowed."""
+    limits = RateLimits(path, clock)
+    for number in range(SLOTS):
+        limits.take(entry(1, 1, f"{number:x}"))
+    assert allowed(limits, entry(1, 3, "onemore")) <= 3
 
 
 def test_a_time_that_no_request_has_set_is_ignored(path, clock):

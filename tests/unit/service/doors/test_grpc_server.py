@@ -1,5 +1,6 @@
 """The gRPC server over a fake recommender: a real server and real channels."""
 
+import asyncio
 import json
 import logging
 import threading
@@ -16,9 +17,11 @@ from service.grpc.call_status import cancelled
 from service.grpc.server import GrpcServer
 from service.grpc.tandem.v1 import recommender_pb2 as pb
 from service.grpc.tandem.v1.recommender_pb2_grpc import RecommenderStub
+from service.schema import SlatesResponse
 from service.schema.verb_table import RECOMMEND
 from service.telemetry.metrics import request_seconds
-from tests.fakes.fake_recommender import FakeRecommender, RpcServer
+from tandem_client import Client, ClientError
+from tests.fakes.fake_recommender import FakeRecommender, RpcServer, slate
 
 YOU = pb.Id(text="you")
 EVENT = pb.AddEventsRequest(events=[pb.Event(user_id=YOU, item_id=YOU)]).SerializeToString()
@@ -293,6 +296,53 @@ def test_a_drain_answers_every_call_that_reached_the_recommender(seconds):
         assert outcomes.count("answered") == len(server.recommender.requests)
 
 
+def test_the_client_of_a_server_that_stops_is_answered_by_another():
+    """It sends a call that grpc cancelled unread again."""
+    ended, failed, answered = threading.Event(), [], []
+
+    def call(place):
+        with Client(f"grpc://{place}", deadline=20) as client:
+            while not ended.is_set():
+                try:
+                    answered.append(client.recommend("you"))
+                except ClientError as error:
+                    failed.append(error)
+
+    leaves, stays = RpcServer(FakeRecommender()), RpcServer(FakeRecommender())
+    stays.port = leaves.port
+    threads = [threading.Thread(target=call, args=(leaves.place,)) for _ in range(8)]
+    with leaves:
+        for thread in threads:
+            thread.start()
+        wait_for(lambda: len(leaves.recommender.requests) > 100)
+        with stays:
+            leaves.run(leaves.door.drain(0))
+            wait_for(lambda: len(stays.recommender.requests) > 100)
+            ended.set()
+            for thread in threads:
+                thread.join(30)
+    assert failed == []
+    assert len(answered) == len(stays.recommender.requests) + len(leaves.recommender.requests)
+
+
+def test_a_long_answer_in_flight_is_sent_completely():
+    """An answer of several megabytes needs flow control after the drain has begun."""
+    options = [("grpc.max_receive_message_length", -1)]
+    with RpcServer(FakeRecommender()) as server, grpc.insecure_channel(server.place, options) as channel:
+        begun = []
+
+        async def long_answer(verb, request, due):
+            begun.append(request)
+            await asyncio.sleep(0.2)
+            return SlatesResponse(slates=[slate("you" * 300)] * 3_000)
+
+        server.recommender.answer = long_answer
+        answer = RecommenderStub(channel).Recommend.future(pb.RecommendRequest(user_ids=[YOU]), timeout=20)
+        wait_for(lambda: begun)
+        server.run(server.door.drain(0))
+        assert len(answer.result(20).slates) == 3_000
+
+
 def never():
     """Messages of which none is sent."""
     threading.Event().wait(30)
@@ -367,3 +417,11 @@ def test_too_many_calls_in_flight_are_refused_with_a_pause(recommender, stub, mo
     _, body, trailing = refused(stub.Status, pb.StatusRequest())
     assert (body["code"], trailing["grpc-retry-pushback-ms"]) == ("overloaded", "1000")
     call.cancel()
+
+
+def test_a_call_without_a_message_is_refused(channel, recommender):
+    """A client that streams may send none, and the refusal has the JSON body."""
+    call = channel.stream_unary("/tandem.v1.Recommender/Recommend")
+    status, body, _ = refused(call, iter(()))
+    assert (status, body["code"]) == (grpc.StatusCode.INVALID_ARGUMENT, "not_protobuf")
+    assert not recommender.requests

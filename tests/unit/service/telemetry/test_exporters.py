@@ -86,6 +86,21 @@ def test_an_exporter_that_is_not_installed_is_an_error(protocol, monkeypatch):
         exporters.check("console,otlp")
 
 
+def test_the_command_ends_with_that_error(tmp_path):
+    """The exit code is 1, with one line and no traceback."""
+    done = subprocess.run(
+        [sys.executable, "-m", "service", "check"],
+        cwd=ROOT,
+        env=os.environ | {"OTEL_TRACES_EXPORTER": "nowhere", "TANDEM_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("tandem: OTEL_TRACES_EXPORTER=nowhere needs an exporter that is not installed")
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_exporters_of_installed_packages_are_used(tmp_path):
     """By their registered names. `otlp` is the exporter of the protocol, or the installed one."""
     install(tmp_path, "zipkin", "otlp_proto_http", "otlp_proto_grpc")
