@@ -96,6 +96,15 @@ def test_a_log_holds_the_context_of_its_events(shop):
     assert devices == frame["device"].tolist()
 
 
+def test_values_past_the_255_most_frequent_are_unknown():
+    """A row number of a context value is one byte."""
+    frame = by_device(60, 10)
+    frame["device"] = [f"d{i}" for i in range(300)] * 2
+    log = log_of(frame, "device")
+    assert len(log.catalogue.spec.contexts[0][1]) == 255
+    assert (log.contexts == 0).sum() == 90
+
+
 def test_an_unknown_context_column_is_an_error(shop):
     """The error names the column, the columns of the file and the fix."""
     with pytest.raises(DatasetError, match=r"'devise'.+device.+Set context"):

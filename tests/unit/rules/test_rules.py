@@ -148,6 +148,14 @@ def test_a_pin_in_an_unknown_context_is_inactive():
     assert compile_rules(parse(pin), replace(SPEC, contexts=(("device", ("mobile",)),))).inactive == ()
 
 
+def test_the_filters_of_rules_only_exclude_items():
+    """Rules for similar items keep the two switches, and no rule that changes the order."""
+    compiled = compile_rules(parse(WHOLE.replace("unavailable = true", "unavailable = false")), SPEC)
+    assert compiled.filters.rules == Rules(hide_unavailable=False, exclude_seen=False)
+    assert (compiled.filters.caps, compiled.filters.boosts) == ((), ())
+    assert compiled.filters is compiled.filters
+
+
 def test_unknown_items_of_rules_are_reported():
     """Each rule has a sentence with its first unknown item."""
     rules = parse(

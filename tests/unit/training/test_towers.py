@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -183,6 +184,10 @@ def test_a_checkpoint_of_another_training_is_not_used(tmp_path):
     path.write_bytes(path.read_bytes()[:-5])
     assert own.load() is None
     torch.save({"x": tmp_path}, path)
+    assert own.load() is None
+    with zipfile.ZipFile(path, "w", strict_timestamps=False) as damaged:
+        damaged.writestr("archive/data.pkl", b"\x80\x02a.")  # an append with an empty stack: IndexError
+        damaged.writestr("archive/version", b"3\n")
     assert own.load() is None
     checkpoints.clear()
     assert not list(tmp_path.iterdir())
