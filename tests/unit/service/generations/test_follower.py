@@ -10,6 +10,7 @@ from recsys.errors import NOTHING_LIVE, StoreError, StoreUnavailable
 from recsys.generation.cache import GenerationCache
 from recsys.store import MemoryStore
 from recsys.store.interfaces import LIVE, PREVIOUS
+from recsys.store.process_registry import Announcement
 from service.generations.follower import GenerationFollower
 from service.generations.holder import GenerationHolder
 from service.generations.local_generations import GenerationFallback
@@ -81,6 +82,16 @@ def test_a_process_that_starts_while_a_bad_generation_is_live_holds_the_previous
     ranking = follower()
     ranking.refresh()
     assert ranking.held == {"a"}
+
+
+def test_a_process_that_starts_holds_the_generation_that_gateways_serve(world):
+    """Also if no alias names it any more."""
+    store, registry, _, follower = world
+    registry.announce(Announcement("gateway x 1", "gateway", ("old",), ("old",)))
+    store.named[LIVE] = "new"
+    ranking = follower()
+    ranking.refresh()
+    assert ranking.held == {"old", "new"}
 
 
 def test_a_refused_generation_of_one_alias_leaves_the_other(world):

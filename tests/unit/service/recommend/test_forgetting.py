@@ -15,9 +15,9 @@ from service.schema import Mode, UserRequest
 from service.schema.verb_table import FORGET
 from service.settings import Settings
 from service.verbs import impressions
-from service.verbs.impressions import STEP_SECONDS, ImpressionLog
+from service.verbs.impressions import QUEUE, STEP_SECONDS, ImpressionLog
 from service.verbs.recommender import Recommender
-from service.verbs.users import UserVerbs
+from service.verbs.users import LOGGED_WITHIN, UserVerbs
 from tests.fakes.in_process import counted
 
 USER = "the-one-to-forget"
@@ -165,6 +165,42 @@ def test_a_process_that_stops_logs_the_waiting_slates_once(monkeypatch, ranked):
     assert written == ["on its way", "waits"]
 
 
+def test_slates_that_a_full_queue_drops_are_counted_as_lost(log):
+    """The oldest slates are dropped."""
+    before = lost()
+    for number in range(QUEUE + 3):
+        log.note(query(number))
+    assert lost() - before == 3
+    assert [query.user_id for query, _ in log._waiting] == list(range(3, QUEUE + 3))
+
+
+def test_a_slow_write_of_slates_is_stopped_and_counted_as_lost(monkeypatch, ranked):
+    """A later write could follow the second deletion of a deleted user."""
+    monkeypatch.setattr(impressions, "STEP_SECONDS", 0.05)
+    written, before = [], lost()
+
+    class Slow(Users):
+        async def add_impressions(self, shown):
+            await asyncio.sleep(0.3)
+            written.append(shown)
+
+    log = ImpressionLog(Slow(), None, 1e9)
+
+    async def scene():
+        log.note(query())
+        await log.flush()
+        await asyncio.sleep(0.4)
+
+    asyncio.run(scene())
+    assert written == []
+    assert lost() - before == 1
+
+
+def test_the_second_deletion_is_later_than_any_write_of_a_slate():
+    """A slate may wait, then be ranked, then be written: three steps."""
+    assert LOGGED_WITHIN > 3 * STEP_SECONDS
+
+
 def test_a_user_deleted_during_the_call_of_ranking_is_not_logged(monkeypatch, ranked):
     """The store never gets the slate."""
     written = []
@@ -193,6 +229,20 @@ def test_a_user_deleted_during_the_call_of_ranking_is_not_logged(monkeypatch, ra
     assert written == [("another", b"shown")]
 
 
+def test_impressions_are_deleted_a_second_time_also_in_a_full_store(short_waits):
+    """The store raises an error after it deleted what it could, and another process may still log a slate."""
+    users = Users(full=True)
+
+    async def scene():
+        verbs = UserVerbs(users, QUIET)
+        with pytest.raises(StoreFull):
+            await verbs.forget(USER)
+        await verbs.finish()
+
+    asyncio.run(scene())
+    assert users.calls == ["user", "impressions"]
+
+
 SERVED = SimpleNamespace(id="g1", manifest=SimpleNamespace(user_buckets=1), spec=SimpleNamespace(event_types=()))
 
 
@@ -210,6 +260,20 @@ def test_one_sweep_covers_all_users_merged_before_it(short_waits):
 
     asyncio.run(scene())
     assert users.calls == [f"merged {user}" for user in "abc"] + ["swept a, b, c"] * 2 + ["merged d", "swept d"]
+
+
+def test_a_gateway_that_stops_sweeps_first(short_waits, monkeypatch):
+    """It does not wait for the time of the next sweep."""
+    monkeypatch.setattr("service.verbs.users.SWEEP_SECONDS", 1e6)
+    users = Users()
+
+    async def scene():
+        verbs = UserVerbs(users, QUIET)
+        await verbs.merge("a", "login", SERVED)
+        await asyncio.wait_for(verbs.finish(), 10)
+
+    asyncio.run(scene())
+    assert users.calls == ["merged a", "swept a"]
 
 
 def test_a_deletion_goes_on_if_its_call_is_cancelled(short_waits):
