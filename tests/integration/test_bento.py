@@ -231,6 +231,7 @@ def test_an_option_of_bentoml_for_one_door_ends_the_start(embedded_url, tmp_path
     [
         ([*SERVE, "--host", "::"], {}),
         (SERVE, {"BENTOML_CONFIG_OPTIONS": "services.Gateway.http.host=0.0.0.0"}),
+        ([sys.executable, "-m", "service", "serve"], {"TANDEM_HOST": "0.0.0.0"}),
         ([sys.executable, "-c", START_BY_PYTHON], {}),
     ],
 )
