@@ -122,6 +122,17 @@ def test_status_and_metrics_count_put_items(client):
     put(client, {"item_id": "drama-9", "available": True})
 
 
+def test_an_unknown_column_is_refused_with_the_known_columns(client):
+    """The put stores none of its items."""
+    answer = client.put(
+        "/items", json={"items": [comedy("beside-a-wrong-one"), {"item_id": "a", "columns": {"yaer": 1}}]}
+    )
+    assert answer.status_code == 422
+    assert "it has year" in answer.json()["error"]["message"]
+    assert client.get("/items/beside-a-wrong-one").status_code == 404
+    assert "beside-a-wrong-one" not in recommend(client)[0]
+
+
 def test_ids_are_unchanged(client):
     """Numbers as numbers, and texts of any script, with blanks, braces and control characters."""
     ids = [7, -3, 2**63 - 1, " ", "a b", "{x}:y", "é\n\u0000", "🙂" * 60, "*", "items:version", "0007"]
