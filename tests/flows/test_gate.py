@@ -95,6 +95,20 @@ def test_shuffled_labels_are_refused(world, tmp_path):
     assert "The gate refused this run" in error.report.read_text()
 
 
+def test_the_live_generation_is_scored_on_the_queries_of_the_new_test(world, tmp_path):
+    """If the later events follow no pattern, both models find little, and no comparison with live fails."""
+    data, rng = tiny.write(tmp_path / "data"), np.random.default_rng(0)
+    log = pd.read_csv(data / "interactions.csv")
+    later = log.sample(900, random_state=0).assign(item_id=rng.choice(log["item_id"].unique(), 900))
+    later["timestamp"] = log["timestamp"].max() + 86_400 * np.sort(rng.uniform(0, 5, len(later)))
+    pd.concat([log, later]).to_csv(data / "interactions.csv", index=False)
+    error = refused(world, data)
+    failed = {check["name"] for check in error.failed}
+    assert "spread of the scores" in failed  # the model has learned labels without a pattern
+    assert not [name for name in failed if name.endswith(", live")]
+    assert "queries that neither learned from" in error.report.read_text()
+
+
 def test_a_live_generation_that_can_not_be_loaded_does_not_fail_the_run(tmp_path):
     """The report has the reason instead of the comparison."""
     from flows.steps.gate import load_live_model
