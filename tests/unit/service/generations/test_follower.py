@@ -156,7 +156,7 @@ def test_all_processes_hold_the_previous_generation_if_one_refuses_the_live_one(
 
 
 def test_a_process_that_loads_for_long_announces_itself_meanwhile(world, monkeypatch):
-    """It stays on the registry, or the gateway would move without it."""
+    """It stays in the registry, or the gateway would move without it."""
     _, registry, _, follower = world
     monkeypatch.setattr("service.generations.follower.ANNOUNCED_SECONDS", 0.04)
     announced = []
