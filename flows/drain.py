@@ -26,9 +26,9 @@ from flows.steps.impression_rows import to_table
 from recsys.environment import Environment
 from recsys.lists.impression import Impression
 from recsys.model.features import FEATURES
-from recsys.store.flow_interface import FlowStore
 from recsys.store.from_environment import open_store
-from recsys.store.streams import LoggedImpression
+from recsys.store.redis.flow_store import RedisFlowStore
+from recsys.store.stored_types import LoggedImpression
 from training.data.locations import Location, exports, writing
 
 AT_ONCE = 2_000
@@ -85,7 +85,7 @@ def drain(
 
 
 @store_step
-def drain_some(store: FlowStore, folder: Location, wait: float) -> DrainResult:
+def drain_some(store: RedisFlowStore, folder: Location, wait: float) -> DrainResult:
     """Write the oldest impressions that are old enough by the store's clock, and then remove them from the store."""
     now = store.now()  # entries have times of the same clock
     entries = store.read_impressions(count=AT_ONCE)

@@ -30,7 +30,8 @@ from flows.steps.list_making import (
 from recsys.environment import Environment
 from recsys.rules import Rules, RulesFile
 from recsys.store.from_environment import OpenStore, open_store
-from recsys.store.interfaces import LIVE, GenerationStore
+from recsys.store.redis.generation_store import RedisGenerationStore
+from recsys.store.stored_types import LIVE
 from training.progress import RunProgress
 
 
@@ -76,7 +77,7 @@ def refresh() -> ListResult:
         )
 
 
-def for_live_generation(name: str, generations: GenerationStore, make: Callable[[str], ListResult]) -> ListResult:
+def for_live_generation(name: str, generations: RedisGenerationStore, make: Callable[[str], ListResult]) -> ListResult:
     """Make lists for the live generation, and make them again if another generation is live afterwards."""
     start = time.monotonic()
     superseded: list[str] = []

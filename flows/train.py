@@ -33,7 +33,7 @@ from recsys.generation.loader import check_servable
 from recsys.generation.manifest import GenerationFolder, Manifest
 from recsys.generation.publisher import Publisher
 from recsys.store.from_environment import open_store
-from recsys.store.interfaces import GenerationStore
+from recsys.store.redis.generation_store import RedisGenerationStore
 from training.config import TrainingConfig
 from training.data.interaction_log import encode
 from training.data.mapping import Mapping
@@ -85,7 +85,7 @@ def train_and_publish(
     config: TrainingConfig,
     force: bool,
     environment: Environment,
-    generations: GenerationStore,
+    generations: RedisGenerationStore,
     board: TensorBoard,
     progress: RunProgress,
 ) -> TrainResult:
@@ -124,7 +124,7 @@ def train_and_publish(
 
 
 def publish_and_promote(
-    generation: GenerationFolder, environment: Environment, generations: GenerationStore, progress: RunProgress
+    generation: GenerationFolder, environment: Environment, generations: RedisGenerationStore, progress: RunProgress
 ) -> Manifest:
     """Publish a generation, make it live, and delete old generations from the store, the disk and the model store."""
     publisher = Publisher(generations, environment.folder("trials"), check_servable, environment.redis_budget)

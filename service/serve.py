@@ -19,8 +19,8 @@ from recsys.generation.cache import GenerationCache
 from recsys.process.parent_death import preexec
 from recsys.rules import RulesFile
 from recsys.store.from_environment import OpenStore, open_store
-from recsys.store.interfaces import LIVE
 from recsys.store.redis.generation_store import RedisGenerationStore
+from recsys.store.stored_types import LIVE
 from service import probe
 from service.auth import start_checks
 from service.auth.tls import Tls

@@ -16,7 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from recsys.environment import Environment
 from recsys.errors import SettingsError
-from recsys.store.streams import IMPRESSION_LIMITS, LOG_LIMITS
+from recsys.store.stored_types import IMPRESSION_LIMITS, LOG_LIMITS
 from service.auth import key
 
 STARTER = "TANDEM_STARTER"

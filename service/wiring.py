@@ -20,7 +20,7 @@ from recsys.store.redis.generation_store import RedisGenerationStore
 from recsys.store.redis.item_store import RedisItemReader, RedisItemWriter
 from recsys.store.redis.redis_registry import RedisProcessRegistry
 from recsys.store.redis.user_store import RedisUserStore
-from recsys.store.streams import IMPRESSION_LIMITS, LOG_LIMITS
+from recsys.store.stored_types import IMPRESSION_LIMITS, LOG_LIMITS
 from service.auth import start_checks
 from service.auth.key_check import KeyCheck
 from service.auth.tenants import TenantCheck

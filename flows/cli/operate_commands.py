@@ -14,7 +14,7 @@ from flows.cli.output import print_result
 from recsys.environment import Environment
 from recsys.process.interruption import interruptible_imports
 from recsys.store.from_environment import open_store
-from recsys.store.interfaces import LIVE
+from recsys.store.stored_types import LIVE
 from training.progress import terminal_progress
 
 

@@ -17,8 +17,9 @@ from rich.table import Table
 from flows.operate.status import duration_text, metric_text
 from recsys.errors import GenerationError, StoreError
 from recsys.generation.manifest import Manifest
-from recsys.store.interfaces import LIVE, PREVIOUS, GenerationStore
-from recsys.store.process_registry import ProcessRegistry
+from recsys.store.redis.generation_store import RedisGenerationStore
+from recsys.store.redis.redis_registry import RedisProcessRegistry
+from recsys.store.stored_types import LIVE, PREVIOUS
 from training.evaluation.metric_table import METRICS, SERVED
 
 
@@ -39,7 +40,7 @@ class Row:
     note: str = ""
 
 
-def holders(registry: ProcessRegistry) -> dict[str, list[str]]:
+def holders(registry: RedisProcessRegistry) -> dict[str, list[str]]:
     """The processes that hold each generation; empty if their announcements can't be read."""
     held: dict[str, list[str]] = {}
     with suppress(StoreError):
@@ -49,7 +50,7 @@ def holders(registry: ProcessRegistry) -> dict[str, list[str]]:
     return held
 
 
-def list_generations(store: GenerationStore, held: Mapping[str, Sequence[str]]) -> list[Row]:
+def list_generations(store: RedisGenerationStore, held: Mapping[str, Sequence[str]]) -> list[Row]:
     """All generations of `store` in the order of their publication, the newest last."""
     named: dict[str | None, list[str]] = {}
     for alias in (LIVE, PREVIOUS):

@@ -9,7 +9,8 @@ from recsys.environment import Environment
 from recsys.errors import GenerationError, StalePublisher
 from recsys.generation.manifest import MANIFEST, GenerationFolder
 from recsys.generation.publisher import Check, Publisher
-from recsys.store.interfaces import LEASE, AliasMove, GenerationStore
+from recsys.store.redis.generation_store import RedisGenerationStore
+from recsys.store.stored_types import LEASE, AliasMove
 from training.progress import RunProgress
 
 
@@ -25,7 +26,7 @@ class PublishResult:
 
 def publish(
     which: str,
-    store: GenerationStore,
+    store: RedisGenerationStore,
     environment: Environment,
     progress: RunProgress,
     *,
@@ -53,7 +54,7 @@ def find(which: str, home: Path) -> GenerationFolder:
     raise GenerationError(f"{which} is neither a folder with a generation nor the id of one. {there}")
 
 
-def promote(generation: str, store: GenerationStore) -> AliasMove:
+def promote(generation: str, store: RedisGenerationStore) -> AliasMove:
     """Make a generation live, also an older one. The error for an unknown id lists the known ones."""
     try:
         return store.promote(generation)
@@ -63,14 +64,14 @@ def promote(generation: str, store: GenerationStore) -> AliasMove:
         raise GenerationError(f"{error} {_known(store)}") from error
 
 
-def delete(generation: str, store: GenerationStore) -> None:
+def delete(generation: str, store: RedisGenerationStore) -> None:
     """Remove a generation from the store. The error for an unknown id lists the known ones."""
     if generation not in store.generations() and store.read_manifest(generation) is None:
         raise GenerationError(f"Generation {generation} is not in the store. {_known(store)}")
     store.delete(generation)
 
 
-def _known(store: GenerationStore) -> str:
+def _known(store: RedisGenerationStore) -> str:
     known = store.generations()
     if not known:
         return "The store has none. Publish one with: python -m flows publish FOLDER"

@@ -15,8 +15,8 @@ from rich.table import Table
 
 from recsys.errors import NOTHING_LIVE, NoGeneration
 from recsys.generation.manifest import Manifest
-from recsys.store.flow_interface import FlowStore
-from recsys.store.interfaces import GenerationStore
+from recsys.store.redis.flow_store import RedisFlowStore
+from recsys.store.redis.generation_store import RedisGenerationStore
 from training.evaluation.metric_table import METRICS, SERVED
 
 MOST_USERS = 16_000
@@ -45,7 +45,7 @@ class Status:
     report: str | None
 
 
-def read_status(store: GenerationStore, home: Path) -> Status:
+def read_status(store: RedisGenerationStore, home: Path) -> Status:
     """The status of `store`, with the report under `home`; NoGeneration names the command that makes one live."""
     manifest, previous = _live_manifest(store)
     report = home / "reports" / f"{manifest.id}.html"
@@ -66,7 +66,7 @@ def read_status(store: GenerationStore, home: Path) -> Status:
     )
 
 
-def live_users(generations: GenerationStore, store: FlowStore) -> list[str]:
+def live_users(generations: RedisGenerationStore, store: RedisFlowStore) -> list[str]:
     """Ids of at most MOST_USERS users who have a record in the live generation; the same ids on each call."""
     manifest, _ = _live_manifest(generations)
     found: list[str] = []
@@ -77,7 +77,7 @@ def live_users(generations: GenerationStore, store: FlowStore) -> list[str]:
     return found[:MOST_USERS]
 
 
-def _live_manifest(store: GenerationStore) -> tuple[Manifest, str | None]:
+def _live_manifest(store: RedisGenerationStore) -> tuple[Manifest, str | None]:
     live, previous = store.aliases()
     text = store.read_manifest(live) if live else None
     if text is None:

@@ -18,7 +18,8 @@ from recsys.errors import GateRefused, GenerationError
 from recsys.generation import content_checks
 from recsys.generation.cache import GenerationCache
 from recsys.generation.manifest import Manifest
-from recsys.store.interfaces import LIVE, GenerationStore
+from recsys.store.redis.generation_store import RedisGenerationStore
+from recsys.store.stored_types import LIVE
 from training.data.interaction_log import Log
 from training.evaluation.inspection import score_spread
 from training.evaluation.live_model import LiveModel
@@ -31,7 +32,7 @@ from training.report.run_report import RunReport
 
 
 @store_step
-def read_live_generation(store: GenerationStore) -> LiveGeneration | None:
+def read_live_generation(store: RedisGenerationStore) -> LiveGeneration | None:
     """The live generation, to compare with; None if nothing is live."""
     generation = store.alias(LIVE)
     text = store.read_manifest(generation) if generation else None
@@ -40,7 +41,7 @@ def read_live_generation(store: GenerationStore) -> LiveGeneration | None:
 
 @store_step
 def load_live_model(
-    live: LiveGeneration | None, data: DataProfile, log: Log, store: GenerationStore, cache: Path
+    live: LiveGeneration | None, data: DataProfile, log: Log, store: RedisGenerationStore, cache: Path
 ) -> LiveModel | Comparison | None:
     """The live generation's model, or the reason why it can't be scored; None if nothing comparable is live."""
     if live is None or comparable(data, live) is None:

@@ -26,10 +26,10 @@ from recsys.lists.user_list import UserList
 from recsys.lists.user_record import UserRecord
 from recsys.model.feature_spec import FeatureSpec
 from recsys.rules import Rules
-from recsys.store.flow_interface import FlowStore
-from recsys.store.interfaces import LIVE, GenerationStore, Trending
-from recsys.store.item_interface import ItemReader
-from recsys.store.streams import Cursor, LoggedEvent
+from recsys.store.redis.flow_store import RedisFlowStore
+from recsys.store.redis.generation_store import RedisGenerationStore
+from recsys.store.redis.item_store import RedisItemReader
+from recsys.store.stored_types import LIVE, Cursor, LoggedEvent, Trending
 from training.progress import StepProgress
 
 AT_ONCE = 10_000
@@ -39,7 +39,7 @@ CHUNK = 512
 """Users of one batch of lists."""
 
 
-def live_generation(generations: GenerationStore) -> str:
+def live_generation(generations: RedisGenerationStore) -> str:
     """The id of the live generation; NoGeneration if there is none."""
     live = generations.alias(LIVE)
     if live is None:
@@ -47,7 +47,7 @@ def live_generation(generations: GenerationStore) -> str:
     return live
 
 
-def logged_events(store: FlowStore, after: str = "") -> Iterator[LoggedEvent]:
+def logged_events(store: RedisFlowStore, after: str = "") -> Iterator[LoggedEvent]:
     """All logged events after an entry."""
     while some := store.read_log(after, AT_ONCE):
         yield from some
@@ -67,7 +67,7 @@ class ActiveUsers:
     lost: int = 0
 
 
-def active_users(store: FlowStore, spec: FeatureSpec, after: Cursor | None = None) -> ActiveUsers:
+def active_users(store: RedisFlowStore, spec: FeatureSpec, after: Cursor | None = None) -> ActiveUsers:
     """Users with an event after the cursor, in the order of their first such event.
 
     Events of types that are not part of a history do not count.
@@ -84,7 +84,7 @@ def active_users(store: FlowStore, spec: FeatureSpec, after: Cursor | None = Non
     return ActiveUsers(store.active_users() if lost else [*users], cursor, lost)
 
 
-def _lost(store: FlowStore, cursor: Cursor, first: LoggedEvent) -> int:
+def _lost(store: RedisFlowStore, cursor: Cursor, first: LoggedEvent) -> int:
     """The number of events between the cursor and the first event after it that the log's limits removed.
 
     Limits remove the oldest events first. If an older event is still in the log, they removed none of these: the
@@ -98,13 +98,13 @@ def _lost(store: FlowStore, cursor: Cursor, first: LoggedEvent) -> int:
 
 
 @store_step
-def fetch(generation: str, environment: Environment, generations: GenerationStore) -> GenerationFolder:
+def fetch(generation: str, environment: Environment, generations: RedisGenerationStore) -> GenerationFolder:
     """The folder of a generation on this host."""
     return GenerationCache(environment.folder("cache"), generations, content_checks.check).fetch(generation)
 
 
 @store_step
-def load_list_maker(folder: GenerationFolder, items: ItemReader, rules: Rules) -> ListMaker:
+def load_list_maker(folder: GenerationFolder, items: RedisItemReader, rules: Rules) -> ListMaker:
     """A maker of lists from a generation and the items that were added since through PUT /items."""
     manifest, tables, puts = folder.manifest, folder.tables(), items.changes(NOTHING_PUT)
     fresh = CatalogueChanges.of(puts, tables.ids.rows_of, tables.available, manifest.data_end)
@@ -120,13 +120,13 @@ def load_list_maker(folder: GenerationFolder, items: ItemReader, rules: Rules) -
 
 
 @store_step
-def read_active(store: FlowStore, folder: GenerationFolder) -> ActiveUsers:
+def read_active(store: RedisFlowStore, folder: GenerationFolder) -> ActiveUsers:
     """Users who need new lists in a generation."""
     return active_users(store, folder.spec(), store.read_cursor(folder.manifest.id))
 
 
 @store_step
-def update_trending(store: FlowStore, folder: GenerationFolder) -> Trending:
+def update_trending(store: RedisFlowStore, folder: GenerationFolder) -> Trending:
     """Replace the trending items, by a generation's weights of event types and by the store's clock."""
     now = store.now()
     recent = (each.event for each in logged_events(store, f"{int((now - WINDOW_SECONDS) * 1000)}-0"))
@@ -138,8 +138,8 @@ def update_trending(store: FlowStore, folder: GenerationFolder) -> Trending:
 @store_step
 def make_lists(
     maker: ListMaker,
-    generations: GenerationStore,
-    store: FlowStore,
+    generations: RedisGenerationStore,
+    store: RedisFlowStore,
     users: Sequence[str],
     now: float,
     progress: StepProgress,
@@ -156,8 +156,8 @@ def make_lists(
 @store_step
 def make_all_lists(
     maker: ListMaker,
-    generations: GenerationStore,
-    store: FlowStore,
+    generations: RedisGenerationStore,
+    store: RedisFlowStore,
     export: ListExport,
     now: float,
     progress: StepProgress,
@@ -174,7 +174,7 @@ def make_all_lists(
 
 
 def _all_users(
-    maker: ListMaker, generations: GenerationStore, store: FlowStore
+    maker: ListMaker, generations: RedisGenerationStore, store: RedisFlowStore
 ) -> Iterator[tuple[float, Mapping[str, bytes | None]]]:
     """The records of all users, some at a time, with the share of users that is done after them."""
     buckets = maker.manifest.user_buckets
@@ -186,13 +186,13 @@ def _all_users(
         yield 1.0, {user: None for user, record in records.items() if record is None}
 
 
-def _records(maker: ListMaker, generations: GenerationStore, users: Sequence[str]) -> dict[str, bytes | None]:
+def _records(maker: ListMaker, generations: RedisGenerationStore, users: Sequence[str]) -> dict[str, bytes | None]:
     found = generations.read_records(maker.manifest.id, maker.manifest.user_buckets, users)
     return dict(zip(users, found, strict=True))
 
 
 def _write(
-    maker: ListMaker, store: FlowStore, records: Mapping[str, bytes | None], now: float
+    maker: ListMaker, store: RedisFlowStore, records: Mapping[str, bytes | None], now: float
 ) -> list[tuple[str, UserData, UserList]]:
     """Make and write the lists of users with a record or events. Other users were deleted meanwhile."""
     events = zip(records.items(), store.read_events([*records]), strict=True)

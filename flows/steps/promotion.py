@@ -7,7 +7,8 @@ from pathlib import Path
 from flows.orchestration import store_step
 from recsys.generation.manifest import GenerationFolder, Manifest
 from recsys.generation.publisher import Publisher
-from recsys.store.interfaces import AliasMove, GenerationStore
+from recsys.store.redis.generation_store import RedisGenerationStore
+from recsys.store.stored_types import AliasMove
 from training.progress import RunProgress
 
 
@@ -19,7 +20,7 @@ def publish(folder: GenerationFolder, publisher: Publisher, progress: RunProgres
 
 
 @store_step
-def promote(manifest: Manifest, store: GenerationStore) -> AliasMove:
+def promote(manifest: Manifest, store: RedisGenerationStore) -> AliasMove:
     """Move the alias `live` to the generation; StalePublisher if a later generation was live meanwhile."""
     return store.promote(manifest.id, forward=True)
 

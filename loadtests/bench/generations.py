@@ -25,9 +25,9 @@ from recsys.generation.cache import GenerationCache
 from recsys.generation.manifest import USER_RECORDS, GenerationFolder
 from recsys.generation.publisher import Publisher
 from recsys.store.embedded_valkey import EmbeddedValkey
-from recsys.store.interfaces import CHUNK
 from recsys.store.needed_memory import predict
 from recsys.store.redis.generation_store import RedisGenerationStore
+from recsys.store.stored_types import CHUNK
 from training.report.page import Table
 from training.untrained_generation import random_generation
 

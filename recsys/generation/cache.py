@@ -20,7 +20,7 @@ from recsys.generation.background import Background
 from recsys.generation.manifest import MANIFEST, NAME, GenerationFolder, Manifest
 from recsys.generation.received_parts import ReceivedParts, unwritable
 from recsys.generation.verification_note import VerificationNote
-from recsys.store.interfaces import GenerationStore
+from recsys.store.redis.generation_store import RedisGenerationStore
 
 logger = logging.getLogger("tandem")
 
@@ -38,7 +38,7 @@ Check = Callable[[GenerationFolder], None]
 class GenerationCache:
     """A folder of generations, filled from a store. Many processes may use it at once."""
 
-    def __init__(self, folder: Path, store: GenerationStore, check: Check | None = None) -> None:
+    def __init__(self, folder: Path, store: RedisGenerationStore, check: Check | None = None) -> None:
         """check: raises GenerationError for a generation with right hashes that can't be served."""
         self._folder = folder
         self._store = store

@@ -21,8 +21,9 @@ from recsys.generation.manifest import GenerationFolder, Manifest
 from recsys.generation.received_parts import ReceivedParts, unwritable
 from recsys.generation.upload import Progress, Upload, no_progress
 from recsys.generation.verification_note import VerificationNote
-from recsys.store.interfaces import LEASE, Claim, GenerationStore, StoredSizes
 from recsys.store.needed_memory import check_memory, predict
+from recsys.store.redis.generation_store import RedisGenerationStore
+from recsys.store.stored_types import LEASE, Claim, StoredSizes
 
 Check = Callable[[GenerationFolder], None]
 """Tries a generation as it was read back from the store; GenerationError if it can't be served."""
@@ -39,7 +40,7 @@ class Publisher:
     take. lease: seconds without renewal after which another publisher may take over.
     """
 
-    store: GenerationStore
+    store: RedisGenerationStore
     scratch: Path
     check: Check | None = None
     budget: int | None = None

@@ -15,7 +15,8 @@ from recsys.errors import GenerationError
 from recsys.generation.background import Background
 from recsys.generation.manifest import GenerationFolder, Manifest, is_user_part
 from recsys.generation.received_parts import ReceivedParts, changed_in_store
-from recsys.store.interfaces import CHUNK, Claim, GenerationStore, user_bucket
+from recsys.store.redis.generation_store import RedisGenerationStore
+from recsys.store.stored_types import CHUNK, Claim, user_bucket
 
 Progress = Callable[[float, str], None]
 """Called with the share that is done, 0 to 1, and a word for the progress bar."""
@@ -41,7 +42,7 @@ class Upload:
     GenerationError if the store has another generation of the same id.
     """
 
-    def __init__(self, store: GenerationStore, folder: GenerationFolder, claim: Claim, progress: Progress) -> None:
+    def __init__(self, store: RedisGenerationStore, folder: GenerationFolder, claim: Claim, progress: Progress) -> None:
         self._store = store
         self._folder = folder
         self._manifest = folder.manifest

@@ -24,7 +24,7 @@ impression is a slate that a user was shown.
 | {stream}:forgetting | string | the lock of a rewrite that removes deleted users from the stream; expires |
 | {stream}:copy | stream | the copy that will replace the stream (`stream_deletion`); expires |
 
-`redis/item_store` lists the keys of items, `redis/redis_board` those of processes. All keys of an unfinished generation
+`redis/item_store` lists the keys of items, `redis/redis_registry` those of processes. Keys of an unfinished generation
 expire after UNFINISHED_EXPIRE; its manifest makes them permanent. Redis Cluster is not supported, because one script
 uses keys of several slots.
 """
@@ -32,7 +32,7 @@ uses keys of several slots.
 from __future__ import annotations
 
 from recsys.generation.manifest import Manifest
-from recsys.store.interfaces import CHUNK
+from recsys.store.stored_types import CHUNK
 from recsys.types import Id
 
 GENERATIONS, PUBLISHING, FENCE, PROMOTED = "generations", "publishing", "fence", "promoted"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from recsys.errors import StoreFull
 from recsys.generation.manifest import USER_IDS, USER_RECORDS, Manifest
-from recsys.store.interfaces import CHUNK, MemoryUse
+from recsys.store.stored_types import CHUNK, MemoryUse
 
 KEY = 170
 """Bytes of a string's key, its expiry and its slot in the key table: 142 in Valkey 9.1, 182 in Redis 8.0."""

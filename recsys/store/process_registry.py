@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Protocol
 
 from recsys.process.process_identity import ProcessIdentity
 
@@ -52,25 +51,3 @@ class Announcement:
             return cls(raw["name"], raw["role"], held, serving, dict(raw["refused"]), life)
         except (ValueError, TypeError, KeyError):
             return None
-
-
-class ProcessRegistry(Protocol):
-    """The announcements of all processes. StoreUnavailable or StoreError if they can't be read or written."""
-
-    def announce(self, announcement: Announcement) -> None:
-        """Publish the state of a process. Repeat it within ANNOUNCED_SECONDS."""
-
-    def withdraw(self, name: str) -> None:
-        """Delete the announcement of a process."""
-
-    def processes(self) -> list[Announcement]:
-        """Return the announcements by name, without processes that have ended on this machine."""
-
-    def remove_ended(self) -> list[Announcement]:
-        """Delete processes of this machine that ended without `withdraw`; return those that this call deleted."""
-
-    def wait(self, seconds: float) -> None:
-        """Return after so many seconds, or as soon as an alias moves."""
-
-    def close(self) -> None:
-        """Close all connections."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from recsys.store.interfaces import LIVE
 from recsys.store.process_registry import Announcement
+from recsys.store.stored_types import LIVE
 
 
 @dataclass(frozen=True, slots=True)

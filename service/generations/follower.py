@@ -18,8 +18,10 @@ from typing import Any
 
 from recsys.errors import NOTHING_LIVE, StoreError, StoreUnavailable, TandemError
 from recsys.process.process_identity import ProcessIdentity
-from recsys.store.interfaces import LIVE, PREVIOUS, GenerationStore
-from recsys.store.process_registry import ANNOUNCED_SECONDS, Announcement, ProcessRegistry
+from recsys.store.process_registry import ANNOUNCED_SECONDS, Announcement
+from recsys.store.redis.generation_store import RedisGenerationStore
+from recsys.store.redis.redis_registry import RedisProcessRegistry
+from recsys.store.stored_types import LIVE, PREVIOUS
 from service.generations import readiness
 from service.generations.alias_state import AliasState
 from service.generations.holder import GenerationHolder, freeze_imports, release_memory
@@ -42,8 +44,8 @@ class GenerationFollower:
     def __init__(
         self,
         role: str,
-        generations: GenerationStore,
-        registry: ProcessRegistry,
+        generations: RedisGenerationStore,
+        registry: RedisProcessRegistry,
         holders: Sequence[GenerationHolder[Any]],
         fallback: Callable[[], Sequence[str]] = tuple,
         poll_seconds: float = 2.0,

@@ -13,7 +13,7 @@ import time
 from functools import partial
 
 from recsys.errors import GenerationError, NoGeneration, TandemError
-from recsys.store.interfaces import LIVE
+from recsys.store.stored_types import LIVE
 from service.generations import warm_up
 from service.generations.follower import GenerationFollower
 from service.generations.holder import GenerationHolder

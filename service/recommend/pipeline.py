@@ -9,7 +9,7 @@ from contextvars import Context
 from copy import copy
 from typing import Any
 
-from recsys.store.interfaces import UserStore
+from recsys.store.redis.user_store import RedisUserStore
 from service.backends.calls import Backends
 from service.recommend.circuit_breaker import CircuitBreaker
 from service.recommend.query import Degraded, Query, Ranked
@@ -39,7 +39,7 @@ class Pipeline:
 
     def __init__(
         self,
-        store: UserStore,
+        store: RedisUserStore,
         backends: Backends,
         settings: Settings,
         wrap: Callable[[Stage], Stage] = lambda stage: stage,

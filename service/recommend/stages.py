@@ -16,7 +16,8 @@ from recsys.filters.compiled_conditions import packed
 from recsys.lists.user_list import UserList
 from recsys.lists.user_record import UserRecord
 from recsys.model.history import assemble, without_revoked
-from recsys.store.interfaces import UserState, UserStore
+from recsys.store.redis.user_store import RedisUserStore
+from recsys.store.stored_types import UserState
 from recsys.types import CANDIDATES, EXTRA
 from service.backends import wire
 from service.backends.calls import Backends
@@ -57,7 +58,7 @@ class UserHydrator:
 
     name, degraded, share = "hydrate", Degraded.STORE, 0.4
 
-    def __init__(self, store: UserStore, settings: Settings) -> None:
+    def __init__(self, store: RedisUserStore, settings: Settings) -> None:
         self._store = store
         self._settings = settings
         self._stored: set[str] = set()

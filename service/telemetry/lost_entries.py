@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from recsys.store.interfaces import UserStore
+from recsys.store.redis.user_store import RedisUserStore
 from service.telemetry import metrics
 from service.telemetry.periodic import repeat
 
@@ -12,12 +12,12 @@ READ_SECONDS = 15.0
 """Time between two reads: the usual scrape interval of Prometheus."""
 
 
-async def follow(users: UserStore) -> None:
+async def follow(users: RedisUserStore) -> None:
     """Read the counts of the store, without an end. Without the store the metric keeps its last value."""
     await repeat(partial(_read, users), READ_SECONDS, "The counts of lost entries can't be read.")
 
 
-async def _read(users: UserStore) -> None:
+async def _read(users: RedisUserStore) -> None:
     lost = await users.read_lost()
     metrics.lost_entries.labels("impressions").set(lost.impressions)
     metrics.lost_entries.labels("events").set(lost.events)

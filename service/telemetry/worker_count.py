@@ -20,7 +20,7 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from recsys.errors import StoreError
 from recsys.process.process_identity import boot_and_namespace
-from recsys.store.process_registry import ProcessRegistry
+from recsys.store.redis.redis_registry import RedisProcessRegistry
 from service.telemetry import metrics
 
 logger = logging.getLogger("tandem")
@@ -32,7 +32,7 @@ SECONDS = 5.0
 class WorkerCount(threading.Thread):
     """The count of one process."""
 
-    def __init__(self, registry: ProcessRegistry, wanted: Mapping[str, int]) -> None:
+    def __init__(self, registry: RedisProcessRegistry, wanted: Mapping[str, int]) -> None:
         """wanted: workers that this host should have, by role."""
         super().__init__(name="worker-count", daemon=True)
         self._registry = registry

@@ -16,7 +16,7 @@ import numpy as np
 from recsys.errors import StageError
 from recsys.lists.impression import Impression
 from recsys.retrieval.candidates import places
-from recsys.store.interfaces import UserStore
+from recsys.store.redis.user_store import RedisUserStore
 from recsys.types import Id, is_load_test
 from service.backends import wire
 from service.backends.calls import Call
@@ -47,7 +47,7 @@ more after all three steps (`service.verbs.users`)."""
 class ImpressionLog:
     """Logs slates, at most `per_second`. features: the call of ranking."""
 
-    def __init__(self, users: UserStore, features: Call, per_second: float) -> None:
+    def __init__(self, users: RedisUserStore, features: Call, per_second: float) -> None:
         self._users = users
         self._features = features
         self._per_second = per_second

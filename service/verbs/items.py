@@ -14,8 +14,7 @@ from recsys.errors import QueryError, StoreUnavailable, TandemError
 from recsys.fresh_items.catalogue_changes import CatalogueChanges
 from recsys.fresh_items.put_items import CAPACITY, CATEGORIES, HIDING_CAPACITY, NOTHING_PUT, Put, PutItem, PutItems
 from recsys.model.feature_spec import FeatureSpec
-from recsys.store.item_interface import ItemReader, ItemWriter
-from recsys.store.redis.item_store import stored_fields
+from recsys.store.redis.item_store import RedisItemReader, RedisItemWriter, stored_fields
 from recsys.types import Id
 from service import schema
 from service.generations.served import ServedGeneration
@@ -41,7 +40,9 @@ EXPIRY_SECONDS = 60.0
 class ItemFollower:
     """The items added or changed through PUT /items, as last read. Without the store they stay. clock: unix seconds."""
 
-    def __init__(self, reader: ItemReader, clock: Callable[[], float] = time.time, redis: Outage | None = None) -> None:
+    def __init__(
+        self, reader: RedisItemReader, clock: Callable[[], float] = time.time, redis: Outage | None = None
+    ) -> None:
         """redis: the outage log of the store."""
         self._reader = reader
         self._redis = redis or Outage("Redis", "Items that are put now are not read.")
@@ -88,7 +89,7 @@ class ItemFollower:
 class ItemVerbs:
     """The endpoints about items, against the generation in force (`live`)."""
 
-    def __init__(self, writer: ItemWriter, follower: ItemFollower) -> None:
+    def __init__(self, writer: RedisItemWriter, follower: ItemFollower) -> None:
         self._writer = writer
         self._follower = follower
 

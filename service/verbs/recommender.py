@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from recsys.fresh_items.catalogue_changes import CatalogueChanges
-from recsys.store.interfaces import LIVE, UserStore
+from recsys.store.redis.user_store import RedisUserStore
+from recsys.store.stored_types import LIVE
 from recsys.types import Id
 from service import schema
 from service.generations.served import ServedGeneration
@@ -62,7 +63,7 @@ class Recommender:
     def __init__(
         self,
         dependencies: Dependencies,
-        store: UserStore,
+        store: RedisUserStore,
         settings: Settings,
         check: Callable[[BaseModel], None] | None = None,
     ) -> None:

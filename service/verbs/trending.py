@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from recsys.store.interfaces import Trending, UserStore
+from recsys.store.redis.user_store import RedisUserStore
+from recsys.store.stored_types import Trending
 from recsys.types import EXTRA, Source
 from service.generations.served import ServedGeneration
 from service.telemetry.periodic import repeat
@@ -19,7 +20,7 @@ STALE_SECONDS = 3_600.0
 class TrendingFollower:
     """Reads the trending items from the store."""
 
-    def __init__(self, users: UserStore) -> None:
+    def __init__(self, users: RedisUserStore) -> None:
         self._users = users
         self._trending: Trending | None = None
         self._rows: tuple[str, Mapping[int, int]] = "", {}

@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 from recsys.errors import StoreError, StoreUnavailable
 from recsys.lists.user_list import UserList
 from recsys.lists.user_record import UserRecord
-from recsys.store.interfaces import EVENTS_EXPIRE, UserStore
+from recsys.store.redis.user_store import RedisUserStore
+from recsys.store.stored_types import EVENTS_EXPIRE
 from recsys.types import Event, Id
 from service import schema
 from service.generations.served import ServedGeneration
@@ -38,7 +39,7 @@ SWEEP_SECONDS = 30.0
 class UserVerbs:
     """The endpoints about users, over the store."""
 
-    def __init__(self, users: UserStore, impressions: ImpressionLog) -> None:
+    def __init__(self, users: RedisUserStore, impressions: ImpressionLog) -> None:
         self._users = users
         self._impressions = impressions
         self._tasks: set[asyncio.Task[Any]] = set()

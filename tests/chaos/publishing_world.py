@@ -16,8 +16,8 @@ from recsys.environment import Environment
 from recsys.generation.manifest import GenerationFolder, Manifest
 from recsys.generation.publisher import Check
 from recsys.store import RedisGenerationStore
-from recsys.store.interfaces import LIVE, PREVIOUS
 from recsys.store.key_names import manifest_key, part_keys, users_keys
+from recsys.store.stored_types import LIVE, PREVIOUS
 from training.progress import NO_PROGRESS
 from training.untrained_generation import random_generation
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from recsys.generation import upload
-from recsys.store.interfaces import LIVE, PREVIOUS
+from recsys.store.stored_types import LIVE, PREVIOUS
 from tests.chaos.kill_points import die_at
 from tests.chaos.publishing_world import PublishingWorld
 

@@ -8,8 +8,8 @@ from recsys.errors import GenerationError, StoreFull
 from recsys.generation.cache import GenerationCache
 from recsys.generation.publisher import Publisher
 from recsys.store import RedisGenerationStore
-from recsys.store.interfaces import LIVE
 from recsys.store.needed_memory import mebibytes, predict
+from recsys.store.stored_types import LIVE
 from tests.chaos.publishing_world import PublishingWorld
 
 

@@ -14,11 +14,11 @@ from recsys.generation.cache import GenerationCache
 from recsys.generation.loader import load_ranker, load_retriever
 from recsys.generation.publisher import Publisher
 from recsys.store import RedisGenerationStore
-from recsys.store.interfaces import LIVE
 from recsys.store.key_names import alias_key
 from recsys.store.redis.generation_store import ALIASES_CHANNEL
 from recsys.store.redis.redis_registry import RedisProcessRegistry
 from recsys.store.redis.user_store import RedisUserStore
+from recsys.store.stored_types import LIVE
 from service.backends.calls import Backends
 from service.backends.models import RankingModel, RetrievalModel
 from service.generations.follower import GenerationFollower

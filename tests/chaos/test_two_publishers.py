@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from recsys.store.interfaces import LIVE, PREVIOUS
+from recsys.store.stored_types import LIVE, PREVIOUS
 from tests.chaos.publishing_world import PublishingWorld
 from tests.servers.deployment import ROOT
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from recsys.store import GenerationStore
+from recsys.store.redis.generation_store import RedisGenerationStore
 from tests.contracts.stores import Store, opened
 
 
@@ -17,7 +17,7 @@ def store(request: pytest.FixtureRequest) -> Iterator[Store]:
 
 
 @pytest.fixture
-def generations(store: Store) -> GenerationStore:
+def generations(store: Store) -> RedisGenerationStore:
     """The generations of an empty store."""
     return store.generations
 

@@ -14,17 +14,13 @@ import redis
 
 from recsys.generation.manifest import Manifest, Part
 from recsys.store import (
-    FlowStore,
-    GenerationStore,
     MemoryStore,
     RedisFlowStore,
     RedisGenerationStore,
     RedisUserStore,
     UserState,
-    UserStore,
 )
-from recsys.store.interfaces import CHUNK
-from recsys.store.streams import IMPRESSION_LIMITS, LOG_LIMITS, StreamLimits
+from recsys.store.stored_types import CHUNK, IMPRESSION_LIMITS, LOG_LIMITS, StreamLimits
 from recsys.types import Event
 
 USERS = 1_500
@@ -37,13 +33,13 @@ SIZES = {"empty": 0, "small": 5, "chunk": CHUNK, "chunk_and_one": CHUNK + 1, "se
 class Store:
     """One store: its sync ports, a function that opens its async port, and a plain client (None for the memory)."""
 
-    generations: GenerationStore
-    open_users: Callable[[], UserStore]
-    flows: FlowStore
+    generations: RedisGenerationStore
+    open_users: Callable[[], RedisUserStore]
+    flows: RedisFlowStore
     client: Any
     url: str = ""
 
-    def users(self, work: Callable[[UserStore], Awaitable[Any]]) -> Any:
+    def users(self, work: Callable[[RedisUserStore], Awaitable[Any]]) -> Any:
         """Run `work` with the user store in a new event loop."""
 
         async def with_store() -> Any:

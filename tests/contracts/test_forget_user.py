@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from recsys.generation.publisher import Publisher
-from recsys.store.interfaces import user_bucket
+from recsys.store.stored_types import user_bucket
 from tests.contracts.stores import SIZES, Store, click, content, manifest
 from training.untrained_generation import random_generation
 

@@ -1,4 +1,4 @@
-"""The contract of `GenerationStore`: parts, manifests, aliases and deletion, on memory, Valkey and Redis."""
+"""The contract of `RedisGenerationStore`: parts, manifests, aliases and deletion, on memory, Valkey and Redis."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import redis
 
 from recsys.errors import GenerationError, StalePublisher
 from recsys.generation.manifest import Manifest
-from recsys.store import GenerationStore, RedisGenerationStore
-from recsys.store.interfaces import CHUNK, LIVE, PREVIOUS
-from recsys.store.redis.generation_store import ALIASES_CHANNEL, UNFINISHED_EXPIRE
+from recsys.store.redis.generation_store import ALIASES_CHANNEL, UNFINISHED_EXPIRE, RedisGenerationStore
+from recsys.store.stored_types import CHUNK, LIVE, PREVIOUS
 from recsys.types import Event
 from tests.contracts.small_generation import finish, manifest, publish, write
 from tests.contracts.stores import SIZES, USERS, Store, content, keys
@@ -21,7 +20,7 @@ from tests.contracts.stores import manifest as full_manifest
 
 class TestParts:
     @pytest.mark.parametrize("name", SIZES)
-    def test_a_part_is_read_as_it_was_written(self, generations: GenerationStore, name: str) -> None:
+    def test_a_part_is_read_as_it_was_written(self, generations: RedisGenerationStore, name: str) -> None:
         """Parts below, at and above the size of a chunk come back byte for byte."""
         data = content(SIZES[name])
         generations.write_part("g1", name, data)
@@ -29,7 +28,7 @@ class TestParts:
         assert b"".join(chunks) == data
         assert all(len(chunk) == CHUNK for chunk in chunks[:-1])
 
-    def test_a_missing_or_short_chunk_is_an_error(self, generations: GenerationStore) -> None:
+    def test_a_missing_or_short_chunk_is_an_error(self, generations: RedisGenerationStore) -> None:
         """The error names the part and the chunk."""
         generations.write_part("g1", "p", content(CHUNK + 5))
         for size in (CHUNK + 6, 2 * CHUNK + 5):
@@ -63,7 +62,7 @@ class TestParts:
 
 
 class TestAliases:
-    def test_promote_moves_live_and_previous(self, generations: GenerationStore) -> None:
+    def test_promote_moves_live_and_previous(self, generations: RedisGenerationStore) -> None:
         """An empty store has no aliases; a promotion keeps the former live generation as the previous one."""
         assert generations.aliases() == (None, None)
         publish(generations, "g1", "g2")
@@ -73,7 +72,7 @@ class TestAliases:
         assert (move.was, move.live, move.previous) == ("g1", "g2", "g1")
         assert generations.aliases() == ("g2", "g1")
 
-    def test_a_generation_without_a_manifest_can_not_go_live(self, generations: GenerationStore) -> None:
+    def test_a_generation_without_a_manifest_can_not_go_live(self, generations: RedisGenerationStore) -> None:
         """It is not listed, and the refusal moves no alias."""
         publish(generations, "g1")
         generations.promote("g1")
@@ -95,7 +94,7 @@ class TestAliases:
             message = next(message for _ in range(10) if (message := subscription.get_message(timeout=1)))
         assert message["data"] == b"live g1"
 
-    def test_fences_and_not_ids_order_generations(self, generations: GenerationStore) -> None:
+    def test_fences_and_not_ids_order_generations(self, generations: RedisGenerationStore) -> None:
         """Ids may have the times of wrong clocks. A second manifest of an id keeps its place."""
         publish(generations, "g20260101-130000", "g20260101-120000")
         finish(generations, "g20260101-130000")
@@ -103,7 +102,7 @@ class TestAliases:
         generations.promote("g20260101-130000", forward=True)
         assert generations.promote("g20260101-120000", forward=True).was == "g20260101-130000"
 
-    def test_an_older_generation_does_not_go_live_by_itself(self, generations: GenerationStore) -> None:
+    def test_an_older_generation_does_not_go_live_by_itself(self, generations: RedisGenerationStore) -> None:
         """The refusal names the command; a promotion by a person is allowed."""
         publish(generations, "g1", "g2")
         generations.promote("g2", forward=True)
@@ -112,7 +111,7 @@ class TestAliases:
         assert generations.aliases() == ("g2", None)
         assert generations.promote("g1").live == "g1"
 
-    def test_a_rollback_swaps_live_and_previous(self, generations: GenerationStore) -> None:
+    def test_a_rollback_swaps_live_and_previous(self, generations: RedisGenerationStore) -> None:
         """After it only a newer generation goes live by itself; without a previous generation it is refused."""
         with pytest.raises(GenerationError, match="nothing to roll back to"):
             generations.rollback()
@@ -174,7 +173,7 @@ class TestDelete:
         assert keys(real) == before
 
     @pytest.mark.parametrize("generation", ["g1", "g2"])
-    def test_an_aliased_generation_is_not_deleted(self, generations: GenerationStore, generation: str) -> None:
+    def test_an_aliased_generation_is_not_deleted(self, generations: RedisGenerationStore, generation: str) -> None:
         """The live and the previous generation stay complete."""
         for published in ("g1", "g2"):
             publish(generations, published)

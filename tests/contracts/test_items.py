@@ -1,4 +1,4 @@
-"""The contract of `ItemReader` and `ItemWriter`, on memory, Valkey and Redis."""
+"""The contract of `RedisItemReader` and `RedisItemWriter`, on memory, Valkey and Redis."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import redis
 
 from recsys.errors import StoreError, StoreUnavailable
 from recsys.fresh_items.put_items import ITEMS_EXPIRE, NOTHING_PUT, Put, PutItem, PutItems
-from recsys.store.item_interface import ItemReader
 from recsys.store.memory import memory_items
 from recsys.store.memory.memory_items import MemoryItems
 from recsys.store.redis import item_store as store_items
@@ -25,7 +24,7 @@ from recsys.store.redis.item_store import FIRST_SEQ, RedisItemReader, RedisItemW
 class Shelf:
     """One store: its reader, functions that use its writer, and a plain client (None for the memory)."""
 
-    reader: ItemReader
+    reader: RedisItemReader
     client: Any
     url: str = ""
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from recsys.errors import StoreError
-from recsys.store.interfaces import EVENTS_KEPT
+from recsys.store.stored_types import EVENTS_KEPT
 from recsys.types import Event
 from tests.contracts.stores import Store, click, keys
 from tests.contracts.test_forget_user import everything

@@ -1,4 +1,4 @@
-"""The contract of `ProcessRegistry`, on memory, Valkey and Redis."""
+"""The contract of `RedisProcessRegistry`, on memory, Valkey and Redis."""
 
 import subprocess
 import threading

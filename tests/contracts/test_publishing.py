@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from recsys.errors import GenerationError, PublisherBusy, StalePublisher
-from recsys.store import GenerationStore
-from recsys.store.interfaces import CHUNK
+from recsys.store.redis.generation_store import RedisGenerationStore
+from recsys.store.stored_types import CHUNK
 from tests.contracts.small_generation import finish, manifest, publish, write
 from tests.contracts.stores import Store
 
@@ -19,7 +19,7 @@ SHORT = 0.25
 
 
 class TestClaim:
-    def test_one_publisher_at_a_time(self, generations: GenerationStore) -> None:
+    def test_one_publisher_at_a_time(self, generations: RedisGenerationStore) -> None:
         """The error for a second publisher names the first one; after a release another may publish."""
         first = generations.claim("g1")
         with pytest.raises(PublisherBusy, match=r"^Process \d+ on .+ has been publishing g1 for \d seconds .+Wait"):
@@ -27,7 +27,7 @@ class TestClaim:
         generations.release(first)
         assert generations.claim("g2").generation == "g2"
 
-    def test_fences_rise(self, generations: GenerationStore) -> None:
+    def test_fences_rise(self, generations: RedisGenerationStore) -> None:
         """Each claim has a higher fence than all claims before it, released or expired."""
         fences = []
         for n in range(4):
@@ -39,7 +39,7 @@ class TestClaim:
                 generations.release(claim)
         assert fences == sorted(set(fences))
 
-    def test_the_same_process_may_retry(self, generations: GenerationStore) -> None:
+    def test_the_same_process_may_retry(self, generations: RedisGenerationStore) -> None:
         """A second claim of one process for one generation replaces the first one."""
         first = generations.claim("g1")
         second = generations.claim("g1")
@@ -48,7 +48,7 @@ class TestClaim:
             generations.renew(first)
         generations.renew(second)
 
-    def test_a_renewed_claim_outlives_its_first_lease(self, generations: GenerationStore) -> None:
+    def test_a_renewed_claim_outlives_its_first_lease(self, generations: RedisGenerationStore) -> None:
         """Another publisher is still refused."""
         claim = generations.claim("g1", SHORT)
         generations.renew(claim, 60)
@@ -68,7 +68,7 @@ class TestClaim:
         ],
         ids=["renew", "stored_sizes", "overwrite_chunk", "write_users", "write_manifest", "discard"],
     )
-    def test_a_lost_claim_changes_nothing(self, generations: GenerationStore, call: Callable[..., Any]) -> None:
+    def test_a_lost_claim_changes_nothing(self, generations: RedisGenerationStore, call: Callable[..., Any]) -> None:
         """A publisher that was paused too long is refused while another one has the claim."""
         claim = generations.claim("g1", SHORT)
         write(generations, "g1", claim)
@@ -80,7 +80,7 @@ class TestClaim:
         assert generations.read_records("g1", 1, ["a", "b", "c"]) == [b"of a", b"of b", None]
         assert b"".join(generations.read_part("g1", "small", 5)) == b"xxxxx"
 
-    def test_an_expired_claim_is_lost_though_nobody_took_it(self, generations: GenerationStore) -> None:
+    def test_an_expired_claim_is_lost_though_nobody_took_it(self, generations: RedisGenerationStore) -> None:
         """Another publisher may have come and gone meanwhile."""
         claim = generations.claim("g1", SHORT)
         write(generations, "g1", claim)
@@ -102,7 +102,7 @@ class TestClaim:
 
 
 class TestResuming:
-    def test_stored_sizes_show_what_is_missing(self, generations: GenerationStore) -> None:
+    def test_stored_sizes_show_what_is_missing(self, generations: RedisGenerationStore) -> None:
         """They have the bytes of each chunk and the records of each hash, 0 for missing ones."""
         claim = generations.claim("g1")
         assert generations.stored_sizes(manifest("g1"), claim).chunks == {"small": [0], "two": [0, 0]}
@@ -111,7 +111,7 @@ class TestResuming:
         stored = generations.stored_sizes(manifest("g1"), claim)
         assert (stored.chunks, list(stored.records)) == ({"small": [0], "two": [CHUNK, 0]}, [1])
 
-    def test_stored_chunks_are_overwritten_only_on_request(self, generations: GenerationStore) -> None:
+    def test_stored_chunks_are_overwritten_only_on_request(self, generations: RedisGenerationStore) -> None:
         """A second write keeps the stored chunk; `overwrite_chunk` replaces it."""
         claim = generations.claim("g1")
         generations.write_part("g1", "small", b"wrong", claim=claim)
@@ -121,7 +121,7 @@ class TestResuming:
         assert list(generations.read_part("g1", "small", 5)) == [b"right"]
 
     @pytest.mark.parametrize("missing", ["chunk", "short", "user"])
-    def test_an_incomplete_generation_gets_no_manifest(self, generations: GenerationStore, missing: str) -> None:
+    def test_an_incomplete_generation_gets_no_manifest(self, generations: RedisGenerationStore, missing: str) -> None:
         """A missing chunk, a short chunk or a missing record is refused with the remedy."""
         claim = generations.claim("g1")
         generations.write_part("g1", "small", b"x" * (4 if missing == "short" else 5), claim=claim)
@@ -131,7 +131,7 @@ class TestResuming:
             finish(generations, "g1", claim)
         assert generations.generations() == []
 
-    def test_discard_deletes_unfinished_generations_only(self, generations: GenerationStore) -> None:
+    def test_discard_deletes_unfinished_generations_only(self, generations: RedisGenerationStore) -> None:
         """A finished generation stays complete."""
         publish(generations, "g1")
         claim = generations.claim("g2")

@@ -16,10 +16,10 @@ from recsys.errors import StoreError, StoreUnavailable
 from recsys.fresh_items.put_items import NOTHING_PUT, Put
 from recsys.process.parent_death import preexec
 from recsys.store import RedisFlowStore, RedisGenerationStore, RedisUserStore
-from recsys.store.interfaces import Trending
 from recsys.store.process_registry import Announcement
 from recsys.store.redis.item_store import RedisItemReader, RedisItemWriter
 from recsys.store.redis.redis_registry import RedisProcessRegistry
+from recsys.store.stored_types import Trending
 from tests.contracts.stores import Store, click, manifest
 from tests.contracts.test_redis_users import MAKE
 from tests.servers.debian_redis import debian_redis

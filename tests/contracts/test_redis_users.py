@@ -15,11 +15,10 @@ import redis
 
 from recsys.fresh_items.put_items import NOTHING_PUT, Put
 from recsys.store import RedisFlowStore, RedisGenerationStore, RedisUserStore
-from recsys.store.interfaces import Trending
 from recsys.store.process_registry import Announcement
 from recsys.store.redis.item_store import RedisItemReader, RedisItemWriter
 from recsys.store.redis.redis_registry import RedisProcessRegistry
-from recsys.store.streams import Cursor, LostEntries
+from recsys.store.stored_types import Cursor, LostEntries, Trending
 from tests.contracts.stores import LONG, Store, click, manifest
 
 MAKE = Path(__file__).parents[2] / "deploy" / "redis" / "make-users.sh"

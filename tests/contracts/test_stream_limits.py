@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from recsys.store.streams import Cursor, LostEntries, StreamLimits
+from recsys.store.stored_types import Cursor, LostEntries, StreamLimits
 from tests.contracts.stores import LONG, Store, click, opened
 
 ADDED, MIB = 3_000, 1 << 20

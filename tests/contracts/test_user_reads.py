@@ -1,4 +1,4 @@
-"""The contract of `UserStore.read_users`: records, histories, damaged values and connections, on all stores."""
+"""The contract of `RedisUserStore.read_users`: records, histories, damaged values and connections, on all stores."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import pytest
 from redis.asyncio.connection import AbstractConnection
 
 from recsys.errors import StoreUnavailable
-from recsys.store import UserState, UserStore
-from recsys.store.interfaces import EVENTS_EXPIRE, EVENTS_KEPT, user_bucket
+from recsys.store import UserState
+from recsys.store.redis.user_store import RedisUserStore
+from recsys.store.stored_types import EVENTS_EXPIRE, EVENTS_KEPT, user_bucket
 from recsys.types import Event
 from tests.contracts.stores import USERS, Store, manifest
 
@@ -108,7 +109,7 @@ class TestConnections:
             sent.append(args)
             await send(connection, *args, **options)
 
-        async def work(store: UserStore) -> list[int]:
+        async def work(store: RedisUserStore) -> list[int]:
             await store.read_users("g1", 2, ["warm"])
             await store.add_events([Event("warm", 1, 1.0)])
             monkeypatch.setattr(AbstractConnection, "send_packed_command", counted)
@@ -125,7 +126,7 @@ class TestConnections:
         real.publish("g1", {"a": b"of a", "b": b"of b"})
         buckets = manifest("g1").user_buckets
 
-        async def work(store: UserStore) -> list[UserState]:
+        async def work(store: RedisUserStore) -> list[UserState]:
             await store.read_users("g1", buckets, ["a"])
             pause = 0.15 if limit else 1.3
             real.client.client_pause(round(1000 * pause))
@@ -140,7 +141,7 @@ class TestConnections:
         """The store closed idle connections: the next read and the next write succeed."""
         real.publish("g1", {"a": b"of a"})
 
-        async def work(store: UserStore) -> tuple[int, list[UserState]]:
+        async def work(store: RedisUserStore) -> tuple[int, list[UserState]]:
             for _ in range(2):
                 await store.add_events([Event("a", 1, 1.0)])
                 states = await store.read_users("g1", manifest("g1").user_buckets, ["a"])

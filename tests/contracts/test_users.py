@@ -10,8 +10,8 @@ import pytest
 
 from recsys.errors import StoreError
 from recsys.store import MemoryStore, RedisFlowStore, RedisUserStore
-from recsys.store.interfaces import LISTS_EXPIRE, LOAD_TEST_EXPIRE, Trending
 from recsys.store.redis.stored_events import parse_events
+from recsys.store.stored_types import LISTS_EXPIRE, LOAD_TEST_EXPIRE, Trending
 from recsys.types import LOAD_TEST_USERS
 from tests.contracts.stores import Store, click, manifest, user_of
 

@@ -16,7 +16,7 @@ from recsys.errors import DatasetError
 from recsys.lists.impression import Impression
 from recsys.model.features import FEATURES
 from recsys.store import MemoryStore, RedisFlowStore, RedisUserStore
-from recsys.store.streams import IMPRESSION_LIMITS
+from recsys.store.stored_types import IMPRESSION_LIMITS
 from recsys.types import Event, Source
 from training.data import impressions
 from training.data.locations import Location

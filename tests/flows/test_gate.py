@@ -11,7 +11,7 @@ import pytest
 from recsys.environment import Environment
 from recsys.errors import GateRefused
 from recsys.store import MemoryStore, open_store
-from recsys.store.interfaces import LIVE
+from recsys.store.stored_types import LIVE
 from tests.flows.ring_dataset import log_of, ring
 from tests.sample_data import tiny
 from training.gate.dataset_profile import DataProfile, LiveGeneration

@@ -11,7 +11,7 @@ import redis
 from recsys.errors import NoGeneration, RulesError
 from recsys.lists.user_list import digest
 from recsys.store import RedisFlowStore
-from recsys.store.streams import StreamLimits
+from recsys.store.stored_types import StreamLimits
 from tests.flows.test_drain import shown
 from tests.sample_data import tiny
 from training.progress import RunProgress

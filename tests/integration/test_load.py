@@ -9,7 +9,7 @@ import redis
 
 from loadtests.tally import ANSWERED, Tally
 from recsys.store import RedisFlowStore, RedisGenerationStore
-from recsys.store.interfaces import Trending
+from recsys.store.stored_types import Trending
 from recsys.types import LOAD_TEST_USERS
 from service.verbs.impressions import STEP_SECONDS
 from tests.sample_data import tiny

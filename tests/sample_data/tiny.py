@@ -12,7 +12,7 @@ import pandas as pd
 
 from recsys.generation.manifest import GenerationFolder
 from recsys.generation.publisher import Publisher
-from recsys.store.interfaces import GenerationStore
+from recsys.store.redis.generation_store import RedisGenerationStore
 from training.config import RankerConfig, TowerConfig, TrainingConfig
 from training.data import dataset
 from training.data.interaction_log import Log, encode
@@ -91,7 +91,7 @@ def generation(folder: Path, seed: int = 0) -> tuple[GenerationFolder, Log]:
     return export(folder / "generations", log, train(log, CONFIG), CONFIG, Origin("tiny")), log
 
 
-def publish(folder: GenerationFolder, store: GenerationStore) -> str:
+def publish(folder: GenerationFolder, store: RedisGenerationStore) -> str:
     """Put a generation into a store and make it live, without Prefect."""
     manifest = Publisher(store, folder.path.parent / "trials").publish(folder)
     store.promote(manifest.id)

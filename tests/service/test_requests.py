@@ -17,7 +17,7 @@ from recsys.lists.user_record import UserRecord
 from recsys.model import features, time_features
 from recsys.model.ranker import RankerNet
 from recsys.retrieval.retriever import Retriever
-from recsys.store.interfaces import user_bucket
+from recsys.store.stored_types import user_bucket
 from tests.sample_data import tiny
 
 USER, TIMES = 4, 100

@@ -18,8 +18,8 @@ from recsys.model.history import assemble, stack
 from recsys.model.ranker import Ranker, RankerNet
 from recsys.retrieval.retriever import Retriever
 from recsys.store import RedisFlowStore, RedisGenerationStore
-from recsys.store.interfaces import UserState
 from recsys.store.memory.memory_store import MemoryStore
+from recsys.store.stored_types import UserState
 from recsys.types import PAD, Event
 from service.generations.served import ServedGeneration
 from service.recommend.query import Query

@@ -14,7 +14,7 @@ import numpy as np
 from recsys.generation.manifest import GenerationFolder
 from recsys.lists.user_record import UserRecord
 from recsys.model.history import History, assemble, hidden_rows, stack
-from recsys.store.interfaces import UserState
+from recsys.store.stored_types import UserState
 from recsys.types import F32, I32, U16, Histories
 
 Ranked = list[tuple[int, float]]

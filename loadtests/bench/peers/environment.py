@@ -10,8 +10,8 @@ import torch
 
 from loadtests.bench.peers.engine import Engine
 from recsys.generation.manifest import GenerationFolder
-from recsys.store.interfaces import UserState
 from recsys.store.redis.user_store import RedisUserStore
+from recsys.store.stored_types import UserState
 
 GENERATION, STORE, ENGINE = "PEER_GENERATION", "PEER_STORE", "PEER_ENGINE"
 """Variables of a peer: the folder of the generation, the URL of the store, and "plain" or "kernels"."""

@@ -8,10 +8,20 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from recsys.generation.manifest import Manifest
 from recsys.store import refusals
-from recsys.store.interfaces import CHUNK, LEASE, LIVE, PREVIOUS, AliasMove, Claim, MemoryUse, StoredSizes, user_bucket
 from recsys.store.key_names import chunks_of
 from recsys.store.publisher_lock import ClaimOwner
-from recsys.store.streams import Cursor
+from recsys.store.stored_types import (
+    CHUNK,
+    LEASE,
+    LIVE,
+    PREVIOUS,
+    AliasMove,
+    Claim,
+    Cursor,
+    MemoryUse,
+    StoredSizes,
+    user_bucket,
+)
 from recsys.types import Id
 
 

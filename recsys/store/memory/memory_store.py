@@ -8,18 +8,13 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from recsys.generation.manifest import Manifest
-from recsys.store.interfaces import (
+from recsys.store.memory.memory_generations import MemoryGenerations, hash_of
+from recsys.store.memory.memory_streams import MemoryStream
+from recsys.store.stored_types import (
     EVENT_IDS_KEPT,
     EVENTS_EXPIRE,
     EVENTS_KEPT,
     IMPRESSION,
-    Trending,
-    UserState,
-    user_bucket,
-)
-from recsys.store.memory.memory_generations import MemoryGenerations, hash_of
-from recsys.store.memory.memory_streams import MemoryStream
-from recsys.store.streams import (
     IMPRESSION_LIMITS,
     LOG_LIMITS,
     Cursor,
@@ -27,6 +22,9 @@ from recsys.store.streams import (
     LoggedImpression,
     LostEntries,
     StreamLimits,
+    Trending,
+    UserState,
+    user_bucket,
 )
 from recsys.types import Event, Id, is_load_test
 

@@ -7,7 +7,7 @@ from collections.abc import Set
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from recsys.store.streams import StreamLimits
+from recsys.store.stored_types import StreamLimits
 
 T = TypeVar("T")
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from recsys.store.interfaces import EVENTS_EXPIRE, LISTS_EXPIRE, TRENDING_EXPIRE, Trending, users_by_bucket
 from recsys.store.key_names import (
     EVENT_LOG,
     IMPRESSIONS,
@@ -24,7 +23,16 @@ from recsys.store.key_names import (
 from recsys.store.redis.connection import address, sync_client, translated_errors
 from recsys.store.redis.scripts import WRITE_LISTS
 from recsys.store.redis.stored_events import parse_event, parse_events
-from recsys.store.streams import Cursor, LoggedEvent, LoggedImpression
+from recsys.store.stored_types import (
+    EVENTS_EXPIRE,
+    LISTS_EXPIRE,
+    TRENDING_EXPIRE,
+    Cursor,
+    LoggedEvent,
+    LoggedImpression,
+    Trending,
+    users_by_bucket,
+)
 from recsys.types import Event, is_load_test
 
 _CONNECT_SECONDS, _REPLY_SECONDS = 2.0, 10.0
@@ -32,7 +40,7 @@ _KEYS_PER_SCAN = 1_000
 
 
 class RedisFlowStore:
-    """A `FlowStore` in Redis; SettingsError for a malformed `url`."""
+    """Users' records, events and lists, the log of events, and the impressions; SettingsError for a malformed `url`."""
 
     def __init__(self, url: str, events_age: float = EVENTS_EXPIRE) -> None:
         """events_age: seconds after which an event is no longer part of a user's history."""
@@ -41,16 +49,19 @@ class RedisFlowStore:
         self._redis = sync_client(url, _CONNECT_SECONDS, _REPLY_SECONDS)
 
     def now(self) -> float:
+        """Return the unix seconds of the store's clock, which names the entries of the streams."""
         with translated_errors(self.address):
             now: Any = self._redis.time()
         return float(now[0] + now[1] / 1e6)
 
     def read_bucket(self, generation: str, bucket: int) -> dict[str, bytes]:
+        """Return the packed records of one hash of users."""
         with translated_errors(self.address):
             found: Any = self._redis.hgetall(users_key(generation, bucket))
         return {user.decode("utf-8", "surrogatepass"): record for user, record in found.items() if user}
 
     def read_events(self, users: Sequence[str]) -> list[list[Event]]:
+        """Return each user's stored events, oldest first."""
         with translated_errors(self.address), self._redis.pipeline(transaction=False) as pipe:
             for user in users:
                 pipe.lrange(events_key(user), 0, -1)
@@ -61,6 +72,10 @@ class RedisFlowStore:
         return [[event for event in events if event.timestamp >= oldest] for events in histories]
 
     def write_lists(self, generation: str, buckets: int, lists: Mapping[str, bytes]) -> None:
+        """Write users' packed lists; they expire LISTS_EXPIRE after the last write.
+
+        A user without a record in that generation and without events was deleted meanwhile, and gets no list.
+        """
         with translated_errors(self.address), self._redis.pipeline(transaction=False) as pipe:
             for bucket, users in users_by_bucket(lists, buckets).items():
                 head: list[Any] = [lists_key(generation, bucket), users_key(generation, bucket)]
@@ -70,6 +85,7 @@ class RedisFlowStore:
             pipe.execute()
 
     def read_log(self, after: str = "", count: int = 1_000) -> list[LoggedEvent]:
+        """Return logged events of all users after an entry, oldest first; without an entry, from the first on."""
         return [
             LoggedEvent(entry, event, int(fields.get(b"n", 0)))
             for entry, fields in self._entries_after(EVENT_LOG, after, count)
@@ -77,15 +93,18 @@ class RedisFlowStore:
         ]
 
     def read_cursor(self, generation: str) -> Cursor | None:
+        """Return the last event that was read for a generation; None if none was."""
         with translated_errors(self.address):
             found: Any = self._redis.hmget(cursor_key(generation), "entry", "number")
         return None if None in found else Cursor(found[0].decode(), int(found[1]))
 
     def write_cursor(self, generation: str, cursor: Cursor) -> None:
+        """Replace the cursor of a generation. It is deleted with the generation."""
         with translated_errors(self.address):
             self._redis.hset(cursor_key(generation), mapping={"entry": cursor.entry, "number": cursor.number})
 
     def active_users(self) -> list[str]:
+        """Return all users with stored events, in no order, without load-test users."""
         before, after = events_key("*").split(b"*")
         with translated_errors(self.address):
             keys = set(self._redis.scan_iter(events_key("*"), count=_KEYS_PER_SCAN))
@@ -93,16 +112,19 @@ class RedisFlowStore:
         return [user for user in users if not is_load_test(user)]
 
     def write_trending(self, trending: Trending) -> None:
+        """Replace the trending items."""
         with translated_errors(self.address):
             self._redis.set(TRENDING, json.dumps(asdict(trending)), ex=TRENDING_EXPIRE)
 
     def read_impressions(self, after: str = "", count: int = 1_000) -> list[LoggedImpression]:
+        """Return impressions after an entry, oldest first."""
         return [
             LoggedImpression(entry, fields.get(b"d", b""), int(entry.partition("-")[0]) / 1000)
             for entry, fields in self._entries_after(IMPRESSIONS, after, count)
         ]
 
     def drop_impressions(self, entries: Sequence[str]) -> None:
+        """Delete impressions that are stored elsewhere."""
         if entries:
             with translated_errors(self.address), self._redis.pipeline(transaction=True) as pipe:
                 pipe.xdel(IMPRESSIONS, *entries)
@@ -111,16 +133,19 @@ class RedisFlowStore:
                 pipe.execute()
 
     def lost_impressions(self) -> int:
+        """Return how many impressions were removed before `flows drain` read them, since `report_lost`."""
         with translated_errors(self.address):
             found: Any = self._redis.hmget(counts_key(IMPRESSIONS), "expired", "evicted", "reported")
         expired, evicted, reported = (int(count or 0) for count in found)
         return expired + evicted - reported
 
     def report_lost(self, impressions: int) -> None:
+        """Count lost impressions as reported."""
         with translated_errors(self.address):
             self._redis.hincrby(counts_key(IMPRESSIONS), "reported", impressions)
 
     def close(self) -> None:
+        """Close all connections."""
         self._redis.close()
 
     def _entries_after(self, stream: str, after: str, count: int) -> list[tuple[str, dict[bytes, bytes]]]:

@@ -14,17 +14,6 @@ import redis
 from recsys.errors import StoreError
 from recsys.generation.manifest import Manifest
 from recsys.store import refusals
-from recsys.store.interfaces import (
-    CHUNK,
-    LEASE,
-    LIVE,
-    PREVIOUS,
-    AliasMove,
-    Claim,
-    MemoryUse,
-    StoredSizes,
-    users_by_bucket,
-)
 from recsys.store.key_names import (
     FENCE,
     GENERATIONS,
@@ -44,6 +33,17 @@ from recsys.store.key_names import (
 from recsys.store.publisher_lock import ClaimOwner
 from recsys.store.redis import scripts
 from recsys.store.redis.connection import address, copy_free_serializer, retry_once, sync_client, translated_errors
+from recsys.store.stored_types import (
+    CHUNK,
+    LEASE,
+    LIVE,
+    PREVIOUS,
+    AliasMove,
+    Claim,
+    MemoryUse,
+    StoredSizes,
+    users_by_bucket,
+)
 
 ALIASES_CHANNEL = "aliases"
 """The channel on which a moved alias is announced, as "alias id". Messages can get lost: poll the alias as well."""
@@ -64,7 +64,11 @@ _READ_BYTES = 1 << 20
 
 
 class RedisGenerationStore:
-    """A `GenerationStore` in Redis; SettingsError for a malformed `url`."""
+    """Whole generations, and the aliases that name them. Every call raises StoreUnavailable without a store.
+
+    A call with a claim raises StalePublisher, and changes nothing, if the claim is no longer held. SettingsError for a
+    malformed `url`.
+    """
 
     def __init__(self, url: str) -> None:
         self.address = address(url)
@@ -75,10 +79,12 @@ class RedisGenerationStore:
         )
 
     def ping(self) -> None:
+        """Return if the store answers."""
         with translated_errors(self.address):
             self._redis.ping()
 
     def claim(self, generation: str, lease: float = LEASE) -> Claim:
+        """Become the only publisher for `lease` seconds and take the next fence; PublisherBusy names another one."""
         outcome, token, now = self._claim(generation, lease, "-")
         if outcome == b"held" and ClaimOwner.of_token(token.decode()).yields_to(ClaimOwner.current(generation)):
             outcome, token, now = self._claim(generation, lease, token)
@@ -93,12 +99,15 @@ class RedisGenerationStore:
         return self._run(scripts.CLAIM, keys, owner, _milliseconds(lease), ended)
 
     def renew(self, claim: Claim, lease: float = LEASE) -> None:
+        """Keep a claim for `lease` seconds from now."""
         self._run_claimed(scripts.RENEW, [PUBLISHING], claim, _milliseconds(lease))
 
     def release(self, claim: Claim) -> None:
+        """Give up a claim, if it is still held."""
         self._run(scripts.RELEASE, [PUBLISHING], claim.token)
 
     def stored_sizes(self, manifest: Manifest, claim: Claim) -> StoredSizes:
+        """Return what is stored of an unfinished generation, and start its expiry anew."""
         parts, users = part_keys(claim.generation, manifest), users_keys(claim.generation, manifest)
         keys = [PUBLISHING, manifest_key(claim.generation), *parts, *users]
         _, sizes = self._run_claimed(scripts.STORED_SIZES, keys, claim, UNFINISHED_EXPIRE, len(parts))
@@ -109,6 +118,7 @@ class RedisGenerationStore:
     def write_part(
         self, generation: str, name: str, data: bytes | memoryview, *, first: int = 0, claim: Claim | None = None
     ) -> None:
+        """Write a part, or its bytes from chunk `first` on. With a claim, stored chunks are not overwritten."""
         view = memoryview(data)
         with translated_errors(self.address):
             # NX: a publisher that lost its claim during a pause does not overwrite what others wrote meanwhile.
@@ -122,12 +132,17 @@ class RedisGenerationStore:
                     pipe.execute()
 
     def overwrite_chunk(self, name: str, data: bytes | memoryview, chunk: int, claim: Claim) -> None:
+        """Replace one chunk of a part."""
         keys = [PUBLISHING, manifest_key(claim.generation), part_key(claim.generation, name, chunk)]
         self._run_claimed(scripts.OVERWRITE_CHUNK, keys, claim, UNFINISHED_EXPIRE, data)
 
     def read_part(
         self, generation: str, name: str, size: int, *, first: int = 0, count: int | None = None
     ) -> Iterator[bytes]:
+        """Yield `count` chunks of a part of `size` bytes from chunk `first` on; without `count`, all of them.
+
+        GenerationError names a missing chunk.
+        """
         last = chunks_of(size) if count is None else min(first + count, chunks_of(size))
         for start in range(first, last, _CHUNKS_AT_ONCE):
             some = range(start, min(start + _CHUNKS_AT_ONCE, last))
@@ -141,6 +156,7 @@ class RedisGenerationStore:
     def write_users(
         self, generation: str, buckets: int, records: Mapping[str, bytes], claim: Claim | None = None
     ) -> None:
+        """Write users' packed records, spread over `buckets` hashes. Stored records are overwritten."""
         token = claim.token if claim else ""
         rest = iter(records)
         while some := list(islice(rest, _RECORDS_AT_ONCE)):
@@ -153,6 +169,7 @@ class RedisGenerationStore:
                     _check_claim(outcome)
 
     def read_records(self, generation: str, buckets: int, users: Sequence[str]) -> list[bytes | None]:
+        """Return users' packed records, None for a user without a record."""
         hashes = users_by_bucket(users, buckets)
         with translated_errors(self.address), self._redis.pipeline(transaction=False) as pipe:
             for bucket, members in hashes.items():
@@ -162,6 +179,10 @@ class RedisGenerationStore:
         return [records[user] for user in users]
 
     def write_manifest(self, generation: str, manifest: str, claim: Claim | None = None) -> None:
+        """Write the manifest: the generation can be promoted from now on.
+
+        With a claim, GenerationError if a chunk or a record is missing.
+        """
         parsed = Manifest.from_json(manifest)
         parts = part_keys(generation, parsed)
         keys = [PUBLISHING, manifest_key(generation), GENERATIONS, FENCE, PROMOTED, *parts]
@@ -172,16 +193,19 @@ class RedisGenerationStore:
             raise refusals.incomplete(generation, outcome[1].decode())
 
     def read_manifest(self, generation: str) -> bytes | None:
+        """Return the manifest, None if there is none."""
         with translated_errors(self.address):
             manifest: Any = self._redis.get(manifest_key(generation))
         return None if manifest is None else bytes(manifest)
 
     def generations(self) -> list[str]:
+        """Return the ids of all generations with a manifest, the lowest fence first."""
         with translated_errors(self.address):
             ids: Any = self._redis.zrange(GENERATIONS, 0, -1)
         return [generation.decode() for generation in ids]
 
     def delete(self, generation: str) -> None:
+        """Delete a generation in one step; GenerationError if an alias names it."""
         text = self.read_manifest(generation)
         keys = [manifest_key(generation), GENERATIONS, alias_key(LIVE), alias_key(PREVIOUS), cursor_key(generation)]
         if text is not None:
@@ -192,13 +216,19 @@ class RedisGenerationStore:
             raise refusals.aliased(generation)
 
     def discard(self, manifest: Manifest, claim: Claim) -> None:
+        """Delete an unfinished generation."""
         parts, users = part_keys(claim.generation, manifest), users_keys(claim.generation, manifest)
         self._run_claimed(scripts.DISCARD, [PUBLISHING, manifest_key(claim.generation), *parts, *users], claim)
 
     def promote(self, generation: str, *, forward: bool = False) -> AliasMove:
+        """Move `live` to a generation, and `previous` to what was live; GenerationError without a manifest.
+
+        forward: raise StalePublisher if this or a later generation was live before.
+        """
         return self._move_live(generation, forward)
 
     def rollback(self) -> AliasMove:
+        """Swap `live` and `previous`; GenerationError if there is no previous generation."""
         live, previous = self.aliases()
         if live is None or previous is None:
             raise refusals.no_previous()
@@ -219,14 +249,17 @@ class RedisGenerationStore:
         return AliasMove(was, str(live), previous)
 
     def alias(self, name: str) -> str | None:
+        """Return the generation that an alias names."""
         return self.aliases([name])[0]
 
     def aliases(self, names: Sequence[str] = (LIVE, PREVIOUS)) -> tuple[str | None, ...]:
+        """Return the generations that aliases name, read at one moment."""
         with translated_errors(self.address):
             ids: Any = self._redis.mget([alias_key(name) for name in names])
         return tuple(None if generation is None else generation.decode() for generation in ids)
 
     def memory_use(self) -> MemoryUse | None:
+        """Return used and allowed memory, None if the store has no limit or does not report it."""
         try:
             with translated_errors(self.address):
                 memory: Any = self._redis.info("memory")

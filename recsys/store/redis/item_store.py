@@ -54,7 +54,7 @@ _CONTENT = "content:"
 
 
 class RedisItemReader:
-    """An `ItemReader` in Redis, for one thread; SettingsError for a malformed `url`."""
+    """Reads items of PUT /items, for one thread. Every call but `wait` raises StoreUnavailable without a store."""
 
     def __init__(self, url: str) -> None:
         self.address = address(url)
@@ -62,6 +62,7 @@ class RedisItemReader:
         self._subscription: redis.client.PubSub | None = None
 
     def changes(self, known: PutItems) -> PutItems:
+        """Return all items, given the ones known already; `known` itself if nothing changed or nothing is stored."""
         with translated_errors(self.address):
             current: Any = self._redis.mget(_EPOCH, _VERSION)
             if None in current:
@@ -75,6 +76,10 @@ class RedisItemReader:
             return joined
 
     def wait(self, seconds: float, calm: float) -> bool:
+        """Return True as soon as a put is announced or an announcement may have been missed.
+
+        Returns False after `calm` seconds without an announcement; after `seconds` if announcements can't be received.
+        """
         start = time.monotonic()
         try:
             if self._subscription is None:
@@ -118,7 +123,7 @@ class RedisItemReader:
 
 
 class RedisItemWriter:
-    """An `ItemWriter` in Redis, for one event loop; SettingsError for a malformed `url`."""
+    """Adds, changes and deletes items for PUT /items, for one event loop; SettingsError for a malformed `url`."""
 
     def __init__(self, url: str) -> None:
         self.address = address(url)
@@ -132,6 +137,11 @@ class RedisItemWriter:
         )
 
     async def put(self, puts: Sequence[Put]) -> bool:
+        """Put all items or none; of several puts of one id the last counts. False if there is no room.
+
+        There is room for CAPACITY items. Items that are only hidden or shown again may use the room up to
+        HIDING_CAPACITY.
+        """
         if not puts:
             return True
         texts = [text_of(put.item_id) for put in puts]
@@ -144,6 +154,7 @@ class RedisItemWriter:
         return bool(await self._run(PUT_ITEMS, keys, [*limits, *values]))
 
     async def forget(self, items: Sequence[PutItem]) -> None:
+        """Delete items that were not put again since."""
         for start in range(0, len(items), _FORGET_AT_ONCE):
             some = items[start : start + _FORGET_AT_ONCE]
             texts = [text_of(item.text) for item in some]
@@ -151,15 +162,18 @@ class RedisItemWriter:
             await self._run(FORGET_ITEMS, [_VERSION, _CHANGED, _HIDDEN, *map(_item_key, texts)], values)
 
     async def read(self, item_id: Id) -> PutItem | None:
+        """Return an item that was put, None if it was not."""
         with translated_errors(self.address):
             raw: Any = await self._redis.hgetall(_item_key(text_of(item_id)))
             return _parse_item(raw)
 
     async def remove(self, item_id: Id) -> bool:
+        """Delete an item, and return whether there was one."""
         text = text_of(item_id)
         return bool(await self._run(FORGET_ITEMS, [_VERSION, _CHANGED, _HIDDEN, _item_key(text)], [text, ""]))
 
     async def close(self) -> None:
+        """Close all connections."""
         await self._redis.aclose()
 
     async def _run(self, script: str, keys: Sequence[Any], values: Sequence[Any]) -> Any:

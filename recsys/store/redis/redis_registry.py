@@ -27,7 +27,10 @@ _CONNECT_SECONDS, _REPLY_SECONDS = 1.0, 2.0
 
 
 class RedisProcessRegistry:
-    """A `ProcessRegistry` in Redis. One thread may wait while others announce."""
+    """The announcements of all processes. One thread may wait while others announce.
+
+    StoreUnavailable or StoreError if they can't be read or written.
+    """
 
     def __init__(self, url: str) -> None:
         self._address = address(url)
@@ -36,21 +39,25 @@ class RedisProcessRegistry:
         self._closed = threading.Event()
 
     def announce(self, announcement: Announcement) -> None:
+        """Publish the state of a process. Repeat it within ANNOUNCED_SECONDS."""
         with translated_errors(self._address), self._redis.pipeline(transaction=False) as pipe:
             pipe.set(_process_key(announcement.name), announcement.to_json(), ex=ANNOUNCED_SECONDS)
             pipe.sadd(_PROCESSES, announcement.name)
             pipe.execute()
 
     def withdraw(self, name: str) -> None:
+        """Delete the announcement of a process."""
         with translated_errors(self._address), self._redis.pipeline(transaction=False) as pipe:
             pipe.srem(_PROCESSES, name)
             pipe.unlink(_process_key(name))
             pipe.execute()
 
     def processes(self) -> list[Announcement]:
+        """Return the announcements by name, without processes that have ended on this machine."""
         return [announcement for announcement in self._announced() if not announcement.ended]
 
     def remove_ended(self) -> list[Announcement]:
+        """Delete processes of this machine that ended without `withdraw`; return those that this call deleted."""
         ended = [announcement for announcement in self._announced() if announcement.ended]
         with translated_errors(self._address):  # of several concurrent calls one removes the name
             removed = [announcement for announcement in ended if self._redis.srem(_PROCESSES, announcement.name)]
@@ -69,6 +76,7 @@ class RedisProcessRegistry:
         return [found for text in texts if text is not None and (found := Announcement.from_json(text))]
 
     def wait(self, seconds: float) -> None:
+        """Return after so many seconds, or as soon as an alias moves."""
         end = time.monotonic() + seconds
         try:
             if self._subscription is None:
@@ -92,6 +100,7 @@ class RedisProcessRegistry:
                 subscription.close()
 
     def close(self) -> None:
+        """Close all connections."""
         self._closed.set()
         self._redis.close()
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from recsys.store.interfaces import Trending
+from recsys.store.stored_types import Trending
 from recsys.types import Event, Id
 
 _NUMBER = re.compile(r"-?[0-9]+")

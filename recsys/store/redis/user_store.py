@@ -14,17 +14,6 @@ import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 
-from recsys.store.interfaces import (
-    EVENT_IDS_EXPIRE,
-    EVENT_IDS_KEPT,
-    EVENTS_EXPIRE,
-    EVENTS_KEPT,
-    IMPRESSION,
-    LOAD_TEST_EXPIRE,
-    Trending,
-    UserState,
-    user_bucket,
-)
 from recsys.store.key_names import (
     EVENT_LOG,
     IMPRESSIONS,
@@ -40,7 +29,21 @@ from recsys.store.redis.connection import Command, address, round_trip, tcp_opti
 from recsys.store.redis.scripts import ADD_EVENTS, ADD_IMPRESSIONS, FORGET_FIELD, LIMIT_STREAM, MERGE_USERS
 from recsys.store.redis.stored_events import event_prefixes, event_text, parse_events, parse_trending, text_without_user
 from recsys.store.redis.stream_deletion import StreamDeletion
-from recsys.store.streams import IMPRESSION_LIMITS, LOG_LIMITS, LostEntries, StreamLimits
+from recsys.store.stored_types import (
+    EVENT_IDS_EXPIRE,
+    EVENT_IDS_KEPT,
+    EVENTS_EXPIRE,
+    EVENTS_KEPT,
+    IMPRESSION,
+    IMPRESSION_LIMITS,
+    LOAD_TEST_EXPIRE,
+    LOG_LIMITS,
+    LostEntries,
+    StreamLimits,
+    Trending,
+    UserState,
+    user_bucket,
+)
 from recsys.types import Event, Id, is_load_test
 
 _KEYS_PER_SCAN = 1_000
@@ -56,7 +59,7 @@ _CONNECTIONS = 64
 
 
 class RedisUserStore:
-    """A `UserStore` in Redis, for one event loop; SettingsError for a malformed `url`."""
+    """Users' records, events and lists, for one event loop; SettingsError for a malformed `url`."""
 
     def __init__(
         self,
@@ -76,6 +79,7 @@ class RedisUserStore:
         self._impressions = StreamDeletion(self._redis, IMPRESSIONS, whole=True)
 
     async def read_users(self, generation: str, buckets: int, users: Sequence[Id]) -> list[UserState]:
+        """Return the state of each user, read in one round trip; events oldest first."""
         if not users:
             return []
         with translated_errors(self.address):
@@ -89,6 +93,11 @@ class RedisUserStore:
         ]
 
     async def add_events(self, events: Sequence[Event]) -> int:
+        """Add events to the log and to their users' histories, in one round trip; return how many were new.
+
+        An event whose id is among the user's last EVENT_IDS_KEPT ids is not new. Events of a load-test user enter that
+        user's history only, for LOAD_TEST_EXPIRE seconds.
+        """
         if not events:
             return 0
         now = time.time()
@@ -114,11 +123,13 @@ class RedisUserStore:
         return EVENTS_KEPT, expire, EVENT_IDS_KEPT, EVENT_IDS_EXPIRE, 1, *times
 
     async def read_trending(self) -> Trending | None:
+        """Return the trending items, None if there are none or they can't be read."""
         with translated_errors(self.address):
             (text,) = _own_values(await round_trip(self._reads, [(b"GET", TRENDING.encode())], _HOT_SECONDS))
         return parse_trending(text) if text else None
 
     async def add_impressions(self, impressions: Sequence[tuple[Id, bytes]]) -> None:
+        """Append packed impressions with their users."""
         if not impressions:
             return
         values = [value for user, data in impressions for value in (text_of(user), data)]
@@ -129,6 +140,7 @@ class RedisUserStore:
                 await pipe.execute()
 
     async def read_lost(self) -> LostEntries:
+        """Return how many entries the limits of the streams removed before a flow read them."""
         with translated_errors(self.address):
             async with self._redis.pipeline(transaction=False) as pipe:
                 pipe.hmget(counts_key(IMPRESSIONS), "expired", "evicted")
@@ -137,6 +149,11 @@ class RedisUserStore:
         return LostEntries(sum(int(count or 0) for count in impressions), int(events[0] or 0))
 
     async def merge_user(self, user: Id, into: Id, more: Sequence[Event] = ()) -> int:
+        """Move a user's events to another user, add `more`, and delete the first user from all keys but the streams.
+
+        Returns how many events the other user has. The events and their ids move in one step. Equal events become one,
+        and the newest EVENTS_KEPT stay. Moved events are logged under the other user; the events of `more` are not.
+        """
         now = time.time()
         oldest, prefix = now - self._events_age, f"[{json.dumps(into)},"
         own = events_key(user), event_ids_key(user)
@@ -153,6 +170,7 @@ class RedisUserStore:
         return kept
 
     async def forget_user(self, user: Id) -> None:
+        """Delete a user from every key."""
         keys = events_key(user), event_ids_key(user)
         with translated_errors(self.address):
             await self._redis.unlink(*keys)
@@ -160,6 +178,7 @@ class RedisUserStore:
         await self._forget_entries([user], keys)
 
     async def forget_streams(self, users: Sequence[Id]) -> None:
+        """Delete users from the log and from the impressions, in one pass for all of them."""
         await self._forget_entries(users)
 
     async def _forget_fields(self, user: Id) -> None:
@@ -190,10 +209,12 @@ class RedisUserStore:
                 await self._impressions.forget([*map(text_of, users)])
 
     async def forget_impressions(self, user: Id) -> None:
+        """Delete a user's impressions only."""
         with translated_errors(self.address):
             await self._impressions.forget([text_of(user)])
 
     async def close(self) -> None:
+        """Close all connections."""
         await self._log.close()
         await self._impressions.close()
         await self._reads.aclose()

@@ -9,7 +9,7 @@ import pytest
 from recsys.errors import GenerationError
 from recsys.generation.publisher import Publisher
 from recsys.store import MemoryStore
-from recsys.store.interfaces import CHUNK
+from recsys.store.stored_types import CHUNK
 from training.untrained_generation import random_generation
 
 DAMAGED = ["embeddings.npy", "spec.json", "user_records.data.npy", "user_ids.data.npy", "user_ids.offsets.npy"]

@@ -9,8 +9,8 @@ import pytest
 from recsys.errors import NOTHING_LIVE, StoreError, StoreUnavailable
 from recsys.generation.cache import GenerationCache
 from recsys.store import MemoryStore
-from recsys.store.interfaces import LIVE, PREVIOUS
 from recsys.store.process_registry import Announcement
+from recsys.store.stored_types import LIVE, PREVIOUS
 from service.generations.follower import GenerationFollower
 from service.generations.holder import GenerationHolder
 from service.generations.local_generations import GenerationFallback

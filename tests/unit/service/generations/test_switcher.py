@@ -7,8 +7,8 @@ import pytest
 
 from recsys.errors import NoGeneration
 from recsys.generation.cache import GenerationCache
-from recsys.store.interfaces import LIVE, PREVIOUS
 from recsys.store.process_registry import Announcement
+from recsys.store.stored_types import LIVE, PREVIOUS
 from service.generations.local_generations import GenerationFallback
 from service.generations.switcher import GenerationSwitcher
 from tests.fakes import fake_generations

@@ -5,7 +5,7 @@ import asyncio
 import prometheus_client
 
 from recsys.store import MemoryStore
-from recsys.store.streams import StreamLimits
+from recsys.store.stored_types import StreamLimits
 from recsys.types import Event
 from service.telemetry import lost_entries
 
