@@ -89,7 +89,7 @@ def run_schedule(options: argparse.Namespace) -> None:
     RulesFile(environment.rules, environment.rules_named)  # as above
     with interruptible_imports():
         from flows.schedule import serve_all
-    data = options.data and str(Location.of(options.data).resolved())
+    data = options.data and str(Location.of(options.data))
     with open_store(environment) as store, server_for_schedules() as url:
         store.keep_running(lambda line: print(line, file=sys.stderr))
         os.environ["REDIS_URL"] = store.url  # a run would end an embedded store that it started itself

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
@@ -42,17 +42,17 @@ def wanted(sentence: str) -> WrapValidator:
     return WrapValidator(check)
 
 
-def first_mistake(error: ValidationError, known: Sequence[str], removed: Mapping[str, str] | None = None) -> str:
+def first_mistake(error: ValidationError, known: Sequence[str]) -> str:
     """The first mistake as a sentence: the field by its dotted name, its value, and what the field takes.
 
-    known: the dotted names of all fields, for a misspelt name. removed: a sentence for each field of earlier versions.
+    known: the dotted names of all fields, for a misspelt name.
     """
     # A misspelt entry first: it is the reason why the right one is missing.
     first = min(error.errors(include_url=False, include_context=False), key=lambda each: each["type"] not in _UNKNOWN)
     name, kind = ".".join(map(str, first["loc"])), first["type"]
     message = first["msg"].removeprefix("Value error, ").rstrip(".")
     if kind in _UNKNOWN:
-        return f"There is no entry {name}. {(removed or {}).get(name) or _suggestion(name, known)}"
+        return f"There is no entry {name}. {_suggestion(name, known)}"
     if kind == "missing" and "." in name:
         entry = name.rpartition(".")[2]
         return f'{name} is missing; add a line such as {entry} = "{entry}".'

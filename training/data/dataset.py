@@ -14,8 +14,7 @@ import pandas as pd
 
 from recsys.model.event_types import EventRules, SeenRule
 from training.data.mapping import Mapping, Moments
-from training.data.reading.id_matching import check_ids, unmatched_events
-from training.data.reading.items_reader import content_columns, read_items
+from training.data.reading.items_reader import check_ids, read_items, unmatched_events
 from training.data.reading.log_reader import read_log
 from training.data.reading.quarantine import Quarantine, ReadingNotes
 
@@ -61,13 +60,13 @@ def read(data: str | Path, quarantine_folder: Path | None = None) -> Dataset:
         interactions=log.reset_index(drop=True),
         items=items.reset_index(drop=True),
         exclude_seen=toml.settings.seen_rule,
-        content_columns=content_columns(toml.items),
+        content_columns=toml.items.content if toml.items else (),
         numeric_columns=toml.items.numeric if toml.items else (),
         boolean_columns=toml.items.boolean if toml.items else (),
         context_columns=toml.interactions.context,
         events=toml.events.rules if toml.events else EventRules(),
         weighed_by_value=toml.events.weigh_by_value if toml.events else (),
         protocol=mapping.protocol,
-        moments=mapping.moments,
+        moments=Moments(toml.evaluation.test_from, toml.evaluation.labels_from),
         notes=quarantine.notes,
     )

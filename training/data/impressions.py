@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from recsys.errors import DatasetError
 from recsys.model.features import FEATURES
@@ -45,31 +45,23 @@ def read(files: Iterable[str | Path]) -> ShownItems:
     files: paths or URLs. A slate may be in two files if `flows drain` was killed and a user was deleted before its next
     run.
     """
-    features, labels, slates = [np.zeros((0, len(FEATURES)), np.float32)], [np.zeros(0, bool)], [np.zeros(0, np.int64)]
-    numbers: dict[str, int] = {}
-    for file in map(Location.of, sorted(map(str, files))):
-        table = _table(file)
-        names = table["impression"].to_pylist()
-        new = np.array([name not in numbers for name in names], bool)
-        for name in names:
-            numbers.setdefault(name, len(numbers))
-        features.append(np.stack([table[name].to_numpy() for name in COLUMNS], axis=1)[new])
-        labels.append(table["label"].to_numpy()[new])
-        slates.append(np.array([numbers[name] for name in names], np.int64)[new])
-    return ShownItems(np.concatenate(features), np.concatenate(labels), np.concatenate(slates))
+    nothing = pd.DataFrame(columns=["impression", "item_id", "label", *COLUMNS])
+    shown = pd.concat([nothing, *map(_table, sorted(map(str, files)))]).drop_duplicates(["impression", "item_id"])
+    features, labels = shown[COLUMNS].to_numpy(np.float32), shown["label"].to_numpy(bool)
+    return ShownItems(features, labels, pd.factorize(shown["impression"])[0].astype(np.int64))
 
 
-def _table(file: Location) -> pa.Table:
-    """The columns of a file that the ranker's training reads."""
+def _table(name: str) -> pd.DataFrame:
+    file = Location.of(name)
     try:
-        with reaching(file, "read"), file.filesystem().open_input_file(file.path) as source:
-            parquet = pq.ParquetFile(source)
-            found = [name for name in parquet.schema_arrow.names if name.startswith(PREFIX)]
-            if found == COLUMNS:
-                return parquet.read(columns=["impression", "label", *COLUMNS])
+        with reaching(file, "read"):
+            table = pd.read_parquet(file.path, filesystem=file.filesystem(), partitioning=None)
     except pa.ArrowException as error:
         raise DatasetError(f"{file} can't be read as Parquet: {str(error)[:200]}.") from error
-    differs = ", ".join(sorted(set(found) ^ set(COLUMNS))) or "their order"
-    raise DatasetError(
-        f"{file} has other features than this code's ranker: {differs[:200]}. Leave out files of earlier versions."
-    )
+    found = [name for name in map(str, table) if name.startswith(PREFIX)]
+    if found != COLUMNS:
+        differs = ", ".join(sorted(set(found) ^ set(COLUMNS))) or "their order"
+        raise DatasetError(
+            f"{file} has other features than this code's ranker: {differs[:200]}. Leave out files of earlier versions."
+        )
+    return table

@@ -39,21 +39,12 @@ GS_SECONDS = 10
 READ_BYTES = 8 << 20
 """Bytes of one read from a CSV file: each is a request to the bucket."""
 
-PROBE = ".tandem"
-"""The name of an empty file that shows that a folder of a bucket can be written."""
-
-MOST_SHOWN = 300
-"""Characters of an error of the bucket's server that a sentence repeats."""
-
 ERROR_CODE = re.compile(r"(?:AWS Error |google::cloud::Status\()([A-Z_]+)")
 """The code of the bucket's server in a message of pyarrow."""
 
 REFUSED = {"ACCESS_DENIED", "INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATCH", "PERMISSION_DENIED", "UNAUTHENTICATED"}
 UNREACHED = {"NETWORK_CONNECTION", "REQUEST_TIMEOUT", "SERVICE_UNAVAILABLE", "UNAVAILABLE", "DEADLINE_EXCEEDED"}
 MISSING = {"NO_SUCH_BUCKET", "NO_SUCH_KEY", "NOT_FOUND"}
-
-NO_TOKEN, OTHER_REGION = "OAuth2 access token", "configured region"
-"""Words of a message without credentials for Google, and of one for a bucket of another region of AWS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +54,14 @@ class Location:
     text: str
 
     @classmethod
-    def of(cls, text: str | Path | Location) -> Location:
-        """The location that a setting names. LocationError for a URL of another kind or with credentials."""
+    def of(cls, text: str | Path) -> Location:
+        """The location that a setting names; a local path becomes absolute.
+
+        LocationError for a URL of another kind or with credentials.
+        """
         scheme, sign, rest = str(text).partition("://")
         if not sign:
-            return cls(str(text))
+            return cls(str(Path(text).resolve()))
         bucket = rest.partition("/")[0]
         if scheme not in CREDENTIALS:
             raise LocationError(f"A URL that begins with {scheme}:// can't be read. Use s3://, gs:// or a local path.")
@@ -84,9 +78,9 @@ class Location:
         return self.text
 
     def __truediv__(self, name: str) -> Location:
-        if "://" in name or Path(name).is_absolute():
-            return Location.of(name)
-        return Location.of(f"{self.text}/{name}") if self.remote else Location(str(Path(self.text) / name))
+        if self.remote or "://" in name:
+            return Location.of(name if "://" in name or name.startswith("/") else f"{self.text}/{name}")
+        return Location(str(Path(self.text) / name))
 
     @property
     def remote(self) -> bool:
@@ -96,25 +90,12 @@ class Location:
     @property
     def name(self) -> str:
         """The last part of the path."""
-        return Path(self.text).name
-
-    @property
-    def suffix(self) -> str:
-        """The end of the name, such as .csv."""
-        return Path(self.text).suffix
+        return posixpath.basename(self.text)
 
     @property
     def parent(self) -> Location:
         """The folder of the file."""
-        return Location.of(self.text.rpartition("/")[0]) if self.remote else Location(str(Path(self.text).parent))
-
-    def resolved(self) -> Location:
-        """The location with an absolute path, if it is local."""
-        return self if self.remote else Location(str(Path(self.text).resolve()))
-
-    def is_local_folder(self) -> bool:
-        """Whether the location is an existing folder of this host."""
-        return not self.remote and Path(self.text).is_dir()
+        return Location(posixpath.dirname(self.text))
 
     @property
     def path(self) -> str:
@@ -151,15 +132,17 @@ def failed(location: Location, verb: str, error: OSError) -> LocationError:
         return LocationError(f"{begin}: {message}.")
     scheme, endpoint = location.text.partition(":")[0], _endpoint()
     code = found[1] if (found := ERROR_CODE.search(message)) else ""
-    if code in REFUSED or NO_TOKEN in message:
-        fix = f"Check {CREDENTIALS[scheme]}, and that they may reach this bucket."
-        return LocationError(f"{begin}: access is denied. {fix}")
-    if code in UNREACHED:
+    why = f"{message[:300]}."
+    if code in REFUSED or "OAuth2 access token" in message:  # the latter: no credentials for Google
+        why = f"access is denied. Check {CREDENTIALS[scheme]}, and that they may reach this bucket."
+    elif code in UNREACHED:
         fix = f"Check AWS_ENDPOINT_URL ({endpoint})." if scheme == "s3" and endpoint else "Check the network."
-        return LocationError(f"{begin}: the server of the bucket does not answer. {fix}")
-    if code in MISSING or isinstance(error, FileNotFoundError):
-        return LocationError(f"{begin}: there is no such bucket or key. Correct the URL.")
-    return LocationError(f"{begin}: {message[:MOST_SHOWN]}." + " Set AWS_REGION." * (OTHER_REGION in message))
+        why = f"the server of the bucket does not answer. {fix}"
+    elif code in MISSING or isinstance(error, FileNotFoundError):
+        why = "there is no such bucket or key. Correct the URL."
+    elif "configured region" in message:
+        why += " Set AWS_REGION."
+    return LocationError(f"{begin}: {why}")
 
 
 @contextmanager
@@ -190,8 +173,8 @@ def writing(target: Location) -> Iterator[Path]:
 
 
 def require_writable(folder: Location) -> None:
-    """Write an empty file to a folder of a bucket. LocationError if the folder can't be written."""
-    with writing(folder / PROBE) as file:
+    """Write an empty file `.tandem` to a folder of a bucket. LocationError if the folder can't be written."""
+    with writing(folder / ".tandem") as file:
         file.touch()
 
 
@@ -199,4 +182,4 @@ def exports(environment: Environment, name: str) -> Location:
     """The folder of this name for the files that flows write: below TANDEM_EXPORTS, or in TANDEM_HOME."""
     if not environment.exports:
         return Location(str(environment.folder(name)))
-    return Location.of(environment.exports).resolved() / name
+    return Location.of(environment.exports) / name

@@ -17,13 +17,6 @@ from training.options import training_config
 
 MAPPING = "dataset.toml"
 
-REMOVED = {
-    "users": "Tandem reads no table of users. Delete the section. To let the models learn an attribute of users, add "
-    "its column to the interactions and name the column in context of [interactions].",
-    "settings.search": "Every search is exact. Delete this line.",
-}
-"""Entries of earlier versions, and what to do about them."""
-
 PROTOCOLS = {"next": "rolling", "all": "horizon"}
 """The evaluation protocol of each `horizon`: a slate should hold a user's next item, or all later items."""
 
@@ -38,32 +31,18 @@ class Moments:
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """A `dataset.toml` that was read. path: the file. folder: where the tables are."""
+    """A `dataset.toml` that was read.
+
+    path: the file. folder: where the tables are. name: the dataset's name; the folder's if the file has none. protocol:
+    how models of the dataset are trained and measured. training: the section that changes the training configuration.
+    """
 
     path: Location
     folder: Location
     toml: DatasetToml
-
-    @property
-    def name(self) -> str:
-        """The dataset's name; the folder's if the file has none."""
-        return self.toml.name or self.folder.name
-
-    @property
-    def protocol(self) -> str:
-        """How models of the dataset are trained and measured."""
-        return PROTOCOLS[self.toml.settings.horizon]
-
-    @property
-    def moments(self) -> Moments:
-        """The section [evaluation]."""
-        return Moments(self.toml.evaluation.test_from, self.toml.evaluation.labels_from)
-
-    @property
-    def training(self) -> dict[str, Any]:
-        """The section [training], which changes the training configuration."""
-        training: dict[str, Any] = self.toml.training
-        return training
+    name: str
+    protocol: str
+    training: dict[str, Any]
 
     def column(self, table: Table, entry: str, name: str | None = None) -> str:
         """A column and its file, at the start of a sentence. name: the column's, for an entry that is a list."""
@@ -80,18 +59,19 @@ class Mapping:
         DatasetError with the field and the fix for a mistake in the file.
         """
         path = Location.of(data)
-        if path.is_local_folder() or (path.remote and path.suffix != ".toml"):
+        if not path.name.endswith(".toml") and not Path(path.text).is_file():
             path = path / MAPPING
         raw = _parsed(path)
-        training_config(section=raw.get("training", {}), place=f"[training] of {path}")
+        training = raw.get("training", {})
+        training_config(section=training, place=f"[training] of {path}")
         try:
             toml = DatasetToml.model_validate(raw)
         except ValidationError as error:
-            raise DatasetError(f"{path}: {first_mistake(error, [*field_names(DatasetToml)], REMOVED)}") from error
-        folder = (path.parent / toml.folder).resolved()
-        if not folder.remote and not folder.is_local_folder():
+            raise DatasetError(f"{path}: {first_mistake(error, [*field_names(DatasetToml)])}") from error
+        folder = Location.of(str(path.parent / toml.folder))
+        if not folder.remote and not Path(folder.text).is_dir():
             raise DatasetError(f"{path} names the folder {folder}, which does not exist.")
-        return cls(path, folder, toml)
+        return cls(path, folder, toml, toml.name or folder.name, PROTOCOLS[toml.settings.horizon], training)
 
 
 def _parsed(path: Location) -> dict[str, Any]:

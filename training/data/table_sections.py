@@ -15,7 +15,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    PlainValidator,
     StrictBool,
     StringConstraints,
     model_validator,
@@ -24,7 +23,7 @@ from pydantic import (
 from recsys.files.toml_errors import wanted
 from recsys.types import CONTEXTS
 from recsys.yes_no import plain
-from training.data.reading.times import FORMATS, TimeFormat, require_format, zone_of
+from training.data.reading.times import FORMATS, require_format
 
 OWN_NAMES = ("item_id", "title", "categories", "available")
 """Names of columns of the items table in Tandem. No further column of the file may have one of these names."""
@@ -46,7 +45,7 @@ Truths = Annotated[
     wanted('true or false for each word, such as { "preorder" = true, "discontinued" = false }'),
 ]
 Format = Annotated[str, AfterValidator(require_format), wanted(FORMATS)]
-Zone = Annotated[ZoneInfo, PlainValidator(zone_of), wanted('the name of a time zone such as "Europe/Berlin" or "UTC"')]
+Zone = Annotated[ZoneInfo, wanted('the name of a time zone such as "Europe/Berlin" or "UTC"')]
 Decimal = Annotated[Literal[".", ","], wanted('"." or ","')]
 Duplicates = Annotated[Literal["drop", "keep"], wanted('"drop" or "keep"')]
 
@@ -107,11 +106,6 @@ class Interactions(Table):
     decimal: Decimal = "."
     duplicates: Duplicates = "drop"
 
-    @property
-    def times(self) -> TimeFormat:
-        """How the column of times is read."""
-        return TimeFormat(self.timestamp_format, self.timezone)
-
 
 class Items(Table):
     """The section [items]: the file of items, its columns, and how they are read."""
@@ -131,6 +125,11 @@ class Items(Table):
     def described_by(self) -> tuple[str, ...]:
         """The file's further columns that describe an item."""
         return self.categorical + self.numeric + self.boolean
+
+    @property
+    def content(self) -> tuple[str, ...]:
+        """The columns that describe an item, in the order of their tokens."""
+        return ("categories",) * (self.categories is not None) + self.described_by
 
     @model_validator(mode="after")
     def _own_names(self) -> Self:

@@ -13,8 +13,7 @@ from training.evaluation.preview import Scores
 from training.gate.check import Check
 from training.gate.data_checks import data_checks
 from training.gate.dataset_profile import DataProfile, LiveGeneration
-from training.gate.metric_checks import QUERIES, metric_checks
-from training.gate.score_checks import score_checks, spread_check
+from training.gate.model_checks import QUERIES, metric_checks, score_checks, spread_check
 
 
 def check_data(data: DataProfile, live: LiveGeneration | None) -> list[Check]:

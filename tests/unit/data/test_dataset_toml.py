@@ -34,11 +34,6 @@ def test_a_broken_file_is_one_sentence(tmp_path, refusal, toml, words):
         ('itm_id = "what"\n', ["no entry interactions.itm_id", "Did you mean interactions.item_id?"]),
         ('horizon = "all"\n', ["no entry interactions.horizon", "Did you mean settings.horizon?"]),
         ("[setings]\n", ["no entry setings", "Did you mean settings?"]),
-        (
-            '[users]\nfile = "u"\nuser_id = "id"\n',
-            ["no entry users. ", "Delete the section", "in context of"],
-        ),
-        ('[settings]\nsearch = "near"\n', ["no entry settings.search", "Every search is exact. Delete this line."]),
         ('event_type = ["kind"]\n', ["interactions.event_type is one text"]),
         ('decimal = [","]\n', ['interactions.decimal is "." or ",", not [\',\']']),
         ('duplicates = "no"\n', ['interactions.duplicates is "drop" or "keep", not \'no\'']),

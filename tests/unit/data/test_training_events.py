@@ -221,20 +221,6 @@ def test_a_weight_of_a_type_without_events_is_noted(tmp_path):
     assert "weighs 'buy'" in second
 
 
-@pytest.mark.parametrize(
-    ("kinds", "target"),
-    [
-        ("view,view,Bestellung,Bestellung,rate", "Bestellung"),
-        ("order_completed,order_cancelled,order_cancelled,view", "order_completed"),
-        ("view,view,order-storno", "..."),
-    ],
-)
-def test_the_target_that_is_proposed_looks_like_an_order(tmp_path, kinds, target):
-    """If no type does, none is named: the rarest one may be a cancellation."""
-    (assumed,) = dataset.read(write(tmp_path, "", kinds)).notes.assumptions
-    assert f'such as target = ["{target}"].' in assumed
-
-
 def test_several_types_without_a_meaning_are_noted(tmp_path):
     """One sentence has what is assumed and how to change it, without impressions; with [events] there is none."""
     (assumed,) = dataset.read(write(tmp_path, "", "view,view,purchase,impression")).notes.assumptions

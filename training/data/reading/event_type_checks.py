@@ -7,8 +7,6 @@ A type without a meaning is an error. What is assumed of the types becomes a sen
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 
 import pandas as pd
 
@@ -31,63 +29,52 @@ TAKES_BACK = {
 }
 """Names of types that most often revoke an event. Without [events] they would count as interest in the item."""
 
-ORDERS = (
-    *("purchase", "purchased", "order", "ordered", "buy", "bought", "sale", "transaction"),
-    *("kauf", "bestellung", "achat", "commande", "compra", "pedido", "acquisto", "ordine"),
-)
-"""Words in the name of a type that most often is the target of a shop."""
 
-
-@dataclass(frozen=True)
 class LogTypes:
-    """The event types of a log. column: as the file names it. types: of each row, by its number in the file."""
+    """The event types of a log, by row number, as the sentences of errors show them."""
 
-    column: str | None
-    types: pd.Series
-
-    @cached_property
-    def counts(self) -> dict[str, int]:
-        """The events of each type, the most frequent first."""
-        return {str(name): int(count) for name, count in self.types.value_counts().items() if count}
+    def __init__(self, mapping: Mapping, types: pd.Series) -> None:
+        self.path, self._types = mapping.path, types
+        self.column = mapping.toml.interactions.event_type
+        self.counts = {str(name): int(count) for name, count in types.value_counts().items() if count}
 
     def listed(self, names: Iterable[str] | None = None) -> str:
         """The first types with the number of their events."""
-        names = self.counts if names is None else names
-        return ", ".join(f"'{name}' ({self.counts[name]:,})" for name in list(names)[:SHOWN])
+        return ", ".join(f"'{name}' ({self.counts[name]:,})" for name in list(names or self.counts)[:SHOWN])
 
     def rows(self, name: str) -> str:
         """Up to two rows that hold a type, as they are numbered in the file."""
-        rows = self.types.index[self.types == name][:2]
+        rows = self._types.index[self._types == name][:2]
         return f"row{'s' if len(rows) > 1 else ''} {' and '.join(f'{row:,}' for row in rows)}"
 
-    def require(self, names: Sequence[str], entry: str, mapping: Mapping) -> None:
+    def require(self, names: Sequence[str], entry: str) -> None:
         """DatasetError if no event has a type that an entry names."""
-        missing = [name for name in names if name not in self.counts]
-        if missing:
-            there = ", ".join(f"'{name}' ({n:,}) in {self.rows(name)}" for name, n in [*self.counts.items()][:SHOWN])
-            raise DatasetError(
-                f"{mapping.path}: {entry} names '{missing[0]}', and no row of column '{self.column}' has it. It has "
-                f"{there}."
-            )
+        for name in names:
+            if name not in self.counts:
+                there = (f"'{known}' ({count:,}) in {self.rows(known)}" for known, count in self.counts.items())
+                raise DatasetError(
+                    f"{self.path}: {entry} names '{name}', and no row of column '{self.column}' has it. It has "
+                    f"{', '.join([*there][:SHOWN])}."
+                )
 
 
 def check_event_types(mapping: Mapping, types: pd.Series) -> list[str]:
     """A sentence for each thing that is assumed or has no effect. DatasetError for a type without a meaning."""
-    log, events = LogTypes(mapping.toml.interactions.event_type, types), mapping.toml.events
+    log, events = LogTypes(mapping, types), mapping.toml.events
     if len(log.counts) > MOST_TYPES:
         raise DatasetError(
             f"Column '{log.column}' holds {len(log.counts):,} event types, and {MOST_TYPES} are the most: "
             f"{log.listed()}, ... Set event_type in [interactions] of {mapping.path} to the column of the types."
         )
-    log.require(mapping.toml.settings.seen_rule.types, "types of exclude_seen in [settings]", mapping)
+    log.require(mapping.toml.settings.seen_rule.types, "types of exclude_seen in [settings]")
     if events is None:
-        return _assumed(log, mapping)
+        return _assumed(log)
     rules = events.rules
-    log.require(rules.targets, "target in [events]", mapping)
+    log.require(rules.targets, "target in [events]")
     named = {*rules.weights, *rules.targets, *rules.negative}
     unnamed = [name for name in log.counts if name not in named and not rules.ignores(name)]
     if unnamed:
-        _refuse_unnamed(log, unnamed, mapping)
+        _refuse_unnamed(log, unnamed[:SHOWN])
     if not any(rules.weight(name) for name in log.counts):
         raise DatasetError(f"[events] of {mapping.path} leaves no event to learn from: its types are {log.listed()}.")
     absent = [name for name in dict.fromkeys((*rules.weights, *events.weigh_by_value)) if name not in log.counts]
@@ -98,20 +85,16 @@ def check_event_types(mapping: Mapping, types: pd.Series) -> list[str]:
     ]
 
 
-def _refuse_unnamed(log: LogTypes, unnamed: Sequence[str], mapping: Mapping) -> None:
-    rows = [
-        f"'{name}'{', as which empty cells are read,' if name == UNDECLARED else ''} ({log.rows(name)})"
-        for name in unnamed[:SHOWN]
-    ]
-    more = [f"{len(unnamed) - SHOWN:,} more"] if len(unnamed) > SHOWN else []
-    names = [f"'{name}'" for name in unnamed[:SHOWN]]
+def _refuse_unnamed(log: LogTypes, names: Sequence[str]) -> None:
+    empty = ", as which empty cells are read,"
+    rows = [f"'{name}'{empty if name == UNDECLARED else ''} ({log.rows(name)})" for name in names]
     raise DatasetError(
-        f"Column '{log.column}' holds {_listing([*rows, *more])}, which [events] of {mapping.path} does not name. Its "
-        f"types: {log.listed()}. Add {_listing([*names, *more])} to weights, negative or ignored."
+        f"Column '{log.column}' holds {' and '.join(rows)}, which [events] of {log.path} does not name. Its types: "
+        f"{log.listed()}. Add {' and '.join(map(repr, names))} to weights, negative or ignored."
     )
 
 
-def _assumed(log: LogTypes, mapping: Mapping) -> list[str]:
+def _assumed(log: LogTypes) -> list[str]:
     """What is assumed of several types without [events]. DatasetError if a type looks negative."""
     names = [name for name in log.counts if name != IMPRESSION]
     if not names:
@@ -120,31 +103,15 @@ def _assumed(log: LogTypes, mapping: Mapping) -> list[str]:
             "Export views, purchases and other events too."
         )
     for name in names:
-        if _plain(name) in TAKES_BACK:
+        if name.strip().lower().replace(" ", "_").replace("-", "_") in TAKES_BACK:
             raise DatasetError(
                 f"Column '{log.column}' holds '{name}' ({log.rows(name)}), which would count as much as any other "
-                f'event of its item. State its meaning in {mapping.path}: add [events] with negative = ["{name}"], '
+                f'event of its item. State its meaning in {log.path}: add [events] with negative = ["{name}"], '
                 f'ignored = ["{name}"] or weights = {{ "{name}" = 1 }}.'
             )
     if len(names) < 2:
         return []
     return [
         f"Every event type counts the same and is a target: {log.listed(names)}. To change this, add [events] to "
-        f'{mapping.path}, such as target = ["{_likely_target(names)}"].'
+        f'{log.path}, such as target = ["purchase"].'
     ]
-
-
-def _likely_target(names: Iterable[str]) -> str:
-    """The type whose name looks like an order; "..." if none does."""
-    parts = {name: set(_plain(name).split("_")) for name in names}
-    likely = (name for word in ORDERS for name in parts if word in parts[name] and not parts[name] & TAKES_BACK)
-    return next(likely, "...")
-
-
-def _plain(name: str) -> str:
-    return name.strip().lower().replace(" ", "_").replace("-", "_")
-
-
-def _listing(parts: Sequence[str]) -> str:
-    """Words as a sentence lists them: a, b and c."""
-    return " and ".join(part for part in (", ".join(parts[:-1]), parts[-1]) if part)

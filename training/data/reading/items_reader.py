@@ -1,4 +1,6 @@
-"""Read a dataset's table of items: ids, titles, availability, and the columns that describe an item."""
+"""Read a dataset's table of items: ids, titles, availability, and the columns that describe an item. Check that the
+interactions log writes the same item ids in the same way.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,12 @@ from training.data.reading.cells import each, empty_ids, ids_of, missing, parts_
 from training.data.reading.quarantine import Quarantine, named
 from training.data.reading.table_reader import columns_of, has_types, read_table
 from training.data.table_sections import Items
+
+LEAST_MATCHED = 0.05
+"""Share of events whose id is in the other table. Below it the other table has ids of another kind."""
+
+MOST_LOST = 0.01
+"""Share of events whose id is in the other table only without zeros, spaces and case. More are no accident."""
 
 WORDS_SHOWN = 12
 """Unknown words of a column of stock that a sentence lists."""
@@ -42,13 +50,6 @@ def read_items(mapping: Mapping, quarantine: Quarantine) -> pd.DataFrame:
     if "available" in items:
         items["available"] = _available(items["available"], mapping, table)
     return items
-
-
-def content_columns(table: Items | None) -> tuple[str, ...]:
-    """The columns that describe an item, in the order of their tokens."""
-    if table is None:
-        return ()
-    return ("categories",) * (table.categories is not None) + table.described_by
 
 
 def _note_examples(mapping: Mapping, table: Items, items: pd.DataFrame, quarantine: Quarantine) -> None:
@@ -112,3 +113,46 @@ def _yes_or_no(column: pd.Series, mapping: Mapping, table: Items) -> pd.Series:
             f"{mapping.path}."
         )
     return found
+
+
+def unmatched_events(events: pd.Series, table: pd.Series) -> pd.Series:
+    """Which events have an id that is not in the table."""
+    codes, ids = pd.factorize(events)
+    return pd.Series(~pd.Index(ids).astype("str").isin(table.astype("str"))[codes], events.index, dtype=bool)
+
+
+def check_ids(events: pd.Series, table: pd.Series, log: str, other: str) -> None:
+    """DatasetError if few events have an id of the table, or if more would with ids that are written alike.
+
+    events: the id of each event. table: the ids of the table. log, other: column and file of each, at the start of a
+    sentence.
+    """
+    if table.empty or events.empty:
+        return
+    other = other[0].lower() + other[1:]
+    counts = events[unmatched_events(events, table)].astype("str").value_counts()
+    known = pd.Series(table.astype("str").to_numpy())
+    alike = counts[_plain_ids(counts.index).isin(_plain_ids(pd.Index(known)))]
+    found, could = 1 - counts.sum() / len(events), alike.sum() / len(events)
+    if could > MOST_LOST:
+        ours = str(alike.index[0])
+        theirs = known[_plain_ids(pd.Index(known)) == _plain_ids(pd.Index([ours]))[0]].iloc[0]
+        raise DatasetError(
+            f"{log} and {other} write the same ids in two ways: {_row(events, ours)} and {_row(table, theirs)}. "
+            f"{found:.1%} of the events have an id of the table, and {could:.1%} more without leading zeros, spaces "
+            "and case. Export both columns as text, as the shop has them."
+        )
+    if found < LEAST_MATCHED:
+        raise DatasetError(
+            f"{log} holds ids of another table: {found:.1%} of the events have an id of the table. It has "
+            f"{_row(events, str(counts.index[0]))}, {other} has {_row(table, str(known.iloc[0]))}. Check that both "
+            "columns hold the same ids, or leave the table out of dataset.toml."
+        )
+
+
+def _plain_ids(ids: pd.Index) -> pd.Index:
+    return ids.str.strip().str.casefold().str.lstrip("0")
+
+
+def _row(ids: pd.Series, value: str) -> str:
+    return f"row {ids.index[ids.astype('str') == value][0]} '{value}'"

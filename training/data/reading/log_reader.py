@@ -33,7 +33,8 @@ def read_log(mapping: Mapping, quarantine: Quarantine) -> pd.DataFrame:
     table = mapping.toml.interactions
     log = read_table(mapping, "interactions", quarantine)
     log["timestamp" + GIVEN] = log["timestamp"]
-    log["timestamp"] = read_times(log["timestamp"], table.times, mapping.column(table, "timestamp"))
+    where = mapping.column(table, "timestamp")
+    log["timestamp"] = read_times(log["timestamp"], table.timestamp_format, table.timezone, where)
     if "value" in log:
         values = log["value"].rename(table.value)
         log["value"] = read_numbers(values, table.decimal, "interactions", "value", quarantine)

@@ -66,7 +66,7 @@ def read_table(mapping: Mapping, section: str, quarantine: Quarantine, *, header
     except OSError as error:
         raise failed(path, "read", error) from error
     except ValueError as error:  # also pandas' ParserError
-        raise DatasetError(f"{path} can't be read as {path.suffix.lstrip('.')}: {str(error).rstrip('.')}.") from error
+        raise DatasetError(f"{path} can't be read: {str(error).rstrip('.')}.") from error
     _require_columns(frame, columns, path, f"[{section}] of {mapping.path}")
     if frame.empty and not header_only:
         raise DatasetError(f"{path} has a header but no rows.")

@@ -7,7 +7,6 @@ are detected. Any other format has to be stated, because 01/09/2026 is two dates
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -45,18 +44,6 @@ EDGES = pd.Timestamp("0001-01-02"), pd.Timestamp("9999-12-30")
 """A time zone moves a time by less than a day, and Python has no year 0 or 10,000. All these rows are set aside."""
 
 
-@dataclass(frozen=True, slots=True)
-class TimeFormat:
-    """How a column of times is read.
-
-    stated: a format of `strptime`, "iso8601" or one of SCALES; None: detected. zone: the time zone of times without an
-    offset; None: not stated, which is UTC.
-    """
-
-    stated: str | None = None
-    zone: ZoneInfo | None = None
-
-
 def require_format(stated: str) -> str:
     """The format itself. ValueError unless it is one of FORMATS: a date without a year or a day is no time."""
     if stated == ISO or stated in SCALES:
@@ -69,40 +56,32 @@ def require_format(stated: str) -> str:
     return stated
 
 
-def zone_of(name: object) -> ZoneInfo:
-    """The time zone of a name such as "Europe/Berlin". ValueError if there is none."""
-    try:
-        return ZoneInfo(name)  # type: ignore[arg-type]
-    except (TypeError, OSError, KeyError) as error:
-        raise ValueError(name) from error
-
-
-def read_times(column: pd.Series, how: TimeFormat, where: str) -> pd.Series:
+def read_times(column: pd.Series, stated: str | None, zone: ZoneInfo | None, where: str) -> pd.Series:
     """Unix seconds, NaN for a cell that is no time.
 
-    DatasetError if the rows have several formats, or a format that has to be stated. where: the column and its file,
-    at the start of a sentence.
+    DatasetError if the rows have several formats, or a format that has to be stated. stated: a format of `strptime`,
+    "iso8601" or one of SCALES; None: detected. zone: of times without an offset; None: not stated, which is UTC. where:
+    the column and its file, at the start of a sentence.
     """
     if pd.api.types.is_datetime64_any_dtype(column):
-        return _since_1970(column, how.zone)
-    if how.stated is not None:
-        times = _in_format(column, how.stated, how.zone, where)
-        if times.isna().sum() > MOSTLY_BAD * len(times):
-            _refuse_stated(column, times, how, where)
-        return times
-    return _detected(column, how.zone, where)
+        return _since_1970(column, zone)
+    if stated is None:
+        return _detected(column, zone, where)
+    times = _in_format(column, stated, zone, where)
+    if times.isna().sum() > MOSTLY_BAD * len(times):
+        _refuse_stated(_text(column), times, stated, zone, where)
+    return times
 
 
-def _refuse_stated(column: pd.Series, times: pd.Series, how: TimeFormat, where: str) -> None:
+def _refuse_stated(text: pd.Series, times: pd.Series, stated: str, zone: ZoneInfo | None, where: str) -> None:
     """DatasetError if most rows have one format other than the stated one."""
-    text = _text(column)
     wrong = text[times.isna() & text.notna()]
     if len(wrong) <= MOSTLY_BAD * len(text):
         return
     sentence = f"{where} has {len(wrong):,} of {len(text):,} times that are not in the stated "
-    sentence += f'timestamp_format = "{how.stated}"'
+    sentence += f'timestamp_format = "{stated}"'
     for other in (ISO, *SCALES):
-        if _in_format(text.dropna(), other, how.zone, where).notna().all():
+        if _in_format(text.dropna(), other, zone, where).notna().all():
             raise DatasetError(
                 f'{sentence}: {named(wrong)}. Set timestamp_format = "{other}" in [interactions]: every row fits it.'
             )
@@ -139,8 +118,13 @@ def _detected(column: pd.Series, zone: ZoneInfo | None, where: str) -> pd.Series
         raise DatasetError(
             f"{where} holds dates whose format has to be stated: {proposed_format(column[found['other']])}"
         )
-    if "unix" in found:
-        _refuse_day_numbers(column, numbers, where)
+    if "unix" in found and numbers.dropna().between(*DAY_NUMBERS).all():
+        text = _text(column[numbers.notna()])
+        if parsed(text, "%Y%m%d").notna().all():
+            raise DatasetError(
+                f"{where} holds numbers that read as days and as seconds of August 1970: {named(text)}. Set "
+                'timestamp_format = "%Y%m%d" in [interactions], or "unix" where they are seconds.'
+            )
     return dates if ISO in found else _scaled(numbers, next(iter(found), "unix"))
 
 
@@ -152,19 +136,6 @@ def _refuse_mixed(column: pd.Series, found: dict[str, pd.Series], where: str) ->
         f"{where} holds times in {len(found)} formats: {kinds}. Write all rows in one format. Or state the right one, "
         f'such as timestamp_format = "{most}", in [interactions]: rows of another format are then set aside.'
     )
-
-
-def _refuse_day_numbers(column: pd.Series, numbers: pd.Series, where: str) -> None:
-    """DatasetError if all numbers are days such as 20260901."""
-    real = numbers.dropna()
-    if not real.between(*DAY_NUMBERS).all():
-        return
-    text = _text(column[real.index])
-    if parsed(text, "%Y%m%d").notna().all():
-        raise DatasetError(
-            f"{where} holds numbers that read as days and as seconds of August 1970: {named(text)}. Set "
-            'timestamp_format = "%Y%m%d" in [interactions], or "unix" where they are seconds.'
-        )
 
 
 def _text(column: pd.Series) -> pd.Series:
