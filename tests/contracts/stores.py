@@ -73,7 +73,7 @@ def opened(
 ) -> Iterator[Store]:
     """The empty store that the parameter of a fixture names."""
     if request.param == "memory":
-        memory = MemoryStore(LONG, log, impressions)
+        memory = MemoryStore()
         yield Store(memory, lambda: memory, memory, None)
         return
     url = request.getfixturevalue("own_valkey_url" if request.param == "valkey" else "own_redis_url")

@@ -10,7 +10,7 @@ import redis
 
 from recsys.errors import StoreUnavailable
 from recsys.process.process_identity import ProcessIdentity
-from recsys.store.memory.memory_registry import MemoryProcessRegistry
+from recsys.store.memory.memory_store import MemoryProcessRegistry
 from recsys.store.process_registry import ANNOUNCED_SECONDS, Announcement
 from recsys.store.redis.generation_store import ALIASES_CHANNEL
 from recsys.store.redis.redis_registry import RedisProcessRegistry
@@ -24,7 +24,7 @@ def registry(request):
     """A registry, and a function that announces a moved alias."""
     if request.param == "memory":
         memory = MemoryProcessRegistry()
-        yield memory, memory.ring
+        yield memory, memory.alias_moved.set
         return
     url = request.getfixturevalue("own_valkey_url" if request.param == "valkey" else "own_redis_url")
     client, real = redis.Redis.from_url(url), RedisProcessRegistry(url)

@@ -15,13 +15,13 @@ AGE = 0.5
 """Seconds."""
 
 
-@pytest.fixture(params=["memory", "valkey", "redis"])
+@pytest.fixture(params=["valkey", "redis"])
 def small(request: pytest.FixtureRequest) -> Iterator[Store]:
     """Stores with streams of 1 MiB."""
     yield from opened(request, StreamLimits(LONG, MIB), StreamLimits(LONG, MIB))
 
 
-@pytest.fixture(params=["memory", "valkey", "redis"])
+@pytest.fixture(params=["valkey", "redis"])
 def short(request: pytest.FixtureRequest) -> Iterator[Store]:
     """Stores with streams of half a second."""
     yield from opened(request, StreamLimits(AGE, 64 * MIB), StreamLimits(AGE, 64 * MIB))
@@ -62,8 +62,6 @@ class TestBytes:
 
     def test_an_entry_of_an_earlier_version_stops_the_limit(self, small: Store) -> None:
         """Such an entry has no byte count, as after a rollback: no entry is removed by bytes."""
-        if not small.client:
-            pytest.skip("The in-memory store has no earlier versions.")
         for _ in range(4):
             show(small, 500)
             small.flows.drop_impressions([entry.entry for entry in small.flows.read_impressions()])

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from recsys.errors import GenerationError, StoreUnavailable
-from recsys.store.memory.memory_registry import MemoryProcessRegistry
+from recsys.store.memory.memory_store import MemoryProcessRegistry
 from recsys.store.stored_types import LIVE, PREVIOUS
 from service.generations.follower import GenerationFollower
 from service.generations.holder import GenerationHolder

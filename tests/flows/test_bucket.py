@@ -125,7 +125,7 @@ class TestRefusals:
 
 def test_impressions_are_drained_into_a_bucket(bucket, variables, monkeypatch):
     """Impressions leave the store after their file is written, and stay if it can't be written."""
-    store, later = MemoryStore(1e12), time.time() + 3_600
+    store, later = MemoryStore(), time.time() + 3_600
     monkeypatch.setattr(store, "now", lambda: later)
     log(store, shown("7"), shown("8"))
     with pytest.raises(LocationError, match="there is no such bucket"):

@@ -37,7 +37,7 @@ def shown(user="7", at=NOON, items=("a", "b", "c"), width=WIDTH):
 
 @pytest.fixture
 def store():
-    return MemoryStore(1e12)
+    return MemoryStore()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from recsys.generation.manifest import Manifest
@@ -18,87 +17,71 @@ from recsys.store.stored_types import (
     AliasMove,
     Claim,
     Cursor,
-    MemoryUse,
     StoredSizes,
     user_bucket,
+    users_by_bucket,
 )
-from recsys.types import Id
 
 
 class MemoryGenerations:
-    """A `GenerationStore` over dicts."""
+    """Trained models and tables, and the aliases that name them, as in `RedisGenerationStore`.
+
+    records: of each hash of users; None for a user who was deleted after the record was written.
+    """
 
     def __init__(self) -> None:
-        self._chunks: dict[tuple[str, str, int], bytes] = {}
-        self._manifests: dict[str, str] = {}
-        self._records: dict[tuple[str, str], bytes] = {}
+        self.chunks: dict[tuple[str, str, int], bytes] = {}
+        self.records: dict[tuple[str, int], dict[str, bytes | None]] = {}
         self._lists: dict[tuple[str, str], bytes] = {}
-        self._forgotten: dict[str, set[int]] = defaultdict(set)
         self._cursors: dict[str, Cursor] = {}
+        self._manifests: dict[str, str] = {}
         self._aliases: dict[str, str] = {}
         self._fences: dict[str, int] = {}
         self._fence = self._promoted = 0
         self._claim: Claim | None = None
-        self._claim_expires = 0.0
-
-    def ping(self) -> None:
-        """The store always answers."""
 
     def claim(self, generation: str, lease: float = LEASE) -> Claim:
-        owner = ClaimOwner.current(generation)
-        held = self._claim if time.monotonic() < self._claim_expires else None
-        if held and not ClaimOwner.of_token(held.token).yields_to(owner):
-            raise refusals.publisher_busy(held.token, int(time.time()))
+        if self._claim and self._claim.generation != generation:
+            raise refusals.publisher_busy(self._claim.token, int(time.time()))
         self._fence += 1
-        self._claim = Claim(f"{self._fence} {int(time.time())} {owner.to_json()}", generation, self._fence)
-        self._claim_expires = time.monotonic() + lease
+        token = f"{self._fence} {int(time.time())} {ClaimOwner.current(generation).to_json()}"
+        self._claim = Claim(token, generation, self._fence)
         return self._claim
 
-    def renew(self, claim: Claim, lease: float = LEASE) -> None:
-        self._check_claim(claim)
-        self._claim_expires = time.monotonic() + lease
+    def renew(self, claim: Claim | None, lease: float = LEASE) -> None:
+        if claim and self._claim != claim:
+            raise refusals.claim_lost()
 
     def release(self, claim: Claim) -> None:
         if self._claim == claim:
             self._claim = None
 
-    def _check_claim(self, claim: Claim | None) -> None:
-        if claim and (self._claim != claim or time.monotonic() >= self._claim_expires):
-            raise refusals.claim_lost()
-
     def stored_sizes(self, manifest: Manifest, claim: Claim) -> StoredSizes:
-        self._check_claim(claim)
-        generation = claim.generation
+        self.renew(claim)
         chunks = {
-            name: [len(self._chunks.get((generation, name, n), b"")) for n in range(chunks_of(part.bytes))]
+            name: [len(self.chunks.get((claim.generation, name, n), b"")) for n in range(chunks_of(part.bytes))]
             for name, part in manifest.stored_parts.items()
         }
-        records = [0] * manifest.user_buckets
-        for known, user in self._records:
-            if known == generation:
-                records[user_bucket(user, len(records))] += 1
-        for user_hash in self._forgotten[generation]:
-            records[user_hash % len(records)] += 1
-        return StoredSizes(chunks, records)
+        hashes = [self.records.get((claim.generation, bucket), {}) for bucket in range(manifest.user_buckets)]
+        return StoredSizes(chunks, [*map(len, hashes)])
 
     def write_part(
         self, generation: str, name: str, data: bytes | memoryview, *, first: int = 0, claim: Claim | None = None
     ) -> None:
         for n, at in enumerate(range(0, len(data), CHUNK), first):
-            key = generation, name, n
-            if claim is None or key not in self._chunks:
-                self._chunks[key] = bytes(data[at : at + CHUNK])
+            if claim is None or (generation, name, n) not in self.chunks:
+                self.chunks[generation, name, n] = bytes(data[at : at + CHUNK])
 
     def overwrite_chunk(self, name: str, data: bytes | memoryview, chunk: int, claim: Claim) -> None:
-        self._check_claim(claim)
-        self._chunks[claim.generation, name, chunk] = bytes(data)
+        self.renew(claim)
+        self.chunks[claim.generation, name, chunk] = bytes(data)
 
     def read_part(
         self, generation: str, name: str, size: int, *, first: int = 0, count: int | None = None
     ) -> Iterator[bytes]:
         last = chunks_of(size) if count is None else min(first + count, chunks_of(size))
         for n in range(first, last):
-            chunk = self._chunks.get((generation, name, n), b"")
+            chunk = self.chunks.get((generation, name, n), b"")
             if len(chunk) != min(CHUNK, size - n * CHUNK):
                 raise refusals.chunk_missing(generation, name, n)
             yield chunk
@@ -106,30 +89,30 @@ class MemoryGenerations:
     def write_users(
         self, generation: str, buckets: int, records: Mapping[str, bytes], claim: Claim | None = None
     ) -> None:
-        self._check_claim(claim)
-        self._forgotten[generation] -= {hash_of(user) for user in records}
-        self._records |= {(generation, user): record for user, record in records.items()}
+        self.renew(claim)
+        for bucket, users in users_by_bucket(records, buckets).items():
+            self.records.setdefault((generation, bucket), {}).update({user: records[user] for user in users})
 
     def read_records(self, generation: str, buckets: int, users: Sequence[str]) -> list[bytes | None]:
-        return [self._records.get((generation, user)) for user in users]
+        return [self.records.get((generation, user_bucket(user, buckets)), {}).get(user) for user in users]
+
+    def read_bucket(self, generation: str, bucket: int) -> dict[str, bytes]:
+        found = self.records.get((generation, bucket), {})
+        return {user: record for user, record in found.items() if record is not None}
 
     def write_manifest(self, generation: str, manifest: str, claim: Claim | None = None) -> None:
-        self._check_claim(claim)
+        self.renew(claim)
         if claim:
             self._check_complete(Manifest.from_json(manifest), claim)
-        elif generation not in self._fences:
-            self._fence += 1
+        self._fence += claim is None
         self._manifests[generation] = manifest
         self._fences.setdefault(generation, claim.fence if claim else self._fence)
 
     def _check_complete(self, manifest: Manifest, claim: Claim) -> None:
         stored = self.stored_sizes(manifest, claim)
-        for name, part in manifest.stored_parts.items():
-            for n, size in enumerate(stored.chunks[name]):
-                if size != min(CHUNK, part.bytes - n * CHUNK):
-                    raise refusals.incomplete(manifest.id, f"chunk {n} of {name}")
-        if sum(stored.records) != manifest.dims["users"]:
-            raise refusals.incomplete(manifest.id, "users")
+        short = [name for name, part in manifest.stored_parts.items() if sum(stored.chunks[name]) != part.bytes]
+        if short or sum(stored.records) != manifest.dims["users"]:
+            raise refusals.incomplete(manifest.id, short[0] if short else "users")
 
     def read_manifest(self, generation: str) -> bytes | None:
         manifest = self._manifests.get(generation)
@@ -143,19 +126,15 @@ class MemoryGenerations:
             raise refusals.aliased(generation)
         self._manifests.pop(generation, None)
         self._fences.pop(generation, None)
-        self._remove(generation)
+        self._cursors.pop(generation, None)
+        for keyed in (self.chunks, self.records, self._lists):
+            for key in [key for key in keyed if key[0] == generation]:
+                del keyed[key]  # type: ignore[attr-defined]  # the keys are of several types
 
     def discard(self, manifest: Manifest, claim: Claim) -> None:
-        self._check_claim(claim)
+        self.renew(claim)
         if claim.generation not in self._manifests:
-            self._remove(claim.generation)
-
-    def _remove(self, generation: str) -> None:
-        self._chunks = {key: chunk for key, chunk in self._chunks.items() if key[0] != generation}
-        self._records = {key: record for key, record in self._records.items() if key[0] != generation}
-        self._lists = {key: packed for key, packed in self._lists.items() if key[0] != generation}
-        self._forgotten.pop(generation, None)
-        self._cursors.pop(generation, None)
+            self.delete(claim.generation)
 
     def promote(self, generation: str, *, forward: bool = False) -> AliasMove:
         live = self._aliases.get(LIVE)
@@ -171,7 +150,7 @@ class MemoryGenerations:
         return AliasMove(live, generation, self._aliases.get(PREVIOUS))
 
     def rollback(self) -> AliasMove:
-        if LIVE not in self._aliases or PREVIOUS not in self._aliases:
+        if PREVIOUS not in self._aliases:
             raise refusals.no_previous()
         return self.promote(self._aliases[PREVIOUS])
 
@@ -181,10 +160,5 @@ class MemoryGenerations:
     def aliases(self, names: Sequence[str] = (LIVE, PREVIOUS)) -> tuple[str | None, ...]:
         return tuple(self._aliases.get(name) for name in names)
 
-    def memory_use(self) -> MemoryUse | None:
-        return None
-
-
-def hash_of(user: Id) -> int:
-    """A hash that gives the user's bucket for any number of buckets. It is kept of a deleted user."""
-    return user_bucket(user, 1 << 32)
+    def memory_use(self) -> None:
+        """The store has no limit."""

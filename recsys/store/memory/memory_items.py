@@ -4,75 +4,32 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-from recsys.fresh_items.put_items import CAPACITY, HIDING_CAPACITY, ITEMS_EXPIRE, Put, PutItem, PutItems
+from recsys.fresh_items.put_items import CAPACITY, Put, PutItem, PutItems
 from recsys.types import Id
 
 
 class MemoryItems:
-    """`ItemReader` and `ItemWriter` over a dict; clock: returns unix seconds."""
+    """Items of PUT /items, as in `RedisItemReader` and `RedisItemWriter`."""
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._items: dict[str, PutItem] = {}
-        self._hidden: set[str] = set()
-        self._version = 0
-        self._seq = 0
+        self._version = self._seq = 0
 
     def changes(self, known: PutItems) -> PutItems:
-        if not self._version or self._version == known.version:
+        if self._version in (0, known.version):
             return known
-        changed = [item for item in self._items.values() if item.version > known.version]
-        joined = known.joined(changed, "memory", self._version)
-        if len(joined) > len(self._items):
-            return PutItems().joined(self._items.values(), "memory", self._version)
-        return joined
-
-    def wait(self, seconds: float, _: float) -> bool:
-        """There are no announcements."""
-        time.sleep(seconds)
-        return False
+        return PutItems().joined(self._items.values(), "memory", self._version)
 
     async def put(self, puts: Sequence[Put]) -> bool:
-        now = self._clock()
-        self._items = {text: item for text, item in self._items.items() if item.put_at > now - ITEMS_EXPIRE}
-        self._hidden &= self._items.keys()
-        kept, hidden = set(self._items), set(self._hidden)
-        for put in puts:
-            text, available = str(put.item_id), put.only_available
-            if available is not None and (text in hidden or (text not in kept and not available)):
-                hidden.add(text)
-            else:
-                hidden.discard(text)
-            kept.add(text)
-        placed, before = len(kept - hidden), len(self._items.keys() - self._hidden)
-        if len(kept) > max(len(self._items), HIDING_CAPACITY) or placed > max(before, CAPACITY):
+        if len(self._items.keys() | {str(put.item_id) for put in puts}) > CAPACITY:
             return False
-        self._hidden = hidden
         self._version += bool(puts)
         for put in puts:
-            self._put(put, now)
+            self._put(put, time.time())
         return True
-
-    async def forget(self, items: Sequence[PutItem]) -> None:
-        for item in items:
-            held = self._items.get(item.text)
-            if held is not None and held.version == item.version:
-                del self._items[item.text]
-                self._hidden.discard(item.text)
-        self._version += bool(items)
-
-    async def read(self, item_id: Id) -> PutItem | None:
-        item = self._items.get(str(item_id))
-        return item if item and item.put_at > self._clock() - ITEMS_EXPIRE else None
-
-    async def remove(self, item_id: Id) -> bool:
-        there = self._items.pop(str(item_id), None) is not None
-        self._hidden.discard(str(item_id))
-        self._version += there
-        return there
 
     def _put(self, put: Put, now: float) -> None:
         before = self._items.get(str(put.item_id))
@@ -88,6 +45,19 @@ class MemoryItems:
         if put.available is not None:
             after = replace(after, available=put.available, available_at=now)
         self._items[str(put.item_id)] = after
+
+    async def forget(self, items: Sequence[PutItem]) -> None:
+        for item in items:
+            if self._items.get(item.text) == item:
+                await self.remove(item.text)
+
+    async def read(self, item_id: Id) -> PutItem | None:
+        return self._items.get(str(item_id))
+
+    async def remove(self, item_id: Id) -> bool:
+        there = self._items.pop(str(item_id), None) is not None
+        self._version += there
+        return there
 
     async def close(self) -> None:
         """There is no connection to close."""

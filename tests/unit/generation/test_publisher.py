@@ -146,7 +146,8 @@ def nothing_of(store, folder):
 
 def everything(store):
     """Every byte the store holds of generations."""
-    return store._chunks | store._records
+    records = {(key, user): record for key, users in store.records.items() for user, record in users.items()}
+    return store.chunks | records
 
 
 def flip(path):

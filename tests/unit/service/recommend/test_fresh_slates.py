@@ -120,7 +120,8 @@ def test_a_full_store_drops_items_that_the_generation_has(path, monkeypatch):
     monkeypatch.setattr("recsys.store.memory.memory_items.CAPACITY", 2)
     end = path.served.manifest.data_end
     now = [end - 5]
-    store = MemoryItems(lambda: now[0])
+    monkeypatch.setattr("recsys.store.memory.memory_items.time.time", lambda: now[0])
+    store = MemoryItems()
     follower = ItemFollower(store, lambda: now[0])
     verbs = ItemVerbs(store, follower)
 

@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[4]
 
 COUNT = """
 import os, subprocess, sys
-from recsys.store.memory.memory_registry import MemoryProcessRegistry
+from recsys.store.memory.memory_store import MemoryProcessRegistry
 from recsys.store.process_registry import Announcement
 from recsys.process.process_identity import ProcessIdentity, boot_and_namespace
 from service.telemetry import metrics
