@@ -11,8 +11,7 @@ import sys
 from collections.abc import Callable
 
 from recsys.errors import TandemError
-from recsys.process.interruption import interruptible_imports
-from recsys.process.missing_packages import required_packages
+from recsys.process.command_exit import interruptible_imports, required_packages
 
 with required_packages(), interruptible_imports():
     from flows.cli import operate_commands, recurring_commands, run_command

@@ -16,8 +16,7 @@ from typing import Any
 
 from recsys.environment import Environment
 from recsys.errors import SettingsError, TandemError
-from recsys.process.interruption import interruptible_imports
-from recsys.process.missing_packages import required_packages
+from recsys.process.command_exit import interruptible_imports, required_packages
 
 with required_packages(), interruptible_imports():
     import httpx

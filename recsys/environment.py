@@ -13,9 +13,6 @@ from pathlib import Path
 
 from recsys.errors import SettingsError
 
-MOST_CHARACTERS = 32
-"""The longest text of a size. A longer number is a mistake, and may exceed a float."""
-
 
 @dataclass(frozen=True, slots=True)
 class Environment:
@@ -83,8 +80,7 @@ def size_of(text: str) -> int | None:
     """Bytes of a text such as 500MB, 1.5 GB or 1000000 (1 KB is 1,024 bytes, as in Redis); None for an empty text."""
     if not text.strip():
         return None
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)I?B?", text.strip().upper())
-    if not found or len(text) > MOST_CHARACTERS:
-        shown = text[:MOST_CHARACTERS]
-        raise SettingsError(f"TANDEM_REDIS_BUDGET is {shown!r}, which is no size. Write it like 500MB or 1.5GB.")
+    found = re.fullmatch(r"(\d{1,20}(?:\.\d{1,9})?)\s*([KMGT]?)I?B?", text.strip().upper())
+    if not found:
+        raise SettingsError(f"TANDEM_REDIS_BUDGET is {text[:32]!r}, which is no size. Write it like 500MB or 1.5GB.")
     return int(float(found[1]) * 1024 ** " KMGT".index(found[2] or " "))

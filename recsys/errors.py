@@ -1,23 +1,8 @@
-"""The exception classes that Tandem, the recommender, raises, in one tree below `TandemError`.
+"""The exception classes of Tandem, the recommender, below `TandemError`. The text of each is a sentence with the fix.
 
-TandemError                 its text is a sentence with the fix
-├── QueryError              a request is wrong: names the field            (the API answers 4xx)
-├── DatasetError            the log or its mapping can't be used           (the flow stops)
-├── LocationError           a path or URL can't be read or written         (the flow stops)
-├── SettingsError           a setting is wrong or a resource is in use     (the program does not start)
-├── RulesError              the file of rules is wrong: names the field    (no start, or the old rules stay)
-├── StoreError              Redis refused a command
-│   ├── StoreFull           a generation has no room, or is over the budget
-│   └── StoreUnavailable    Redis can't be reached
-├── GenerationError         a generation is refused: hash, dims, missing part
-│   ├── NoGeneration        no generation is live
-│   ├── PublisherBusy       another process publishes: names it
-│   ├── StalePublisher      another publisher took over meanwhile
-│   └── GateRefused         the gate failed: names each failed check
-└── StageError              one stage of the pipeline failed or was late   (a fallback answers)
-
-A generation is one trained set of models and tables. The gate is the set of checks that a training must pass before
-its generation goes live.
+QueryError becomes a 4xx answer, StageError a fallback. The others stop the program, or the flow that raised them. A
+generation is one trained set of models and tables. The gate is the set of checks that a training must pass before its
+generation goes live.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +10,7 @@ from pathlib import Path
 
 
 class TandemError(Exception):
-    """Root of the tree. Its text is a sentence for a person."""
+    """Root of the tree."""
 
 
 class QueryError(TandemError):

@@ -9,8 +9,7 @@ import sys
 from dataclasses import asdict
 
 from recsys.errors import TandemError
-from recsys.process.interruption import interruptible_imports
-from recsys.process.missing_packages import required_packages
+from recsys.process.command_exit import interruptible_imports, required_packages
 
 with required_packages(), interruptible_imports():
     from service import configuration

@@ -10,7 +10,7 @@ import asyncio
 import bentoml
 from starlette.exceptions import HTTPException
 
-from recsys.process.exit_sentence import exit_with_sentence
+from recsys.process.command_exit import exit_with_sentence
 from service import doors, wiring, workers
 from service.auth import start_checks
 from service.auth.tls import Tls

@@ -16,8 +16,7 @@ from pathlib import Path
 
 from recsys.environment import Environment
 from recsys.errors import DatasetError, TandemError
-from recsys.process.interruption import interruptible_imports
-from recsys.process.missing_packages import required_packages
+from recsys.process.command_exit import interruptible_imports, required_packages
 
 with required_packages(), interruptible_imports():
     from rich.console import Console

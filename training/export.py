@@ -29,7 +29,6 @@ from recsys.generation.manifest import (
 )
 from recsys.generation.packed_strings import StringTable
 from recsys.generation.smoke_queries import SmokeQueries
-from recsys.generation.verification_note import VerificationNote
 from recsys.retrieval.registry import RETRIEVED
 from recsys.types import HISTORY_LENGTH
 from training.config import TrainingConfig
@@ -78,7 +77,7 @@ def export(
     folder = GenerationFolder(path)
     folder.seal(_manifest(path, log, trained, config, origin or Origin()))
     content_checks.check(folder)
-    VerificationNote(folder).write()
+    folder.note_verified()
     return folder
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from flows.cli.output import print_result
 from recsys.environment import Environment
-from recsys.process.interruption import interruptible_imports
+from recsys.process.command_exit import interruptible_imports
 from recsys.store.from_environment import open_store
 from recsys.store.stored_types import LIVE
 from training.progress import terminal_progress

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from recsys.errors import SettingsError
 from recsys.process import parent_death
-from recsys.process.interruption import interruptible_imports
+from recsys.process.command_exit import interruptible_imports
 
 LOGGERS_WITH_TRACEBACKS = "prefect.flow_runs", "prefect.task_runs", "prefect.engine"
 

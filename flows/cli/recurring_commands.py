@@ -20,7 +20,7 @@ from flows.cli.output import print_json
 from flows.cli.prefect_api import prefect_imports, server_for_schedules, without_password
 from recsys.environment import Environment
 from recsys.errors import GenerationError, LocationError, RulesError, StoreError
-from recsys.process.interruption import interruptible_imports
+from recsys.process.command_exit import interruptible_imports
 from recsys.store.from_environment import open_store
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from rich.table import Table
 from flows.cli.output import print_json
 from flows.cli.prefect_api import prefect_imports
 from flows.kernel_compilation import compiling_kernels
-from recsys.process.interruption import interruptible_imports
+from recsys.process.command_exit import interruptible_imports
 from training.gate.check import Check
 from training.options import add_training_options, config_of, parsed
 from training.progress import terminal_progress

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import psutil
 
-from recsys.process.exit_sentence import exit_with_sentence
+from recsys.process.command_exit import exit_with_sentence
 from training.report.page import Report, write
 
 BROKEN = 1

@@ -16,10 +16,8 @@ from pathlib import Path
 
 from recsys.errors import GenerationError
 from recsys.files.atomic_write import atomic_write
-from recsys.generation.background import Background
 from recsys.generation.manifest import MANIFEST, NAME, GenerationFolder, Manifest
-from recsys.generation.received_parts import ReceivedParts, unwritable
-from recsys.generation.verification_note import VerificationNote
+from recsys.generation.received_parts import ReceivedParts, background, unwritable
 from recsys.store.redis.generation_store import RedisGenerationStore
 
 logger = logging.getLogger("tandem")
@@ -52,7 +50,7 @@ class GenerationCache:
         if not NAME.fullmatch(generation):
             raise GenerationError(f"{generation!r} is no id of a generation.")
         folder = GenerationFolder(self._folder / generation)
-        if VerificationNote(folder).is_valid:  # without the lock, which a download may hold for minutes
+        if folder.is_verified:  # without the lock, which a download may hold for minutes
             _mark_used(folder.path)
         elif not os.access(self._folder, os.W_OK) and self._is_intact(folder):
             self._verify(folder)  # a read-only disk still serves
@@ -64,7 +62,7 @@ class GenerationCache:
     def _fetch(self, folder: GenerationFolder, generation: str) -> None:
         for unfinished in self._folder.glob(".g*"):  # of killed processes, since this process holds the lock
             shutil.rmtree(unfinished, ignore_errors=True)
-        if VerificationNote(folder).is_valid:
+        if folder.is_verified:
             return  # another process fetched it meanwhile
         if not self._is_intact(folder):
             _remove(folder.path)
@@ -76,7 +74,7 @@ class GenerationCache:
     def _verify(self, folder: GenerationFolder) -> None:
         if self._check:
             self._check(folder)
-            VerificationNote(folder).write()
+            folder.note_verified()
 
     def holds(self, generation: str) -> bool:
         """Whether the cache has a generation, verified or not."""
@@ -125,10 +123,10 @@ class GenerationCache:
             raise unwritable(self._folder, error) from error
         try:
             received = ReceivedParts(manifest, unfinished)
-            with Background("receive", _AHEAD) as receiver:
+            with background("receive", _AHEAD) as receive:
                 for name, part in manifest.stored_parts.items():
                     for chunk in self._store.read_part(generation, name, part.bytes):
-                        receiver.submit(received.take, name, chunk)
+                        receive(received.take, name, chunk)
             received.sealed()
             unfinished.rename(target)
         finally:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 import secrets
 import time
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from recsys.errors import GenerationError
+from recsys.files.atomic_write import atomic_write
 from recsys.generation.item_tables import ItemTables
 from recsys.generation.packed_strings import StringTable
 from recsys.model.event_types import SeenRule
@@ -28,6 +30,13 @@ of users have the format of `recsys.lists.record_format`."""
 MANIFEST = "manifest.json"
 SPEC, TOWERS, RANKER = "spec.json", "towers.safetensors", "ranker.safetensors"
 USER_IDS, USER_RECORDS = "user_ids", "user_records"
+
+_VERIFIED = ".verified"
+
+_TICK = 0.02
+"""Seconds, twice the longest step of the clock of file times (Linux, 100 Hz)."""
+
+logger = logging.getLogger("tandem")
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """The form of ids of generations and names of parts, which become paths and keys."""
@@ -177,6 +186,33 @@ class GenerationFolder:
             raise GenerationError(f"Generation {generation} lacks its part {name}.")
         if _part(path) != part:
             raise GenerationError(f"Part {name} of generation {generation} is not what its manifest says.")
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether a process of this host verified the folder, and no part was written since.
+
+        Each other process may skip the check: hashing 358 MB in six processes was most of a load (docs/decisions.md).
+        """
+        try:
+            return bool(json.loads((self.path / _VERIFIED).read_text(encoding="utf-8")) == self._states())
+        except (OSError, ValueError, GenerationError):
+            return False
+
+    def note_verified(self) -> None:
+        """Note that the folder is verified; without effect on a disk that can't be written."""
+        try:
+            # Two writes within one tick of the system's clock would have the same time of change.
+            newest = max((changed for _, _, changed in self._states().values()), default=0)
+            time.sleep(min(_TICK, max(0.0, _TICK - (time.time_ns() - newest) / 1e9)))
+            with atomic_write(self.path / _VERIFIED) as draft:
+                draft.write_text(json.dumps(self._states()), encoding="utf-8")
+        except OSError as error:
+            logger.info("The verification of %s can't be noted there: %s.", self.path, error.strerror)
+
+    def _states(self) -> dict[str, list[int]]:
+        """Size, inode and time of change of every part. Programs can't set that time."""
+        states = {name: (self.path / name).stat() for name in self.manifest.stored_parts}
+        return {name: [state.st_size, state.st_ino, state.st_ctime_ns] for name, state in states.items()}
 
     def spec(self) -> FeatureSpec:
         """The feature spec."""

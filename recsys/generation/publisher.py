@@ -6,7 +6,6 @@ generation as it was, and the next publish of the same generation continues it.
 
 from __future__ import annotations
 
-import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -14,13 +13,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from recsys.errors import GenerationError, StalePublisher, StoreError, StoreFull
 from recsys.generation.manifest import GenerationFolder, Manifest
 from recsys.generation.received_parts import ReceivedParts, unwritable
 from recsys.generation.upload import Progress, Upload, no_progress
-from recsys.generation.verification_note import VerificationNote
 from recsys.store.needed_memory import check_memory, predict
 from recsys.store.redis.generation_store import RedisGenerationStore
 from recsys.store.stored_types import LEASE, Claim, StoredSizes
@@ -57,8 +53,8 @@ class Publisher:
             self._check_room(manifest, upload.stored)
             try:
                 # Bytes equal to a verified folder need no second hash: .1 s of .6 at 278 MiB.
-                hashed = not VerificationNote(folder).is_valid
-                with self._scratch_folder(manifest) as scratch:
+                hashed = not folder.is_verified
+                with self._scratch_folder() as scratch:
                     received = ReceivedParts(manifest, scratch, hashed=hashed)
                     upload.run(received)
                     if scratch and self.check:
@@ -121,17 +117,14 @@ class Publisher:
         check_memory(manifest, present, others, self.budget, self.store.memory_use())
 
     @contextmanager
-    def _scratch_folder(self, manifest: Manifest) -> Iterator[Path | None]:
-        """An empty folder for `check`, removed at the end; None without a check. Removes those of killed publishers."""
+    def _scratch_folder(self) -> Iterator[Path | None]:
+        """An empty folder for `check`, removed at the end; None without a check. The claim lets one publisher run."""
         if self.check is None:
             yield None
             return
-        folder = self.scratch / f"{manifest.id}.{os.getpid()}"
+        folder = self.scratch / "read-back"
+        shutil.rmtree(folder, ignore_errors=True)  # of a killed publisher
         try:
-            for left in self.scratch.glob("g*.*"):
-                pid = left.suffix[1:]
-                if left == folder or not pid.isdecimal() or not psutil.pid_exists(int(pid)):
-                    shutil.rmtree(left, ignore_errors=True)
             folder.mkdir(parents=True)
         except OSError as error:
             raise unwritable(self.scratch, error) from error

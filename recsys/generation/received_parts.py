@@ -1,11 +1,16 @@
 """Receive the parts (files) of a generation, a trained set of models, from the store: hash and save each chunk.
 
-The hashes must equal those in the manifest, the list of the files. Without a folder the parts are only hashed.
+The hashes must equal those in the manifest, the list of the files. Without a folder the parts are only hashed. Upload
+and download run this on a background thread, so that reading and writing overlap.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from recsys.errors import GenerationError
@@ -50,6 +55,29 @@ class ReceivedParts:
         except OSError as error:
             raise unwritable(self._folder, error) from error
         return folder
+
+
+@contextmanager
+def background(name: str, ahead: int) -> Iterator[Callable[..., None]]:
+    """Yield a function that queues a call for one thread. The end of the block waits for all calls.
+
+    A later call or the end of the block raises the first error. ahead: calls that may wait before the function blocks,
+    to bound the memory of their arguments.
+    """
+    waiting: deque[Future[None]] = deque()
+    pool = ThreadPoolExecutor(1, name)
+
+    def submit(call: Callable[..., None], *arguments: object) -> None:
+        waiting.append(pool.submit(call, *arguments))
+        while len(waiting) > ahead:
+            waiting.popleft().result()
+
+    try:
+        yield submit
+        while waiting:
+            waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def append(path: Path, chunk: bytes) -> None:

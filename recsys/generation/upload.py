@@ -12,9 +12,8 @@ from itertools import compress
 import numpy as np
 
 from recsys.errors import GenerationError
-from recsys.generation.background import Background
 from recsys.generation.manifest import GenerationFolder, Manifest, is_user_part
-from recsys.generation.received_parts import ReceivedParts, changed_in_store
+from recsys.generation.received_parts import ReceivedParts, background, changed_in_store
 from recsys.store.redis.generation_store import RedisGenerationStore
 from recsys.store.stored_types import CHUNK, Claim, user_bucket
 
@@ -57,11 +56,11 @@ class Upload:
         """Write all that is missing and read all back into `received`; GenerationError names the damaged part."""
         for name in filter(is_user_part, self._manifest.parts):
             self._verify(name)
-        with Background("read-back", AHEAD) as reader:
+        with background("read-back", AHEAD) as read_back:
             for name in self._manifest.stored_parts:
-                self._upload_part(name, received, reader)
+                self._upload_part(name, received, read_back)
             if self._manifest.dims["users"]:
-                self._upload_users(reader)
+                self._upload_users(read_back)
         received.check()
 
     def _is_finished(self) -> bool:
@@ -73,12 +72,12 @@ class Upload:
             )
         return text is not None
 
-    def _upload_part(self, name: str, received: ReceivedParts, reader: Background) -> None:
+    def _upload_part(self, name: str, received: ReceivedParts, read_back: Callable[..., None]) -> None:
         data = mapped(self._folder, self._manifest, name)
         for first in range(0, len(self.stored.chunks[name]), CHUNKS_AT_ONCE):
             some = data[first * CHUNK : (first + CHUNKS_AT_ONCE) * CHUNK]
             self._write(name, some, first)
-            reader.submit(self._read_back, name, some, first, received)
+            read_back(self._read_back, name, some, first, received)
 
     def _read_back(self, name: str, data: memoryview, first: int, received: ReceivedParts) -> None:
         """Read some chunks, compare them with the part and mend those that differ."""
@@ -89,16 +88,14 @@ class Upload:
         self._report(len(data), name)
 
     def _write(self, name: str, data: memoryview, first: int) -> None:
-        """Write the missing ones of some chunks. A chunk of another length, or of a finished upload, is mended."""
+        """Write some chunks. If the store has some of them, missing ones and those of another length are mended."""
         chunks = [data[at : at + CHUNK] for at in range(0, len(data), CHUNK)]
         sizes = self.stored.chunks[name][first : first + len(chunks)]
         if not any(sizes) and not self.finished:
             self._store.write_part(self._manifest.id, name, data, first=first, claim=self._claim)
             return
         for at, (chunk, size) in enumerate(zip(chunks, sizes, strict=True), first):
-            if size == 0 and not self.finished:
-                self._store.write_part(self._manifest.id, name, chunk, first=at, claim=self._claim)
-            elif size != len(chunk):
+            if size != len(chunk):
                 self._mended(name, chunk, at)
 
     def _mended(self, name: str, chunk: memoryview, at: int) -> bytes:
@@ -119,7 +116,7 @@ class Upload:
             self._folder.verify_part(self._manifest.id, name, self._manifest.parts[name])
             self._verified.add(name)
 
-    def _upload_users(self, reader: Background) -> None:
+    def _upload_users(self, read_back: Callable[..., None]) -> None:
         """Upload the records of users by whole buckets.
 
         A bucket with all its records is not written: its users may have been deleted since.
@@ -138,7 +135,7 @@ class Upload:
             incomplete = (np.array(self.stored.records[bucket:last]) != sizes[bucket:last])[buckets[rows] - bucket]
             if incomplete.any():
                 self._write_users(dict(compress(records.items(), incomplete.tolist())))
-            reader.submit(self._check_users, records)
+            read_back(self._check_users, records)
             start, bucket = stop, last
 
     def _check_users(self, records: Mapping[str, bytes]) -> None:

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import ctypes
 import os
-import select
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from itertools import pairwise
 
 import psutil
@@ -23,10 +21,7 @@ _LINUX = sys.platform == "linux"
 _PR_SET_PDEATHSIG = 1
 
 _POLL_SECONDS = 0.5
-"""Between two checks where the kernel has no pidfd."""
-
-_CHECK_SECONDS, _SETTLE_SECONDS = 30, 0.01
-"""Between two checks with pidfds, and the time in which an ended process passes its children to another parent."""
+"""Between two checks whether a parent has ended."""
 
 _ANCESTORS = 5
 """Ancestors that are searched for a make. Nested makes, with a shell between two of them, are seldom deeper."""
@@ -82,26 +77,9 @@ def _start_watching(parents: dict[int, int], callback: Callable[[], None]) -> No
 
 
 def _watch(parents: dict[int, int], callback: Callable[[], None]) -> None:
-    with ExitStack() as opened:
-        ends = _poll_of(set(parents.values()), opened)
-        while all(_parent(pid) == parent for pid, parent in parents.items()):
-            if ends is not None and any(event & select.POLLNVAL for _, event in ends.poll(_CHECK_SECONDS * 1000)):
-                ends = None  # other code closed a descriptor of ours
-            time.sleep(_POLL_SECONDS if ends is None else _SETTLE_SECONDS)
+    while all(_parent(pid) == parent for pid, parent in parents.items()):
+        time.sleep(_POLL_SECONDS)
     callback()
-
-
-def _poll_of(pids: set[int], opened: ExitStack) -> select.poll | None:
-    """A poll that returns when one of the processes ends; None where the kernel offers none."""
-    ends = select.poll()
-    try:
-        for pid in pids:
-            descriptor = os.pidfd_open(pid)
-            opened.callback(os.close, descriptor)
-            ends.register(descriptor, select.POLLIN)
-    except (OSError, AttributeError):  # the process ended or is outside of this container, or kernel or Python are old
-        return None
-    return ends
 
 
 def _family() -> dict[int, int]:

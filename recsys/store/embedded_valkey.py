@@ -191,31 +191,19 @@ def _popen(command: list[str], folder: Path, lock: int) -> subprocess.Popen[byte
 
 
 def _socket_path(folder: Path) -> Path:
-    """`folder/valkey.sock`; for a path that is too long, a private folder in the temporary folder."""
+    """`folder/valkey.sock`; for a path that is too long, a private folder in the temporary folder.
+
+    SettingsError for a folder that another user can enter: that user could fake the store.
+    """
     path = folder / "valkey.sock"
     if len(os.fsencode(path)) <= _SOCKET_PATH_BYTES:
         return path
-    name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
-    path = _private_folder(Path(tempfile.gettempdir()) / f"tandem-{name}") / "valkey.sock"
-    if len(os.fsencode(path)) > _SOCKET_PATH_BYTES:
-        raise SettingsError(f"{path} is too long for a socket. Set TMPDIR or TANDEM_HOME to a shorter path.")
-    return path
-
-
-def _private_folder(folder: Path) -> Path:
-    """A folder that only this user can enter. SettingsError for another user's folder: that user could fake it."""
-    try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-    except FileExistsError:
-        pass  # a file or a link: refused below
-    except OSError as error:
-        raise SettingsError(
-            f"The store can't make {folder} ({error.strerror}). Set TMPDIR to a folder it can."
-        ) from error
-    state = folder.lstat()
+    private = Path(tempfile.gettempdir()) / f"tandem-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}"
+    private.mkdir(mode=0o700, exist_ok=True)
+    state = private.lstat()
     if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.geteuid() or stat.S_IMODE(state.st_mode) & 0o077:
-        raise SettingsError(f"{folder} is open to others. Remove it, or set TANDEM_HOME to a shorter path.")
-    return folder
+        raise SettingsError(f"{private} is open to others. Remove it, or set TANDEM_HOME to a shorter path.")
+    return private / "valkey.sock"
 
 
 def valkey_binary() -> Path:

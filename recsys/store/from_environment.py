@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
+from contextlib import ExitStack, closing
 
 from recsys.environment import Environment
 from recsys.errors import StoreError, StoreUnavailable, TandemError
@@ -26,29 +26,25 @@ class OpenStore:
     def __init__(self, url: str, embedded: EmbeddedValkey | None = None) -> None:
         self.url = url
         self._embedded = embedded
-        self._clients: list[RedisGenerationStore | RedisFlowStore | RedisItemReader | RedisProcessRegistry] = []
+        self._clients = ExitStack()
         self._closed = threading.Event()
         self._checker: threading.Thread | None = None
 
     def generations(self) -> RedisGenerationStore:
         """The generations of the store."""
-        self._clients.append(store := RedisGenerationStore(self.url))
-        return store
+        return self._clients.enter_context(closing(RedisGenerationStore(self.url)))
 
     def flows(self) -> RedisFlowStore:
         """What the flows `batch`, `refresh` and `drain` read and write."""
-        self._clients.append(store := RedisFlowStore(self.url))
-        return store
+        return self._clients.enter_context(closing(RedisFlowStore(self.url)))
 
     def items(self) -> RedisItemReader:
         """The items that were added or changed through PUT /items."""
-        self._clients.append(reader := RedisItemReader(self.url))
-        return reader
+        return self._clients.enter_context(closing(RedisItemReader(self.url)))
 
     def registry(self) -> RedisProcessRegistry:
         """The announcements of server processes: which generations each has loaded and serves."""
-        self._clients.append(registry := RedisProcessRegistry(self.url))
-        return registry
+        return self._clients.enter_context(closing(RedisProcessRegistry(self.url)))
 
     def keep_running(self, log: Callable[[str], None]) -> None:
         """Restart the embedded server whenever it is gone, until this is closed.
@@ -75,8 +71,7 @@ class OpenStore:
 
     def close(self) -> None:
         """Close all clients, and end the embedded server if it was started here."""
-        for client in self._clients:
-            client.close()
+        self._clients.close()
         self._closed.set()
         if self._checker is not None:
             self._checker.join()
@@ -86,9 +81,7 @@ class OpenStore:
     def __enter__(self) -> OpenStore:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from recsys.process.exit_sentence import exit_with_sentence
+from recsys.process.command_exit import exit_with_sentence
 from service import wiring, workers
 from service.backends import wire
 from service.backends.rows import Rows

@@ -72,10 +72,13 @@ class RedisGenerationStore:
 
     def __init__(self, url: str) -> None:
         self.address = address(url)
-        options = {"socket_read_size": _READ_BYTES, "retry": retry_once()}
-        self._redis = sync_client(url, _CONNECT_SECONDS, _REPLY_SECONDS, **options)
-        self._bulk = sync_client(
-            url, _CONNECT_SECONDS, _REPLY_SECONDS, command_packer=copy_free_serializer(), **options
+        self._redis = sync_client(
+            url,
+            _CONNECT_SECONDS,
+            _REPLY_SECONDS,
+            socket_read_size=_READ_BYTES,
+            retry=retry_once(),
+            command_packer=copy_free_serializer(),
         )
 
     def ping(self) -> None:
@@ -126,7 +129,7 @@ class RedisGenerationStore:
             options: dict[str, Any] = {"ex": UNFINISHED_EXPIRE if unfinished else None, "nx": bool(claim)}
             chunks = enumerate(range(0, len(view), CHUNK), first)
             while some := list(islice(chunks, _CHUNKS_AT_ONCE)):
-                with self._bulk.pipeline(transaction=False) as pipe:
+                with self._redis.pipeline(transaction=False) as pipe:
                     for n, at in some:
                         pipe.set(part_key(generation, name, n), view[at : at + CHUNK], **options)
                     pipe.execute()
@@ -272,7 +275,6 @@ class RedisGenerationStore:
     def close(self) -> None:
         """Close all connections."""
         self._redis.close()
-        self._bulk.close()
 
     def _run_claimed(self, script: str, keys: Sequence[str], claim: Claim | None, *values: Any) -> list[Any]:
         """Run a script whose first value is the token of a claim."""
@@ -280,7 +282,7 @@ class RedisGenerationStore:
 
     def _run(self, script: str, keys: Sequence[str], *values: Any) -> list[Any]:
         with translated_errors(self.address):
-            reply: Any = self._bulk.eval(script, len(keys), *keys, *values)
+            reply: Any = self._redis.eval(script, len(keys), *keys, *values)
         return list(reply)
 
 

@@ -12,7 +12,6 @@ from recsys.errors import GenerationError
 from recsys.generation.cache import GenerationCache
 from recsys.generation.manifest import MANIFEST, GenerationFolder
 from recsys.generation.publisher import Publisher
-from recsys.generation.verification_note import VerificationNote
 from recsys.store import MemoryStore
 from tests.sample_data import tiny
 from training.untrained_generation import random_generation
@@ -107,15 +106,15 @@ def test_a_damaged_copy_is_fetched_again(published, tmp_path):
 def test_a_part_written_since_its_verification_is_verified_again(tiny_world, tmp_path):
     """The note is invalid even after a write in place with the old size and the old time of change."""
     folder = GenerationFolder(shutil.copytree(tiny_world[0].path, tmp_path / "copy"))
-    VerificationNote(folder).write()
-    assert VerificationNote(folder).is_valid
+    folder.note_verified()
+    assert folder.is_verified
     part = folder.path / "age.npy"
     state = part.stat()
     with part.open("r+b") as file:
         file.seek(-1, os.SEEK_END)
         file.write(b"?")
     os.utime(part, ns=(state.st_atime_ns, state.st_mtime_ns))
-    assert not VerificationNote(folder).is_valid
+    assert not folder.is_verified
 
 
 def test_a_generation_is_checked_once_on_a_host(published, tmp_path):

@@ -31,8 +31,6 @@ WATCHING = """
 import os, sys, time
 from pathlib import Path
 from recsys.process.parent_death import watch_ancestor
-if sys.argv[1:]:
-    del os.pidfd_open
 watch_ancestor(lambda: os._exit(Path("called").write_text("x") and 0))
 Path("pid").write_text(str(os.getpid()))
 time.sleep(30)
@@ -90,10 +88,9 @@ def test_killed_shell_is_noticed(folder: Path, target: str) -> None:
     assert (folder / "called").exists()
 
 
-@pytest.mark.parametrize("kernel", ["", "old"])
-def test_killed_shell_is_noticed_without_make(folder: Path, kernel: str) -> None:
-    """Without a make the parent of the parent is watched, also on a kernel without pidfd."""
-    shell = start(folder, f"/bin/sh -c '{sys.executable} watching.py {kernel}; true'")
+def test_killed_shell_is_noticed_without_make(folder: Path) -> None:
+    """Without a make the parent of the parent is watched."""
+    shell = start(folder, f"/bin/sh -c '{sys.executable} watching.py; true'")
     shell.kill()
     shell.wait()
     assert gone(folder, 5)

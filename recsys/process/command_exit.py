@@ -1,6 +1,6 @@
-"""End a command without a traceback on Ctrl-C (interruption) and when the reader of its output closes, as in `| head`.
+"""End a command without a traceback: on Ctrl-C, a closed pipe, a missing package, and the program's own errors.
 
-It imports the standard library only, so that a command can use it before its slow imports.
+It imports little, so that a command can use it before its slow imports, and where a package is missing.
 """
 
 from __future__ import annotations
@@ -13,16 +13,35 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from recsys.errors import TandemError
+
+WRONG_CALL = 2
+"""The exit code of a command that was called the wrong way, as in argparse."""
+
 INTERRUPTED = 130
 """The exit code that shells give to a process that ended by Ctrl-C."""
 
 CLOSED_PIPE = 141
 """The exit code that shells give to a process that wrote to a pipe without a reader, as of `| head`."""
 
+_OWN_PACKAGES = {"recsys", "service", "training", "flows"}
+
 
 @contextmanager
-def clean_exit() -> Iterator[None]:
-    """End the process on Ctrl-C with one word on stderr, and on a closed stdout without any output."""
+def exit_with_sentence() -> Iterator[None]:
+    """End the process with exit code 1 and the sentence of an error of Tandem."""
+    try:
+        yield
+    except TandemError as error:
+        sys.exit(f"tandem: {error}")
+
+
+@contextmanager
+def required_packages() -> Iterator[None]:
+    """End the process with one sentence and exit code 2 where an installed package is missing.
+
+    Ctrl-C ends the process with one word on stderr, and a closed stdout without any output.
+    """
     try:
         try:
             yield
@@ -37,6 +56,14 @@ def clean_exit() -> Iterator[None]:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # takes the output that is still buffered
         sys.exit(CLOSED_PIPE)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] in _OWN_PACKAGES:
+            raise
+        sys.stderr.write(
+            f"tandem: {sys.executable} has no {error.name}. Run `source .venv/bin/activate` in Tandem's folder first "
+            "(`make .venv/installed` makes it), and try again.\n"
+        )
+        sys.exit(WRONG_CALL)
 
 
 @contextmanager
