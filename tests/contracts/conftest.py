@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from recsys.store.redis.generation_store import RedisGenerationStore
 from tests.contracts.stores import Store, opened
 
 
@@ -17,7 +17,7 @@ def store(request: pytest.FixtureRequest) -> Iterator[Store]:
 
 
 @pytest.fixture
-def generations(store: Store) -> RedisGenerationStore:
+def generations(store: Store) -> Any:
     """The generations of an empty store."""
     return store.generations
 

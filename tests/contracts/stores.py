@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,14 +13,14 @@ from typing import Any
 import pytest
 import redis
 
+from recsys.fresh_items.put_items import Put
 from recsys.generation.manifest import Manifest, Part
-from recsys.store import (
-    MemoryStore,
-    RedisFlowStore,
-    RedisGenerationStore,
-    RedisUserStore,
-    UserState,
-)
+from recsys.store import MemoryStore, RedisFlowStore, RedisGenerationStore, RedisUserStore, UserState
+from recsys.store.memory.memory_items import MemoryItems
+from recsys.store.memory.memory_store import MemoryProcessRegistry
+from recsys.store.redis.generation_store import ALIASES_CHANNEL
+from recsys.store.redis.item_store import RedisItemReader, RedisItemWriter
+from recsys.store.redis.redis_registry import RedisProcessRegistry
 from recsys.store.stored_types import CHUNK, IMPRESSION_LIMITS, LOG_LIMITS, StreamLimits
 from recsys.types import Event
 
@@ -31,25 +32,32 @@ SIZES = {"empty": 0, "small": 5, "chunk": CHUNK, "chunk_and_one": CHUNK + 1, "se
 
 @dataclass
 class Store:
-    """One store: its sync ports, a function that opens its async port, and a plain client (None for the memory)."""
+    """One store: its clients, functions that open those for one event loop, and a plain client (None for the memory).
 
-    generations: RedisGenerationStore
-    open_users: Callable[[], RedisUserStore]
-    flows: RedisFlowStore
-    client: Any
+    ring: announces that an alias moved.
+    """
+
+    generations: Any
+    flows: Any
+    items: Any
+    registry: Any
+    open_users: Callable[[], Any]
+    open_items: Callable[[], Any]
+    ring: Callable[[], Any]
+    client: Any = None
     url: str = ""
 
-    def users(self, work: Callable[[RedisUserStore], Awaitable[Any]]) -> Any:
+    def users(self, work: Callable[[Any], Awaitable[Any]]) -> Any:
         """Run `work` with the user store in a new event loop."""
+        return asyncio.run(_closing(self.open_users, work))
 
-        async def with_store() -> Any:
-            store = self.open_users()
-            try:
-                return await work(store)
-            finally:
-                await store.close()
+    def put(self, *puts: Put) -> bool:
+        """Put items."""
+        return bool(self.write_items(lambda writer: writer.put(puts)))
 
-        return asyncio.run(with_store())
+    def write_items(self, work: Callable[[Any], Awaitable[Any]]) -> Any:
+        """Run `work` with the writer of items in a new event loop."""
+        return asyncio.run(_closing(self.open_items, work))
 
     def read(self, generation: str, *users: str | int) -> list[UserState]:
         return self.users(lambda store: store.read_users(generation, manifest(generation).user_buckets, users))
@@ -73,17 +81,31 @@ def opened(
 ) -> Iterator[Store]:
     """The empty store that the parameter of a fixture names."""
     if request.param == "memory":
-        memory = MemoryStore()
-        yield Store(memory, lambda: memory, memory, None)
+        memory, items, registry = MemoryStore(), MemoryItems(), MemoryProcessRegistry()
+        yield Store(memory, memory, items, registry, lambda: memory, lambda: items, registry.alias_moved.set)
         return
     url = request.getfixturevalue("own_valkey_url" if request.param == "valkey" else "own_redis_url")
-    generations = RedisGenerationStore(url)
+    clients = [RedisGenerationStore(url), RedisFlowStore(url, LONG), RedisItemReader(url), RedisProcessRegistry(url)]
     with redis.Redis.from_url(url) as client:
         client.flushall()
-        flows = RedisFlowStore(url, LONG)
-        yield Store(generations, lambda: RedisUserStore(url, LONG, log, impressions), flows, client, url)
-        flows.close()
-    generations.close()
+        yield Store(
+            *clients,
+            open_users=lambda: RedisUserStore(url, LONG, log, impressions),
+            open_items=lambda: RedisItemWriter(url),
+            ring=lambda: client.publish(ALIASES_CHANNEL, "live g2"),
+            client=client,
+            url=url,
+        )
+    for each in clients:
+        each.close()
+
+
+async def _closing(make: Callable[[], Any], work: Callable[[Any], Awaitable[Any]]) -> Any:
+    store = make()
+    try:
+        return await work(store)
+    finally:
+        await store.close()
 
 
 @contextmanager
@@ -96,6 +118,15 @@ def user_of(real: Store, name: str, *rights: str) -> Iterator[str]:
         yield f"{kind}://{name}:secret@{rest}"
     finally:
         real.client.acl_deluser(name)
+
+
+def heard(registry: Any, ring: Callable[[], Any]) -> bool:
+    """Whether a moved alias ends a wait."""
+    registry.wait(5)  # subscribes
+    ring()
+    start = time.monotonic()
+    registry.wait(5)
+    return time.monotonic() - start < 4
 
 
 def click(item: str, at: float = 1.0, name: str = "", user: str = "7", kind: str = "click") -> Event:

@@ -6,37 +6,19 @@ import time
 from dataclasses import replace
 
 import pytest
-import redis
 
 from recsys.errors import StoreUnavailable
 from recsys.process.process_identity import ProcessIdentity
-from recsys.store.memory.memory_store import MemoryProcessRegistry
 from recsys.store.process_registry import ANNOUNCED_SECONDS, Announcement
-from recsys.store.redis.generation_store import ALIASES_CHANNEL
 from recsys.store.redis.redis_registry import RedisProcessRegistry
 
 RANKING = Announcement("ranking here 7", "ranking", ("g1", "g2"), (), {"g3": "Part x is not what its manifest says."})
 GATEWAY = Announcement("gateway here 8", "gateway", ("g2",), ("g2",))
 
 
-@pytest.fixture(params=["memory", "valkey", "redis"])
-def registry(request):
-    """A registry, and a function that announces a moved alias."""
-    if request.param == "memory":
-        memory = MemoryProcessRegistry()
-        yield memory, memory.alias_moved.set
-        return
-    url = request.getfixturevalue("own_valkey_url" if request.param == "valkey" else "own_redis_url")
-    client, real = redis.Redis.from_url(url), RedisProcessRegistry(url)
-    client.delete("processes")
-    yield real, lambda: client.publish(ALIASES_CHANNEL, "live g2")
-    real.close()
-    client.close()
-
-
-def test_announcements_are_read(registry):
+def test_announcements_are_read(store):
     """They are sorted by name; the last announcement of a process counts."""
-    registry, _ = registry
+    registry = store.registry
     assert registry.processes() == []
     for announcement in (RANKING, GATEWAY, GATEWAY):
         registry.announce(announcement)
@@ -45,18 +27,18 @@ def test_announcements_are_read(registry):
     assert registry.processes()[1].held == ()
 
 
-def test_a_withdrawn_process_is_gone(registry):
+def test_a_withdrawn_process_is_gone(store):
     """An unknown name is no error."""
-    registry, _ = registry
+    registry = store.registry
     registry.announce(RANKING)
     registry.withdraw(RANKING.name)
     registry.withdraw("nobody")
     assert registry.processes() == []
 
 
-def test_a_killed_process_of_this_machine_is_left_out(registry):
+def test_a_killed_process_of_this_machine_is_left_out(store):
     """It is left out at once. Running processes and processes of other machines stay."""
-    registry, _ = registry
+    registry = store.registry
     ended = subprocess.Popen(["sleep", "30"])
     life = ProcessIdentity.of(ended.pid)
     announced = [
@@ -74,9 +56,9 @@ def test_a_killed_process_of_this_machine_is_left_out(registry):
     assert registry.processes() == announced[1:]
 
 
-def test_a_moved_alias_ends_a_wait(registry):
+def test_a_moved_alias_ends_a_wait(store):
     """Without one the wait ends after its seconds."""
-    registry, ring = registry
+    registry = store.registry
     registry.wait(0.05)  # subscribes
     registry.wait(0.05)
     received = threading.Event()
@@ -87,39 +69,28 @@ def test_a_moved_alias_ends_a_wait(registry):
 
     threading.Thread(target=wait, daemon=True).start()
     time.sleep(0.1)
-    ring()
+    store.ring()
     assert received.wait(10)
 
 
-@pytest.mark.parametrize("url", ["own_valkey_url", "own_redis_url"])
-def test_a_new_subscription_ends_a_wait(request, url):
+def test_a_new_subscription_ends_a_wait(real):
     """After a dropped connection announcements may have been missed."""
-    url = request.getfixturevalue(url)
-    registry = RedisProcessRegistry(url)
-    with redis.Redis.from_url(url) as client:
-        registry.wait(10)  # the confirmation of the subscription
-        start = time.monotonic()
-        registry.wait(0.2)
-        assert time.monotonic() - start >= 0.2
-        client.client_kill_filter(_type="pubsub")
-        registry.wait(30)
-        assert time.monotonic() - start < 10
-    registry.close()
+    real.registry.wait(10)  # the confirmation of the subscription
+    start = time.monotonic()
+    real.registry.wait(0.2)
+    assert time.monotonic() - start >= 0.2
+    real.client.client_kill_filter(_type="pubsub")
+    real.registry.wait(30)
+    assert time.monotonic() - start < 10
 
 
-@pytest.mark.parametrize("url", ["own_valkey_url", "own_redis_url"])
-def test_an_announcement_expires(request, url):
+def test_an_announcement_expires(real):
     """Redis expires it, and the next read deletes its name."""
-    url = request.getfixturevalue(url)
-    registry = RedisProcessRegistry(url)
-    with redis.Redis.from_url(url, decode_responses=True) as client:
-        client.delete("processes")
-        registry.announce(RANKING)
-        assert 0 < client.ttl(f"process:{RANKING.name}") <= ANNOUNCED_SECONDS
-        client.delete(f"process:{RANKING.name}")  # as its expiry does
-        assert registry.processes() == []
-        assert client.smembers("processes") == set()
-    registry.close()
+    real.registry.announce(RANKING)
+    assert 0 < real.client.ttl(f"process:{RANKING.name}") <= ANNOUNCED_SECONDS
+    real.client.delete(f"process:{RANKING.name}")  # as its expiry does
+    assert real.registry.processes() == []
+    assert real.client.smembers("processes") == set()
 
 
 def test_an_unreachable_board_is_an_error_and_a_wait_still_waits():
@@ -132,15 +103,10 @@ def test_an_unreachable_board_is_an_error_and_a_wait_still_waits():
     assert time.monotonic() - start >= 0.3
 
 
-def test_an_unreadable_announcement_is_left_out(own_valkey_url):
+def test_an_unreadable_announcement_is_left_out(real):
     """An entry of another version does not fail the read of the others."""
-    registry = RedisProcessRegistry(own_valkey_url)
-    with redis.Redis.from_url(own_valkey_url) as client:
-        client.delete("processes")
-        registry.announce(GATEWAY)
-        client.sadd("processes", "odd")
-        for odd in ("", "[]", "{}", "nonsense"):
-            client.set("process:odd", odd)
-            assert registry.processes() == [GATEWAY]
-        client.delete("process:odd", "processes")
-    registry.close()
+    real.registry.announce(GATEWAY)
+    real.client.sadd("processes", "odd")
+    for odd in ("", "[]", "{}", "nonsense"):
+        real.client.set("process:odd", odd)
+        assert real.registry.processes() == [GATEWAY]

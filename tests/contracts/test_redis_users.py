@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import redis
@@ -19,7 +17,7 @@ from recsys.store.process_registry import Announcement
 from recsys.store.redis.item_store import RedisItemReader, RedisItemWriter
 from recsys.store.redis.redis_registry import RedisProcessRegistry
 from recsys.store.stored_types import Cursor, LostEntries, Trending
-from tests.contracts.stores import LONG, Store, click, manifest
+from tests.contracts.stores import LONG, Store, click, heard, manifest
 
 MAKE = Path(__file__).parents[2] / "deploy" / "redis" / "make-users.sh"
 
@@ -51,9 +49,15 @@ def _whole(words: list[str]) -> list[str]:
 
 
 def as_roles(real: Store, urls: dict[str, str]) -> Store:
-    """The store with the connections of the users `flows` and `gateway`."""
-    generations, flows = RedisGenerationStore(urls["flows"]), RedisFlowStore(urls["flows"], LONG)
-    return replace(real, generations=generations, flows=flows, open_users=lambda: RedisUserStore(urls["gateway"], LONG))
+    """The store with the connections of the users `flows`, `gateway` and `model`."""
+    return replace(
+        real,
+        generations=RedisGenerationStore(urls["flows"]),
+        flows=RedisFlowStore(urls["flows"], LONG),
+        items=RedisItemReader(urls["model"]),
+        open_users=lambda: RedisUserStore(urls["gateway"], LONG),
+        open_items=lambda: RedisItemWriter(urls["gateway"]),
+    )
 
 
 def test_the_user_of_the_flows(real: Store, urls: dict[str, str]) -> None:
@@ -111,15 +115,8 @@ def test_the_user_of_the_gateway(real: Store, urls: dict[str, str]) -> None:
     assert (state.record, state.events, state.listed) == (None, [], None)
     assert [each.data for each in real.flows.read_impressions()] == [b"shown"]
 
-    async def put() -> None:
-        writer = RedisItemWriter(urls["gateway"])
-        assert await writer.put([Put("new", title="New"), Put("gone", available=False)])
-        reader = RedisItemReader(urls["model"])
-        await writer.forget(reader.changes(NOTHING_PUT).items[:1])
-        reader.close()
-        await writer.close()
-
-    asyncio.run(put())
+    assert store.put(Put("new", title="New"), Put("gone", available=False))
+    store.write_items(lambda writer: writer.forget(store.items.changes(NOTHING_PUT).items[:1]))
 
 
 @pytest.mark.parametrize("role", ["model", "gateway"])
@@ -141,18 +138,10 @@ def test_serving_users_follow_aliases(real: Store, urls: dict[str, str], role: s
     assert items.changes(NOTHING_PUT) is NOTHING_PUT
     registry.announce(Announcement(f"{role} here 1", role, ("g1",)))
     assert [process.role for process in registry.processes()] == [role]
-    assert _heard(registry, lambda: real.generations.promote("g1") and real.client.publish("aliases", "live g1"))
+    assert heard(registry, lambda: real.generations.promote("g1") and real.client.publish("aliases", "live g1"))
     registry.withdraw(f"{role} here 1")
     for each in (generations, registry, items):
         each.close()
-
-
-def _heard(registry: RedisProcessRegistry, ring: Callable[[], Any]) -> bool:
-    registry.wait(5)  # subscribes
-    ring()
-    start = time.monotonic()
-    registry.wait(5)
-    return time.monotonic() - start < 4
 
 
 OTHERS = {

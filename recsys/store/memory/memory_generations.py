@@ -127,9 +127,9 @@ class MemoryGenerations:
         self._manifests.pop(generation, None)
         self._fences.pop(generation, None)
         self._cursors.pop(generation, None)
-        for keyed in (self.chunks, self.records, self._lists):
-            for key in [key for key in keyed if key[0] == generation]:
-                del keyed[key]  # type: ignore[attr-defined]  # the keys are of several types
+        self.chunks = {key: chunk for key, chunk in self.chunks.items() if key[0] != generation}
+        self.records = {key: records for key, records in self.records.items() if key[0] != generation}
+        self._lists = {key: listed for key, listed in self._lists.items() if key[0] != generation}
 
     def discard(self, manifest: Manifest, claim: Claim) -> None:
         self.renew(claim)
