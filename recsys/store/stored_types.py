@@ -143,7 +143,7 @@ class LoggedEvent:
     """An event in the log of all users.
 
     entry: its place in the log: milliseconds of the store's clock, `-` and a number. number: counts the events that
-    were ever logged; 0 for an event that an earlier version logged.
+    were ever logged.
     """
 
     entry: str

@@ -9,7 +9,6 @@ import pytest
 import redis
 
 from recsys.errors import GenerationError, StalePublisher
-from recsys.generation.manifest import Manifest
 from recsys.store.redis.generation_store import ALIASES_CHANNEL, UNFINISHED_EXPIRE, RedisGenerationStore
 from recsys.store.stored_types import CHUNK, LIVE, PREVIOUS
 from recsys.types import Event
@@ -34,14 +33,6 @@ class TestParts:
         for size in (CHUNK + 6, 2 * CHUNK + 5):
             with pytest.raises(GenerationError, match="p of generation g1 lacks chunk 1"):
                 list(generations.read_part("g1", "p", size))
-
-    def test_a_manifest_is_read_as_it_was_written(self, store: Store) -> None:
-        """A generation without a manifest has none."""
-        written = store.publish("g1")
-        text = store.generations.read_manifest("g1")
-        assert text is not None
-        assert Manifest.from_json(text) == written
-        assert store.generations.read_manifest("g2") is None
 
     def test_unfinished_keys_expire_and_finished_keys_do_not(self, real: Store) -> None:
         """Keys without a manifest expire; each publisher renews the expiry; the manifest makes all keys permanent."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 from typing import Any
 
 import pytest
@@ -128,26 +127,6 @@ def test_a_key_of_another_type_fails_the_merge(real: Store) -> None:
             merge(real)
         assert sorted(everything(real)) == sorted(before)
         real.client.flushall()
-
-
-def test_memory_and_redis_agree_on_random_merges(store: Store) -> None:
-    """The result equals a computation of the test: events by time, each once."""
-    chance = random.Random(38)
-    for turn in range(20):
-        users = f"{turn}-a", f"{turn}-b"
-        sent = {
-            user: [click(f"i{chance.randrange(6)}", float(chance.randrange(5)), user=user) for _ in range(9)]
-            for user in users
-        }
-        for events in sent.values():
-            store.add(*events)
-        merge(store, user=users[0], into=users[1])
-        mine = [(event.item_id, event.timestamp) for event in sorted(sent[users[1]], key=lambda event: event.timestamp)]
-        new = dict.fromkeys((event.item_id, event.timestamp) for event in sent[users[0]])
-        expected = sorted([*mine, *(each for each in new if each not in mine)], key=lambda each: each[1])
-        got = [each[:2] for each in stored_events(store, users[1])]
-        assert sorted(got) == sorted(expected)
-        assert [moment for _, moment in got] == [moment for _, moment in expected]
 
 
 def test_an_unreadable_event_does_not_move(real: Store) -> None:

@@ -13,7 +13,6 @@ import pytest
 
 from recsys.errors import StoreError, StoreUnavailable
 from recsys.fresh_items.put_items import NOTHING_PUT, Put
-from recsys.process.parent_death import preexec
 from recsys.store import RedisFlowStore, RedisGenerationStore, RedisUserStore
 from recsys.store.process_registry import Announcement
 from recsys.store.redis.item_store import RedisItemReader, RedisItemWriter
@@ -23,6 +22,7 @@ from tests.contracts.stores import Store, click, heard, manifest
 from tests.contracts.test_redis_users import MAKE
 from tests.servers.debian_redis import debian_redis
 from tests.servers.deployment import free_port
+from tests.servers.store_server import StoreServer
 
 
 def certificates(folder: Path) -> None:
@@ -45,35 +45,19 @@ def urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     if binary is None or not shutil.which("openssl"):
         pytest.skip("needs a redis-server with TLS, and openssl")  # the embedded Valkey has none
     certificates(folder)
-    place, options = f"localhost:{free_port()}", f"?ssl_ca_certs={folder}/ca.crt"
-    subprocess.run([str(MAKE), str(folder), place, "rediss", options], check=True)
-    role_urls = {name: (folder / name / "url").read_text().strip() for name in ("model", "gateway", "flows")}
-    files = [f"--tls-{name}-file" for name in ("cert", "key", "ca-cert")]
-    shown = [part for pair in zip(files, ("tls.crt", "tls.key", "ca.crt"), strict=True) for part in pair]
-    process = subprocess.Popen(
-        [
-            *(str(binary), "--port", "0", "--tls-port", place.split(":")[1], "--bind", "127.0.0.1", "--save", ""),
-            *(*shown, "--tls-auth-clients", "no", "--aclfile", "users/users.acl"),
-        ],
-        cwd=folder,
-        stdout=subprocess.DEVNULL,
-        preexec_fn=preexec(),
+    port = free_port()
+    ports = "--port", "0", "--tls-port", str(port)
+    shown = "--tls-cert-file", f"{folder}/tls.crt", "--tls-key-file", f"{folder}/tls.key"
+    others = "--tls-ca-cert-file", f"{folder}/ca.crt", "--tls-auth-clients", "no"
+    server = StoreServer(folder, binary, [*ports, *shown, *others, "--aclfile", f"{folder}/users/users.acl"])
+    subprocess.run(
+        [str(MAKE), str(folder), f"localhost:{port}", "rediss", f"?ssl_ca_certs={folder}/ca.crt"], check=True
     )
-    try:
-        store, end = RedisGenerationStore(role_urls["flows"]), time.monotonic() + 20
-        while True:
-            try:
-                store.ping()
-                break
-            except StoreUnavailable:
-                assert process.poll() is None
-                assert time.monotonic() < end
-                time.sleep(0.05)
-        store.close()
-        yield role_urls
-    finally:
-        process.terminate()
-        process.wait(10)
+    role_urls = {name: (folder / name / "url").read_text().strip() for name in ("model", "gateway", "flows")}
+    server.url = role_urls["flows"]
+    server.start()
+    yield role_urls
+    server.stop()
 
 
 def test_every_client_connects(urls: dict[str, str]) -> None:

@@ -60,16 +60,6 @@ class TestBytes:
             small.flows.drop_impressions([entry.entry for entry in small.flows.read_impressions()])
         assert lost(small) == LostEntries(0, 0)
 
-    def test_an_entry_of_an_earlier_version_stops_the_limit(self, small: Store) -> None:
-        """Such an entry has no byte count, as after a rollback: no entry is removed by bytes."""
-        for _ in range(4):
-            show(small, 500)
-            small.flows.drop_impressions([entry.entry for entry in small.flows.read_impressions()])
-        small.client.xadd("impressions", {"u": "7", "d": "by an earlier version"})
-        show(small, 100)
-        assert len(small.flows.read_impressions()) == 101
-        assert lost(small) == LostEntries(0, 0)
-
     def test_events_are_kept_or_counted(self, small: Store) -> None:
         """The log has the same limit, and its numbers continue after removed events."""
         for start in range(0, ADDED, 500):

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,10 @@ from tests.servers.deployment import free_port
 
 
 class StoreServer:
-    """A server on a loopback port that keeps its data in `folder`."""
+    """A server on a loopback port that keeps its data in `folder`. options: further ones of the command line."""
 
-    def __init__(self, folder: Path, binary: Path | None = None) -> None:
-        self._folder, self._binary = folder, binary or valkey_binary()
+    def __init__(self, folder: Path, binary: Path | None = None, options: Sequence[str] = ()) -> None:
+        self._folder, self._binary, self._options = folder, binary or valkey_binary(), options
         self._started, self._moves = False, 0
         self._port = free_port()
         self.url = f"redis://127.0.0.1:{self._port}/0"
@@ -33,6 +34,7 @@ class StoreServer:
             [
                 *(str(self._binary), "--port", str(self._port), "--bind", "127.0.0.1", "--save", ""),
                 *("--dir", str(self._folder), "--appendonly", "yes", "--appendfsync", "everysec"),
+                *self._options,
             ],
             stdout=subprocess.DEVNULL,
             preexec_fn=parent_death.preexec(),

@@ -87,7 +87,7 @@ class RedisFlowStore:
     def read_log(self, after: str = "", count: int = 1_000) -> list[LoggedEvent]:
         """Return logged events of all users after an entry, oldest first; without an entry, from the first on."""
         return [
-            LoggedEvent(entry, event, int(fields.get(b"n", 0)))
+            LoggedEvent(entry, event, int(fields[b"n"]))
             for entry, fields in self._entries_after(EVENT_LOG, after, count)
             if (event := parse_event(fields.get(b"e"))) is not None
         ]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -43,8 +44,11 @@ def other() -> Iterator[Callable[[Path], subprocess.Popen[str]]]:
 
     def start(folder: Path) -> subprocess.Popen[str]:
         command = [sys.executable, "-c", OTHER, str(folder)]
-        processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
-        return processes[-1]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        processes.append(process)
+        assert process.stdout
+        assert process.stdout.readline().strip() == EmbeddedValkey(folder).url
+        return process
 
     yield start
     for process in processes:
@@ -74,40 +78,25 @@ class TestLife:
         kept = [path for path in (store.folder / "appendonlydir").iterdir() if path.stat().st_mode & 0o077]
         assert kept == []
 
-    def test_data_survives_a_restart(self, store: EmbeddedValkey) -> None:
-        """What was written is there after a stop and a start."""
-        store.ensure()
-        with client(store) as connection:
-            connection.set("k", "v")
-        store.stop()
-        assert not store.socket.exists()
-        store.ensure()
-        with client(store) as connection:
-            assert connection.get("k") == b"v"
-
-    def test_a_killed_server_is_started_again(self, store: EmbeddedValkey) -> None:
-        """After kill -9 a server starts over the stale socket file, with the data."""
+    @pytest.mark.parametrize("lost", ["stopped", "killed", "socket deleted"])
+    def test_data_survives_a_restart(self, store: EmbeddedValkey, lost: str) -> None:
+        """Another server with the same data replaces one that was stopped, killed, or lost its socket file."""
         store.ensure()
         with client(store) as connection:
             connection.set("k", "v")
         pid = server_pid(store)
-        os.kill(pid, signal.SIGKILL)
-        assert not wait_until_gone({pid}, 5)
-        assert store.socket.exists()
+        if lost == "stopped":
+            store.stop()
+            assert not store.socket.exists()
+        elif lost == "killed":
+            os.kill(pid, signal.SIGKILL)
+            assert not wait_until_gone({pid}, 5)
+            assert store.socket.exists()
+        else:
+            store.socket.unlink()
         assert store.restart_if_gone()
-        assert server_pid(store) != pid
-        with client(store) as connection:
-            assert connection.get("k") == b"v"
-
-    def test_a_deleted_socket_file_comes_back(self, store: EmbeddedValkey) -> None:
-        """One server is started again, with the same data."""
-        store.ensure()
-        with client(store) as connection:
-            connection.set("k", "v")
-        pid = server_pid(store)
-        store.socket.unlink()
-        store.restart_if_gone()
         assert not wait_until_gone({pid}, 5)
+        assert server_pid(store) != pid
         with client(store) as connection:
             assert connection.get("k") == b"v"
 
@@ -117,8 +106,6 @@ class TestLife:
     ) -> None:
         """The server ends with the process that started it, whatever signal ends that process."""
         owner = other(store.folder)
-        assert owner.stdout
-        owner.stdout.readline()
         pid = server_pid(store)
         owner.send_signal(how)
         owner.wait()
@@ -131,8 +118,6 @@ class TestSharing:
     ) -> None:
         """A process that outlives the owner of the server starts it again, with the data."""
         owner = other(store.folder)
-        assert owner.stdout
-        owner.stdout.readline()
         store.ensure()
         with client(store) as connection:
             connection.set("k", "v")
@@ -148,9 +133,8 @@ class TestSharing:
         self, store: EmbeddedValkey, other: Callable[[Path], subprocess.Popen[str]]
     ) -> None:
         """One of several processes starts the server, and the others attach."""
-        for owner in [other(store.folder) for _ in range(4)]:
-            assert owner.stdout
-            assert owner.stdout.readline().strip() == store.url
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(other, [store.folder] * 4))
         assert (store.folder / "valkey.log").read_text().count("Ready to accept connections") == 1
 
     def test_the_server_holds_the_lock(self, store: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,6 @@ local expired = redis.call('XTRIM', KEYS[1], 'MINID', '~', string.format('%d', o
 if expired > 0 then redis.call('HINCRBY', KEYS[2], 'expired', expired) end
 local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
 if not first then return end
-if first[2][#first[2] - 1] ~= 'b' then return end  -- an entry of an earlier version has no byte count
 local bytes = (redis.call('HGET', KEYS[2], 'bytes') or 0) - first[2][#first[2]]
 if bytes <= tonumber(ARGV[2]) then return end
 local kept = string.format('%d', redis.call('XLEN', KEYS[1]) * ARGV[2] / bytes)
