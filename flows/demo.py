@@ -23,7 +23,7 @@ with required_packages(), interruptible_imports():
     from rich.console import Console
     from rich.table import Table
 
-    from recsys.process.parent_death import preexec, tie_to_parent, watch_ancestor
+    from recsys.process.parent_death import preexec, tie_to_parent
     from recsys.store.from_environment import open_store
     from training.data import dataset
 
@@ -44,7 +44,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m flows.demo", description=__doc__)
     parser.add_argument("--once", action="store_true", help="end after the story")
     once = parser.parse_args().once
-    watch_ancestor(lambda: os.kill(os.getpid(), signal.SIGTERM))
     tie_to_parent()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)

@@ -21,12 +21,13 @@ from recsys.store.memory.memory_store import MemoryProcessRegistry
 from recsys.store.redis.generation_store import ALIASES_CHANNEL
 from recsys.store.redis.item_store import RedisItemReader, RedisItemWriter
 from recsys.store.redis.redis_registry import RedisProcessRegistry
-from recsys.store.stored_types import CHUNK, IMPRESSION_LIMITS, LOG_LIMITS, StreamLimits
+from recsys.store.stored_types import CHUNK, IMPRESSION_LIMITS, LOG_LIMITS, Claim, StreamLimits
 from recsys.types import Event
 
 USERS = 1_500
 LONG = 1e12
 """The age limit of events, for tests whose timestamps are small numbers."""
+SMALL = {"small": 5, "two": CHUNK + 1}
 SIZES = {"empty": 0, "small": 5, "chunk": CHUNK, "chunk_and_one": CHUNK + 1, "several": 3 * CHUNK + 77}
 
 
@@ -148,3 +149,27 @@ def manifest(generation: str) -> Manifest:
 def keys(store: Store) -> set[str]:
     """All keys of a real store except its two counters."""
     return {key.decode() for key in store.client.keys("*")} - {"fence", "promoted"}
+
+
+def small_manifest(generation: str) -> Manifest:
+    """The manifest of a generation of a few keys, which `write_small` writes."""
+    return Manifest(generation, 0.0, "test", {name: Part("", size) for name, size in SMALL.items()}, {"users": 2})
+
+
+def write_small(store: Any, generation: str, claim: Claim | None = None) -> None:
+    """Write a generation without its manifest."""
+    for name, size in SMALL.items():
+        store.write_part(generation, name, b"x" * size, claim=claim)
+    store.write_users(generation, 1, {"a": b"of a", "b": b"of b"}, claim)
+
+
+def finish_small(store: Any, generation: str, claim: Claim | None = None) -> None:
+    store.write_manifest(generation, small_manifest(generation).to_json(), claim)
+
+
+def publish_small(store: Any, *names: str) -> None:
+    for generation in names:
+        claim = store.claim(generation)
+        write_small(store, generation, claim)
+        finish_small(store, generation, claim)
+        store.release(claim)

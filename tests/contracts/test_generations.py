@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import cast
+from typing import Any
 
 import pytest
 import redis
 
 from recsys.errors import GenerationError, StalePublisher
-from recsys.store.redis.generation_store import ALIASES_CHANNEL, UNFINISHED_EXPIRE, RedisGenerationStore
+from recsys.store.redis.generation_store import ALIASES_CHANNEL, UNFINISHED_EXPIRE
 from recsys.store.stored_types import CHUNK, LIVE, PREVIOUS
 from recsys.types import Event
-from tests.contracts.small_generation import finish, manifest, publish, write
-from tests.contracts.stores import SIZES, USERS, Store, content, keys
-from tests.contracts.stores import manifest as full_manifest
+from tests.contracts.stores import (
+    SIZES,
+    USERS,
+    Store,
+    content,
+    finish_small,
+    keys,
+    manifest,
+    publish_small,
+    small_manifest,
+    write_small,
+)
 
 
 class TestParts:
     @pytest.mark.parametrize("name", SIZES)
-    def test_a_part_is_read_as_it_was_written(self, generations: RedisGenerationStore, name: str) -> None:
+    def test_a_part_is_read_as_it_was_written(self, generations: Any, name: str) -> None:
         """Parts below, at and above the size of a chunk come back byte for byte."""
         data = content(SIZES[name])
         generations.write_part("g1", name, data)
@@ -27,7 +36,7 @@ class TestParts:
         assert b"".join(chunks) == data
         assert all(len(chunk) == CHUNK for chunk in chunks[:-1])
 
-    def test_a_missing_or_short_chunk_is_an_error(self, generations: RedisGenerationStore) -> None:
+    def test_a_missing_or_short_chunk_is_an_error(self, generations: Any) -> None:
         """The error names the part and the chunk."""
         generations.write_part("g1", "p", content(CHUNK + 5))
         for size in (CHUNK + 6, 2 * CHUNK + 5):
@@ -38,34 +47,34 @@ class TestParts:
         """Keys without a manifest expire; each publisher renews the expiry; the manifest makes all keys permanent."""
         store = real.generations
         claim = store.claim("g1")
-        write(store, "g1", claim)
+        write_small(store, "g1", claim)
         store.overwrite_chunk("small", b"yyyyy", 0, claim)
         written = real.client.keys("gen:*")
         assert {real.client.ttl(key) > UNFINISHED_EXPIRE - 60 for key in written} == {True}
         for key in written:
             real.client.expire(key, 10)
-        store.stored_sizes(manifest("g1"), claim)
+        store.stored_sizes(small_manifest("g1"), claim)
         assert {real.client.ttl(key) > UNFINISHED_EXPIRE - 60 for key in written} == {True}
-        finish(store, "g1", claim)
+        finish_small(store, "g1", claim)
         store.overwrite_chunk("small", b"xxxxx", 0, claim)
         store.write_users("g1", 1, {"a": b"again"}, claim)
         assert {real.client.ttl(key) for key in real.client.keys("gen:*")} == {-1}
 
 
 class TestAliases:
-    def test_promote_moves_live_and_previous(self, generations: RedisGenerationStore) -> None:
+    def test_promote_moves_live_and_previous(self, generations: Any) -> None:
         """An empty store has no aliases; a promotion keeps the former live generation as the previous one."""
         assert generations.aliases() == (None, None)
-        publish(generations, "g1", "g2")
+        publish_small(generations, "g1", "g2")
         generations.promote("g1")
         assert (generations.alias(LIVE), generations.alias(PREVIOUS)) == ("g1", None)
         move = generations.promote("g2")
         assert (move.was, move.live, move.previous) == ("g1", "g2", "g1")
         assert generations.aliases() == ("g2", "g1")
 
-    def test_a_generation_without_a_manifest_can_not_go_live(self, generations: RedisGenerationStore) -> None:
+    def test_a_generation_without_a_manifest_can_not_go_live(self, generations: Any) -> None:
         """It is not listed, and the refusal moves no alias."""
-        publish(generations, "g1")
+        publish_small(generations, "g1")
         generations.promote("g1")
         generations.write_part("g9", "p", b"x")
         with pytest.raises(GenerationError, match="g9"):
@@ -75,7 +84,7 @@ class TestAliases:
 
     def test_a_promotion_is_announced(self, real: Store) -> None:
         """Subscribers receive a message for a promotion, and none for a refused one."""
-        publish(real.generations, "g1")
+        publish_small(real.generations, "g1")
         with real.client.pubsub(ignore_subscribe_messages=True) as subscription:
             subscription.subscribe(ALIASES_CHANNEL)
             subscription.get_message(timeout=1)
@@ -85,28 +94,28 @@ class TestAliases:
             message = next(message for _ in range(10) if (message := subscription.get_message(timeout=1)))
         assert message["data"] == b"live g1"
 
-    def test_fences_and_not_ids_order_generations(self, generations: RedisGenerationStore) -> None:
+    def test_fences_and_not_ids_order_generations(self, generations: Any) -> None:
         """Ids may have the times of wrong clocks. A second manifest of an id keeps its place."""
-        publish(generations, "g20260101-130000", "g20260101-120000")
-        finish(generations, "g20260101-130000")
+        publish_small(generations, "g20260101-130000", "g20260101-120000")
+        finish_small(generations, "g20260101-130000")
         assert generations.generations() == ["g20260101-130000", "g20260101-120000"]
         generations.promote("g20260101-130000", forward=True)
         assert generations.promote("g20260101-120000", forward=True).was == "g20260101-130000"
 
-    def test_an_older_generation_does_not_go_live_by_itself(self, generations: RedisGenerationStore) -> None:
+    def test_an_older_generation_does_not_go_live_by_itself(self, generations: Any) -> None:
         """The refusal names the command; a promotion by a person is allowed."""
-        publish(generations, "g1", "g2")
+        publish_small(generations, "g1", "g2")
         generations.promote("g2", forward=True)
         with pytest.raises(StalePublisher, match=r"g1 or a later one was live before \(g2 is live now\).+promote g1"):
             generations.promote("g1", forward=True)
         assert generations.aliases() == ("g2", None)
         assert generations.promote("g1").live == "g1"
 
-    def test_a_rollback_swaps_live_and_previous(self, generations: RedisGenerationStore) -> None:
+    def test_a_rollback_swaps_live_and_previous(self, generations: Any) -> None:
         """After it only a newer generation goes live by itself; without a previous generation it is refused."""
         with pytest.raises(GenerationError, match="nothing to roll back to"):
             generations.rollback()
-        publish(generations, "g1", "g2", "g3")
+        publish_small(generations, "g1", "g2", "g3")
         generations.promote("g1")
         with pytest.raises(GenerationError, match="nothing to roll back to"):
             generations.rollback()
@@ -118,13 +127,13 @@ class TestAliases:
                 generations.promote(generation, forward=True)
         assert generations.rollback().live == "g3"
         generations.rollback()
-        publish(generations, "g4")
+        publish_small(generations, "g4")
         assert generations.promote("g4", forward=True).was == "g1"
 
     def test_a_full_store_promotes_and_rolls_back(self, real: Store) -> None:
         """Redis refuses other writes for want of memory."""
         store, client = real.generations, real.client
-        publish(store, "g1", "g2")
+        publish_small(store, "g1", "g2")
         store.promote("g1")
         store.promote("g2")
         client.config_set("maxmemory", 1)
@@ -157,17 +166,17 @@ class TestDelete:
         real.add(Event(7, 1, 1.0))
         before = keys(real)
         whole = real.publish("g1", {str(user): b"r" for user in range(USERS)})
-        assert len(keys(real) - before) == 1 + 1 + 1 + 1 + 2 + 4 + full_manifest("g1").user_buckets  # zset, then g1's
+        assert len(keys(real) - before) == 1 + 1 + 1 + 1 + 2 + 4 + manifest("g1").user_buckets  # zset, then g1's
         if format_:
             real.client.set("gen:g1:manifest", replace(whole, format=format_).to_json())
         real.generations.delete("g1")
         assert keys(real) == before
 
     @pytest.mark.parametrize("generation", ["g1", "g2"])
-    def test_an_aliased_generation_is_not_deleted(self, generations: RedisGenerationStore, generation: str) -> None:
+    def test_an_aliased_generation_is_not_deleted(self, generations: Any, generation: str) -> None:
         """The live and the previous generation stay complete."""
         for published in ("g1", "g2"):
-            publish(generations, published)
+            publish_small(generations, published)
             generations.promote(published)
         with pytest.raises(GenerationError, match="alias"):
             generations.delete(generation)
@@ -176,8 +185,8 @@ class TestDelete:
 
     def test_a_promotion_during_a_deletion_wins(self, real: Store) -> None:
         """Aliases are checked in the step that deletes."""
-        store = cast(RedisGenerationStore, real.generations)
-        publish(store, "g1")
+        store = real.generations
+        publish_small(store, "g1")
         read = store.read_manifest
 
         def promoted_meanwhile(generation: str) -> bytes | None:
@@ -185,7 +194,7 @@ class TestDelete:
             store.promote(generation)
             return text
 
-        store.read_manifest = promoted_meanwhile  # type: ignore[method-assign]
+        store.read_manifest = promoted_meanwhile
         with pytest.raises(GenerationError, match="alias"):
             store.delete("g1")
         assert store.generations() == ["g1"]

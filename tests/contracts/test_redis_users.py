@@ -13,11 +13,14 @@ import redis
 
 from recsys.fresh_items.put_items import NOTHING_PUT, Put
 from recsys.store import RedisFlowStore, RedisGenerationStore, RedisUserStore
+from recsys.store.embedded_valkey import valkey_binary
 from recsys.store.process_registry import Announcement
 from recsys.store.redis.item_store import RedisItemReader, RedisItemWriter
 from recsys.store.redis.redis_registry import RedisProcessRegistry
 from recsys.store.stored_types import Cursor, LostEntries, Trending
 from tests.contracts.stores import LONG, Store, click, heard, manifest
+from tests.servers.debian_redis import debian_redis
+from tests.servers.store_server import StoreServer
 
 MAKE = Path(__file__).parents[2] / "deploy" / "redis" / "make-users.sh"
 
@@ -164,3 +167,26 @@ def test_other_rights_are_refused(real: Store, urls: dict[str, str], role: str) 
         with pytest.raises(redis.exceptions.RedisError, match=r"(?i)permission|ACL"):
             client.eval(script, 0)
     assert real.client.get("alias:live") is None
+
+
+@pytest.mark.parametrize("kind", ["valkey", "redis"])
+def test_a_transaction_survives_a_restart(tmp_path: Path, kind: str) -> None:
+    """Redis reads its append-only file as the default user, which has rights but no login."""
+    binary = valkey_binary() if kind == "valkey" else debian_redis()
+    if binary is None:
+        pytest.skip("no redis-server can be had here")
+    server = StoreServer(tmp_path, binary, ["--aclfile", str(tmp_path / "users" / "users.acl")])
+    place = server.url.removeprefix("redis://").removesuffix("/0")
+    subprocess.run([str(MAKE), str(tmp_path), place], check=True)
+    server.url = (tmp_path / "flows" / "url").read_text().strip()
+    for written in ({}, {b"gen:g1:manifest": b"all of it", b"alias:live": b"g1"}):
+        server.start()
+        try:
+            with server.client() as flows, flows.pipeline(transaction=True) as together:
+                assert {key: flows.get(key) for key in written} == written
+                together.set("gen:g1:manifest", "all of it").set("alias:live", "g1").execute()
+            for login in ({}, {"username": "default", "password": ""}, {"username": "default", "password": "default"}):
+                with pytest.raises(redis.AuthenticationError):
+                    redis.Redis(port=int(place.split(":")[1]), retry=None, **login).ping()
+        finally:
+            server.stop()
