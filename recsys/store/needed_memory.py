@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from recsys.errors import StoreFull
 from recsys.generation.manifest import USER_IDS, USER_RECORDS, Manifest
-from recsys.store.stored_types import CHUNK, MemoryUse
+from recsys.store.stored_types import CHUNK
 
 KEY = 170
 """Bytes of a string's key, its expiry and its slot in the key table: 142 in Valkey 9.1, 182 in Redis 8.0."""
@@ -36,10 +36,13 @@ def _part_memory(size: int) -> int:
     return chunks * ((1 << 20) + KEY) + (round(rest * (1 + ROUNDING)) + KEY if rest else 0)
 
 
-def check_memory(manifest: Manifest, stored: int, others: int, budget: int | None, memory: MemoryUse | None) -> None:
+def check_memory(
+    manifest: Manifest, stored: int, others: int, budget: int | None, memory: tuple[int, int] | None
+) -> None:
     """StoreFull if a generation does not fit into the budget or into the server's free memory.
 
-    stored: bytes of the generation that are in the store already. others: bytes of the other generations.
+    stored: bytes of the generation that are in the store already. others: bytes of the other generations. memory: bytes
+    that the server uses and may use.
     """
     needed = predict(manifest)
     if budget is not None and needed > budget - others:
@@ -48,10 +51,10 @@ def check_memory(manifest: Manifest, stored: int, others: int, budget: int | Non
             f"{mebibytes(budget)}, and other generations take {mebibytes(others)}. Raise it, or delete one: "
             "python -m flows delete ID."
         )
-    if memory is not None and needed - stored + WORK > memory.allowed - memory.used:
+    if memory is not None and needed - stored + WORK > memory[1] - memory[0]:
         raise StoreFull(
             f"Generation {manifest.id} would take {mebibytes(max(0, needed - stored) + WORK)} more in Redis, which has "
-            f"{mebibytes(max(0, memory.allowed - memory.used))} left of its maxmemory of {mebibytes(memory.allowed)}. "
+            f"{mebibytes(max(0, memory[1] - memory[0]))} left of its maxmemory of {mebibytes(memory[1])}. "
             "Raise that, or delete a generation: python -m flows delete ID."
         )
 

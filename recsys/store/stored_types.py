@@ -112,14 +112,6 @@ class StoredSizes:
 
 
 @dataclass(frozen=True, slots=True)
-class MemoryUse:
-    """Bytes that the store uses and bytes that it may use."""
-
-    used: int
-    allowed: int
-
-
-@dataclass(frozen=True, slots=True)
 class StreamLimits:
     """What a stream keeps: entries younger than `seconds`, and of these the newest that fit into `bytes`.
 

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import redis
 import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.connection import PythonRespSerializer, parse_url
 from redis.retry import Retry
@@ -22,6 +23,9 @@ from redis.retry import Retry
 from recsys.errors import SettingsError, StoreError, StoreFull, StoreUnavailable
 
 Command = tuple[bytes, ...]
+
+_CONNECTIONS = 64
+"""Connections of an async client; further calls wait for one. redis-py's default pool fails calls beyond its limit."""
 
 _IDLE_SECONDS, _DEAD_MS = 3, 5_000
 """Silence after which a connection is probed, and time without an answer after which it is closed."""
@@ -31,6 +35,20 @@ def sync_client(url: str, connect_seconds: float, reply_seconds: float, **option
     """A client with limits for a connect and for each reply."""
     limits = {"socket_connect_timeout": connect_seconds, "socket_timeout": reply_seconds}
     return redis.Redis.from_url(url, **limits, **tcp_options(url), **options)
+
+
+def async_client(url: str, connect_seconds: float, reply_seconds: float | None) -> redis.asyncio.Redis:
+    """A client for one event loop that retries once on a new connection. reply_seconds: None for `round_trip`."""
+    pool = redis.asyncio.BlockingConnectionPool.from_url(
+        url,
+        max_connections=_CONNECTIONS,
+        timeout=connect_seconds,
+        socket_connect_timeout=connect_seconds,
+        socket_timeout=reply_seconds,
+        **tcp_options(url),
+        retry=AsyncRetry(NoBackoff(), 1, (redis.ConnectionError,)),
+    )
+    return redis.asyncio.Redis.from_pool(pool)
 
 
 def copy_free_serializer() -> PythonRespSerializer:

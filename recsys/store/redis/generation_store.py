@@ -33,17 +33,7 @@ from recsys.store.key_names import (
 from recsys.store.publisher_lock import ClaimOwner
 from recsys.store.redis import scripts
 from recsys.store.redis.connection import address, copy_free_serializer, retry_once, sync_client, translated_errors
-from recsys.store.stored_types import (
-    CHUNK,
-    LEASE,
-    LIVE,
-    PREVIOUS,
-    AliasMove,
-    Claim,
-    MemoryUse,
-    StoredSizes,
-    users_by_bucket,
-)
+from recsys.store.stored_types import CHUNK, LEASE, LIVE, PREVIOUS, AliasMove, Claim, StoredSizes, users_by_bucket
 
 ALIASES_CHANNEL = "aliases"
 """The channel on which a moved alias is announced, as "alias id". Messages can get lost: poll the alias as well."""
@@ -66,20 +56,13 @@ _READ_BYTES = 1 << 20
 class RedisGenerationStore:
     """Whole generations, and the aliases that name them. Every call raises StoreUnavailable without a store.
 
-    A call with a claim raises StalePublisher, and changes nothing, if the claim is no longer held. SettingsError for a
-    malformed `url`.
+    A call with a claim that is no longer held changes nothing, and raises StalePublisher.
     """
 
     def __init__(self, url: str) -> None:
         self.address = address(url)
-        self._redis = sync_client(
-            url,
-            _CONNECT_SECONDS,
-            _REPLY_SECONDS,
-            socket_read_size=_READ_BYTES,
-            retry=retry_once(),
-            command_packer=copy_free_serializer(),
-        )
+        options = {"socket_read_size": _READ_BYTES, "retry": retry_once(), "command_packer": copy_free_serializer()}
+        self._redis = sync_client(url, _CONNECT_SECONDS, _REPLY_SECONDS, **options)
 
     def ping(self) -> None:
         """Return if the store answers."""
@@ -142,10 +125,7 @@ class RedisGenerationStore:
     def read_part(
         self, generation: str, name: str, size: int, *, first: int = 0, count: int | None = None
     ) -> Iterator[bytes]:
-        """Yield `count` chunks of a part of `size` bytes from chunk `first` on; without `count`, all of them.
-
-        GenerationError names a missing chunk.
-        """
+        """Yield `count` chunks of a part of `size` bytes from `first` on, by default all. A missing one is an error."""
         last = chunks_of(size) if count is None else min(first + count, chunks_of(size))
         for start in range(first, last, _CHUNKS_AT_ONCE):
             some = range(start, min(start + _CHUNKS_AT_ONCE, last))
@@ -182,10 +162,7 @@ class RedisGenerationStore:
         return [records[user] for user in users]
 
     def write_manifest(self, generation: str, manifest: str, claim: Claim | None = None) -> None:
-        """Write the manifest: the generation can be promoted from now on.
-
-        With a claim, GenerationError if a chunk or a record is missing.
-        """
+        """Finish a generation: it can be promoted then. With a claim, a missing chunk or record is an error."""
         parsed = Manifest.from_json(manifest)
         parts = part_keys(generation, parsed)
         keys = [PUBLISHING, manifest_key(generation), GENERATIONS, FENCE, PROMOTED, *parts]
@@ -261,8 +238,8 @@ class RedisGenerationStore:
             ids: Any = self._redis.mget([alias_key(name) for name in names])
         return tuple(None if generation is None else generation.decode() for generation in ids)
 
-    def memory_use(self) -> MemoryUse | None:
-        """Return used and allowed memory, None if the store has no limit or does not report it."""
+    def memory_use(self) -> tuple[int, int] | None:
+        """Return used and allowed bytes, None if the store has no limit or does not report it."""
         try:
             with translated_errors(self.address):
                 memory: Any = self._redis.info("memory")
@@ -270,7 +247,7 @@ class RedisGenerationStore:
             if isinstance(error.__cause__, redis.exceptions.NoPermissionError):
                 return None
             raise
-        return MemoryUse(memory["used_memory"], memory["maxmemory"]) if memory.get("maxmemory") else None
+        return (memory["used_memory"], memory["maxmemory"]) if memory.get("maxmemory") else None
 
     def close(self) -> None:
         """Close all connections."""

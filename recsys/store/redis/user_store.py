@@ -9,11 +9,6 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
-import redis
-import redis.asyncio
-from redis.asyncio.retry import Retry as AsyncRetry
-from redis.backoff import NoBackoff
-
 from recsys.store.key_names import (
     EVENT_LOG,
     IMPRESSIONS,
@@ -25,7 +20,7 @@ from recsys.store.key_names import (
     text_of,
     users_key,
 )
-from recsys.store.redis.connection import Command, address, round_trip, tcp_options, translated_errors
+from recsys.store.redis.connection import Command, address, async_client, round_trip, translated_errors
 from recsys.store.redis.scripts import ADD_EVENTS, ADD_IMPRESSIONS, FORGET_FIELD, LIMIT_STREAM, MERGE_USERS
 from recsys.store.redis.stored_events import event_prefixes, event_text, parse_events, parse_trending, text_without_user
 from recsys.store.redis.stream_deletion import StreamDeletion
@@ -54,9 +49,6 @@ _HASHES_AT_ONCE = 500
 _HOT_SECONDS = 1.0
 """The limit of a read on the hot path, and of a connect and a reply elsewhere: longer than any deadline of a query."""
 
-_CONNECTIONS = 64
-"""Connections of a client; further calls wait for one. redis-py's default pool fails each call beyond its limit."""
-
 
 class RedisUserStore:
     """Users' records, events and lists, for one event loop; SettingsError for a malformed `url`."""
@@ -72,9 +64,9 @@ class RedisUserStore:
         self.address = address(url)
         self._events_age = events_age
         self._log_limits, self._impression_limits = log, impressions
-        self._redis = _client(url, reply_seconds=_HOT_SECONDS)
+        self._redis = async_client(url, _HOT_SECONDS, reply_seconds=_HOT_SECONDS)
         # Reads have connections of their own, which writes can't use up, and the limit of `round_trip`.
-        self._reads = _client(url, reply_seconds=None)
+        self._reads = async_client(url, _HOT_SECONDS, reply_seconds=None)
         self._log = StreamDeletion(self._redis, EVENT_LOG, whole=False)
         self._impressions = StreamDeletion(self._redis, IMPRESSIONS, whole=True)
 
@@ -224,20 +216,6 @@ class RedisUserStore:
 def _limit(pipe: Any, stream: str, limits: StreamLimits) -> None:
     """Remove the entries of a stream beyond its limits, in the round trip that added entries."""
     pipe.eval(LIMIT_STREAM, 2, stream, counts_key(stream), limits.seconds, limits.bytes)
-
-
-def _client(url: str, reply_seconds: float | None) -> redis.asyncio.Redis:
-    """A client that retries once on a new connection; reply_seconds: the limit of each reply."""
-    pool = redis.asyncio.BlockingConnectionPool.from_url(
-        url,
-        max_connections=_CONNECTIONS,
-        timeout=_HOT_SECONDS,
-        socket_connect_timeout=_HOT_SECONDS,
-        socket_timeout=reply_seconds,
-        **tcp_options(url),
-        retry=AsyncRetry(NoBackoff(), 1, (redis.ConnectionError,)),
-    )
-    return redis.asyncio.Redis.from_pool(pool)
 
 
 def _read_commands(generation: str, buckets: int, user: Id) -> list[Command]:

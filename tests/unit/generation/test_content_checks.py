@@ -16,8 +16,6 @@ from recsys.generation.loader import check_servable, load_ranker, load_retriever
 from recsys.generation.manifest import MANIFEST, RANKER, TOWERS, GenerationFolder, describe
 from recsys.generation.smoke_queries import SmokeQueries
 from recsys.model.context_lift import table_columns
-from recsys.model.ranker import Ranker
-from recsys.retrieval.retriever import Retriever
 from recsys.types import CLOCK, CONTEXTS
 from service.generations.served import ServedGeneration
 from tests.sample_data import tiny
@@ -167,14 +165,6 @@ def test_a_mixture_of_two_generations_is_refused(folder, other, part, load):
     seal(folder)
     with pytest.raises(GenerationError, match=r"not of one making|does not belong"):
         load(folder)
-
-
-def test_smoke_queries_pass_after_they_are_saved_and_loaded(folder):
-    """Retriever and ranker give the stored candidates and scores."""
-    smoke = SmokeQueries.load(folder.path)
-    smoke.check_retrieval(Retriever.load(folder))
-    smoke.check_ranking(Ranker.load(folder))
-    assert len(smoke.histories) > 8
 
 
 def test_smoke_queries_hold_no_data_of_users(tiny_world):

@@ -7,7 +7,7 @@ import pytest
 
 from recsys.errors import GenerationError
 from recsys.generation.cache import GenerationCache
-from recsys.generation.manifest import FORMAT, MANIFEST, GenerationFolder, Manifest
+from recsys.generation.manifest import FORMAT, MANIFEST, GenerationFolder
 from recsys.store import MemoryStore
 from tests.sample_data import tiny
 
@@ -50,9 +50,3 @@ def test_a_generation_of_another_format_is_not_served(tiny_world, tmp_path):
     store.write_manifest(generation, replace(tiny_world[0].manifest, format=1).to_json())
     with pytest.raises(GenerationError, match=f"has format 1; this code reads format {FORMAT}"):
         GenerationCache(tmp_path, store).fetch(generation)
-
-
-def test_a_manifest_survives_json(folder):
-    """The manifest that is written is the one that is read."""
-    manifest = folder.manifest
-    assert Manifest.from_json(manifest.to_json()) == manifest
