@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from dataclasses import asdict
+from typing import NoReturn
 
 from recsys.errors import TandemError
 from recsys.process.command_exit import interruptible_imports, required_packages
@@ -17,10 +18,17 @@ with required_packages(), interruptible_imports():
     from service.settings import environment, settings
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser, and each subcommand's, that refuses wrong arguments with one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"tandem: {message}; {self.prog} --help lists what it takes.\n")
+
+
 @required_packages()
 def main() -> int:
     """Run the command; 0, or 1 with one sentence on stderr."""
-    parser = argparse.ArgumentParser(prog="python -m service", description=__doc__)
+    parser = _Parser(prog="python -m service", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     texts = {"serve": "serve the live generation, until Ctrl-C", "check": "check that the deployment could serve"}
     for name, text in texts.items():

@@ -14,12 +14,6 @@ from bentoml._internal.utils.circus import Arbiter
 
 logger = logging.getLogger("tandem")
 
-PATCHED = (
-    "bentoml._internal.marshal.dispatcher.Optimizer.wait",
-    "bentoml._internal.utils.circus.Arbiter.__init__",
-)
-"""Every attribute that this module sets; a test compares the libraries with a clean import."""
-
 CONTROL, EVENTS = "inproc://circus-control", "inproc://circus-events"
 """ZeroMQ's transport between the threads of one process; it opens no socket of the system."""
 

@@ -144,12 +144,13 @@ def _open_store(environment: Environment, waits: bool, log: Log) -> OpenStore:
 
 def _first_generation(store: OpenStore, environment: Environment, waits: bool, log: Log) -> str:
     """The generation to start with: the live one, else one of this host; SettingsError if there is none."""
+    here = _fallback(environment).ids()
     with suppress(StoreUnavailable):
         live = store.generations().alias(LIVE)
         if live is not None:
             return f"generation {live}"
-        log(NOTHING_LIVE)
-    here = _fallback(environment).ids()
+        if here or waits:
+            log(NOTHING_LIVE)
     if here:
         return f"generation {here[0]}"
     if waits:

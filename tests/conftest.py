@@ -14,7 +14,7 @@ from recsys.generation.manifest import GenerationFolder
 from recsys.store import RedisGenerationStore
 from recsys.store.embedded_valkey import EmbeddedValkey
 from tests.sample_data import tiny
-from tests.servers.debian_redis import debian_redis
+from tests.servers.debian_program import REDIS
 from tests.servers.deployment import Deployment
 from tests.servers.prefect_server import prefect_server
 from tests.servers.store_server import StoreServer
@@ -122,7 +122,7 @@ def untouched(
 
 def _redis_binary() -> Path:
     """A redis-server; without one the test is skipped."""
-    binary = debian_redis()
+    binary = REDIS.find()
     if binary is None:
         pytest.skip("no redis-server on PATH, and none to unpack here (needs root, apt-get and its package sources)")
     return binary

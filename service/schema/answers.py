@@ -145,7 +145,7 @@ class EventsResponse(BaseModel):
     unknown_items: list[int | str] = Field(description="Items that the live generation does not know.")
     unknown_types: list[str] = Field(
         description="Event types that the live generation does not know. Such events are stored, and no slate takes "
-        "them into account until a generation knows their type."
+        "them into account until a generation knows their type. A generation of a log without types knows every type."
     )
     too_old: int = Field(description="Number of events older than 90 days. They are in the log, in no history.")
 

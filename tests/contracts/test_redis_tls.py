@@ -20,7 +20,7 @@ from recsys.store.redis.redis_registry import RedisProcessRegistry
 from recsys.store.stored_types import Trending
 from tests.contracts.stores import Store, click, heard, manifest
 from tests.contracts.test_redis_users import MAKE
-from tests.servers.debian_redis import debian_redis
+from tests.servers.debian_program import REDIS
 from tests.servers.deployment import free_port
 from tests.servers.store_server import StoreServer
 
@@ -41,7 +41,7 @@ def certificates(folder: Path) -> None:
 @pytest.fixture(scope="module")
 def urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The URL of each role, on a server with TLS."""
-    binary, folder = debian_redis(), tmp_path_factory.mktemp("tls")
+    binary, folder = REDIS.find(), tmp_path_factory.mktemp("tls")
     if binary is None or not shutil.which("openssl"):
         pytest.skip("needs a redis-server with TLS, and openssl")  # the embedded Valkey has none
     certificates(folder)

@@ -19,7 +19,7 @@ from recsys.store.redis.item_store import RedisItemReader, RedisItemWriter
 from recsys.store.redis.redis_registry import RedisProcessRegistry
 from recsys.store.stored_types import Cursor, LostEntries, Trending
 from tests.contracts.stores import LONG, Store, click, heard, manifest
-from tests.servers.debian_redis import debian_redis
+from tests.servers.debian_program import REDIS
 from tests.servers.store_server import StoreServer
 
 MAKE = Path(__file__).parents[2] / "deploy" / "redis" / "make-users.sh"
@@ -172,7 +172,7 @@ def test_other_rights_are_refused(real: Store, urls: dict[str, str], role: str) 
 @pytest.mark.parametrize("kind", ["valkey", "redis"])
 def test_a_transaction_survives_a_restart(tmp_path: Path, kind: str) -> None:
     """Redis reads its append-only file as the default user, which has rights but no login."""
-    binary = valkey_binary() if kind == "valkey" else debian_redis()
+    binary = valkey_binary() if kind == "valkey" else REDIS.find()
     if binary is None:
         pytest.skip("no redis-server can be had here")
     server = StoreServer(tmp_path, binary, ["--aclfile", str(tmp_path / "users" / "users.acl")])

@@ -18,6 +18,12 @@ from tests.contracts.stores import Store, click, manifest, user_of
 FORGOTTEN = "somebody who was forgotten"
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine a reply takes longer than the limit of a request."""
+    monkeypatch.setattr("recsys.store.redis.user_store._HOT_SECONDS", 30.0)
+
+
 def items(store: Store, user: str = "7") -> list[str | int]:
     return [event.item_id for event in store.read("g1", user)[0].events]
 

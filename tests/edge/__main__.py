@@ -24,7 +24,7 @@ from tests.edge.measure import AttackOutcome, measured
 from tests.edge.rolling import DRAIN, rolling_stops
 from tests.edge.world import ProxiedDeployments
 from tests.judged_load.outcome import print_table
-from tests.servers.haproxy import haproxy
+from tests.servers.haproxy import HAPROXY
 
 RESULTS = Path("loadtests/results")
 
@@ -54,7 +54,7 @@ def main() -> int:
     parser.add_argument("--rolling", type=int, metavar="N", help="N rolling stops in place of the attacks")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the deployments end with this command
-    binary = haproxy()
+    binary = HAPROXY.find()
     if binary is None:
         print("There is no haproxy on PATH, and none can be unpacked: run this as root on Debian.")
         return 1

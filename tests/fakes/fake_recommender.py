@@ -128,11 +128,10 @@ class FakeRecommender:
 
     full: whether requests for slates are refused. fault: exceptions that replace the next answers. wait: seconds that a
     slate takes. requests: all requests that were answered or failed. ended: how each slate ended. dues: seconds that
-    each slate had left. check: the check of tenants.
+    each slate had left.
     """
 
-    def __init__(self, check: Any = None) -> None:
-        self.check = check
+    def __init__(self) -> None:
         self.ready = True
         self.full = False
         self.fault: list[Exception] = []
@@ -147,8 +146,6 @@ class FakeRecommender:
         return time.monotonic() + min(60.0, 60.0 if seconds is None else seconds)
 
     async def answer(self, verb, request, due):
-        if self.check:
-            self.check(request)
         self.requests.append(request)
         if verb is verb_table.RECOMMEND:
             self.dues.append(due - time.monotonic())

@@ -9,6 +9,8 @@ from dataclasses import replace
 
 from prometheus_client import REGISTRY
 
+from recsys.errors import StoreUnavailable
+from recsys.fresh_items.put_items import NOTHING_PUT
 from recsys.model.ranker import Ranker
 from recsys.retrieval.retriever import Retriever
 from recsys.store import MemoryStore
@@ -34,14 +36,18 @@ class Held:
 
 
 class InProcessService:
-    """The steps, models and store of the service; a test replaces those that it wants broken."""
+    """The steps, models and store of the service; a test replaces those that it wants broken.
+
+    puts: the items put that gateway, retrieval and ranking have received.
+    """
 
     def __init__(self, folder):
         self.store = MemoryStore()
         tiny.publish(folder, self.store)
         self.served = ServedGeneration.load(folder)
-        self.retrieval = RetrievalModel(Held(Retriever.load(folder)))
-        self.ranking = RankingModel(Held(Ranker.load(folder)))
+        self.puts = dict.fromkeys(("gateway", "retrieval", "ranking"), NOTHING_PUT)
+        self.retrieval = RetrievalModel(Held(Retriever.load(folder)), lambda: self.puts["retrieval"])
+        self.ranking = RankingModel(Held(Ranker.load(folder)), lambda: self.puts["ranking"])
 
     async def retrieve(self, rows):
         return self.retrieval.retrieve(rows)
@@ -72,7 +78,15 @@ class InProcessService:
         return query
 
     def query(self, user=4, k=10, deadline=5.0, **more):
-        return Query(self.served, user, k, time.monotonic() + deadline, **more)
+        served = self.served.with_items(self.puts["gateway"]) if self.puts["gateway"] else self.served
+        return Query(served, user, k, time.monotonic() + deadline, **more)
+
+
+class AwayStore(MemoryStore):
+    """A store that does not answer."""
+
+    async def read_users(self, *_):
+        raise StoreUnavailable("No Redis answers.")
 
 
 async def broken(_):

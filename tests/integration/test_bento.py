@@ -156,6 +156,7 @@ def test_make_build_pins_what_is_live_and_leaves_the_checkout_as_it_was(built, c
         assert ExpectedSlates(tiny_world[0]).agrees(answer, time.time())
         with Client(f"grpc://{running.grpc}") as client:
             assert client.recommend(4).generation == generation
+        assert running.log.read_text().count(f"ready at {running.url} and grpc://{running.grpc}") == 1
         store.start()
         assert slate(running, [])["generation"] == generation
         [victim] = workers(running, "Ranking")

@@ -21,7 +21,7 @@ from tests.edge.smuggling import SMUGGLED
 from tests.edge.world import ProxiedDeployments
 from tests.servers.certificates import Authority
 from tests.servers.deployment import READY_SECONDS, Deployment
-from tests.servers.haproxy import CONFIGURATION, Proxy, haproxy
+from tests.servers.haproxy import CONFIGURATION, HAPROXY, Proxy
 
 FEW = 4
 """Connections of each attack; `python -m tests.edge` makes 500."""
@@ -32,7 +32,7 @@ SLATE = {"user_id": 3, "k": 5}
 @pytest.fixture(scope="module")
 def binary():
     """The program; without one the tests are skipped."""
-    found = haproxy()
+    found = HAPROXY.find()
     if found is None:
         pytest.skip("no haproxy on PATH, and none to unpack here (needs root, apt-get and its package sources)")
     return found

@@ -88,6 +88,20 @@ class DebianProgram:
         return script.exists() and _run([str(script), self.version])
 
 
+REDIS = DebianProgram(
+    "usr/bin/redis-server",
+    ["redis-server", "redis-tools", "libjemalloc2", "liblzf1", "libatomic1"],
+    {
+        "libssl.so.3": ["libssl3t64", "libssl3"],
+        "libcrypto.so.3": ["libssl3t64", "libssl3"],
+        "libsystemd.so.0": ["libsystemd0"],
+        "libcap.so.2": ["libcap2"],
+        "libstdc++.so.6": ["libstdc++6"],
+        "liblua5.1.so.0": ["liblua5.1-0"],
+    },
+)
+
+
 def _fetch(packages: list[str], root: Path) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         if not _run(["apt-get", "download", "-q", *packages], cwd=folder):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -25,6 +26,14 @@ IN_A_ROW = 12
 def free_port() -> int:
     """A port that no process listens on."""
     return free_ports(1)[0]
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 60.0, pause: float = 0.05) -> None:
+    """Return when a condition is true; AssertionError after so many seconds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"not true within {seconds:g} s"
+        time.sleep(pause)
 
 
 def descendants(pid: int) -> set[int]:

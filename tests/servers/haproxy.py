@@ -37,11 +37,6 @@ HAPROXY = DebianProgram(
 CONFIGURATION = Path(__file__).parents[2] / "deploy" / "proxy" / "haproxy.cfg"
 
 
-def haproxy() -> Path | None:
-    """The program; None if this machine has none and cannot fetch it."""
-    return HAPROXY.find()
-
-
 class Proxy:
     """HAProxy in front of gateways on loopback, while it is entered.
 

@@ -20,7 +20,7 @@ from tandem_client import Client
 from tests.sample_data import tiny
 from tests.sample_data.altered_generation import altered
 from tests.servers.both_doors import BothDoors
-from tests.servers.deployment import Deployment
+from tests.servers.deployment import Deployment, wait_for
 from tests.servers.deployment_with_flows import DeploymentWithFlows
 from tests.servers.store_server import StoreServer
 
@@ -246,9 +246,7 @@ def test_without_the_store_a_purchase_of_the_session_is_hidden(shop):
     for each in (answer, batch):
         assert "store" in each["degraded"]
         assert {"drama-8", "drama-9"} - set(ids(each)) == {"drama-8"}
-    end = time.monotonic() + 30
-    while shop.recommend(400)["degraded"] and time.monotonic() < end:
-        time.sleep(0.2)
+    wait_for(lambda: not shop.recommend(400)["degraded"])
 
 
 def test_an_unknown_type_is_refused_if_the_dataset_requires_it(shop):
@@ -263,9 +261,7 @@ def test_an_unknown_type_is_refused_if_the_dataset_requires_it(shop):
 
     folder = altered(shop.folder, shop.home / "strict" / "g-strict", refuse)
     tiny.publish(folder, RedisGenerationStore(shop.url))
-    end = time.monotonic() + 60
-    while shop.client.get("/status").json()["generation"] != "g-strict" and time.monotonic() < end:
-        time.sleep(0.2)
+    wait_for(lambda: shop.client.get("/status").json()["generation"] == "g-strict")
     doors, wrong = BothDoors(shop.deployment), {"item_id": "drama-2", "event_type": "Purchase"}
     events = [{"user_id": "strict", "item_id": "drama-1", "event_type": "view"}, {"user_id": "strict", **wrong}]
     for verb, values, field in (

@@ -11,6 +11,7 @@ from google.protobuf.message_factory import GetMessageClass
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from tandem_client import Client
+from tests.servers.deployment import wait_for
 
 SERVICE = "tandem.v1.Recommender"
 
@@ -59,20 +60,13 @@ def text(name):
 
 def test_the_log_has_the_addresses_of_both_doors(deployment):
     """In the line after the start."""
-    end = time.monotonic() + 10
-    while "ready after" not in deployment.log.read_text():
-        assert time.monotonic() < end
-        time.sleep(0.1)
+    wait_for(lambda: "ready after" in deployment.log.read_text())
     assert f" s at {deployment.url} and grpc://{deployment.grpc} (Ctrl-C stops)" in deployment.log.read_text()
 
 
-def test_the_services_are_listed(reflected):
-    """`grpcurl list` shows them."""
-    assert {SERVICE, "grpc.health.v1.Health"} <= set(reflected.database.get_services())
-
-
 def test_recommend_similar_and_explain_by_reflection(reflected, published):
-    """Slates, similar items and explanations of the live generation."""
+    """Slates, similar items and explanations of the live generation. `grpcurl list` shows the services."""
+    assert {SERVICE, "grpc.health.v1.Health"} <= set(reflected.database.get_services())
     slates = reflected.call("Recommend", user_ids=[{"number": 4}, text("stranger")], k=3)["slates"]
     assert [len(slate["items"]) for slate in slates] == [3, 3]
     assert {slate["generation"] for slate in slates} == {published}
@@ -83,25 +77,6 @@ def test_recommend_similar_and_explain_by_reflection(reflected, published):
     explained = reflected.call("Explain", user_id={"number": 4}, item_id=first["item_id"])
     assert explained["place"] == 1
     assert explained["reason"].endswith(".")
-
-
-def test_a_user_is_stored_shown_and_deleted_by_reflection(reflected):
-    """Each verb has the result of the verb before."""
-    you = text("grpc-user")
-    event = {"user_id": you, "item_id": text("drama-3"), "event_id": "e1"}
-    assert reflected.call("AddEvents", events=[event, event])["stored"] == 1
-    [slate] = reflected.call("Recommend", user_id=you)["slates"]
-    assert slate["history"] == 1
-    assert [each["item_id"] for each in reflected.call("GetUser", user_id=you)["events"]] == [text("drama-3")]
-    assert reflected.call("ForgetUser", user_id=you)["forgotten"] is True
-    assert "events" not in reflected.call("GetUser", user_id=you)
-
-
-def test_status_by_reflection(reflected, web):
-    """The same as over HTTP, with free data."""
-    status, other = reflected.call("Status"), web.get("/status").json()
-    for key in ("ready", "generation", "live", "topology", "data", "metrics"):
-        assert status[key] == other[key]
 
 
 def test_a_right_request_gets_the_same_answer_at_both_doors(deployment):

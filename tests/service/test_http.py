@@ -122,12 +122,15 @@ def test_the_pages_and_their_files_come_from_this_host(client):
         policy = page.headers["content-security-policy"]
         assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'")
         assert "unsafe" not in policy
+        assert "frame-ancestors 'none'" in policy
         assert page.headers["referrer-policy"] == "no-referrer"
     for name in named:
         answer = client.get(f"/{name}")
         assert answer.status_code == 200
         assert answer.headers["content-type"].startswith("text/css" if name.endswith(".css") else "text/javascript")
         assert answer.headers["x-content-type-options"] == "nosniff"
+        if "index" in name:
+            assert not re.search("innerHTML|insertAdjacentHTML", answer.text)
         if name.endswith(".css"):
             assert not re.search(r"@import|url\((?!['\"]?data:)", answer.text)
 

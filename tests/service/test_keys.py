@@ -6,7 +6,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from typing import get_args
 
 import grpc
 import httpx
@@ -16,6 +16,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 
 from service.auth import key, key_editor
 from service.auth.keyring import KeyRecord
+from service.auth.tenants import USER_FIELDS
 from service.gateway import Gateway
 from service.grpc.convert import SERVICE
 from service.grpc.tandem.v1 import recommender_pb2
@@ -27,11 +28,13 @@ from service.schema import verb_table
 from service.schema.verb_table import VERBS, Scope
 from tandem_client import Client, NotAllowed, Overloaded, calls
 from tandem_client.messages import request_of
-from tests.servers.deployment import IN_A_ROW, Deployment, descendants, free_port
+from tests.fakes.issued_keys import IssuedKeys
+from tests.servers.deployment import IN_A_ROW, Deployment, descendants, free_port, wait_for
 
 OWN, OTHERS = "shop-1:ann", "shop-2:bob"
 ASK = calls.recommend(OWN, k=3)
 GATEWAYS, CLIENTS = 2, 50
+UNKNOWN_RPC = f"/{SERVICE.full_name}/Other"
 RATE, BURST = 20, 30
 
 
@@ -40,11 +43,12 @@ def send(method, url, **more):
     return httpx.request(method, url, timeout=30, verify=False, **more)
 
 
-class Keyed:
+class Keyed(IssuedKeys):
     """A deployment, its file of keys, and all keys by name."""
 
     def __init__(self, home, url):
-        self.home, self.path, self.texts = home, home / "keys.toml", {}
+        super().__init__(home / "keys.toml")
+        self.home = home
         self.add("reader", "read")
         self.add("writer", "write")
         self.add("operator", "admin")
@@ -52,6 +56,8 @@ class Keyed:
         self.add("tenant", "read,write,admin", users="shop-1:")
         self.add("expired", "read,write,admin", expires="2026-01-01")
         self.add("slow", "read", rate=RATE, burst=BURST)
+        self.add("few", "read", rate=0.01, burst=3)
+        self.add("few-users", "read", rate=0.01, burst=3)
         self.add("revoked", "read,write,admin")
         self.texts["wrong"] = key.generate().text
         port = free_port()
@@ -65,13 +71,6 @@ class Keyed:
             TANDEM_GATEWAY_WORKERS=str(GATEWAYS),
             OTEL_TRACES_EXPORTER="console",
         )
-
-    def add(self, name, scopes, **more):
-        new = key.generate()
-        values = {"id": new.id, "name": name, "sha256": new.sha256, "scopes": scopes.split(",")}
-        key_editor.add(self.path, KeyRecord.model_validate(values | {"created": datetime.now(UTC)} | more))
-        self.texts[name] = new.text
-        return new.text
 
     def http(self, verb, name, user=OWN, admin=False, values=None):
         """The status, the code of the error and its field."""
@@ -90,7 +89,7 @@ class Keyed:
         with grpc.insecure_channel(self.deployment.grpc) as channel:
             try:
                 method = channel.unary_unary(f"/{SERVICE.full_name}/{verb.rpc}")
-                method(message, metadata=list(self.headers(name).items()), timeout=30)
+                method(message, metadata=self.headers(name), timeout=30)
             except grpc.RpcError as error:
                 body = json.loads(dict(error.trailing_metadata())["tandem-error-bin"])
                 return error.code().name, body["code"], body.get("field")
@@ -107,7 +106,12 @@ class Keyed:
         return sum(roles.get(pid) == "gateway" for pid in descendants(self.deployment.process.pid))
 
     def headers(self, name):
-        return {"authorization": f"Bearer {self.texts[name]}"} if name else {}
+        """The header of a key with this name; none for None. A list of headers is returned as it is."""
+        return name if isinstance(name, list) else bearer(self.texts[name]) if name else []
+
+
+def bearer(text):
+    return [("authorization", f"Bearer {text}")]
 
 
 def values_of(verb, user):
@@ -125,13 +129,6 @@ def values_of(verb, user):
         verb_table.MERGE: {"user_id": user, "into": f"{user}-login"},
         verb_table.STATUS: {},
     }[verb]
-
-
-def wait_for(true):
-    end = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 @contextmanager
@@ -212,22 +209,127 @@ def rpcs(*files):
     return {f"/{service.full_name}/{method.name}" for service in services for method in service.methods}
 
 
+def outcome(keyed, path, name=None):
+    """The status of a call of any method with an empty message, on a connection of its own."""
+    with grpc.insecure_channel(keyed.deployment.grpc, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+        answers = channel.stream_stream(path)(iter([b""]), metadata=keyed.headers(name), timeout=30)
+        try:
+            next(answers)
+            answers.cancel()
+        except grpc.RpcError as error:
+            return error.code().name
+    return "OK"
+
+
 def test_without_a_key_every_rpc_but_health_is_refused(keyed):
     """The methods are read from the descriptors, so that a new method is covered. Each is called at every process."""
     health, others = rpcs(health_pb2.DESCRIPTOR), rpcs(recommender_pb2.DESCRIPTOR, reflection_pb2.DESCRIPTOR)
     assert len(health) == 2
     assert len(others) == len(VERBS) + 1
-    codes = {}
-    for path in [*health, *others] * IN_A_ROW:
-        with grpc.insecure_channel(keyed.deployment.grpc, [("grpc.use_local_subchannel_pool", 1)]) as channel:
-            answers = channel.stream_stream(path)(iter([b""]), timeout=30)
-            try:
-                next(answers)
-                codes.setdefault(path, set()).add("OK")
-                answers.cancel()
-            except grpc.RpcError as error:
-                codes.setdefault(path, set()).add(error.code().name)
-    assert codes == {path: {"OK"} for path in health} | {path: {"UNAUTHENTICATED"} for path in others}
+    codes = {path: {outcome(keyed, path) for _ in range(IN_A_ROW)} for path in [*health, *others, UNKNOWN_RPC]}
+    expected = {path: {"OK"} for path in health} | {path: {"UNAUTHENTICATED"} for path in [*others, UNKNOWN_RPC]}
+    assert codes == expected
+
+
+def test_reflection_needs_the_scope_admin(keyed):
+    """With another scope it is denied. An unknown method is unimplemented for every key."""
+    [reflection] = rpcs(reflection_pb2.DESCRIPTOR)
+    assert [outcome(keyed, reflection, name) for name in ("reader", "operator")] == ["PERMISSION_DENIED", "OK"]
+    assert outcome(keyed, UNKNOWN_RPC, "reader") == "UNIMPLEMENTED"
+
+
+def test_every_wrong_way_to_send_a_key_gets_one_refusal(keyed):
+    """Malformed and doubled keys, another scheme, another header: one sentence, before the body is read."""
+    valid = keyed.texts["all"]
+    wrong = [[], *map(bearer, (keyed.texts["expired"], "x", "x" * 5_000))]
+    wrong += [[*bearer(valid), ("x-api-key", valid)], bearer(valid) * 2, [("x-api-key", valid)] * 2]
+    wrong += [[("authorization", other)] for other in ("Bearer", f"Basic {valid}")]
+    wrong += [[("x-api-key", "")], [("key", valid)]]
+    answers = [send("POST", f"{keyed.deployment.url}/recommend", headers=each, content=b"{") for each in wrong]
+    found = {(each.status_code, each.headers["www-authenticate"], each.json()["error"]["message"]) for each in answers}
+    [(status, header, sentence)] = found
+    assert (status, header) == (401, 'Bearer realm="tandem"')
+    refusals = {keyed.grpc(verb_table.RECOMMEND, each, values={"user_id": "x" * 300}) for each in wrong}
+    assert refusals == {("UNAUTHENTICATED", "unauthenticated", None)}
+    with Client(keyed.deployment.url) as client, pytest.raises(NotAllowed, match=re.escape(sentence)):
+        client.recommend(OWN)
+
+
+def test_a_key_is_sent_in_either_header(keyed):
+    """In any case of the scheme, and beside the authorization of a proxy."""
+    text = keyed.texts["reader"]
+    other_scheme = [("authorization", "Basic YTpi"), ("x-api-key", text)]
+    for headers in ([("authorization", f"bearer {text}")], [("x-api-key", text)], other_scheme):
+        assert keyed.http(verb_table.RECOMMEND, headers)[0] == 200
+        assert keyed.grpc(verb_table.RECOMMEND, headers)[0] == "OK"
+
+
+def test_the_scope_of_each_verb(keyed):
+    """A changed scope opens a verb to other keys, or shuts keys out. The OpenAPI document names the scopes."""
+    by_scope = {scope: {verb.name for verb in VERBS if verb.scope is scope} for scope in Scope}
+    assert by_scope == {
+        "read": {"recommend", "similar", "explain"},
+        "write": {"events", "merge"},
+        "admin": {"items", "item", "forget_item", "user", "forget", "status"},
+    }
+    document = send("GET", f"{keyed.admin}/openapi.json", headers=keyed.headers("operator")).json()
+    for verb in VERBS:
+        assert document["paths"][verb.path][verb.method.lower()]["security"][0]["bearer"] == [verb.scope]
+
+
+def test_every_field_that_names_a_user_is_checked():
+    """A verb with a new field of ids fails here until `TenantCheck` has an entry for the field."""
+
+    def fields(model):
+        for name, field in model.model_fields.items():
+            if name in {"events", "items", "session"}:
+                yield from fields(get_args(field.annotation)[0])
+            elif str(-(2**63)) in repr(field):  # an `Id`
+                yield name
+
+    named = {name for verb in VERBS for name in fields(verb.takes)}
+    assert named == {*USER_FIELDS, "user_ids", "item_id", "exclude"}
+
+
+def test_refused_requests_and_each_user_count_for_a_rate(keyed):
+    """At both doors together: a burst of three is two slates and a request without the scope, or three users."""
+    assert keyed.http(verb_table.RECOMMEND, "few")[0] == 200
+    assert keyed.http(verb_table.EVENTS, "few")[0] == 403
+    assert keyed.grpc(verb_table.RECOMMEND, "few")[0] == "OK"
+    assert keyed.http(verb_table.RECOMMEND, "few-users", values={"user_ids": [1, 2, 3]})[0] == 200
+    for name in ("few", "few-users"):
+        body, headers = values_of(verb_table.RECOMMEND, OWN), keyed.headers(name)
+        refused = send("POST", f"{keyed.deployment.url}/recommend", json=body, headers=headers)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "limited")
+        assert int(refused.headers["retry-after"]) > 1
+        assert keyed.grpc(verb_table.RECOMMEND, name)[0] == "RESOURCE_EXHAUSTED"
+
+
+def test_refusals_are_counted_by_the_name_of_the_key(keyed):
+    """Without a key the name is empty."""
+    refusals = {None: "unauthenticated", "expired": "unauthenticated", "writer": "forbidden", "tenant": "forbidden"}
+
+    def counts():
+        return [
+            metric(keyed, f'tandem_key_refused_total{{code="{code}",key="{name or ""}"}}')
+            for name, code in refusals.items()
+        ]
+
+    before = counts()
+    for name in refusals:
+        keyed.http(verb_table.RECOMMEND, name, OTHERS)
+    assert counts() == [count + 1 for count in before]
+
+
+def test_the_client_does_not_show_its_key(keyed):
+    """A refusal is NotAllowed, without a retry; a text that can't be a key is refused by the constructor."""
+    with Client(keyed.deployment.url, key=keyed.texts["reader"]) as client:
+        with pytest.raises(NotAllowed, match="no scope write"):
+            client.add_events([{"user_id": "a", "item_id": "b"}])
+        assert keyed.texts["reader"] not in repr(vars(client))
+    for wrong in ("", "a b", "a\n", "ü"):
+        with pytest.raises(ValueError, match="as `service keys add` printed it"):
+            Client("http://127.0.0.1:1", key=wrong)
 
 
 def paths_of(routes):
@@ -244,7 +346,7 @@ def test_no_route_answers_without_a_key(keyed):
     bentoml = set(paths_of(Gateway.to_asgi().routes))
     assert {("PUT", "/items"), ("GET", "/docs.json")} <= ours | bentoml
     for method, path in ours | bentoml:
-        for headers in ({}, keyed.headers("wrong")):
+        for headers in ([], keyed.headers("wrong")):
             public = send(method, keyed.deployment.url + path, headers=headers).status_code
             assert (public == 401) == (path not in PROBES), (method, path)
             admin = send(method, keyed.admin + path, headers=headers).status_code
@@ -252,8 +354,12 @@ def test_no_route_answers_without_a_key(keyed):
 
 
 def test_paths_for_operators_are_only_on_the_admin_port(keyed):
-    """The public port answers 404 for them, and serves the probes without a key."""
+    """The public port answers 404 for them, which names the admin port to an operator alone, and serves the probes."""
     pages = files.PATHS
+    port = f" Paths for operators are on the admin port {keyed.admin.removeprefix('http://')}."
+    for name, more in (("reader", ""), ("operator", port)):
+        error = send("GET", keyed.deployment.url + "/status", headers=keyed.headers(name)).json()["error"]
+        assert error["message"] == f"There is nothing at /status.{more}"
     for path in ("/metrics", "/openapi.json", *pages, "/status", "/docs.json", "/schema.json"):
         headers = keyed.headers("all")
         assert send("GET", keyed.deployment.url + path, headers=headers).status_code == 404
@@ -351,7 +457,7 @@ def test_no_key_is_left_anywhere(keyed):
             "user-agent": text,
         }
         send("POST", f"{keyed.deployment.url}/recommend?key={text}", json={"user_id": "a"}, headers=odd)
-        send("GET", f"{keyed.admin}/status?key={text}", headers=keyed.headers(name) | odd)
+        send("GET", f"{keyed.admin}/status?key={text}", headers=[*keyed.headers(name), *odd.items()])
         with Client(f"grpc://{keyed.deployment.grpc}", key=text) as client, suppress(NotAllowed, Overloaded):
             client.recommend(OWN, k=3)
         with grpc.insecure_channel(keyed.deployment.grpc) as channel, suppress(grpc.RpcError):

@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx
@@ -22,6 +21,7 @@ from tests.servers.deployment import (
     command,
     descendants,
     free_port,
+    wait_for,
     wait_until_gone,
     workers,
 )
@@ -68,11 +68,8 @@ def test_a_killed_parent_leaves_no_process(home, tmp_path, victim):
     """SIGKILL of the supervisor or of the process manager ends all other processes, also while workers load."""
     running = Deployment(home, tmp_path / "log")
     running.start()
-    end = time.monotonic() + 30
-    while len(descendants(running.process.pid)) < PROCESSES and time.monotonic() < end:
-        time.sleep(0.02)
+    wait_for(lambda: len(descendants(running.process.pid)) >= PROCESSES, pause=0.02)
     below = descendants(running.process.pid)
-    assert len(below) >= PROCESSES
     if victim == "supervisor":
         running.process.kill()
     else:
@@ -84,37 +81,19 @@ def test_a_killed_parent_leaves_no_process(home, tmp_path, victim):
 
 
 @pytest.mark.slow
-def test_a_killed_embedded_store_is_restarted(home, tmp_path):
-    """Answers go on, and users have their histories again within seconds."""
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGSTOP])
+def test_an_embedded_store_that_dies_or_hangs_is_restarted(home, tmp_path, sent):
+    """One that hangs after the time that a start may take. Answers go on, and users have their histories again."""
     with Deployment(home, tmp_path / "log") as running:
         [store] = [pid for pid in descendants(running.process.pid) if b"valkey" in command(pid)]
-        os.kill(store, signal.SIGKILL)
-        end = time.monotonic() + 20
-        while time.monotonic() < end:
-            answer = httpx.post(f"{running.url}/recommend", json={"user_id": 4}, timeout=10)
-            assert answer.status_code == 200
-            if not answer.json()["degraded"] and answer.json()["history"]:
-                break
-            time.sleep(0.2)
-        assert answer.json()["degraded"] == []
-        assert answer.json()["history"] > 0
+        os.kill(store, sent)
 
+        def complete():
+            answer = httpx.post(f"{running.url}/recommend", json={"user_id": 4}, timeout=10).raise_for_status().json()
+            return not answer["degraded"] and answer["history"] and store not in descendants(running.process.pid)
 
-@pytest.mark.slow
-def test_a_store_that_hangs_is_restarted(home, tmp_path):
-    """After the time that a start may take. Answers go on."""
-    with Deployment(home, tmp_path / "log") as running:
-        [store] = [pid for pid in descendants(running.process.pid) if b"valkey" in command(pid)]
-        os.kill(store, signal.SIGSTOP)
-        end, complete = time.monotonic() + 90, False
-        while time.monotonic() < end and not complete:
-            answer = httpx.post(f"{running.url}/recommend", json={"user_id": 4}, timeout=10)
-            assert answer.status_code == 200
-            complete = answer.json()["degraded"] == [] and answer.json()["history"] > 0
-            complete = complete and store not in descendants(running.process.pid)
-            time.sleep(0.5)
-        assert complete, running.log.read_text()
-        assert "Serving goes on" in running.log.read_text()
+        wait_for(complete, 90, 0.5)
+        assert sent == signal.SIGKILL or "Serving goes on" in running.log.read_text()
 
 
 def test_a_killed_worker_is_restarted(home, tmp_path):
@@ -123,45 +102,36 @@ def test_a_killed_worker_is_restarted(home, tmp_path):
         for service in SERVICES:
             [victim] = workers(running, service)
             os.kill(victim, signal.SIGKILL)
-            assert _is_complete_again(running), running.log.read_text()
+            wait_for(lambda: is_complete(running))
             [successor] = workers(running, service)
             assert successor != victim
-            count = f'tandem_worker_deaths_total{{service="{service}"}} 1.0'
-            assert _comes(lambda count=count: count in httpx.get(f"{running.url}/metrics").text)
+            for count in (
+                f'tandem_worker_deaths_total{{service="{service}"}} 1.0',
+                f'tandem_workers{{service="{service}",state="alive"}} 1.0',
+            ):
+                wait_for(lambda count=count: count in httpx.get(f"{running.url}/metrics").text)
             assert f"{service} {socket.gethostname()} {victim} ended without a stop" in running.log.read_text()
         assert running.log.read_text().count("is in force.") == 2  # by either gateway
         below = descendants(running.process.pid)
     assert wait_until_gone(below) == set()
 
 
-def _comes(condition, seconds=20):
-    """Whether a condition holds within so many seconds."""
-    end = time.monotonic() + seconds
-    while not (held := condition()) and time.monotonic() < end:
-        time.sleep(0.2)
-    return held
-
-
-def _is_complete_again(running, seconds=60):
-    """Whether an answer without a missing stage is returned within so many seconds."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        try:
-            answer = httpx.post(f"{running.url}/recommend", json={"user_id": 4}, timeout=2)
-            if answer.status_code == 200 and not answer.json()["degraded"]:
-                return True
-        except httpx.HTTPError:  # no gateway runs
-            pass
-        time.sleep(0.1)
-    return False
+def is_complete(running):
+    """Whether an answer without a missing stage is returned."""
+    try:
+        answer = httpx.post(f"{running.url}/recommend", json={"user_id": 4}, timeout=2)
+    except httpx.HTTPError:  # no gateway runs
+        return False
+    return answer.status_code == 200 and not answer.json()["degraded"]
 
 
 def serve(*arguments, **variables):
-    """Run a command that has to fail; its exit code and stderr."""
+    """Run a command that has to fail; its exit code and stderr, whose sentence is on stdout not again."""
     env = {k: v for k, v in os.environ.items() if k not in {"REDIS_URL", "PORT"}}
     env |= {"GRPC_PORT": "0"} | variables  # another program may have 3001
     command = [sys.executable, "-m", "service", *arguments]
     result = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert result.stderr.removeprefix("tandem: ") not in result.stdout
     return result.returncode, result.stderr
 
 
@@ -214,6 +184,14 @@ def test_a_redis_out_of_reach_is_named(tmp_path):
     assert is_one_sentence(stderr)
     assert "127.0.0.1:1" in stderr
     assert "secret" not in stderr
+
+
+def test_a_mistyped_command_is_named():
+    """In one sentence."""
+    code, stderr = serve("sevre")
+    assert code == 2
+    assert is_one_sentence(stderr)
+    assert "'sevre'" in stderr
 
 
 def test_an_empty_store_stops_the_start_with_the_command_to_train(tmp_path):

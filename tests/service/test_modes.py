@@ -147,9 +147,14 @@ class TestRules:
         world.rules('[[bury]]\nwhere = { categories = "action" }\nby = 9\n[diversity]\nweight = 0.5\n')
         assert not any(item.startswith("action") for item in ids(world.recommend("ruled", k=12, mode="realtime")))
         world.rules(
-            '[[quota]]\nnew_within_days = 3650\nat_least = 3\nwithin = 5\n[[cap]]\ncolumn = "actor"\nat_most = 1'
+            '[[quota]]\nnew_within_days = 3650\nat_least = 3\nwithin = 5\n[[cap]]\ncolumn = "actor"\nat_most = 1\n'
+            '[[boost]]\nitems = ["opera-1"]\nby = 1.0\n'
         )
-        assert any("actor" in line for line in world.client.get("/status").json()["rules"])
+        cap, boost = world.client.get("/status").json()["rules"]
+        assert cap.startswith("cap: this generation has no categorical column 'actor'")
+        assert boost.startswith("boost: no item of this generation, nor any put since, is 'opera-1'")
+        for sentence in (cap, boost):
+            assert world.deployment.log.read_text().count(f"A rule has no effect. {sentence}") == 1
         world.rules("exclude_seen = false\n")
         shown = ids(world.recommend(12, mode="batch"))[0]
         world.click(12, shown)

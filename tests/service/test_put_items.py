@@ -1,10 +1,8 @@
 """Items put into a running deployment: recommended, renamed and hidden without a new generation, in every process."""
 
 import asyncio
-import contextlib
 import os
 import signal
-from pathlib import Path
 
 import httpx
 import pytest
@@ -13,7 +11,7 @@ from recsys.store.embedded_valkey import EmbeddedValkey
 from recsys.store.redis.generation_store import RedisGenerationStore
 from tandem_client import Client, NotFound
 from tests.sample_data import tiny
-from tests.servers.deployment import Deployment, descendants
+from tests.servers.deployment import SERVICES, Deployment, wait_for, workers
 from tests.service.putting import FAN, comedy, poll, put, recommend
 
 
@@ -257,11 +255,11 @@ def test_a_restarted_worker_has_the_put_items(client, running, tmp_path):
     """Every answer has the item, and hides the hidden one."""
     put(client, comedy("lasting"), {"item_id": "action-1", "available": False})
     poll("known", lambda: "lasting" in recommend(client)[0])
-    before = workers(running)
-    victims = [before[0], before[-1]]
+    before = {service: workers(running, service) for service in SERVICES}
+    victims = {min(before["Gateway"]), min(before["Ranking"])}
     for pid in victims:
         os.kill(pid, signal.SIGKILL)
-    poll("workers are back", lambda: len(workers(running)) >= len(before) and not {*victims} & {*workers(running)}, 1)
+    wait_for(lambda: all(len(workers(running, service) - victims) == len(before[service]) for service in SERVICES))
 
     def is_complete():
         try:
@@ -271,13 +269,3 @@ def test_a_restarted_worker_has_the_put_items(client, running, tmp_path):
         return not answer["degraded"] and "lasting" in items and "action-1" not in items
 
     poll("after a worker was killed", is_complete, 30)
-
-
-def workers(running):
-    """The pids of the deployment's workers."""
-    found = []
-    for pid in sorted(descendants(running.process.pid)):
-        with contextlib.suppress(OSError):
-            if b"_bentoml_impl.worker" in (Path("/proc") / str(pid) / "cmdline").read_bytes():
-                found.append(pid)
-    return found

@@ -82,6 +82,9 @@ def recorded(tiny_world, tmp_path_factory):
         time.sleep(0.5)
         record.answers[8] = client.post("/recommend", json=slate, headers=headers(8)).json()
         client.post("/events", json={"events": [{"user_id": WHO, "item_id": "comedy-1"}]}, headers=headers(9))
+        event = pb.AddEventsRequest(events=[pb.Event(user_id=pb.Id(text=WHO), item_id=pb.Id(text="comedy-1"))])
+        with grpc.insecure_channel(running.grpc) as channel, pytest.raises(grpc.RpcError):
+            RecommenderStub(channel).AddEvents(event, metadata=headers(10).items(), timeout=30)
     server.stop()
     record.read(running.log)
     return record
@@ -123,7 +126,7 @@ def test_a_caller_without_a_trace_starts_one_and_an_unsampled_trace_has_no_spans
 
 
 def test_only_errors_of_the_deployment_are_errors_of_the_span(recorded):
-    """A wrong request is none; an unavailable store is."""
+    """A wrong request is none; an unavailable store is. No span has the text of an error."""
     for number, key, code in (
         (2, "http.response.status_code", 422),
         (6, "rpc.response.status_code", "INVALID_ARGUMENT"),
@@ -131,9 +134,11 @@ def test_only_errors_of_the_deployment_are_errors_of_the_span(recorded):
     ):
         assert recorded.request(number)["attributes"][key] == code
         assert recorded.request(number)["status"]["status_code"] == "UNSET"
-    failed = recorded.request(9)
-    assert failed["attributes"]["http.response.status_code"] == 503
-    assert failed["status"]["status_code"] == "ERROR"
+    for number, key, code in ((9, "http.response.status_code", 503), (10, "rpc.response.status_code", "UNAVAILABLE")):
+        failed = recorded.request(number)
+        assert failed["attributes"][key] == code
+        assert failed["status"] == {"status_code": "ERROR"}
+        assert failed["events"] == []
 
 
 def test_under_load_requests_share_the_spans_of_their_batches(recorded):

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 import aiohttp
 import numpy as np
 import pytest
-import uvloop
 
 from recsys.errors import StageError
 from service.backends import client as clients
@@ -18,6 +17,8 @@ from service.backends.client import BackendClient
 from tests.edge.pickles import send
 from tests.servers.backend_server import BackendServer, rows
 from tests.servers.deployment import free_port
+
+pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture(autouse=True)
@@ -29,12 +30,6 @@ def renewed(monkeypatch):
 
     renew(60)
     return renew
-
-
-@pytest.fixture
-def run():
-    """The event loop of the workers."""
-    return uvloop.run
 
 
 @pytest.fixture
@@ -69,56 +64,43 @@ async def fewer_connections(server, count):
     return server.connections
 
 
-def test_rows_come_back_as_the_api_returned_them(server, url, run):
+async def test_rows_come_back_as_the_api_returned_them(server, url):
     """Few and many, from any part of an array, over one connection that stays open."""
-
-    async def scene():
-        async with connected(url) as client:
-            for sent in (rows(1), rows(3)[::2], rows(60_000, 64)):
-                answer = await client.call("double", sent)
-                np.testing.assert_array_equal(answer, 2 * sent)
-                answer[0] = 0  # the caller may write to it
-                assert server.connections == 1
-            np.testing.assert_array_equal(await client.call("slow", rows(2)), rows(2)[:, ::-1])
-
-    run(scene())
+    async with connected(url) as client:
+        for sent in (rows(1), rows(3)[::2], rows(60_000, 64)):
+            answer = await client.call("double", sent)
+            np.testing.assert_array_equal(answer, 2 * sent)
+            answer[0] = 0  # the caller may write to it
+            assert server.connections == 1
+        np.testing.assert_array_equal(await client.call("slow", rows(2)), rows(2)[:, ::-1])
 
 
-def test_calls_at_once_do_not_mix(server, url, run):
+async def test_calls_at_once_do_not_mix(server, url):
     """BentoML computes them together, and each call receives the rows of its own answer."""
-
-    async def scene():
-        async with connected(url) as client:
-            for _ in range(3):
-                sent = [rows(count) for count in range(1, 30)]
-                answers = await asyncio.gather(*(client.call("double", each) for each in sent))
-                for one, other in zip(sent, answers, strict=True):
-                    np.testing.assert_array_equal(2 * one, other)
-            return server.connections
-
-    assert run(scene()) <= 29
+    async with connected(url) as client:
+        for _ in range(3):
+            sent = [rows(count) for count in range(1, 30)]
+            answers = await asyncio.gather(*(client.call("double", each) for each in sent))
+            for one, other in zip(sent, answers, strict=True):
+                np.testing.assert_array_equal(2 * one, other)
+        assert server.connections <= 29
     assert max(server.sizes) > 29
 
 
-def test_a_cancelled_call_closes_its_connection(server, url, run):
+async def test_a_cancelled_call_closes_its_connection(server, url):
     """No other call receives its answer."""
-
-    async def scene():
-        async with connected(url) as client:
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(client.call("slow", rows(9)), 0.05)
-            answer = await client.call("double", rows(1))
-            return answer, await fewer_connections(server, 1)
-
-    answer, connections = run(scene())
-    np.testing.assert_array_equal(answer, 2 * rows(1))
-    assert connections == 1
+    async with connected(url) as client:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(client.call("slow", rows(9)), 0.05)
+        np.testing.assert_array_equal(await client.call("double", rows(1)), 2 * rows(1))
+        assert await fewer_connections(server, 1) == 1
 
 
-def test_a_restarted_backend_is_called_again(path, url, run):
+async def test_a_restarted_backend_is_called_again(path, url):
     """Over a new connection, also after BentoML has removed the path of the socket, its first step of a stop."""
-
-    async def scene(listening):
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
         async with connected(url) as client:
             with BackendServer({}, keep_alive=1, listening=listening) as server:
                 await client.call("double", rows(1))
@@ -126,15 +108,10 @@ def test_a_restarted_backend_is_called_again(path, url, run):
                 await client.call("double", rows(1))
             path.unlink()
             with BackendServer({}, listening=listening):
-                return await client.call("double", rows(2))
-
-    with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(str(path))
-        listening.listen()
-        np.testing.assert_array_equal(run(scene(listening)), 2 * rows(2))
+                np.testing.assert_array_equal(await client.call("double", rows(2)), 2 * rows(2))
 
 
-def test_a_connection_that_closes_during_a_call_is_replaced_once(path, url, run):
+async def test_a_connection_that_closes_during_a_call_is_replaced_once(path, url):
     """The call is sent twice at most."""
     received = []
 
@@ -148,132 +125,86 @@ def test_a_connection_that_closes_during_a_call_is_replaced_once(path, url, run)
             writer.write(b"HTTP/1.1 200 OK\r\nx-row-bytes: 7\r\ncontent-length: 7\r\n\r\n" + rows(1).tobytes())
         writer.close()
 
-    async def scene():
-        async with await asyncio.start_unix_server(serve, path), connected(url) as client:
-            for _ in range(2):
-                np.testing.assert_array_equal(await client.call("double", rows(1)), rows(1))
-            assert len(received) == 3
-            with pytest.raises(StageError, match="double"):
-                await client.call("double", rows(1))
-            assert len(received) == 5
-
-    run(asyncio.wait_for(scene(), 10))
+    async with asyncio.timeout(10), await asyncio.start_unix_server(serve, path), connected(url) as client:
+        for _ in range(2):
+            np.testing.assert_array_equal(await client.call("double", rows(1)), rows(1))
+        assert len(received) == 3
+        with pytest.raises(StageError, match="double"):
+            await client.call("double", rows(1))
+        assert len(received) == 5
 
 
-@pytest.mark.parametrize(("seconds", "both"), [(0.02, True), (60, False)])
-def test_new_connections_reach_every_worker(path, url, run, renewed, seconds, both):
+async def test_new_connections_reach_every_worker(path, url, renewed):
     """One worker serves all calls of a connection, so sessions are renewed."""
-    renewed(seconds)
-
-    async def scene(workers):
-        async with connected(url) as client:
-            end = time.monotonic() + (20 if both else 0.5)
-            while time.monotonic() < end and not all(worker.sizes for worker in workers):
-                await asyncio.sleep(0.001)
-                np.testing.assert_array_equal(await client.call("double", rows(1)), 2 * rows(1))
-            end = time.monotonic() + 5
-            while sum(worker.connections for worker in workers) > 1 and time.monotonic() < end:
-                await asyncio.sleep(0.02)
-            assert sum(worker.connections for worker in workers) == 1
-
+    renewed(0.02)
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(path))
         with BackendServer({}, listening=listening) as one, BackendServer({}, listening=listening) as other:
-            run(scene([one, other]))
-    assert (bool(one.sizes) and bool(other.sizes)) is both
+            async with asyncio.timeout(20), connected(url) as client:
+                while not (one.sizes and other.sizes and one.connections + other.connections == 1):
+                    np.testing.assert_array_equal(await client.call("double", rows(1)), 2 * rows(1))
+                    await asyncio.sleep(0.001)
 
 
-def test_a_renewed_session_does_not_break_calls_in_flight(server, url, run, renewed):
+async def test_a_renewed_session_does_not_break_calls_in_flight(server, url, renewed):
     """The session of before closes after the last of its calls."""
     renewed(0)
-
-    async def scene():
-        async with connected(url) as client:
-            slow = [asyncio.create_task(client.call("slow", rows(2))) for _ in range(5)]
-            for _ in range(20):
-                await client.call("double", rows(1))
-            for answer in await asyncio.gather(*slow):
-                np.testing.assert_array_equal(answer, rows(2)[:, ::-1])
-            return await fewer_connections(server, 1)
-
-    assert run(scene()) <= 1
-
-
-def test_without_a_backend_a_call_fails_at_once(url, run):
-    """A backend that is down costs no timeout."""
-
-    async def scene():
-        async with connected(url) as client:
+    async with connected(url) as client:
+        slow = [asyncio.create_task(client.call("slow", rows(2))) for _ in range(5)]
+        for _ in range(20):
             await client.call("double", rows(1))
+        for answer in await asyncio.gather(*slow):
+            np.testing.assert_array_equal(answer, rows(2)[:, ::-1])
+        assert await fewer_connections(server, 1) <= 1
 
-    with pytest.raises(StageError, match="nothing listens"):
-        run(scene())
 
-
-class TestTcp:
-    def test_an_address_that_does_not_answer_delays_a_call_only(self, run, monkeypatch):
-        """The next address of the name is tried beside it. The kernel closes connections of a dead network."""
-        port, options = free_port(), []
-        real = clients._socket
-
-        def observed(address):
-            made = real(address)
-            options.append(made.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT))
-            return made
-
-        monkeypatch.setattr(clients, "_socket", observed)
-
-        async def scene():
-            async with connected("http://ranking") as client:
-                return await client.call("double", rows(2))
-
-        with silent() as full, BackendServer({"port": port, "host": "127.0.0.1"}):
-            resolve(monkeypatch, full, port)
-            np.testing.assert_array_equal(run(scene()), 2 * rows(2))
-        assert set(options) == {clients.UNACKNOWLEDGED_MS}
-
-    def test_a_call_ends_if_no_address_answers(self, run):
-        """After the time to connect; here the queue of a listener is full, and the kernel drops packets."""
-
-        async def scene(port):
-            async with connected(f"tcp://127.0.0.1:{port}", 0.1) as client:
+async def test_without_a_backend_a_call_fails_at_once(url, monkeypatch):
+    """Without a server, and for a name without an address; the error names the URL."""
+    resolve(monkeypatch)
+    for place in (url, "http://ranking:3000"):
+        async with connected(place) as client:
+            with pytest.raises(StageError, match=f"nothing listens at {place}"):
                 await client.call("double", rows(1))
 
-        with silent() as port, pytest.raises(StageError, match="did not accept"):
-            run(asyncio.wait_for(scene(port), 20))
 
-    def test_connections_spread_over_the_addresses_of_a_name(self, run, monkeypatch, renewed):
-        """New sessions use other addresses. While the DNS server is slow or fails, the addresses of before are used."""
-        renewed(0)
-        ports = [free_port(), free_port()]
-        resolve(monkeypatch, *ports)
+async def test_an_address_that_does_not_answer_delays_a_call_only(monkeypatch):
+    """The next address of the name is tried beside it. The kernel closes connections of a dead network."""
+    port, options, real = free_port(), [], clients._socket
 
-        async def scene(servers):
-            async with connected("http://ranking") as client:
-                end = time.monotonic() + 20
-                while time.monotonic() < end and not all(server.sizes for server in servers):
-                    await client.call("double", rows(1))
-                for seconds in (0, 60):
-                    resolve(monkeypatch, seconds=seconds)
-                    for _ in range(3):
-                        await asyncio.wait_for(client.call("double", rows(1)), 10)
+    def observed(address):
+        made = real(address)
+        options.append(made.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT))
+        return made
 
-        places = [{"port": port, "host": "127.0.0.1"} for port in ports]
-        with BackendServer(places[0]) as one, BackendServer(places[1]) as other:
-            run(scene([one, other]))
-        assert one.sizes
-        assert other.sizes
+    monkeypatch.setattr(clients, "_socket", observed)
+    with silent() as full, BackendServer({"port": port, "host": "127.0.0.1"}):
+        resolve(monkeypatch, full, port)
+        async with connected("http://ranking") as client:
+            np.testing.assert_array_equal(await client.call("double", rows(2)), 2 * rows(2))
+    assert set(options) == {clients.UNACKNOWLEDGED_MS}
 
-    def test_an_unknown_name_is_a_stage_error(self, run, monkeypatch):
-        """It names the URL."""
-        resolve(monkeypatch)
 
-        async def scene():
-            async with connected("http://ranking:3000") as client:
+async def test_a_call_ends_if_no_address_answers():
+    """After the time to connect; here the queue of a listener is full, and the kernel drops packets."""
+    with silent() as port:
+        async with asyncio.timeout(20), connected(f"tcp://127.0.0.1:{port}", 0.1) as client:
+            with pytest.raises(StageError, match="did not accept"):
                 await client.call("double", rows(1))
 
-        with pytest.raises(StageError, match=r"nothing listens at http://ranking:3000"):
-            run(scene())
+
+async def test_connections_spread_over_the_addresses_of_a_name(monkeypatch, renewed):
+    """New sessions use other addresses. While the DNS server is slow or fails, the addresses of before are used."""
+    renewed(0)
+    places = [{"port": free_port(), "host": "127.0.0.1"} for _ in range(2)]
+    resolve(monkeypatch, *(place["port"] for place in places))
+    with BackendServer(places[0]) as one, BackendServer(places[1]) as other:
+        async with asyncio.timeout(60), connected("http://ranking") as client:
+            while not (one.sizes and other.sizes):
+                await client.call("double", rows(1))
+            for seconds in (0, 60):
+                resolve(monkeypatch, seconds=seconds)
+                for _ in range(3):
+                    await asyncio.wait_for(client.call("double", rows(1)), 10)
 
 
 def resolve(monkeypatch, *ports, seconds=0):
@@ -317,14 +248,14 @@ def guarded(path):
     return BackendServer({"uds": str(path)}, add=lambda service: service.add_asgi_middleware(RowsOnly, widths=widths))
 
 
+WIDTHS = ("0", "-7", "seven", "3", "99999999999", "14")
+
+
 @pytest.mark.parametrize(
     ("lines", "status"),
     [
         (["POST /double HTTP/1.1", "content-length: 7"], b"400"),
-        *(
-            (["POST /double HTTP/1.1", f"x-row-bytes: {width}", "content-length: 7"], b"400")
-            for width in ("0", "-7", "seven", "3", "99999999999", "14")
-        ),
+        *((["POST /double HTTP/1.1", f"x-row-bytes: {width}", "content-length: 7"], b"400") for width in WIDTHS),
         (["POST /double HTTP/1.1", "x-row-bytes: 7", "content-length: 0"], b"400"),
         (["POST /double HTTP/1.1", "x-row-bytes: 7", "content-length: 8"], b"400"),
         (["POST /double HTTP/1.1", "x-row-bytes: 7"], b"400"),

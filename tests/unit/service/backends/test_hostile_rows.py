@@ -8,25 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from recsys.generation.loader import load_ranker, load_retriever
 from service.backends import wire
-from service.backends.models import RankingModel, RetrievalModel
+from tests.fakes.in_process import InProcessService
 from tests.sample_data import tiny
 
 ROOT = Path(__file__).resolve().parents[4]
 SEEDS = 4
 
 
-class Held:
-    def __init__(self, model):
-        self._model = model
-
-    def get(self, _):
-        return self._model
-
-
 def apis(folder):
-    retrieval, ranking = RetrievalModel(Held(load_retriever(folder))), RankingModel(Held(load_ranker(folder)))
+    service = InProcessService(folder)
+    retrieval, ranking = service.retrieval, service.ranking
     return {
         "retrieve": (retrieval.retrieve, wire.RETRIEVE),
         "complete": (retrieval.complete, wire.RANK),

@@ -1,22 +1,17 @@
-"""A slate as JSON and as a message."""
+"""Requests and slates as JSON and as messages of gRPC."""
 
 import json
-import math
-from copy import copy
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from recsys.fresh_items.put_items import PutItem, PutItems
-from recsys.retrieval.registry import names_of
+from recsys.errors import QueryError
 from recsys.types import Event, Source
 from service.generations.served import ServedGeneration
 from service.grpc import convert
 from service.grpc.tandem.v1 import recommender_pb2 as pb
 from service.recommend.query import Degraded, Query
-from service.schema import Mode
+from service.schema import Mode, verb_table
 from service.verbs import answer_models
 from tandem_client import answers as client_answers
 from tandem_client import messages
@@ -68,67 +63,22 @@ def test_a_slate_is_the_same_as_json_and_as_a_message(query):
     assert (slate["mode"], slate["removed"], slate["user_id"]) == ("hybrid", {"seen": 2}, "u")
 
 
-def test_a_slate_may_be_empty_and_of_a_visitor(served):
-    """Both doors answer with it."""
-    for query in (Query(served, 7, 3, 0.0), Query(served, None, 3, 0.0)):
-        assert json.loads(as_json(query)) == as_message(query)
-        assert (as_message(query)["user_id"], as_message(query)["items"]) == (query.user_id, [])
-
-
-class FakeGeneration:
-    """A generation with these ids and titles."""
-
-    id = "g"
-
-    def __init__(self, items):
-        self._items = items
-
-    def item_id(self, row):
-        return self._items[row][0]
-
-    def title(self, row):
-        return self._items[row][1]
-
-
-text = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
-ids = text | st.integers(-(2**63), 2**63 - 1)
-numbers = st.floats(width=32)
-
-
-@settings(deadline=None)
-@given(
-    ids, st.lists(st.tuples(ids, text, numbers, numbers, st.integers(0, 255), st.lists(text, max_size=2)), max_size=4)
-)
-def test_any_ids_titles_and_scores_are_the_same_as_json_and_as_a_message(user, items):
-    """Quotes and percent signs, and scores that are not finite."""
-    query = Query(FakeGeneration(items), user, len(items), 0.0)
-    scores, tower, sources = (
-        np.array([item[at] for item in items], kind) for at, kind in ((2, "f4"), (3, "f4"), (4, "u1"))
+def test_a_column_in_both_fields_of_a_filter_is_refused():
+    """`filter` and `conditions` are one filter, so one of the two conditions would be ignored."""
+    message = pb.RecommendRequest(
+        filter={"price": pb.Texts(values=["x"])}, conditions={"price": pb.Condition(truth=True)}
     )
-    query.set_candidates(np.arange(len(items), dtype=np.int32), tower, sources)
-    query.scores = scores
-    query.words = {row: tuple(item[5]) for row, item in enumerate(items) if item[5]}
-    body, message = json.loads(as_json(query)), as_message(query)
-    assert body["user_id"] == message["user_id"] == user
-    assert body["items"] == [_as_json(item) for item in message["items"]]
-    for item, (item_id, title, score, _, flags, rules) in zip(message["items"], items, strict=True):
-        assert (item["item_id"], item["title"], item["rules"]) == (item_id, title, rules)
-        assert item["sources"] == list(names_of(flags))
-        rounded = float(np.round(np.float64(np.float32(score)), 4))
-        assert item["score"] == rounded or math.isnan(rounded)
+    with pytest.raises(QueryError, match="once") as refused:
+        convert.values_of(message)
+    assert refused.value.field == "filter.price"
 
 
-def _as_json(item):
-    """JSON has null for a number that is not finite."""
-    return {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in item.items()
-    }
-
-
-def test_a_title_that_was_put_is_shown(query, served):
-    """The generation keeps its own title."""
-    put = PutItem(served.item_id(4), 1, 1, 9e9, title="Another name", title_at=9e9)
-    renamed = copy(query)
-    renamed.generation = served.with_items(PutItems("e", 1, (put,)))
-    assert answer_models.slate(renamed).items[0].title == "Another name"
-    assert answer_models.slate(query).items[0].title == served.title(4)
+@pytest.mark.parametrize("size", [3, 3.0])
+def test_a_whole_number_in_a_column_is_the_same_at_both_doors(size):
+    """3 and not 3.0: a categorical column compares text."""
+    values = {"items": [{"item_id": 1, "columns": {"size": size, "weight": 2.5}}]}
+    message = convert.parse(pb.PutItemsRequest, messages.request_of("PutItems", values).SerializeToString())
+    rpc = verb_table.ITEMS.takes.model_validate(convert.values_of(message))
+    http = verb_table.ITEMS.takes.model_validate_json(json.dumps(values))
+    for request in (rpc, http):
+        assert [repr(value) for value in request.items[0].columns.values()] == ["3", "2.5"]

@@ -4,27 +4,23 @@ import asyncio
 import json
 import logging
 import threading
-import time
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from recsys.errors import NoGeneration, QueryError, SettingsError, StageError, StoreUnavailable
+from recsys.errors import NoGeneration, QueryError, StageError, StoreUnavailable
 from service.grpc import limits
 from service.grpc.call_status import cancelled
-from service.grpc.server import GrpcServer
 from service.grpc.tandem.v1 import recommender_pb2 as pb
 from service.grpc.tandem.v1.recommender_pb2_grpc import RecommenderStub
 from service.schema import SlatesResponse
-from service.schema.verb_table import RECOMMEND
-from service.telemetry.metrics import request_seconds
 from tandem_client import Client, ClientError
 from tests.fakes.fake_recommender import FakeRecommender, RpcServer, slate
+from tests.servers.deployment import wait_for
 
 YOU = pb.Id(text="you")
-EVENT = pb.AddEventsRequest(events=[pb.Event(user_id=YOU, item_id=YOU)]).SerializeToString()
 
 
 @pytest.fixture(scope="module")
@@ -61,13 +57,6 @@ def refused(call, *args, **more):
         call(*args, **more)
     trailing = dict(caught.value.trailing_metadata() or ())
     return caught.value.code(), json.loads(trailing.get("tandem-error-bin", b"{}")), trailing
-
-
-def wait_for(true):
-    end = time.monotonic() + 10
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize(
@@ -136,32 +125,6 @@ def test_bytes_that_are_no_request_are_refused(channel, recommender, caplog, dat
     assert not caplog.records
 
 
-def test_an_unknown_method_and_a_message_too_large_are_refused(channel, recommender):
-    """UNIMPLEMENTED, and RESOURCE_EXHAUSTED before the message is parsed."""
-    assert refused(raw(channel, "Rank"), b"")[0] == grpc.StatusCode.UNIMPLEMENTED
-    status, body, _ = refused(raw(channel), b" " * (RECOMMEND.most_bytes + 1))
-    assert (status, body["code"]) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "too_large")
-    assert f"{RECOMMEND.most_bytes:,} bytes" in body["message"]
-    assert not recommender.requests
-
-
-@pytest.mark.parametrize(
-    ("rpc", "data", "field", "sentence"),
-    [
-        ("AddEvents", b"\x0a\x00" * 2_000_000, "events.0.user_id", "required"),
-        ("AddEvents", EVENT * 200_000, "events", "at most 1,000 entries"),
-        ("Recommend", b"\x22\x00" * 200_000, "session.0.item_id", "required"),
-        ("Recommend", b"\x78\x01" * 200_000, None, "no field"),
-    ],
-    ids=["wrong events", "many events", "wrong session", "unknown fields"],
-)
-def test_a_message_of_many_wrong_entries_gets_one_error(channel, rpc, data, field, sentence):
-    """The error names the first wrong field or the list that is too long, as over HTTP."""
-    status, body, _ = refused(raw(channel, rpc), data)
-    assert (status, body.get("field")) == (grpc.StatusCode.INVALID_ARGUMENT, field)
-    assert sentence in body["message"]
-
-
 def test_a_name_of_megabytes_is_cut_in_the_error(stub, recommender):
     """A larger error would not fit into the metadata of a call."""
     status, body, _ = refused(stub.Recommend, pb.RecommendRequest(user_id=YOU, context={"é" * 200_000: "x"}))
@@ -198,31 +161,6 @@ def test_a_call_cancelled_shortly_before_its_deadline_counts_as_late(given, left
     assert cancelled(given, left).name == code
 
 
-def test_a_deadline_too_near_starts_nothing(stub, recommender, caplog):
-    """A call with less time than the answer takes to send does not reach the recommender."""
-    stub.Status(pb.StatusRequest())  # connects
-    status, _, _ = refused(stub.Recommend, pb.RecommendRequest(user_id=YOU), timeout=0.004)
-    assert status == grpc.StatusCode.DEADLINE_EXCEEDED
-    stub.Status(pb.StatusRequest())
-    assert not recommender.dues
-    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
-
-
-def counted(verb, code):
-    """The number of requests in the metrics with these labels."""
-    samples = request_seconds.labels(verb, code).collect()[0].samples
-    return next(sample.value for sample in samples if sample.name.endswith("_count"))
-
-
-def test_requests_are_timed_and_counted_by_status(stub, recommender):
-    """The codes of HTTP are numbers."""
-    good, bad = counted("recommend", "OK"), counted("recommend", "INVALID_ARGUMENT")
-    stub.Recommend(pb.RecommendRequest(user_id=YOU))
-    refused(stub.Recommend, pb.RecommendRequest(k=0))
-    assert counted("recommend", "OK") == good + 1
-    wait_for(lambda: counted("recommend", "INVALID_ARGUMENT") == bad + 1)  # the answer leaves before it is counted
-
-
 def test_health_follows_the_recommender(channel, recommender):
     """A Watch call receives each change, also after another Watch call has ended. Server and service have a name."""
     health, kinds = health_pb2_grpc.HealthStub(channel), health_pb2.HealthCheckResponse
@@ -238,66 +176,9 @@ def test_health_follows_the_recommender(channel, recommender):
     watch.cancel()
 
 
-def test_workers_share_a_port_and_an_error_names_the_variable_of_a_wrong_one(server):
-    """The gRPC servers of one gateway listen together. An address of another machine is a SettingsError."""
-    twin = RpcServer(FakeRecommender())
-    twin.port = server.port
-    with twin:
-        pass
-    with pytest.raises(SettingsError, match="GRPC_PORT"):
-        server.run(GrpcServer(FakeRecommender(), "203.0.113.1", server.port, key_check=None).start())
-
-
-def hammered(server, callers=8):
-    """Call without a pause until the server is gone, half of the threads with a new channel for each call; the
-    outcomes.
-    """
-    outcomes = []
-
-    def call(calls):
-        gone = False
-        while not gone:
-            with grpc.insecure_channel(server.place, [("grpc.use_local_subchannel_pool", 1)]) as channel:
-                stub, count = RecommenderStub(channel), 0
-                while count < calls and not gone:
-                    count += 1
-                    try:
-                        stub.Recommend(pb.RecommendRequest(user_id=YOU), timeout=10)
-                        outcomes.append("answered")
-                    except grpc.RpcError as error:
-                        gone = "failed to connect" in error.details()
-                        outcomes.append("no server" if gone else f"{error.code().name} {error.details()}")
-
-    threads = [threading.Thread(target=call, args=([1, 1_000_000][each % 2],)) for each in range(callers)]
-    for thread in threads:
-        thread.start()
-    return threads, outcomes
-
-
 @pytest.mark.parametrize("seconds", [0.0, 0.3])
-def test_a_drain_answers_every_call_that_reached_the_recommender(seconds):
-    """With clients that never pause. A call that arrives while grpc closes the connection may be cancelled unread."""
-    with RpcServer(FakeRecommender()) as server, grpc.insecure_channel(server.place) as channel:
-        server.recommender.wait = 0.005
-        serving = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=30)
-        assert next(serving).status == health_pb2.HealthCheckResponse.SERVING
-        threads, outcomes = hammered(server)
-        time.sleep(0.3)
-        draining = server.begin(server.door.drain(seconds))
-        assert next(serving).status == health_pb2.HealthCheckResponse.NOT_SERVING
-        before = len(outcomes)
-        draining.result(30)
-        with pytest.raises(grpc.RpcError, match="The server stops"):
-            next(serving)  # an open Watch call does not delay the stop
-        assert len(outcomes) > before  # calls are answered during the drain
-        for thread in threads:
-            thread.join(30)
-        assert server.recommender.ended == ["done"] * len(server.recommender.requests)
-        assert outcomes.count("answered") == len(server.recommender.requests)
-
-
-def test_the_client_of_a_server_that_stops_is_answered_by_another():
-    """It sends a call that grpc cancelled unread again."""
+def test_a_drain_loses_no_call(seconds):
+    """Health is NOT_SERVING at once, calls go on until the end, and clients send a call that grpc cancelled again."""
     ended, failed, answered = threading.Event(), [], []
 
     def call(place):
@@ -311,17 +192,26 @@ def test_the_client_of_a_server_that_stops_is_answered_by_another():
     leaves, stays = RpcServer(FakeRecommender()), RpcServer(FakeRecommender())
     stays.port = leaves.port
     threads = [threading.Thread(target=call, args=(leaves.place,)) for _ in range(8)]
-    with leaves:
+    with leaves, grpc.insecure_channel(leaves.place) as channel:
+        serving = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=60)
+        assert next(serving).status == health_pb2.HealthCheckResponse.SERVING
         for thread in threads:
             thread.start()
         wait_for(lambda: len(leaves.recommender.requests) > 100)
+        before = len(answered)
+        draining = leaves.begin(leaves.door.drain(seconds))
+        assert next(serving).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        wait_for(lambda: len(answered) > before)
         with stays:
-            leaves.run(leaves.door.drain(0))
+            draining.result(30)
+            with pytest.raises(grpc.RpcError, match="The server stops"):
+                next(serving)  # an open Watch call does not delay the stop
             wait_for(lambda: len(stays.recommender.requests) > 100)
             ended.set()
             for thread in threads:
                 thread.join(30)
     assert failed == []
+    assert leaves.recommender.ended == ["done"] * len(leaves.recommender.requests)
     assert len(answered) == len(stays.recommender.requests) + len(leaves.recommender.requests)
 
 

@@ -101,13 +101,6 @@ def test_the_examples_of_the_openapi_document_are_valid_bodies(verb, example):
     TypeAdapter(Union[TAKES[verb]]).validate_python(example)  # noqa: UP007  # of a tuple
 
 
-@pytest.mark.parametrize(("accepted", "coding"), [("gzip, deflate", "gzip"), ("identity", None), ("gzip;q=0", None)])
-def test_files_of_the_api_page_are_gzip_for_clients_that_take_gzip(client, accepted, coding):
-    """Other clients get the files unpacked."""
-    answer = client.get("/docs/swagger-ui.css", headers={"accept-encoding": accepted})
-    assert (answer.text[:1], answer.headers.get("content-encoding")) == (".", coding)
-
-
 def test_before_there_is_a_recommender_the_verbs_answer_503():
     """The error has the shape of all errors."""
     with TestClient(built(Endpoints())) as client:
@@ -176,17 +169,6 @@ def test_hsts_is_sent_only_over_tls(app):
     """A browser ignores the header over plain HTTP."""
     with TestClient(app, base_url="https://testserver") as client:
         assert "max-age" in client.get("/status").headers["strict-transport-security"]
-
-
-def test_the_page_runs_its_own_script_and_no_other(client):
-    """The policy allows only files of this host, no other site can frame the page, and the script writes no markup."""
-    answer, script = client.get("/"), client.get("/pages/index.js").text
-    policy = answer.headers["content-security-policy"]
-    assert "'unsafe" not in policy
-    assert "frame-ancestors 'none'" in policy
-    assert answer.headers["referrer-policy"] == "no-referrer"
-    for forbidden in ("innerHTML", "insertAdjacentHTML", ' style="', " onclick=", "<style", "<script>"):
-        assert forbidden not in answer.text + script
 
 
 def test_a_websocket_is_refused(port):
@@ -296,10 +278,3 @@ def test_a_small_unread_body_keeps_the_connection(port, recommender, size, expec
         assert connection.getresponse().status == 200
         assert connection.sock is opened
     connection.close()
-
-
-def test_a_large_body_that_is_read_keeps_the_connection(port):
-    """The answer is sent after the complete body."""
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
-        answer = client.post("/recommend", json=SLATE | {"exclude": ["x" * 99] * 900})
-    assert (answer.status_code, "connection" in answer.headers) == (200, False)

@@ -1,12 +1,13 @@
 """The generations that a process holds and announces, with a fake registry, store and generations."""
 
 import shutil
+import threading
 import time
 import weakref
 
 import pytest
 
-from recsys.errors import NOTHING_LIVE, StoreError, StoreUnavailable
+from recsys.errors import NOTHING_LIVE, GenerationError, StoreError, StoreUnavailable
 from recsys.generation.cache import GenerationCache
 from recsys.store import MemoryStore
 from recsys.store.process_registry import Announcement
@@ -23,17 +24,6 @@ from tests.sample_data import tiny
 @pytest.fixture
 def world():
     return fake_generations.made()
-
-
-def test_the_live_generation_is_held_and_announced(world):
-    """The generation that goes live next is held too."""
-    store, registry, _, follower = world
-    ranking = follower()
-    ranking.refresh()
-    store.named |= {LIVE: "b", PREVIOUS: "a"}
-    ranking.refresh()
-    assert ranking.held == {"a", "b"}
-    assert [process.held for process in registry.processes()] == [("a", "b")]
 
 
 AWAY = "No Redis answers."
@@ -108,16 +98,6 @@ def test_a_refused_generation_of_one_alias_leaves_the_other(world):
     assert ranking.held == {"a", "c"}
 
 
-def test_without_the_store_a_generation_of_this_host_is_held(world):
-    """The generation that was served last comes first. The state has the fault."""
-    store, _, _, follower = world
-    store.away = True
-    ranking = follower(fallback=lambda: ["last", "pinned"])
-    ranking.refresh()
-    assert ranking.held == {"last"}
-    assert ranking.state.fault == AWAY
-
-
 def test_a_host_remembers_the_generation_that_it_served_last(tiny_world, tmp_path):
     """A generation that is not in the cache is left out. A disk that can't be written is no error."""
     fallback = GenerationFallback(GenerationCache(tmp_path, MemoryStore()))
@@ -165,18 +145,6 @@ def test_a_process_that_loads_for_long_announces_itself_meanwhile(world, monkeyp
     assert len(announced) > 5
     assert announced[0].held == ()
     assert announced[-1].held == ("a",)
-
-
-def test_an_unchanged_announcement_is_not_written_at_every_refresh(world, monkeypatch):
-    """Each write may wait for the store's disk."""
-    _, registry, _, follower = world
-    ranking = follower()
-    ranking.refresh()
-    written = []
-    monkeypatch.setattr(registry, "announce", written.append)
-    for _ in range(3):
-        ranking.refresh()
-    assert written == []
 
 
 def test_a_stopped_process_stays_out_of_the_registry(world):
@@ -247,3 +215,26 @@ def test_the_reason_why_a_process_is_not_ready_is_logged_once(world, caplog):
     assert reasons == ["Redis does not answer.", NOTHING_LIVE, REFUSED, None]
     logged = [record.getMessage() for record in caplog.records if "eady" in record.msg]
     assert logged == [*(f"Not ready: {reason}" for reason in reasons[:-1]), "Ready."]
+
+
+def test_a_held_generation_answers_while_another_loads():
+    """A slow load does not delay queries of the generation in force."""
+    loading, gate = threading.Event(), threading.Event()
+
+    def load(generation):
+        if generation == "new":
+            loading.set()
+            gate.wait(5)
+        return generation.upper()
+
+    holder = GenerationHolder(Cache(), load)
+    holder.load("old")
+    thread = threading.Thread(target=holder.load, args=["new", ["old"]])
+    thread.start()
+    assert loading.wait(5)
+    assert holder.get("old") == "OLD"
+    with pytest.raises(GenerationError, match="new is not loaded"):
+        holder.get("new")
+    gate.set()
+    thread.join()
+    assert holder.get("new") == "NEW"

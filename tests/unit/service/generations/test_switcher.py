@@ -207,18 +207,6 @@ def test_a_stage_that_is_away_is_probed_without_requests(gateway):
     assert pipeline.batches == 1
 
 
-def test_a_store_that_goes_away_or_comes_back_empty_moves_nothing(world, gateway):
-    """The generation in force needs no alias."""
-    store, _, _, _ = world
-    _, _, move = gateway
-    assert move() == "a"
-    store.away = True
-    assert move() == "a"
-    store.away = False
-    store.named = {LIVE: None, PREVIOUS: None}
-    assert move() == "a"
-
-
 def test_the_other_aliases_wait_for_live(world, gateway):
     """`live` is the fallback of a query."""
     store, *_ = world

@@ -60,23 +60,23 @@ def test_admitted_requests_are_answered_within_their_deadline(slates_per_second,
 def test_a_limit_that_is_not_reached_stays():
     """Few requests give no information about load."""
     cores = Cores(1_000)
-    for reached in (START, 180):
-        while cores.admission.limit < reached:
-            cores.overload(1, 2)
-        while cores.held:
-            cores.serve()
-        limit = cores.admission.limit
-        for _ in range(10_000):
-            assert cores.request()
-            cores.serve()
-        assert cores.admission.limit == limit
+    while cores.admission.limit < 180:
+        cores.overload(1, 2)
+    while cores.held:
+        cores.serve()
+    limit = cores.admission.limit
+    for _ in range(10_000):
+        assert cores.request()
+        cores.serve()
+    assert cores.admission.limit == limit
 
 
 def test_a_full_batch_is_always_admitted():
-    """The cause of slow slates may be the store, and such slates are answered without it."""
-    cores = Cores(10)
-    cores.overload(60, 3)
-    assert cores.admission.limit == LEAST
+    """The cause of slow slates may be the store. The limit is at most the setting."""
+    for slates_per_second, limit in ((10, LEAST), (100_000, 40)):
+        cores = Cores(slates_per_second, most=40)
+        cores.overload(60 if limit == LEAST else 1, 3)
+        assert cores.admission.limit == limit
 
 
 def test_a_reduced_limit_returns_to_its_start_in_quiet_times():
@@ -94,13 +94,6 @@ def test_a_reduced_limit_returns_to_its_start_in_quiet_times():
     assert limits[0] < 2 * LEAST
     assert limits == sorted(limits)
     assert limits[-1] == START
-
-
-def test_the_limit_is_at_most_the_setting():
-    """Also on fast cores."""
-    cores = Cores(100_000, most=40)
-    cores.overload(1, 3)
-    assert cores.admission.limit == 40
 
 
 def test_a_slate_that_fails_frees_its_place():

@@ -6,11 +6,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import uvloop
 
 from recsys.errors import StageError
 from service.backends.calls import Backends
 from service.recommend.batcher import RequestBatcher
+
+pytestmark = pytest.mark.anyio
 
 
 def later():
@@ -34,161 +35,130 @@ class Batches:
         return asyncio.create_task(self.batcher.submit(queries, deadline or later()))
 
 
-@pytest.fixture(params=[asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
-def run(request):
-    return request.param
+@pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
+def anyio_backend(request):
+    return "asyncio", {"use_uvloop": request.param}
 
 
-def test_a_lone_request_starts_at_once(run):
+async def test_a_lone_request_starts_at_once():
     """In the next turn of the event loop, without a timer."""
-
-    async def scene():
-        made = Batches()
-        task = made.submit("a")
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        assert made.batches == [["a"]]
-        made.gate.set()
-        await task
-        assert made.finished == ["a"]
-
-    run(scene())
+    made = Batches()
+    task = made.submit("a")
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert made.batches == [["a"]]
+    made.gate.set()
+    await task
+    assert made.finished == ["a"]
 
 
-def test_requests_that_come_during_a_batch_share_the_next(run):
+@pytest.mark.parametrize("window", [0.001, 0.05])
+async def test_requests_that_come_during_a_batch_share_the_next(window):
     """They start as soon as the batch ends, before the end of the window."""
-
-    async def scene(window):
-        made = Batches()
-        tasks = [made.submit(n) for n in range(6)]
-        await asyncio.sleep(window)
-        assert made.batches == [[0]]
-        made.gate.set()
-        await asyncio.gather(*tasks)
-        assert made.batches == [[0], [1, 2, 3, 4, 5]]
-
-    run(scene(0.001))
-    run(scene(0.05))
+    made = Batches()
+    tasks = [made.submit(n) for n in range(6)]
+    await asyncio.sleep(window)
+    assert made.batches == [[0]]
+    made.gate.set()
+    await asyncio.gather(*tasks)
+    assert made.batches == [[0], [1, 2, 3, 4, 5]]
 
 
-def test_a_second_batch_starts_beside_the_first_after_the_window(run):
+async def test_a_second_batch_starts_beside_the_first_after_the_window():
     """Until as many batches are in flight as allowed."""
-
-    async def scene():
-        made = Batches(max_in_flight=2)
-        tasks = [made.submit(n) for n in range(3)]
-        async with asyncio.timeout(5):
-            while len(made.batches) < 2:
-                await asyncio.sleep(0.001)
-        tasks.append(made.submit("last"))
-        await asyncio.sleep(0.05)
-        assert made.batches == [[0], [1, 2]]
-        made.gate.set()
-        await asyncio.gather(*tasks)
-        assert made.batches[2] == ["last"]
-
-    run(scene())
+    made = Batches(max_in_flight=2)
+    tasks = [made.submit(n) for n in range(3)]
+    async with asyncio.timeout(5):
+        while len(made.batches) < 2:
+            await asyncio.sleep(0.001)
+    tasks.append(made.submit("last"))
+    await asyncio.sleep(0.05)
+    assert made.batches == [[0], [1, 2]]
+    made.gate.set()
+    await asyncio.gather(*tasks)
+    assert made.batches[2] == ["last"]
 
 
-def test_a_full_batch_does_not_wait_for_the_window(run):
+async def test_a_full_batch_does_not_wait_for_the_window():
     """No batch is larger than allowed. The rest goes into the next batch."""
-
-    async def scene():
-        made = Batches(max_batch=4, max_in_flight=2)
-        tasks = [made.submit(n) for n in range(11)]
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        assert made.batches == [[0], [1, 2, 3, 4]]
-        made.gate.set()
-        await asyncio.gather(*tasks)
-        assert sorted(map(len, made.batches)) == [1, 2, 4, 4]
-
-    run(scene())
+    made = Batches(max_batch=4, max_in_flight=2)
+    tasks = [made.submit(n) for n in range(11)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert made.batches == [[0], [1, 2, 3, 4]]
+    made.gate.set()
+    await asyncio.gather(*tasks)
+    assert sorted(map(len, made.batches)) == [1, 2, 4, 4]
 
 
-def test_each_query_has_its_own_deadline(run):
+async def test_each_query_has_its_own_deadline():
     """In a batch that hangs and in the queue behind it, a query is finished at its deadline, and no other query is."""
-
-    async def scene():
-        made = Batches()
-        calm, soon = made.submit("calm"), time.monotonic() + 0.05
-        await asyncio.sleep(0)
-        queued = made.submit("queued", deadline=soon)
-        both = made.submit("late", "late too", deadline=soon)
-        await asyncio.wait_for(asyncio.gather(queued, both), 5)
-        assert sorted(made.finished) == ["late", "late too", "queued"]
-        assert not made.batcher._waiting
-        assert not calm.done()
-        made.gate.set()
-        await calm
-        assert made.batches == [["calm"]]  # the others were finished before a batch could start
-
-    run(scene())
+    made = Batches()
+    calm, soon = made.submit("calm"), time.monotonic() + 0.05
+    await asyncio.sleep(0)
+    queued = made.submit("queued", deadline=soon)
+    both = made.submit("late", "late too", deadline=soon)
+    await asyncio.wait_for(asyncio.gather(queued, both), 5)
+    assert sorted(made.finished) == ["late", "late too", "queued"]
+    assert not made.batcher._waiting
+    assert not calm.done()
+    made.gate.set()
+    await calm
+    assert made.batches == [["calm"]]  # the others were finished before a batch could start
 
 
-def test_a_client_that_leaves_changes_nothing_for_others(run):
+async def test_a_client_that_leaves_changes_nothing_for_others():
     """Before its batch starts and while it runs: the other queries are finished, and none is made for the client."""
-
-    async def scene():
-        made = Batches()
-        first, gone = made.submit("first"), made.submit("gone")
-        rest = [made.submit("second"), made.submit("third")]
-        await asyncio.sleep(0)
-        gone.cancel()
-        first.cancel()
-        await asyncio.wait([first, gone])
-        assert first.cancelled()
-        assert gone.cancelled()
-        made.gate.set()
-        await asyncio.wait_for(asyncio.gather(*rest), 5)
-        assert made.finished == ["second", "third"]
-        assert made.batches == [["first"], ["second", "third"]]
-
-    run(scene())
+    made = Batches()
+    first, gone = made.submit("first"), made.submit("gone")
+    rest = [made.submit("second"), made.submit("third")]
+    await asyncio.sleep(0)
+    gone.cancel()
+    first.cancel()
+    await asyncio.wait([first, gone])
+    assert first.cancelled()
+    assert gone.cancelled()
+    made.gate.set()
+    await asyncio.wait_for(asyncio.gather(*rest), 5)
+    assert made.finished == ["second", "third"]
+    assert made.batches == [["first"], ["second", "third"]]
 
 
 @pytest.mark.parametrize(
     ("error", "raised"), [(RuntimeError("broken"), RuntimeError), (asyncio.CancelledError(), StageError)]
 )
-def test_a_batch_that_breaks_fails_its_own_queries_only(run, error, raised):
+async def test_a_batch_that_breaks_fails_its_own_queries_only(error, raised):
     """Every request of the batch gets the error, also of a cancelled batch. The next batch runs."""
 
-    async def scene():
-        async def breaks():
-            await asyncio.sleep(0)
-            if "bad" in made.batches[-1]:
-                raise error
+    async def breaks():
+        await asyncio.sleep(0)
+        if "bad" in made.batches[-1]:
+            raise error
 
-        made = Batches(run=breaks)
-        found = await asyncio.gather(made.submit("first"), made.submit("bad"), made.submit("x"), return_exceptions=True)
-        assert [type(each) for each in found] == [type(None), raised, raised]
-        await asyncio.wait_for(made.submit("good"), 5)
-        assert made.finished == ["first", "good"]
-
-    run(scene())
+    made = Batches(run=breaks)
+    found = await asyncio.gather(made.submit("first"), made.submit("bad"), made.submit("x"), return_exceptions=True)
+    assert [type(each) for each in found] == [type(None), raised, raised]
+    await asyncio.wait_for(made.submit("good"), 5)
+    assert made.finished == ["first", "good"]
 
 
-def test_a_query_that_can_not_be_finished_fails_alone():
+async def test_a_query_that_can_not_be_finished_fails_alone():
     """An error in a slate does not affect other slates."""
+    finished = []
 
-    async def scene():
-        finished = []
+    def finish(query):
+        finished.append(1 / query)
 
-        def finish(query):
-            finished.append(1 / query)
+    async def batch(_):
+        await asyncio.sleep(0)
 
-        async def batch(_):
-            await asyncio.sleep(0)
-
-        batcher = RequestBatcher(batch, finish, 8, 1)
-        found = await asyncio.gather(*(batcher.submit([n], later()) for n in (1, 0, 2)), return_exceptions=True)
-        assert [type(each) for each in found] == [type(None), ZeroDivisionError, type(None)]
-        assert finished == [1, 0.5]
-
-    asyncio.run(scene())
+    batcher = RequestBatcher(batch, finish, 8, 1)
+    found = await asyncio.gather(*(batcher.submit([n], later()) for n in (1, 0, 2)), return_exceptions=True)
+    assert [type(each) for each in found] == [type(None), ZeroDivisionError, type(None)]
+    assert finished == [1, 0.5]
 
 
-def test_requests_are_merged_with_models_in_this_process():
+async def test_requests_are_merged_with_models_in_this_process():
     """The event loop turns before a batch is computed, so that other requests share the next batch."""
     models = SimpleNamespace(**dict.fromkeys(Backends.__dataclass_fields__, lambda rows: rows))
     retrieve, sizes = Backends.local(models, models).retrieve, []
@@ -196,9 +166,6 @@ def test_requests_are_merged_with_models_in_this_process():
     async def batch(queries):
         sizes.append(len(await retrieve(np.zeros((len(queries), 1), np.uint8))))
 
-    async def scene():
-        batcher = RequestBatcher(batch, lambda _: None, 8, 1)
-        await asyncio.gather(*(batcher.submit([n], later()) for n in range(6)))
-
-    asyncio.run(scene())
+    batcher = RequestBatcher(batch, lambda _: None, 8, 1)
+    await asyncio.gather(*(batcher.submit([n], later()) for n in range(6)))
     assert sizes == [1, 5]

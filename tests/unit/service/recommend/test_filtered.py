@@ -1,7 +1,6 @@
 """The filter of a request, in all stages and fallbacks."""
 
 import csv
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -14,10 +13,8 @@ from recsys.model.ranker import Ranker
 from recsys.retrieval.retriever import Retriever
 from recsys.types import Candidates
 from service.backends import wire
-from service.backends.models import RetrievalModel
-from service.recommend.query import Query
 from service.schema import Mode
-from tests.fakes.in_process import Held, InProcessService, broken, ids
+from tests.fakes.in_process import InProcessService, broken, ids
 from tests.sample_data import tiny
 from tests.sample_data.put_items import item, putting
 from training.data import dataset
@@ -58,33 +55,6 @@ def test_a_batch_of_filtered_and_other_queries(world):
         rows = wire.candidates(wire.as_table(found, wire.RETRIEVED)).items[row]
         assert all(world.served.item_id(int(each)).startswith(name) for each in rows[rows >= 0])
         assert "filter" not in queries[row].removed
-
-
-def test_a_list_with_too_few_items_of_the_filter_is_not_used(world):
-    """In every mode: the slate is computed then."""
-    for mode in (Mode.BATCH, Mode.HYBRID):
-        listed = world.run(world.query(user=4, mode=mode))
-        assert listed.made_by == mode
-        names = [world.served.item_id(int(row)) for row in listed.record.candidates]
-        for name in tiny.CATEGORIES:
-            had = {world.served.tables.ids[int(row)] for row in listed.seen}
-            left = sum(item.startswith(name) and item not in had for item in names)
-            for k in {max(left, 1), left + 1}:
-                query = world.run(world.query(user=4, mode=mode, k=k, filter={"categories": [name]}))
-                assert query.made_by == (mode if k <= left else Mode.REALTIME)
-                assert all(item.startswith(name) for item in ids(query))
-                free = sum(item.startswith(name) and item not in had for item in world.served.tables.ids)
-                assert len(ids(query)) == min(k, free)
-
-
-def test_similar_items_are_items_of_the_filter(world):
-    """Retrieval finds all of them."""
-    row = world.served.row_of("comedy-3")
-    query = world.similar(world.query(k=20, filter={"categories": ["drama"]}), row)
-    assert len(ids(query)) == 20
-    assert all(item.startswith("drama") for item in ids(query))
-    assert "filter" not in query.removed
-    assert not np.isnan(query.tower).any()
 
 
 SALES = ("yes", "no", "", "No", "TRUE", "false", "n", "0", "f", "no")
@@ -139,9 +109,9 @@ def test_a_range_holds_in_fallbacks(large):
     assert explained.reason == "The request's filter requires price < 4.5, and the item has no price."
 
 
-def test_a_range_finds_items_put_since(large):
+def test_a_range_finds_items_put_since(large, monkeypatch):
     """By the numbers and booleans of the put. An item without the column is not found."""
-    world, folder = large
+    world, _ = large
     content = {"categories": ["rare"], "year": 1995}
     puts = putting(
         item("cheap", 1, content=content | {"price": 0.01, "on_sale": True}),
@@ -149,15 +119,11 @@ def test_a_range_finds_items_put_since(large):
         item("off", 3, content=content | {"price": 5_000.5, "on_sale": False}),
         item("unknown", 4, content=content),
     )
-    grown = world.served.with_items(puts)
-    retrieval = RetrievalModel(Held(Retriever.load(folder)), lambda: puts)
-
-    async def retrieve(rows):
-        return retrieval.retrieve(rows)
+    monkeypatch.setattr(world, "puts", dict.fromkeys(world.puts, puts))
 
     def found(wanted, **more):
-        query = Query(grown, 4, 20, time.monotonic() + 5, filter=filters(wanted), traced=True, **more)
-        return query, ids(world.run(query, retrieve=retrieve))
+        query = world.run(world.query(k=20, filter=filters(wanted), traced=True, **more))
+        return query, ids(query)
 
     for mode in Mode:
         assert set(found({"price": {"gt": 4_000}}, mode=mode)[1]) == {"dear", "off"}
@@ -165,7 +131,7 @@ def test_a_range_finds_items_put_since(large):
         assert found({"price": {"lte": 0.01}}, mode=mode)[1] == ["cheap"]
         assert found({"price": {"gt": 4_000}, "on_sale": False}, mode=mode)[1] == ["off"]
     query, _ = found({"on_sale": True, "price": {"gt": 4_000}})
-    explained = world.explain(query, grown.row_of("off"))
+    explained = world.explain(query, query.generation.row_of("off"))
     assert explained.reason == "The request's filter requires on_sale true, and the item's on_sale is false."
 
 

@@ -22,14 +22,21 @@ from tests.fakes.in_process import counted
 
 USER = "the-one-to-forget"
 
+pytestmark = pytest.mark.anyio
+
 
 class Users:
-    """A store that records its calls, and may be full."""
+    """A store that records its calls and the users of written slates. full: it raises. seconds: of a write."""
 
-    def __init__(self, full=False):
-        self.calls, self.full = [], full
+    def __init__(self, full=False, seconds=0.0):
+        self.calls, self.written, self.full, self.seconds = [], [], full, seconds
+
+    async def add_impressions(self, shown):
+        await asyncio.sleep(self.seconds)
+        self.written.extend(user for user, _ in shown)
 
     async def forget_user(self, user):
+        await asyncio.sleep(self.seconds)
         self.calls.append("user")
         if self.full:
             raise StoreFull("Redis is full.")
@@ -52,14 +59,6 @@ class Users:
 
     async def close(self):
         self.calls.append("closed")
-
-
-class Generation:
-    """The part of a generation that a query needs."""
-
-    def item_rows(self, items):
-        """The rows of items; this generation knows none."""
-        return np.zeros(len(items), np.int32)
 
 
 @pytest.fixture
@@ -92,7 +91,8 @@ def ranked(monkeypatch):
 
 def query(user=USER):
     """A query that was answered."""
-    query = Query(Generation(), user, 3, 0.0, [Event(user, "a", 1.0)])
+    generation = SimpleNamespace(item_rows=lambda items: np.zeros(len(items), np.int32))
+    query = Query(generation, user, 3, 0.0, [Event(user, "a", 1.0)])
     query.items = np.arange(3, dtype=np.int32)
     return query
 
@@ -118,7 +118,7 @@ def recommender(users, *, log=QUIET):
     return Recommender(dependencies, users, Settings(max_batch=1, max_in_flight=1))
 
 
-def test_a_slate_that_waited_too_long_is_dropped_and_counted(log, monkeypatch):
+async def test_a_slate_that_waited_too_long_is_dropped_and_counted(log, monkeypatch):
     """It would be logged after the second deletion of deleted users."""
     logged, before = [], lost()
 
@@ -130,39 +130,25 @@ def test_a_slate_that_waited_too_long_is_dropped_and_counted(log, monkeypatch):
     log.note(query())
     log.note(query("in time"))
     log._waiting[0] = log._waiting[0][0], time.time() - STEP_SECONDS - 0.1
-
-    async def scene():
-        following = asyncio.create_task(log.follow())
-        await asyncio.sleep(0.1)
-        following.cancel()
-
-    asyncio.run(scene())
+    following = asyncio.create_task(log.follow())
+    await asyncio.sleep(0.1)
+    following.cancel()
     assert logged == ["in time"]
     assert lost() - before == 1
 
 
-def test_a_process_that_stops_logs_the_waiting_slates_once(monkeypatch, ranked):
+async def test_a_process_that_stops_logs_the_waiting_slates_once(monkeypatch, ranked):
     """Also the slates that are being written."""
-    written = []
-
-    class Slow(Users):
-        async def add_impressions(self, shown):
-            await asyncio.sleep(0.05)
-            written.extend(user for user, _ in shown)
-
-    log = ImpressionLog(Slow(), None, 1e9)
+    users = Users(seconds=0.05)
+    log = ImpressionLog(users, None, 1e9)
     monkeypatch.setattr(impressions, "BATCH", 1)
-
-    async def scene():
-        following = asyncio.create_task(log.follow())
-        log.note(query("on its way"))
-        await asyncio.sleep(0.03)
-        log.note(query("waits"))
-        await recommender(Users(), log=log).finish()
-        following.cancel()
-
-    asyncio.run(scene())
-    assert written == ["on its way", "waits"]
+    following = asyncio.create_task(log.follow())
+    log.note(query("on its way"))
+    await asyncio.sleep(0.03)
+    log.note(query("waits"))
+    await recommender(Users(), log=log).finish()
+    following.cancel()
+    assert users.written == ["on its way", "waits"]
 
 
 def test_slates_that_a_full_queue_drops_are_counted_as_lost(log):
@@ -174,25 +160,15 @@ def test_slates_that_a_full_queue_drops_are_counted_as_lost(log):
     assert [query.user_id for query, _ in log._waiting] == list(range(3, QUEUE + 3))
 
 
-def test_a_slow_write_of_slates_is_stopped_and_counted_as_lost(monkeypatch, ranked):
+async def test_a_slow_write_of_slates_is_stopped_and_counted_as_lost(monkeypatch, ranked):
     """A later write could follow the second deletion of a deleted user."""
     monkeypatch.setattr(impressions, "STEP_SECONDS", 0.05)
-    written, before = [], lost()
-
-    class Slow(Users):
-        async def add_impressions(self, shown):
-            await asyncio.sleep(0.3)
-            written.append(shown)
-
-    log = ImpressionLog(Slow(), None, 1e9)
-
-    async def scene():
-        log.note(query())
-        await log.flush()
-        await asyncio.sleep(0.4)
-
-    asyncio.run(scene())
-    assert written == []
+    before, users = lost(), Users(seconds=0.3)
+    log = ImpressionLog(users, None, 1e9)
+    log.note(query())
+    await log.flush()
+    await asyncio.sleep(0.4)
+    assert users.written == []
     assert lost() - before == 1
 
 
@@ -201,150 +177,89 @@ def test_the_second_deletion_is_later_than_any_write_of_a_slate():
     assert LOGGED_WITHIN > 3 * STEP_SECONDS
 
 
-def test_a_user_deleted_during_the_call_of_ranking_is_not_logged(monkeypatch, ranked):
+async def test_a_user_deleted_during_the_call_of_ranking_is_not_logged(monkeypatch, ranked):
     """The store never gets the slate."""
-    written = []
-
-    class Taking(Users):
-        async def add_impressions(self, shown):
-            written.extend(shown)
-
-    log = ImpressionLog(Taking(), None, 1e9)
+    users = Users()
+    log = ImpressionLog(users, None, 1e9)
 
     async def forgetting(*_):
         log.forget(USER)
         return np.zeros(1)
 
     monkeypatch.setattr(impressions, "answered", forgetting)
-
-    async def scene():
-        log.note(query())
-        log.note(query("another"))
-        following = asyncio.create_task(log.follow())
-        await asyncio.sleep(0.1)
-        following.cancel()
-
     monkeypatch.setattr(impressions, "BATCH", 1)
-    asyncio.run(scene())
-    assert written == [("another", b"shown")]
+    log.note(query())
+    log.note(query("another"))
+    following = asyncio.create_task(log.follow())
+    await asyncio.sleep(0.1)
+    following.cancel()
+    assert users.written == ["another"]
 
 
-def test_impressions_are_deleted_a_second_time_also_in_a_full_store(short_waits):
+async def test_impressions_are_deleted_a_second_time_also_in_a_full_store(short_waits):
     """The store raises an error after it deleted what it could, and another process may still log a slate."""
     users = Users(full=True)
-
-    async def scene():
-        verbs = UserVerbs(users, QUIET)
-        with pytest.raises(StoreFull):
-            await verbs.forget(USER)
-        await verbs.finish()
-
-    asyncio.run(scene())
+    verbs = UserVerbs(users, QUIET)
+    with pytest.raises(StoreFull):
+        await verbs.forget(USER)
+    await verbs.finish()
     assert users.calls == ["user", "impressions"]
 
 
 SERVED = SimpleNamespace(id="g1", manifest=SimpleNamespace(user_buckets=1), spec=SimpleNamespace(event_types=()))
 
 
-def test_one_sweep_covers_all_users_merged_before_it(short_waits):
+async def test_one_sweep_covers_all_users_merged_before_it(short_waits):
     """A pass over the streams costs the store much CPU. A sweep that fails is tried again."""
     users = Users(full=True)
-
-    async def scene():
-        verbs = UserVerbs(users, QUIET)
-        await asyncio.gather(*(verbs.merge(user, "login", SERVED) for user in "abc"))
-        while users.calls.count("swept a, b, c") < 2:
-            await asyncio.sleep(0.01)
-        await verbs.merge("d", "login", SERVED)
-        await verbs.finish()
-
-    asyncio.run(scene())
+    verbs = UserVerbs(users, QUIET)
+    await asyncio.gather(*(verbs.merge(user, "login", SERVED) for user in "abc"))
+    while users.calls.count("swept a, b, c") < 2:
+        await asyncio.sleep(0.01)
+    await verbs.merge("d", "login", SERVED)
+    await verbs.finish()
     assert users.calls == [f"merged {user}" for user in "abc"] + ["swept a, b, c"] * 2 + ["merged d", "swept d"]
 
 
-def test_a_gateway_that_stops_sweeps_first(short_waits, monkeypatch):
+async def test_a_gateway_that_stops_sweeps_first(short_waits, monkeypatch):
     """It does not wait for the time of the next sweep."""
     monkeypatch.setattr("service.verbs.users.SWEEP_SECONDS", 1e6)
     users = Users()
-
-    async def scene():
-        verbs = UserVerbs(users, QUIET)
-        await verbs.merge("a", "login", SERVED)
-        await asyncio.wait_for(verbs.finish(), 10)
-
-    asyncio.run(scene())
+    verbs = UserVerbs(users, QUIET)
+    await verbs.merge("a", "login", SERVED)
+    await asyncio.wait_for(verbs.finish(), 10)
     assert users.calls == ["merged a", "swept a"]
 
 
-def test_a_deletion_goes_on_if_its_call_is_cancelled(short_waits):
+async def test_a_deletion_goes_on_if_its_call_is_cancelled(short_waits):
     """Such as a gRPC call after its deadline."""
-
-    class Slow(Users):
-        async def forget_user(self, user):
-            self.calls.append("begun")
-            await asyncio.sleep(0.05)
-            await super().forget_user(user)
-
-    users = Slow()
-
-    async def scene():
-        verbs = UserVerbs(users, QUIET)
-        call = asyncio.create_task(verbs.forget(USER))
-        await asyncio.sleep(0.01)
-        call.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await call
-        await verbs.finish()
-
-    asyncio.run(scene())
-    assert users.calls == ["begun", "user", "impressions"]
+    users = Users(seconds=0.05)
+    verbs = UserVerbs(users, QUIET)
+    call = asyncio.create_task(verbs.forget(USER))
+    await asyncio.sleep(0.01)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    await verbs.finish()
+    assert users.calls == ["user", "impressions"]
 
 
-def test_a_gateway_that_stops_deletes_impressions_first(short_waits):
+async def test_a_gateway_that_stops_deletes_impressions_first(short_waits):
     """Before it closes the store."""
     users = Users()
-
-    async def scene():
-        one = recommender(users)
-        await one.answer(FORGET, UserRequest(user_id=USER), 0)
-        await one.finish()
-        await one.close()
-
-    asyncio.run(scene())
+    one = recommender(users)
+    await one.answer(FORGET, UserRequest(user_id=USER), 0)
+    await one.finish()
+    await one.close()
     assert users.calls == ["user", "impressions", "closed"]
 
 
-def test_waiting_slates_of_a_deleted_user_are_dropped(short_waits, log):
+async def test_waiting_slates_of_a_deleted_user_are_dropped(short_waits, log):
     """For an id as a number and as text. The slates of other users stay."""
     for user in (7, "7", "8"):
         log.note(query(user))
-
-    asyncio.run(recommender(Users(), log=log).answer(FORGET, UserRequest(user_id="7"), 0))
+    await recommender(Users(), log=log).answer(FORGET, UserRequest(user_id="7"), 0)
     assert [query.user_id for query, _ in log._waiting] == ["8"]
-
-
-def test_each_slate_is_flushed_soon(monkeypatch):
-    """Between two slates nothing is flushed."""
-    monkeypatch.setattr("service.verbs.impressions.REST_SECONDS", 0.0)
-    log, flushed = ImpressionLog(None, None, 100.0), []
-    shown = SimpleNamespace(made_by=Mode.REALTIME, items=[1], degraded=[], user_id="u")
-
-    async def flush():
-        flushed.append(len(log._waiting))
-        log._waiting.clear()
-
-    async def run():
-        monkeypatch.setattr(log, "flush", flush)
-        following = asyncio.create_task(log.follow())
-        for count in range(3):
-            await asyncio.sleep(0.05)
-            assert flushed == [1] * count
-            log.note(shown)
-        await asyncio.sleep(0.05)
-        following.cancel()
-
-    asyncio.run(run())
-    assert flushed == [1, 1, 1]
 
 
 def test_a_slate_of_a_visitor_or_a_load_test_user_is_not_logged():

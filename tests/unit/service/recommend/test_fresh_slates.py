@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from recsys.errors import QueryError, StoreUnavailable
-from recsys.fresh_items.put_items import NOTHING_PUT, Put
-from recsys.model.ranker import Ranker
-from recsys.retrieval.retriever import Retriever
+from recsys.errors import QueryError
 from recsys.rules import compile_rules, parse
-from recsys.store import MemoryStore
 from recsys.store.memory.memory_items import MemoryItems
 from recsys.types import Event
 from service import schema
-from service.backends.calls import Backends
-from service.backends.models import RankingModel, RetrievalModel
-from service.generations.served import ServedGeneration
-from service.recommend.pipeline import Pipeline
-from service.recommend.query import Query
-from service.settings import Settings
-from service.verbs.items import CALM_SECONDS, POLL_SECONDS, ItemFollower, ItemVerbs
-from tests.fakes.in_process import Held
-from tests.sample_data import put_items, tiny
+from service.verbs.items import ItemFollower, ItemVerbs
+from tests.fakes.in_process import InProcessService, broken, ids
+from tests.sample_data import put_items
 from tests.sample_data.put_items import LATER, hide, item, putting
 
 
@@ -35,38 +23,9 @@ def world(tmp_path_factory):
     return put_items.world(tmp_path_factory.mktemp("unseen"))
 
 
-class Deployment:
-    """All stages in one process, in which each part may have received other puts."""
-
-    def __init__(self, world):
-        self.store = MemoryStore()
-        tiny.publish(world[0], self.store)
-        self.served = ServedGeneration.load(world[0])
-        self.puts = dict.fromkeys(("gateway", "retrieval", "ranking"), NOTHING_PUT)
-        self.retrieval = RetrievalModel(Held(Retriever.load(world[0])), lambda: self.puts["retrieval"])
-        self.ranking = RankingModel(Held(Ranker.load(world[0])), lambda: self.puts["ranking"])
-
-    def recommend(self, user=4, k=100, broken=(), **more):
-        async def retrieve(rows):
-            if "retrieval" in broken:
-                raise RuntimeError("gone")
-            return self.retrieval.retrieve(rows)
-
-        async def rank(rows):
-            if "ranking" in broken:
-                raise RuntimeError("gone")
-            return self.ranking.rank(rows)
-
-        served = self.served.with_items(self.puts["gateway"])
-        query = Query(served, user, k, time.monotonic() + 30, **more)
-        backends = replace(Backends.local(self.retrieval, self.ranking), retrieve=retrieve, rank=rank)
-        asyncio.run(Pipeline(self.store, backends, Settings()).run([query]))
-        return [served.item_id(int(row)) for row in query.items], query
-
-
 @pytest.fixture
 def path(world):
-    return Deployment(world)
+    return InProcessService(world[0])
 
 
 def test_an_item_put_long_ago_fills_no_quota(path):
@@ -78,9 +37,9 @@ def test_an_item_put_long_ago_fills_no_quota(path):
     recent = item("b", 2, version=2, put_at=now - day * 0.9)
     for puts, brought in (((old, older), []), ((old, recent), ["b"]), ((again, recent), ["a"])):
         path.puts["gateway"] = putting(*puts)
-        slate, query = path.recommend(k=3, now=now, rules=compile_rules(quota, path.served.spec))
-        assert [name for name, row in zip(slate, query.items.tolist(), strict=True) if query.words.get(row)] == brought
-        assert [name for name in slate if name in ("a", "b")] == brought
+        query = path.run(path.query(k=3, now=now, rules=compile_rules(quota, path.served.spec)))
+        assert [query.generation.item_id(row) for row in query.items.tolist() if query.words.get(row)] == brought
+        assert [name for name in ids(query) if name in ("a", "b")] == brought
 
 
 PUT = putting(item("x", 4, "comedy", year=2003), hide("comedy-2", 5), hide("y", 6))
@@ -90,28 +49,30 @@ PUT = putting(item("x", 4, "comedy", year=2003), hide("comedy-2", 5), hide("y", 
 def test_a_slate_is_complete_while_processes_differ_in_their_puts(path, received):
     """It has only known items, each once. With the put in all processes the item is a candidate."""
     path.puts |= dict.fromkeys(path.puts if received is None else received, PUT)
-    ids, query = path.recommend(user="nobody", session=[Event("nobody", "x", 1.0), Event("nobody", "comedy-1", 2.0)])
+    session = [Event("nobody", "x", 1.0), Event("nobody", "comedy-1", 2.0)]
+    query = path.run(path.query("nobody", 100, 30, session=session))
     assert query.degraded == []
     assert np.isfinite(query.scores).all()
-    assert len(ids) == len(set(ids)) >= 70
+    assert len(ids(query)) == len(set(ids(query))) >= 70
     if received is None or "gateway" in received:
-        assert "comedy-2" not in ids
-    ids, query = path.recommend(user="nobody", session=[Event("nobody", "comedy-1", 2.0)])
+        assert "comedy-2" not in ids(query)
+    query = path.run(path.query("nobody", 100, 30, session=session[1:]))
     # An item of the gateway fills up a slate of all items; only an item of all three processes is a candidate.
-    assert ("x" in ids) == (received is None or "gateway" in received)
+    assert ("x" in ids(query)) == (received is None or "gateway" in received)
     assert (query.candidates.items >= len(query.generation.tables)).any() == (received is None)
 
 
-@pytest.mark.parametrize("broken", [(), ("ranking",), ("retrieval",), ("retrieval", "ranking")])
-def test_no_fallback_shows_a_hidden_item(path, broken):
+@pytest.mark.parametrize("away", [(), ("rank",), ("retrieve",), ("retrieve", "rank")])
+def test_no_fallback_shows_a_hidden_item(path, away):
     """Nor does the list that fills a short slate: precomputed and popular lists are older than the put."""
-    before, _ = path.recommend(broken=broken)
+    calls = dict.fromkeys(away, broken)
+    before = ids(path.run(path.query(k=100), **calls))
     gone = before[:20]
     path.puts |= dict.fromkeys(path.puts, putting(*(hide(item_id, n + 1) for n, item_id in enumerate(gone))))
-    after, query = path.recommend(broken=broken)
-    assert not set(gone) & set(after)
-    assert len(after) == len(before) - 20
-    if "retrieval" in broken:
+    query = path.run(path.query(k=100), **calls)
+    assert not set(gone) & set(ids(query))
+    assert len(query.items) == len(before) - 20
+    if "retrieve" in away:
         assert query.removed["unavailable"] >= 1
 
 
@@ -136,63 +97,3 @@ def test_a_full_store_drops_items_that_the_generation_has(path, monkeypatch):
     assert {item.text for item in follower.current.items} == {"x", "comedy-2"}
     with pytest.raises(QueryError, match="python -m flows run"):
         put("comedy-3")
-
-
-def test_a_follower_reads_again_soon_after_a_failure():
-    """A message is received once, so the next read would be late."""
-    waits, failing = [], [False, True, True, False]
-
-    class Reader(MemoryItems):
-        def changes(self, known):
-            if failing.pop(0):
-                raise StoreUnavailable("No Redis answers.")
-            return known
-
-        def wait(self, seconds, calm):
-            waits.append(calm)
-            if not failing:
-                raise SystemExit
-            return False
-
-    follower = ItemFollower(Reader())
-    follower.refresh()
-    with pytest.raises(SystemExit):
-        follower._follow()
-    assert waits == [CALM_SECONDS, POLL_SECONDS, POLL_SECONDS, CALM_SECONDS]
-
-
-def test_a_follower_keeps_its_items_while_the_store_is_away(caplog):
-    """The outage is logged once."""
-
-    class Away(MemoryItems):
-        away = False
-
-        def changes(self, known):
-            if self.away:
-                raise StoreUnavailable("No Redis answers.")
-            return super().changes(known)
-
-    store = Away()
-    asyncio.run(store.put([Put("a")]))
-    follower = ItemFollower(store)
-    follower.refresh()
-    known = follower.current
-    assert len(known) == 1
-    store.away = True
-    for _ in range(3):
-        follower.refresh()
-    assert follower.current is known
-    assert caplog.text.count("No Redis answers.") == 1
-    store.away = False
-    asyncio.run(store.put([Put("b")]))
-    follower.refresh()
-    assert len(follower.current) == 2
-
-
-def test_a_click_on_a_new_item_counts_like_a_click_on_its_category(path):
-    """The item is in the history and not in the slate."""
-    path.puts |= dict.fromkeys(path.puts, putting(*(item(f"c{n}", n + 1, "comedy", year=2000) for n in range(3))))
-    ids, query = path.recommend(user="nobody", session=[Event("nobody", f"c{n}", float(n)) for n in range(3)])
-    assert len(query.history[0]) == 3
-    assert not {"c0", "c1", "c2"} & set(ids)
-    assert sum(item_id.startswith("comedy") for item_id in ids[:10]) >= 7

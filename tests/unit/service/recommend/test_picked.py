@@ -72,21 +72,3 @@ def test_the_kernel_makes_the_same_slate(
         assert getattr(one, name).flags.carray
     assert (one.removed, one.words, one.passed_over) == (other.removed, other.words, other.passed_over)
     assert picked == ("top_up" not in str(other.words) and len(other.items) == k)
-
-
-@pytest.mark.parametrize("hide", [True, False])
-@pytest.mark.parametrize("world", ["without puts", "with items hidden"])
-@pytest.mark.parametrize("kernel", [True, False])
-def test_an_item_that_this_process_has_not_received_is_not_shown(served, world, kernel, hide):
-    """Retrieval may have received the item. This process has no id for it."""
-    query = Query(served[world], "u", 3, 0.0, rules=CompiledRules(Rules(hide_unavailable=hide)))
-    items = np.array([ROWS + 5_000, *range(10)], np.int32)
-    query.set_candidates(items, np.linspace(1, 0, 11, dtype=np.float32), np.ones(11, np.uint16))
-    query.scores = np.linspace(1, 0, 11, dtype=np.float32)
-    query.record = UserRecord.empty()
-    query.history = np.zeros(0, np.int32), np.zeros(0), np.zeros(0, np.uint8)
-    slate, _ = made(query, PICKED if kernel else lambda _: False)
-    assert len(slate.items) == 3
-    assert (slate.items < ROWS).all()
-    assert slate.removed["unavailable"] >= 1
-    assert all(str(served[world].item_id(int(row))) for row in slate.items)

@@ -1,41 +1,24 @@
 """The stages in their order, and the answers when a stage fails or finds too little."""
 
 import asyncio
-import time
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from recsys.errors import StoreUnavailable
 from recsys.model.ranker import Ranker
 from recsys.retrieval.retriever import Retriever
-from recsys.rules import compile_rules, parse
 from recsys.store import MemoryStore, UserState
 from recsys.types import Event, Source
 from service.backends import wire
-from service.generations.served import ServedGeneration
 from service.recommend.circuit_breaker import FAILURES
-from service.recommend.query import Degraded, Query
+from service.recommend.query import Degraded
 from service.schema import Mode
-from tests.fakes.in_process import InProcessService, broken, ids
+from tests.fakes.in_process import AwayStore, InProcessService, broken, ids
 
 
 @pytest.fixture(scope="module")
 def world(tiny_world):
     return InProcessService(tiny_world[0])
-
-
-def test_a_user_gets_unseen_items_of_their_taste(world, tiny_world):
-    """k items, mostly of the user's category, without a stage left out."""
-    query = world.run(world.query(user=4))
-    assert len(set(ids(query))) == 10
-    assert sum(item.startswith("comedy") for item in ids(query)) >= 7
-    seen = {query.generation.tables.ids[row] for row in query.record.seen}
-    assert seen
-    assert not seen & set(ids(query))
-    assert query.degraded == []
-    assert (np.diff(query.scores) <= 0).all()
 
 
 def test_without_retrieval_the_precomputed_candidates_answer(world):
@@ -64,29 +47,11 @@ def test_without_ranking_the_order_is_of_retrieval(world):
     assert len(ids(query)) == 10
 
 
-def test_without_the_store_the_session_still_counts(world):
-    """The user is unknown then."""
-
-    class Away(MemoryStore):
-        async def read_users(self, *_):
-            raise StoreUnavailable("No Redis answers.")
-
-    session = [Event(4, f"action-{i}", float(i)) for i in range(3)]
-    query = world.run(world.query(session=session), store=Away())
-    assert query.degraded == [Degraded.STORE]
-    assert sum(item.startswith("action") for item in ids(query)) >= 5
-
-
 def test_a_visitor_needs_no_store(world):
     """Without a user nothing is read, so the store is not named in `degraded`."""
-
-    class Away(MemoryStore):
-        async def read_users(self, *_):
-            raise StoreUnavailable("No Redis answers.")
-
     session = [Event("", f"action-{i}", float(i)) for i in range(3)]
     visitor, user = world.query(user=None, session=session), world.query(user=4)
-    world.run(visitor, user, store=Away())
+    world.run(visitor, user, store=AwayStore())
     assert Degraded.STORE in user.degraded
     assert Degraded.STORE not in visitor.degraded
     assert len(visitor.history[0]) == 3
@@ -106,32 +71,6 @@ def test_an_unreadable_record_affects_one_user(world):
     assert fine.degraded == []
     assert len(fine.record.items) > 0
     assert len(ids(spoiled)) == 10
-
-
-def test_records_that_no_store_had_are_not_missing(world):
-    """The generation of a bento is complete in an empty store. A store that lost its records is degraded."""
-
-    class Changing(MemoryStore):
-        now = MemoryStore()
-
-        async def read_users(self, *args):
-            return await self.now.read_users(*args)
-
-    store = Changing()
-    pipeline = world.pipeline(store)
-
-    def degraded(generation):
-        query = Query(generation, 4, 10, time.monotonic() + 5)
-        asyncio.run(pipeline.run([query]))
-        return query.degraded
-
-    pinned = replace(world.served, pinned=True)
-    assert degraded(pinned) == []
-    assert degraded(world.served) == [Degraded.STORE]
-    store.now = world.store
-    assert degraded(pinned) == []
-    store.now = MemoryStore()
-    assert degraded(pinned) == [Degraded.STORE]
 
 
 class TestMixedBatch:
@@ -207,12 +146,7 @@ def test_a_generation_that_fails_its_warm_up_degrades_no_request(world, caplog):
 
 def test_without_all_stages_there_is_an_answer(world):
     """Store, retrieval and ranking fail."""
-
-    class Away(MemoryStore):
-        async def read_users(self, *_):
-            raise StoreUnavailable("No Redis answers.")
-
-    query = world.run(world.query(), store=Away(), retrieve=broken, rank=broken)
+    query = world.run(world.query(), store=AwayStore(), retrieve=broken, rank=broken)
     assert query.degraded == [Degraded.STORE, Degraded.RETRIEVAL]
     assert len(ids(query)) == 10
 
@@ -254,38 +188,3 @@ def test_a_row_that_fails_does_not_change_the_other_rows(world, monkeypatch):
         assert [place for place, query in enumerate(poisoned) if query.degraded] == [5]
         for place, (one, other) in enumerate(zip(clean, poisoned, strict=True)):
             assert place == 5 or (ids(one) == ids(other) and np.array_equal(one.scores, other.scores))
-
-
-def test_a_query_s_ids_are_looked_up_once(world, monkeypatch):
-    """The excluded ids and the ids of the user's events, for all filters, pins and the catalogue."""
-    lookups, rows_of = [], ServedGeneration.rows_of
-    monkeypatch.setattr(ServedGeneration, "rows_of", lambda self, ids: lookups.append(list(ids)) or rows_of(self, ids))
-    rules = compile_rules(
-        parse("[[pin]]\nitem='comedy-9'\nplace=1\n[[pin]]\nitem='comedy-8'\nplace=2"), world.served.spec
-    )
-    session = [Event("nobody", "drama-1", 1.0), Event("nobody", "comedy-8", 2.0)]
-    query = world.run(world.query("nobody", 75, exclude=["comedy-1", "unknown"], session=session, rules=rules))
-    assert len(ids(query)) == 72
-    assert not {"drama-1", "comedy-8", "comedy-1"} & set(ids(query))
-    assert [names for names in lookups if not set(names) <= {"comedy-9", "comedy-8"}] == [
-        ["comedy-1", "unknown"],
-        ["drama-1", "comedy-8"],
-    ]
-
-
-def test_a_slate_is_filled_up_from_the_catalogue(world):
-    """A large k returns all allowed items, each once."""
-    query = world.run(world.query(user="nobody", k=75))
-    assert len(ids(query)) == 75
-    assert len(set(ids(query))) == 75
-    assert (np.diff(query.scores) <= 0).all()
-
-
-def test_a_batch_gives_each_query_what_it_gets_alone(world):
-    """Merged requests have the same slates, and scores that differ by the rounding of a matrix product."""
-    alone = [world.run(world.query(user=user)) for user in range(9)]
-    together = [world.query(user=user) for user in range(9)]
-    world.run(*together)
-    for one, other in zip(alone, together, strict=True):
-        assert ids(one) == ids(other)
-        assert np.allclose(one.scores, other.scores, rtol=1e-5, atol=1e-5)

@@ -7,15 +7,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from recsys.errors import QueryError, StoreUnavailable
-from recsys.fresh_items.put_items import NOTHING_PUT, PutItem
-from recsys.store import MemoryStore
+from recsys.errors import QueryError
+from recsys.fresh_items.put_items import NOTHING_PUT
 from recsys.types import Source
 from service.recommend.query import NO_RULES, Degraded
 from service.schema import Mode, RecommendRequest, verb_table
 from service.settings import Settings
 from service.verbs.recommender import Dependencies, Recommender
-from tests.fakes.in_process import InProcessService, broken, counted, ids
+from tests.fakes.in_process import AwayStore, InProcessService, broken, counted, ids
 
 
 @pytest.fixture(scope="module")
@@ -70,36 +69,6 @@ def test_while_too_many_slates_are_in_flight_a_door_refuses_before_it_reads_a_re
                 recommender.due(verb)
 
 
-class TestFilterValues:
-    """A filter may name only values that an item has."""
-
-    def items(self, world, fresh, *values):
-        request = RecommendRequest(user_id=4, filter={"categories": list(values)})
-
-        async def scene():
-            recommender = Recommender(dependencies(world, current=fresh), world.store, Settings())
-            return await recommender.recommend(request, time.monotonic() + 5)
-
-        (query,) = asyncio.run(scene())
-        return query.items.tolist()
-
-    def test_a_value_that_no_item_has_is_refused(self, world):
-        """The error has the field and similar values."""
-        with pytest.raises(QueryError, match=r"^No item has the value 'Dramma'; there is drama\.$") as caught:
-            self.items(world, NOTHING_PUT, "drama", "Dramma")
-        assert caught.value.field == "filter.categories"
-        with pytest.raises(QueryError, match=r"^No item has the value 'x+\.$"):
-            self.items(world, NOTHING_PUT, "x" * 256)
-        assert self.items(world, NOTHING_PUT, "drama")
-
-    def test_a_value_of_a_put_item_is_accepted(self, world):
-        """The generation has no token for the value, and the filter finds the put item."""
-        puts = NOTHING_PUT.joined([PutItem("aria", 1, 1, 4e9, content={"categories": ["opera"]})], "e", 1)
-        assert self.items(world, puts, "opera") == [len(world.served.tables) + 1]
-        with pytest.raises(QueryError, match="operetta"):
-            self.items(world, puts, "operetta")
-
-
 class TestExplanation:
     def test_without_retrieval_there_are_no_features(self, world):
         """The list has no tower scores, so ranking is not called."""
@@ -118,13 +87,6 @@ class TestExplanation:
         assert explained.tower_place is None
         assert explained.features
         assert not any(np.isnan(feature.value) for feature in explained.features)
-
-    @pytest.mark.parametrize(("fields", "calls"), [({}, {}), ({}, {"rank": broken}), ({"mode": Mode.BATCH}, {})])
-    def test_it_names_the_place_of_an_item_beyond_the_slate(self, world, fields, calls):
-        """By the score of the ranker, of retrieval or of the list."""
-        far = int(world.run(world.query(k=8, **fields), **calls).items[-1])
-        explained = world.explain(world.query(k=5, traced=True, **fields), far, **calls)
-        assert explained.reason == f"It is at place {explained.ranked_place} by score, and the slate ends at place 5."
 
     def test_it_names_an_item_that_no_source_proposed(self, world, monkeypatch):
         """The slate of an unknown user in mode batch has popular items."""
@@ -149,16 +111,14 @@ class TestSimilar:
     def test_stages_left_out_and_removed_items_are_counted(self, world):
         """Once each, as for a slate."""
 
-        class Away(MemoryStore):
-            async def read_users(self, *_):
-                raise StoreUnavailable("No Redis answers.")
-
         def counts():
             stages = [counted("tandem_degraded_total", stage=stage) for stage in ("store", "retrieval")]
             return *stages, counted("tandem_removed_total", reason="excluded")
 
         before = counts()
         popular = [world.served.item_id(int(row)) for row in world.served.popular[:3]]
-        query = world.similar(world.query(exclude=popular), int(world.served.popular[5]), store=Away(), similar=broken)
+        query = world.similar(
+            world.query(exclude=popular), int(world.served.popular[5]), store=AwayStore(), similar=broken
+        )
         assert query.removed == {"excluded": 3}
         assert tuple(np.subtract(counts(), before)) == (1, 1, 3)

@@ -23,29 +23,20 @@ def shipped(tmp_path):
 
 
 def test_kernels_of_the_image_are_copied_where_numba_may_write(shipped, tmp_path):
-    """Once: kernels that were compiled there since stay after a restart."""
+    """Once: kernels that were compiled there since stay. Those of an older image go: the next image can't use them."""
     home = tmp_path / "home"
     home.mkdir()
     [folder] = container.kept_kernels(home, str(shipped)).values()
-    assert (tmp_path / "home/kernels/one/search_1/look.nbi").read_bytes() == b"index"
-    (home / "kernels" / "one" / "own.nbi").write_bytes(b"own")
+    kernels = home / "kernels"
+    assert (kernels / "one/search_1/look.nbi").read_bytes() == b"index"
+    (kernels / "one" / "own.nbi").write_bytes(b"own")
     assert container.kept_kernels(home, str(shipped)) == {"NUMBA_CACHE_DIR": folder}
-    assert (home / "kernels" / "one" / "own.nbi").exists()
-
-
-def test_kernels_of_an_older_image_are_removed(shipped, tmp_path):
-    """A volume outlives images, and the next image can't use those kernels."""
-    container.kept_kernels(tmp_path, str(shipped))
+    assert (kernels / "one" / "own.nbi").exists()
     (shipped / container.STAMP).write_text("two")
-    container.kept_kernels(tmp_path, str(shipped))
-    assert [each.name for each in (tmp_path / "kernels").iterdir()] == ["two"]
-
-
-def test_an_image_without_kernels_keeps_compiled_kernels(tmp_path):
-    """Such as an image without a pinned generation."""
-    assert container.kept_kernels(tmp_path, str(tmp_path / "none")) == {
-        "NUMBA_CACHE_DIR": str(tmp_path / "kernels" / "own")
-    }
+    container.kept_kernels(home, str(shipped))
+    assert [each.name for each in kernels.iterdir()] == ["two"]
+    without = container.kept_kernels(tmp_path, str(tmp_path / "none"))  # such as an image without a generation
+    assert without == {"NUMBA_CACHE_DIR": str(tmp_path / "kernels" / "own")}
 
 
 def test_the_model_of_the_bento_is_linked_into_the_home(tmp_path):

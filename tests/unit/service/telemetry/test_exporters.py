@@ -1,6 +1,5 @@
 """The exporter of traces, by the variables of OpenTelemetry."""
 
-import json
 import os
 import subprocess
 import sys
@@ -109,13 +108,6 @@ def test_exporters_of_installed_packages_are_used(tmp_path):
     output = worker(OTEL_TRACES_EXPORTER="otlp,zipkin", OTEL_EXPORTER_OTLP_PROTOCOL="grpc", **path)
     assert "exported by otlp_proto_grpc" in output
     assert "exported by zipkin" in output
-
-
-def test_the_console_gets_a_line_of_json_for_each_span():
-    """With the service's name."""
-    line, name = worker(OTEL_TRACES_EXPORTER="console").splitlines()[::-1]
-    assert json.loads(line)["name"] == "request"
-    assert json.loads(line)["resource"]["attributes"]["service.name"] == name == "tandem-gateway"
 
 
 @pytest.mark.parametrize(
