@@ -15,8 +15,7 @@ from recsys.environment import Environment
 from recsys.lists.list_maker import ListMaker, UserData
 from recsys.lists.user_list import UserList
 from recsys.retrieval.registry import names_of
-from recsys.rules import compile_rules, select
-from recsys.rules.catalogue import DAY, TablesCatalogue
+from recsys.rules import Catalogue, compile_rules, select
 from training.data.locations import Location, exports, require_writable, writing
 
 SCHEMA = pa.schema(
@@ -82,8 +81,8 @@ class ListExport:
     def add(self, user: str, past: UserData, made: UserList) -> None:
         """Add a user's best items, selected by the rules."""
         tables, manifest = self._maker.tables, self._maker.manifest
-        catalogue = TablesCatalogue(
-            tables, lambda rows: ~self._maker.excluded(past, rows, self._now), (self._now - manifest.data_end) / DAY
+        catalogue = Catalogue(
+            tables, lambda rows: ~self._maker.excluded(past, rows, self._now), manifest.data_end, self._now
         )
         slate = select(made.items, made.scores, self._top, self._rules, catalogue, {})
         sources = dict(zip(made.items.tolist(), made.sources.tolist(), strict=True))

@@ -14,7 +14,6 @@ import numpy as np
 
 from recsys.fresh_items.extended_column import ExtendedColumn
 from recsys.fresh_items.put_items import PutItem, PutItems
-from recsys.model.feature_spec import FeatureSpec
 from recsys.types import F64, I32, Bool
 
 Find = Callable[[Sequence[str]], Sequence[int | None]]
@@ -110,12 +109,3 @@ class CatalogueChanges:
         shown = np.zeros(len(rows), bool)
         shown[known] = self.available[rows[known]]
         return shown
-
-
-def encode_put_items(items: Sequence[PutItem], spec: FeatureSpec) -> tuple[I32, I32, F64]:
-    """Content tokens [m, C], hashed tokens [m, C] and numbers [m, columns] of items.
-
-    Content and numbers are encoded as in training. The hashed tokens are for filters alone.
-    """
-    content = [spec.ordered(item.content) for item in items]
-    return spec.encode_items(content), spec.hashed_items(content), spec.encode_numbers(content)

@@ -7,22 +7,25 @@ compares the two).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import cast
+from typing import Generic, TypeVar, cast
 
 import numpy as np
 
-from recsys.fresh_items.caches import ItemArrayCache
-from recsys.fresh_items.catalogue_changes import CatalogueChanges, encode_put_items
+from recsys.fresh_items.catalogue_changes import CatalogueChanges
 from recsys.fresh_items.extended_column import ExtendedColumn
 from recsys.fresh_items.put_items import PutItem, PutItems
 from recsys.generation.item_tables import POPULARITY_WINDOWS, ItemTables
-from recsys.generation.manifest import TOWERS, GenerationFolder
+from recsys.generation.manifest import GenerationFolder
 from recsys.model.feature_spec import FeatureSpec
-from recsys.model.item_encoder import ItemEncoder
-from recsys.types import F32, F64, I32, Bool
+from recsys.types import F32, I32, Bool
+
+T = TypeVar("T")
+
+_Version = tuple[str, int, int, float]
+"""Id, seq, version and time of an item's last put. After a store was emptied, other items have the same numbers."""
 
 
 @dataclass(frozen=True)
@@ -42,56 +45,58 @@ class ExtendedTables(ItemTables):
         return self.changes.available.knows(rows)
 
     @classmethod
-    def of(
-        cls, tables: ItemTables, changes: CatalogueChanges, content: I32, hashed: I32, numbers: F64, embeddings: F32
-    ) -> ExtendedTables:
-        """Extend `tables` by new items: content and hashed [m, C], numbers [m, columns], embeddings [m, d]."""
+    def of(cls, tables: ItemTables, changes: CatalogueChanges, encoded: Sequence[np.ndarray]) -> ExtendedTables:
+        """Extend `tables` by new items. encoded: as `TableExtender.encode` returns it for these items."""
+        content, hashed, numbers, embeddings = encoded
         m = len(changes.rows)
-
-        def extended(base: np.ndarray, tail: np.ndarray) -> np.ndarray:
-            # Tables are only indexed by rows, where an ExtendedColumn returns what an array returns.
-            return cast(np.ndarray, ExtendedColumn(base, changes.rows, tail))
-
+        tails = {
+            "embeddings": embeddings,
+            "content": content,
+            "popularity": np.zeros((m, len(POPULARITY_WINDOWS)), np.float32),
+            "age": np.zeros(m, np.float32),
+            "numbers": numbers,
+        }
         own = {field.name: getattr(tables, field.name) for field in fields(ItemTables)}
-        return cls(
-            **own
-            | {
-                "embeddings": extended(tables.embeddings, embeddings),
-                "content": extended(tables.content, content),
-                "available": changes.available,
-                "popularity": extended(tables.popularity, np.zeros((m, len(POPULARITY_WINDOWS)), np.float32)),
-                "age": extended(tables.age, np.zeros(m, np.float32)),
-                "numbers": extended(tables.numbers, numbers),
-                "changes": changes,
-                "hashed": hashed,
-            }
-        )
+        # Tables are only indexed by rows, where an ExtendedColumn returns what an array returns.
+        own |= {name: ExtendedColumn(own[name], changes.rows, tail) for name, tail in tails.items()}
+        return cls(**own | {"available": changes.available, "changes": changes, "hashed": hashed})
 
 
 class TableExtender:
     """Extends the item tables of one generation by items added since.
 
-    Rows and encodings of the last snapshot are kept for the next one. Two threads may extend at once.
+    Rows and encodings of the last snapshot are kept for the next one, so that only new and changed items are computed.
+    Two threads may extend at once.
     """
 
-    def __init__(self, tables: ItemTables, spec: FeatureSpec, encoder: ItemEncoder, until: float) -> None:
-        """until: the end of the generation's data, unix seconds."""
-        self._tables = tables
-        self._spec = spec
-        self._encoder = encoder
-        self._until = until
+    def __init__(
+        self, tables: ItemTables, spec: FeatureSpec, until: float, embed: Callable[[I32], F32] | None = None
+    ) -> None:
+        """until: the end of the generation's data, unix seconds. embed: see `content_encoder`; zeros without it."""
+        self._tables, self._spec, self._until, self._embed = tables, spec, until, embed
         self._found: dict[str, int | None] = {}
-        self._encoded = ItemArrayCache(self._encode)
+        self._encoded: tuple[dict[_Version, int], tuple[np.ndarray, ...]] = {}, self.encode(())
 
     @classmethod
-    def load(cls, folder: GenerationFolder, tables: ItemTables) -> TableExtender:
+    def load(cls, folder: GenerationFolder, tables: ItemTables, embed: Callable[[I32], F32]) -> TableExtender:
         """The extender of a verified generation."""
-        return cls(tables, folder.spec(), ItemEncoder.load(folder.path / TOWERS), folder.manifest.data_end)
+        return cls(tables, folder.spec(), folder.manifest.data_end, embed)
 
     def extend(self, puts: PutItems) -> ExtendedTables:
         """The tables with every added item that the generation lacks."""
         changes = CatalogueChanges.of(puts, self._find, self._tables.available, self._until)
-        return ExtendedTables.of(self._tables, changes, *self._encoded.of(changes.items))
+        return ExtendedTables.of(self._tables, changes, self._encode_changed(changes.items))
+
+    def encode(self, items: Sequence[PutItem]) -> tuple[np.ndarray, ...]:
+        """Content tokens [m, C], hashed tokens [m, C], numbers [m, columns] and embeddings [m, d] of items.
+
+        Content and numbers are encoded as in training. The hashed tokens are for filters alone.
+        """
+        spec, contents = self._spec, [self._spec.ordered(item.content) for item in items]
+        content = spec.encode_items(contents)
+        width = self._tables.embeddings.shape[1]
+        embeddings = self._embed(content) if self._embed else np.zeros((len(items), width), np.float32)
+        return content, spec.hashed_items(contents), spec.encode_numbers(contents), embeddings
 
     def _find(self, texts: Sequence[str]) -> list[int | None]:
         """The generation's rows of ids; those of the last call are not looked up again."""
@@ -101,7 +106,30 @@ class TableExtender:
         self._found = {text: found[text] for text in texts}
         return [found[text] for text in texts]
 
-    def _encode(self, items: Sequence[PutItem]) -> tuple[I32, I32, F64, F32]:
-        """Content, hashed tokens, numbers and embeddings of items."""
-        content, hashed, numbers = encode_put_items(items, self._spec)
-        return content, hashed, numbers, self._encoder.encode(content)
+    def _encode_changed(self, items: Sequence[PutItem]) -> tuple[np.ndarray, ...]:
+        """As `encode`; items of the last call are not encoded again."""
+        places, last = self._encoded
+        versions = [(item.text, item.seq, item.version, item.put_at) for item in items]
+        before = np.array([places.get(each, -1) for each in versions], np.int64)
+        old, new = before >= 0, np.flatnonzero(before < 0)
+        made = self.encode([items[place] for place in new.tolist()]) if len(new) else [each[:0] for each in last]
+        arrays = tuple(np.empty((len(items), *each.shape[1:]), each.dtype) for each in last)
+        for array, kept, added in zip(arrays, last, made, strict=True):
+            array[old], array[new] = kept[before[old]], added
+        self._encoded = {each: place for place, each in enumerate(versions)}, arrays
+        return arrays
+
+
+class SnapshotCache(Generic[T]):
+    """Keeps what `make` returned for the last snapshot of added items."""
+
+    def __init__(self, make: Callable[[PutItems], T]) -> None:
+        self._make = make
+        self._last: tuple[PutItems, T] | None = None
+
+    def of(self, puts: PutItems) -> T:
+        """The value for a snapshot. Two threads may compute it twice."""
+        last = self._last
+        if last is None or last[0] is not puts:
+            last = self._last = puts, self._make(puts)
+        return last[1]

@@ -12,14 +12,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from recsys.fresh_items.caches import SnapshotCache
-from recsys.fresh_items.extended_tables import TableExtender
+from recsys.fresh_items.extended_tables import SnapshotCache, TableExtender
 from recsys.fresh_items.put_items import PutItems
 from recsys.generation.item_tables import ItemTables
-from recsys.generation.manifest import RANKER, GenerationFolder
+from recsys.generation.manifest import RANKER, TOWERS, GenerationFolder
 from recsys.kernels import ranker_net
 from recsys.kernels.jit import contiguous
 from recsys.model import features
+from recsys.model.towers import content_encoder
 from recsys.types import F32, I64, PAD, Candidates, Histories
 
 CROSS_LAYERS = 2
@@ -119,7 +119,8 @@ class Ranker:
     def load(cls, folder: GenerationFolder, tables: ItemTables | None = None) -> Ranker:
         """The ranker of a verified generation; tables: instead of the folder's own."""
         tables = tables or folder.tables()
-        return cls(RankerNet.load(folder.path / RANKER), tables, TableExtender.load(folder, tables))
+        extender = TableExtender.load(folder, tables, content_encoder(folder.path / TOWERS))
+        return cls(RankerNet.load(folder.path / RANKER), tables, extender)
 
     def with_items(self, puts: PutItems) -> Ranker:
         """The ranker for the generation extended by items added since; the same object without any."""

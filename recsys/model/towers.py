@@ -10,7 +10,7 @@ one out) reach recall@10 .2788 and ndcg@10 .1616; without, .2623 and .1530.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count, takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from recsys.model import time_features
 from recsys.model.feature_spec import NO_TOKEN
-from recsys.types import CLOCK
+from recsys.types import CLOCK, F32, I32
 
 DECAYS = (0.0, 0.6, 0.9, 0.98)
 """The factor by which an event counts less than the event after; 0 keeps the newest event alone."""
@@ -183,6 +183,25 @@ def load_user_tower(path: Path) -> UserTower:
     tower = UserTower(**UserTower.sizes(state))
     tower.load_state_dict(state)
     return tower.eval()
+
+
+def content_encoder(path: Path) -> Callable[[I32], F32]:
+    """A function that embeds items which training did not see, from the content embeddings that `Towers.save` wrote.
+
+    It maps content rows [n, C] to [n, D] float32, L2-normalised; zero for a row without tokens.
+    """
+    with safe_open(path, "pt") as file:
+        content = file.get_tensor("item.content.weight")
+    tower = ItemTower(1, *content.shape).eval()
+    tower.content.weight = nn.Parameter(content, requires_grad=False)
+
+    @torch.inference_mode()
+    def encode(content: I32) -> F32:
+        rows, unknown = torch.zeros(len(content), dtype=torch.long), torch.zeros(len(content), dtype=torch.bool)
+        embeddings: F32 = tower(rows, torch.from_numpy(content).long(), unknown).numpy()
+        return embeddings
+
+    return encode
 
 
 def _user_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

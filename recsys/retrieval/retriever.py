@@ -11,16 +11,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from recsys.filters.allowed_items import Allowed, AllowedItems, masks, only
-from recsys.fresh_items.caches import SnapshotCache
 from recsys.fresh_items.extended_index import ExtendedIndex
-from recsys.fresh_items.extended_tables import ExtendedTables, TableExtender
+from recsys.fresh_items.extended_tables import ExtendedTables, SnapshotCache, TableExtender
 from recsys.fresh_items.put_items import PutItems
 from recsys.generation.item_tables import ItemTables
 from recsys.generation.manifest import TOWERS, GenerationFolder
 from recsys.kernels import candidate_lists
 from recsys.kernels.jit import contiguous
 from recsys.model.neighbour_tables import VOTE_DECAY
-from recsys.model.towers import load_user_tower
+from recsys.model.towers import content_encoder, load_user_tower
 from recsys.model.user_encoder import UserEncoder
 from recsys.retrieval.candidates import (
     drop,
@@ -69,8 +68,8 @@ class Retriever:
     def load(cls, folder: GenerationFolder, tables: ItemTables | None = None) -> Retriever:
         """The retriever of a generation that `folder.verify` accepted. tables: instead of the folder's own."""
         tables = tables or folder.tables()
-        tower = load_user_tower(folder.path / TOWERS)
-        encoder, extender = UserEncoder(tower, tables.embeddings), TableExtender.load(folder, tables)
+        encoder = UserEncoder(load_user_tower(folder.path / TOWERS), tables.embeddings)
+        extender = TableExtender.load(folder, tables, content_encoder(folder.path / TOWERS))
         sources = trained_with(folder.manifest.sources)
         return cls(encoder, tables, folder.manifest.seen_rule.everything, extender, sources)
 

@@ -1,17 +1,16 @@
-"""The interface (`Catalogue`) through which business rules read the items, and one implementation of it.
+"""The items of a generation (one trained set of models and tables) as the business rules read them for one request.
 
-The implementation reads the item tables of a generation, one trained set of models and tables.
-Servers use another one, which also has the items that were added after training through PUT /items.
+A server gives it also the items that were added after training through PUT /items.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
+from recsys.fresh_items.extended_tables import ExtendedTables
 from recsys.generation.item_tables import ItemTables
 from recsys.retrieval.sources.popular import AT_ONCE
 from recsys.types import F32, F64, I32, Bool, Id
@@ -19,78 +18,61 @@ from recsys.types import F32, F64, I32, Bool, Id
 DAY = 86_400.0
 
 
-class Catalogue(Protocol):
-    """The items of a generation for one request."""
+@dataclass(frozen=True)
+class Catalogue:
+    """The items of a generation for one request. Rows that its methods take are known.
+
+    tables: of the generation. allowed: which rows pass every hard filter. data_end: of the generation, and the time
+    of the request, in unix seconds. extended: the tables with the items added since; None without any.
+    """
+
+    tables: ItemTables
+    allowed: Callable[[I32], Bool]
+    data_end: float
+    now: float
+    extended: ExtendedTables | None = None
 
     def blocks(self) -> Iterator[I32]:
-        """All rows in blocks of some thousands, the most popular first."""
+        """All rows in blocks of some thousands, the most popular first and the items added since last."""
+        for start in range(0, len(self.tables), AT_ONCE):
+            yield np.asarray(self.tables.by_popularity[start : start + AT_ONCE])
+        if self.extended is not None and len(self.extended.changes.rows):
+            yield self.extended.changes.rows
 
     def newest(self) -> Iterator[I32]:
-        """Some thousands of the newest rows, the newest first."""
-
-    def allowed(self, rows: I32) -> Bool:
-        """Which rows pass every hard filter."""
+        """The items added since, the last put first, then some thousands of the newest rows, the newest first."""
+        if self.extended is not None and len(self.extended.changes.rows):
+            yield self.extended.changes.newest
+        yield self.tables.newest
 
     def content(self, rows: I32) -> I32:
         """Content tokens of rows: [n, C]."""
+        return np.asarray(self._all.content[rows])
 
     def numbers(self, rows: I32) -> F64:
         """The columns `FeatureSpec.numbers`: [n, columns]."""
+        return np.asarray(self._all.numbers[rows])
 
     def embeddings(self, rows: I32) -> F32:
-        """Item embeddings: [n, d], of length 1 or 0."""
+        """Item embeddings: [n, d], of length 1 or 0. An item added since is 0, so that it is unlike all others."""
+        return np.asarray(self._all.embeddings[rows])
 
     def is_new(self, rows: I32, days: float) -> Bool:
-        """Which rows are at most so many days old."""
+        """Which rows had their first interaction, or their last put, at most so many days ago."""
+        new: Bool = np.asarray(self._all.age[rows]) + (self.now - self.data_end) / DAY <= days
+        late = rows >= len(self.tables)
+        if self.extended is not None and late.any():
+            new[late] = self.extended.changes.put_since(rows[late], self.now - days * DAY)
+        return new
 
     def rows_of(self, items: Sequence[Id]) -> I32:
         """Rows of the items that the catalogue has."""
+        texts = [*map(str, items)]
+        late = {} if self.extended is None else self.extended.changes.by_id
+        rows = zip(texts, self.tables.ids.rows_of(texts), strict=True)
+        found = [late.get(text) if row is None else row for text, row in rows]
+        return np.array([row for row in found if row is not None], np.int32)
 
-
-@dataclass(frozen=True)
-class TablesCatalogue:
-    """The catalogue of a generation. may: which rows pass the filters. age_days: from the end of its data to now."""
-
-    tables: ItemTables
-    may: Callable[[I32], Bool]
-    age_days: float
-
-    def blocks(self) -> Iterator[I32]:
-        """Every row, the most popular first."""
-        for start in range(0, len(self.tables), AT_ONCE):
-            yield np.asarray(self.tables.by_popularity[start : start + AT_ONCE])
-
-    def newest(self) -> Iterator[I32]:
-        """The newest rows."""
-        yield self.tables.newest
-
-    def allowed(self, rows: I32) -> Bool:
-        """Which rows pass."""
-        return self.may(rows)
-
-    def content(self, rows: I32) -> I32:
-        """Content tokens."""
-        return np.asarray(self.tables.content[rows])
-
-    def numbers(self, rows: I32) -> F64:
-        """The numeric and boolean columns."""
-        return np.asarray(self.tables.numbers[rows])
-
-    def embeddings(self, rows: I32) -> F32:
-        """Item embeddings."""
-        return np.asarray(self.tables.embeddings[rows])
-
-    def is_new(self, rows: I32, days: float) -> Bool:
-        """Which rows had their first interaction in so many days before now."""
-        return taken_within(self.tables, rows, days, self.age_days)
-
-    def rows_of(self, items: Sequence[Id]) -> I32:
-        """Rows of the items that the catalogue has."""
-        rows = self.tables.ids.rows_of([*map(str, items)])
-        return np.array([row for row in rows if row is not None], np.int32)
-
-
-def taken_within(tables: ItemTables, rows: I32, days: float, age_days: float) -> Bool:
-    """Which rows had their first interaction in so many days before a time `age_days` after the end of the data."""
-    new: Bool = np.asarray(tables.age[rows]) + age_days <= days
-    return new
+    @property
+    def _all(self) -> ItemTables:
+        return self.tables if self.extended is None else self.extended

@@ -14,30 +14,29 @@ from typing import Any
 
 import numpy as np
 
-from recsys.fresh_items.caches import ItemArrayCache, SnapshotCache
-from recsys.fresh_items.catalogue_changes import CatalogueChanges, encode_put_items
-from recsys.fresh_items.extended_column import ExtendedColumn
+from recsys.fresh_items.catalogue_changes import CatalogueChanges
+from recsys.fresh_items.extended_tables import ExtendedTables, SnapshotCache, TableExtender
 from recsys.fresh_items.put_items import CATEGORIES, PutItem, PutItems
 from recsys.generation import content_checks
 from recsys.generation.item_tables import ItemTables
 from recsys.generation.manifest import GenerationFolder, Manifest
-from recsys.model.feature_spec import CONTENT_TOKENS, NO_TOKEN, FeatureSpec
+from recsys.model.feature_spec import NO_TOKEN, FeatureSpec
 from recsys.retrieval.sources.popular import most_popular
-from recsys.types import CANDIDATES, F64, I32, Bool, Id
+from recsys.types import CANDIDATES, I32, Bool, Id
 
 
 @dataclass(frozen=True)
 class ServedGeneration:
     """The part of a generation that the gateway needs.
 
-    fresh: the items added or changed since through PUT /items; None if there are none. pinned: whether the generation
-    is from the bento.
+    extended: the tables with the items added or changed since through PUT /items, without their embeddings; None if
+    there are none. pinned: whether the generation is from the bento.
     """
 
     manifest: Manifest
     tables: ItemTables
     spec: FeatureSpec
-    fresh: CatalogueChanges | None = None
+    extended: ExtendedTables | None = None
     pinned: bool = False
 
     @classmethod
@@ -66,34 +65,24 @@ class ServedGeneration:
 
     @cached_property
     def _joined(self) -> SnapshotCache[ServedGeneration]:
+        extender = TableExtender(self.tables, self.spec, self.manifest.data_end)
+
         def join(puts: PutItems) -> ServedGeneration:
             joined = copy.copy(self)  # with the cached properties
-            segment = CatalogueChanges.of(puts, self.tables.ids.rows_of, self.tables.available, self.manifest.data_end)
-            object.__setattr__(joined, "fresh", segment)
-            content, hashed, numbers = kept.of(segment.items)
-            object.__setattr__(joined, "_content", ExtendedColumn(self.tables.content, segment.rows, content))
-            object.__setattr__(joined, "_hashed", hashed)
-            object.__setattr__(joined, "_numbers", ExtendedColumn(self.tables.numbers, segment.rows, numbers))
+            object.__setattr__(joined, "extended", extender.extend(puts))
             return joined
 
-        kept = ItemArrayCache(lambda items: encode_put_items(items, self.spec))
         return SnapshotCache(join)
 
-    @cached_property
-    def _content(self) -> ExtendedColumn:
-        """The content of every row; `_joined` sets it with the items put."""
-        return ExtendedColumn(self.tables.content, np.zeros(0, np.int32), np.zeros((0, CONTENT_TOKENS), np.int32))
+    @property
+    def fresh(self) -> CatalogueChanges | None:
+        """The items added or changed since; None if there are none."""
+        return None if self.extended is None else self.extended.changes
 
-    @cached_property
-    def _hashed(self) -> I32:
-        """The hashed tokens of the items put; `_joined` sets them."""
-        return np.zeros((0, CONTENT_TOKENS), np.int32)
-
-    @cached_property
-    def _numbers(self) -> ExtendedColumn:
-        """The numbers of every row; `_joined` sets them with the items put."""
-        numbers = self.tables.numbers
-        return ExtendedColumn(numbers, np.zeros(0, np.int32), numbers[:0])
+    @property
+    def all_tables(self) -> ItemTables:
+        """The tables with the items added since, whose embeddings are zero."""
+        return self.tables if self.extended is None else self.extended
 
     def row_of(self, item: Id) -> int | None:
         """The row of an item; None for an unknown item."""
@@ -150,21 +139,16 @@ class ServedGeneration:
 
     def knows(self, rows: I32) -> Bool:
         """Mask of the rows that are PAD, or items that this process has received."""
-        return self._content.knows(rows)
-
-    def content(self, rows: I32) -> I32:
-        """Content tokens [n, C] of rows: the categories and columns of items, as integers; none if not received yet."""
-        known = self.knows(rows)
-        return np.where(known[:, None], self._content[np.where(known, rows, 0)], NO_TOKEN)
+        return self.all_tables.knows(rows)
 
     def filter_tokens(self, rows: I32) -> I32:
-        """Content tokens of rows, and the hashed tokens of put items: [n, 2 C], or [n, C] if no row is put."""
-        content = self.content(rows)
-        put = (rows >= len(self.tables)) & self.knows(rows)
-        if self.fresh is None or not put.any():
+        """Content tokens of known rows, and the hashed tokens of put items: [n, 2 C], or [n, C] if no row is put."""
+        content = self.all_tables.content[rows]
+        put = rows >= len(self.tables)
+        if self.extended is None or not put.any():
             return content
         hashed = np.zeros_like(content)
-        hashed[put] = self._hashed[np.searchsorted(self.fresh.rows, rows[put])]
+        hashed[put] = self.extended.hashed[np.searchsorted(self.extended.changes.rows, rows[put])]
         return np.concatenate([content, hashed], axis=1)
 
     def content_of(self, row: int) -> dict[str, Any]:
@@ -184,11 +168,6 @@ class ServedGeneration:
             if number == number:
                 content[column] = number == 1 if column in spec.booleans else number
         return content
-
-    def numbers(self, rows: I32) -> F64:
-        """The columns `FeatureSpec.numbers` of rows, [n, columns]; NaN of an item not received yet."""
-        known = self.knows(rows)
-        return np.where(known[:, None], self._numbers[np.where(known, rows, 0)], np.nan)
 
     def item_id(self, row: int) -> Id:
         """The id, as a number if ids of the dataset are numbers."""

@@ -45,7 +45,7 @@ def _unmatched(query: Query, rows: I32) -> Bool | None:
     """Items that do not meet a condition of the request's filter."""
     if not query.matches:
         return None
-    return ~meets(query.matches, query.generation.filter_tokens(rows), query.generation.numbers(rows))
+    return ~meets(query.matches, query.generation.filter_tokens(rows), query.generation.all_tables.numbers[rows])
 
 
 FILTERS = (

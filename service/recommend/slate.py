@@ -5,17 +5,13 @@ Rules may take items from the whole catalogue. A query without rules and conditi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-
 import numpy as np
 
 from recsys.kernels.jit import contiguous
 from recsys.kernels.top_k import Filters, ScoredItems, pick
 from recsys.retrieval.candidates import places
-from recsys.retrieval.sources.popular import AT_ONCE
-from recsys.rules import select
-from recsys.rules.catalogue import DAY, taken_within
-from recsys.types import F32, F64, I32, PAD, Bool, Id
+from recsys.rules import Catalogue, select
+from recsys.types import PAD
 from service.recommend.filters import FILTERS, allowed
 from service.recommend.query import Query
 
@@ -30,7 +26,14 @@ def make_slate(query: Query, without: int = PAD) -> None:
         gone = each.gone(query, query.items)
         if gone is not None:
             query.remove(gone, each.reason)
-    catalogue = _Catalogue(query, without)
+    generation = query.generation
+    catalogue = Catalogue(
+        generation.tables,
+        lambda rows: allowed(query, rows) & (rows != without),
+        generation.manifest.data_end,
+        query.now,
+        generation.extended,
+    )
     slate = select(query.items, query.scores, query.k, query.rules, catalogue, query.context_values, query.traced)
     query.words, query.passed_over = slate.moved_by, slate.passed_over
     rows = np.array(slate.items, np.int32)
@@ -73,58 +76,3 @@ def _pick(query: Query) -> bool:
             query.removed[reason] = query.removed.get(reason, 0) + count
     query.words, query.passed_over = {}, {}
     return True
-
-
-class _Catalogue:
-    """The generation of a query, as `select` reads it (`recsys.rules.catalogue`)."""
-
-    def __init__(self, query: Query, without: int) -> None:
-        self._query, self._without = query, without
-
-    def blocks(self) -> Iterator[I32]:
-        """Every row of the generation, the most popular first, then the rows of new items."""
-        generation = self._query.generation
-        for start in range(0, len(generation.tables), AT_ONCE):
-            yield np.asarray(generation.tables.by_popularity[start : start + AT_ONCE])
-        if generation.fresh is not None and len(generation.fresh.rows):
-            yield generation.fresh.rows
-
-    def newest(self) -> Iterator[I32]:
-        """The rows of new items, the last first, then the rows of the generation, the newest first."""
-        generation = self._query.generation
-        if generation.fresh is not None and len(generation.fresh.rows):
-            yield generation.fresh.newest
-        yield generation.tables.newest
-
-    def allowed(self, rows: I32) -> Bool:
-        """Mask of the rows that pass every filter."""
-        kept: Bool = allowed(self._query, rows) & (rows != self._without)
-        return kept
-
-    def content(self, rows: I32) -> I32:
-        """Content tokens."""
-        return self._query.generation.content(rows)
-
-    def numbers(self, rows: I32) -> F64:
-        """The numeric and boolean columns."""
-        return self._query.generation.numbers(rows)
-
-    def embeddings(self, rows: I32) -> F32:
-        """Item embeddings; zero for new items, which are then unlike all others."""
-        tables = self._query.generation.tables
-        known = rows < len(tables)
-        found: F32 = np.asarray(tables.embeddings[np.where(known, rows, 0)]) * known[:, None]
-        return found
-
-    def is_new(self, rows: I32, days: float) -> Bool:
-        """Mask of the rows whose first interaction, or last put, is at most so many days ago."""
-        generation, now = self._query.generation, self._query.now
-        known = rows < len(generation.tables)
-        new = generation.fresh.put_since(rows, now - days * DAY) if generation.fresh else np.zeros(len(rows), bool)
-        age_days = (now - generation.manifest.data_end) / DAY
-        new[known] = taken_within(generation.tables, rows[known], days, age_days)
-        return new
-
-    def rows_of(self, items: Sequence[Id]) -> I32:
-        """Rows of the items that the generation knows."""
-        return self._query.generation.item_rows(items)

@@ -129,7 +129,7 @@ def _filter_sentence(reason: str, query: Query, row: int) -> str:
 def _unmet_condition(query: Query, row: int) -> str:
     """The first condition of the request's filter that an item does not meet, and the item's value."""
     rows, generation = np.array([row], np.int32), query.generation
-    content, numbers = generation.filter_tokens(rows), generation.numbers(rows)
+    content, numbers = generation.filter_tokens(rows), generation.all_tables.numbers[rows]
     for (column, condition), wanted in zip(query.filter.items(), query.matches, strict=True):
         if not meets([wanted], content, numbers)[0]:
             value = generation.content_of(row).get(column, [])

@@ -11,7 +11,6 @@ from dataclasses import replace
 import numpy as np
 
 from recsys.errors import QueryError, StoreUnavailable, TandemError
-from recsys.fresh_items.catalogue_changes import CatalogueChanges
 from recsys.fresh_items.put_items import CAPACITY, CATEGORIES, HIDING_CAPACITY, NOTHING_PUT, Put, PutItem, PutItems
 from recsys.model.feature_spec import FeatureSpec
 from recsys.store.redis.item_store import RedisItemReader, RedisItemWriter, stored_fields
@@ -160,10 +159,7 @@ class ItemVerbs:
 
 def _with(put: PutItem | None, live: ServedGeneration) -> ServedGeneration:
     """The generation with only this put, or without puts."""
-    if put is None:
-        return replace(live, fresh=None)
-    tables, puts = live.tables, PutItems(items=(put,))
-    return replace(live, fresh=CatalogueChanges.of(puts, tables.ids.rows_of, tables.available, live.manifest.data_end))
+    return replace(live, extended=None).with_items(PutItems(items=(put,) if put else ()))
 
 
 def _put(item: schema.Item, field: str, spec: FeatureSpec) -> Put:

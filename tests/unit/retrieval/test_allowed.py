@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from recsys.filters.allowed_items import Allowed, AllowedItems
 from recsys.filters.compiled_conditions import FILTER_WORDS, NumberMatch, TokenMatch, packed, unpacked
 from recsys.fresh_items.extended_column import NO_ROWS, ExtendedColumn, table
-from recsys.fresh_items.extended_tables import TableExtender
 from recsys.kernels.candidate_lists import score
 from recsys.retrieval.index import ExactIndex
 from recsys.retrieval.retriever import Retriever
 from recsys.types import PAD, Source
 from tests.sample_data.put_items import hide, item, putting
+from tests.unit.retrieval.test_fresh import extender
 from tests.unit.retrieval.test_index import KINDS, awkward
 
 
@@ -135,7 +135,7 @@ def test_filters_apply_to_items_put_since(scene):
         item("hidden-drama", 3, "drama", available=False),
         hide(tables.ids[hidden], 4),
     )
-    grown = TableExtender.load(folder, tables).extend(puts)
+    grown = extender(folder, tables).extend(puts)
     n, filters = len(tables), np.zeros((len(histories), FILTER_WORDS), np.int32)
     filters[::2] = packed([having_one(token(folder, "categories=drama"))])
     before = retriever.retrieve(histories, None, filters)

@@ -10,9 +10,8 @@ from pydantic import TypeAdapter
 from recsys.filters.allowed_items import POPULAR, AllowedItems
 from recsys.filters.compiled_conditions import ConditionError, match, matches, packed
 from recsys.filters.conditions import Condition, Range, in_words
-from recsys.fresh_items.catalogue_changes import CatalogueChanges, encode_put_items
 from recsys.fresh_items.extended_index import ExtendedIndex
-from recsys.fresh_items.extended_tables import ExtendedTables
+from recsys.fresh_items.extended_tables import TableExtender
 from recsys.model.feature_spec import FeatureSpec
 from recsys.retrieval.index import ExactIndex
 from recsys.types import PAD
@@ -104,8 +103,7 @@ def shop():
     values = {field.name: getattr(made, field.name) for field in fields(made)}
     tables = type(made)(**values | columns | {"embeddings": embeddings[:n]})
     puts = putting(*(item(f"put-{at}", at, content=each) for at, each in enumerate(put)))
-    segment = CatalogueChanges.of(puts, lambda texts: [None] * len(texts), available, 0.0)
-    grown = ExtendedTables.of(tables, segment, *encode_put_items(segment.items, SPEC), embeddings[n:])
+    grown = TableExtender(tables, SPEC, 0.0, lambda content: embeddings[n : n + len(content)]).extend(puts)
     return tables, grown, told, put, embeddings
 
 
