@@ -1,6 +1,6 @@
 """Feature kernels: two compiled loops that compute the ranker's inputs, numbers about a user and a candidate item.
 
-They run for a batch of queries. Between the two, numpy takes logarithms and sorts.
+They run for a batch of queries. Between the two, numpy takes logarithms and sorts. Each feature is one row of an array.
 """
 
 from __future__ import annotations
@@ -13,34 +13,65 @@ from recsys.kernels.jit import compiled
 from recsys.kernels.kernel_table import KernelTable
 from recsys.kernels.query_features import affinity, lift_columns, lifts, likeness, repeats, votes
 from recsys.kernels.sort_keys import NO_KEY, key
-from recsys.kernels.time_spans import gap, wait
+from recsys.kernels.time_features import STEPS, gap, wait
 
+ALIKE = 10
+"""The newest history items, whose similarity to a candidate is a feature each."""
 
-class FeatureRows(NamedTuple):
-    """The row of x of each feature, of several adjacent ones the first. Covisit and follow have as many rows each.
+COVISIT_DECAYS = (0.0, 0.5, 0.9)
+FOLLOW_DECAYS = (0.0, 0.5, 0.9)
+EASE_DECAYS = (0.0, 0.5, 0.8, 0.9, 0.97)
+VOTE_SCALE = np.float32(1e3)
+"""Scales votes, which are shares of a few thousandths, to the range where log1p is not linear."""
 
-    covisit_last, ease_order: the rows of votes by which `covisit_rank` and `ease_rank` are ordered. query: the first of
-    the three features that are the same for all candidates of a query.
-    """
+NAMES = (
+    "tower",
+    "tower_gap",
+    "tower_rank",
+    *(f"covisit_{decay}" for decay in COVISIT_DECAYS),
+    "covisit_share",
+    "covisit_rank",
+    *(f"follow_{decay}" for decay in FOLLOW_DECAYS),
+    *(f"ease_{decay}" for decay in EASE_DECAYS),
+    "ease_rank",
+    *(f"like_{step}" for step in range(1, ALIKE + 1)),
+    "like_best",
+    "like_mean",
+    "popularity_all",
+    "popularity_30d",
+    "popularity_7d",
+    "popularity_decayed",
+    "popularity_rank",
+    "momentum",
+    "age",
+    "content_affinity",
+    "last_content_affinity",
+    "repeat_count",
+    "repeat_recency",
+    "history_length",
+    "wait",
+    "gap",
+    "lift_daypart",
+    "lift_weekend",
+    "lift_context",
+)
+"""The features in the order of their rows. A flag for each candidate source follows."""
 
-    tower: int
-    tower_gap: int
-    covisit: int
-    covisit_last: int
-    covisit_share: int
-    follow: int
-    ease: int
-    ease_order: int
-    likeness: int
-    popularity: int
-    popularity_decayed: int
-    momentum: int
-    age: int
-    affinity: int
-    repeats: int
-    query: int
-    lifts: int
-    flags: int
+ROW = {name: row for row, name in enumerate(NAMES)}
+TOWER, TOWER_GAP, COVISIT_SHARE = ROW["tower"], ROW["tower_gap"], ROW["covisit_share"]
+COVISIT, FOLLOW, EASE = (ROW[f"{table}_0.0"] for table in ("covisit", "follow", "ease"))
+COVISIT_LAST, EASE_ORDER = ROW[f"covisit_{COVISIT_DECAYS[-1]}"], ROW[f"ease_{EASE_DECAYS[-2]}"]
+LIKENESS, AFFINITY, REPEATS = ROW["like_1"], ROW["content_affinity"], ROW["repeat_count"]
+POPULARITY, POPULARITY_DECAYED = ROW["popularity_all"], ROW["popularity_decayed"]
+MOMENTUM, AGE = ROW["momentum"], ROW["age"]
+OF_QUERY, LIFTS, FLAGS = ROW["history_length"], ROW["lift_daypart"], len(NAMES)
+
+RANKED = TOWER, COVISIT_LAST, EASE_ORDER, POPULARITY_DECAYED
+RANKS = tuple(ROW[f"{name}_rank"] for name in ("tower", "covisit", "ease", "popularity"))
+"""The rows of log(1 + place) by the rows of RANKED."""
+
+LOGGED = (*range(COVISIT, COVISIT_SHARE), *range(FOLLOW, EASE), *range(POPULARITY, POPULARITY_DECAYED + 1), AGE)
+"""The rows that become log(1 + x)."""
 
 
 class QueryArrays(NamedTuple):
@@ -78,29 +109,17 @@ class FeatureTables(NamedTuple):
 
 
 class FeatureSettings(NamedTuple):
-    """What the definition of the features fixes.
+    """The arrays that the definition of the features fixes.
 
-    powers, ease_powers: [D, R] float32, the weight of each step for each decay. scale: of votes by covisit and follow.
-    flags: [S] uint16 of the sources. steps: of a time span. within, alike: as `within` and `steps` of `likeness`.
-    repeat_powers: [H] float32. hours, saturday, clock: as in `lift_columns`. logs: float32, log(1 + x) of x. ranks: the
-    rows of the four ranks. logged: the rows of which log(1 + x) is taken.
+    powers, ease_powers: [D, R] float32, the weight of each step for each decay. repeat_powers: [H] float32. flags: [S]
+    uint16 of the sources. logs: float32, log(1 + x) of x.
     """
 
-    rows: FeatureRows
     powers: np.ndarray
     ease_powers: np.ndarray
-    scale: np.float32
-    flags: np.ndarray
-    steps: int
-    within: int
-    alike: int
     repeat_powers: np.ndarray
-    hours: int
-    saturday: int
-    clock: int
+    flags: np.ndarray
     logs: np.ndarray
-    ranks: np.ndarray
-    logged: np.ndarray
 
 
 class FeatureArrays(NamedTuple):
@@ -118,7 +137,7 @@ class FeatureArrays(NamedTuple):
 @compiled
 def begin(queries, tables, settings, arrays):
     """Write the features that need neither a logarithm nor an order, the keys of `order`, and `to_log`."""
-    items, past, rows = queries.items, queries.past, settings.rows
+    items, past = queries.items, queries.past
     x, counts = arrays.x, arrays.counts
     shared_features(queries, settings, x, counts)
     voters = np.empty((len(items), min(past.shape[1], settings.powers.shape[1])), np.int32)
@@ -126,46 +145,46 @@ def begin(queries, tables, settings, arrays):
         for step in range(voters.shape[1]):
             voters[query, step] = past[query, past.shape[1] - 1 - step]
     powers = settings.powers
-    votes(tables.covisit_rows, tables.covisit_weights, voters, powers, items, counts, x, rows.covisit)
-    votes(tables.follow_rows, tables.follow_weights, voters, powers, items, counts, x, rows.follow)
-    votes(tables.ease_rows, tables.ease_weights, voters, settings.ease_powers, items, counts, x, rows.ease)
-    tower_and_votes(queries, settings, x, counts)
+    votes(tables.covisit_rows, tables.covisit_weights, voters, powers, items, counts, x, COVISIT)
+    votes(tables.follow_rows, tables.follow_weights, voters, powers, items, counts, x, FOLLOW)
+    votes(tables.ease_rows, tables.ease_weights, voters, settings.ease_powers, items, counts, x, EASE)
+    tower_and_votes(queries, x, counts)
     item_features(queries, tables, settings, x, counts)
     for query in range(len(items)):
-        for index, row in enumerate((rows.tower, rows.covisit_last, rows.ease_order, rows.popularity_decayed)):
+        for index, row in enumerate(RANKED):
             for at in range(counts[query]):
                 arrays.order[query, index, at] = key(x[query, row, at], at)
             arrays.order[query, index, counts[query] :] = NO_KEY
-        for at in range(len(settings.logged)):
-            arrays.to_log[query, at] = x[query, settings.logged[at]]
+        for at in range(len(LOGGED)):
+            arrays.to_log[query, at] = x[query, LOGGED[at]]
 
 
 @compiled
 def finish(queries, tables, settings, arrays):
     """Write the features that need the logarithms `to_log` and the sorted `order`, and all others."""
-    items, past, rows = queries.items, queries.past, settings.rows
+    items, past = queries.items, queries.past
     x, counts = arrays.x, arrays.counts
     for query in range(len(items)):
-        for at in range(len(settings.logged)):
-            x[query, settings.logged[at]] = arrays.to_log[query, at]
+        for at in range(len(LOGGED)):
+            x[query, LOGGED[at]] = arrays.to_log[query, at]
         for at in range(counts[query]):
-            x[query, rows.momentum, at] = x[query, rows.popularity + 2, at] - x[query, rows.popularity + 1, at]
-        for index in range(len(settings.ranks)):
+            x[query, MOMENTUM, at] = x[query, POPULARITY + 2, at] - x[query, POPULARITY + 1, at]
+        for index, row in enumerate(RANKS):
             for place in range(counts[query]):
                 at = arrays.order[query, index, place] & np.uint64(2**32 - 1)
-                x[query, settings.ranks[index], at] = settings.logs[place]
-    likeness(tables.embeddings, past, settings.within, items, settings.alike, counts, x, rows.likeness)
-    affinity(tables.content, tables.vocabulary, past, items, counts, x, rows.affinity)
-    repeats(past, settings.repeat_powers, items, counts, x, rows.repeats)
+                x[query, row, at] = settings.logs[place]
+    likeness(tables.embeddings, past, items, ALIKE, counts, x, LIKENESS)
+    affinity(tables.content, tables.vocabulary, past, items, counts, x, AFFINITY)
+    repeats(past, settings.repeat_powers, items, counts, x, REPEATS)
     columns = np.empty((len(items), len(tables.lift_starts) - 1), np.int64)
-    lift_columns(queries.contexts, tables.lift_starts, settings.hours, settings.saturday, columns)
-    lifts(tables.lifts, columns, settings.clock, items, counts, x, rows.lifts)
+    lift_columns(queries.contexts, tables.lift_starts, columns)
+    lifts(tables.lifts, columns, items, counts, x, LIFTS)
 
 
 @compiled
 def shared_features(queries, settings, x, counts):
     """Count the candidates of each query; the log of its history's length, and its newest two time steps as shares."""
-    past, steps = queries.past, settings.steps
+    past = queries.past
     for query in range(len(past)):
         count, length = 0, 0
         for at in range(queries.items.shape[1]):
@@ -173,43 +192,42 @@ def shared_features(queries, settings, x, counts):
         for at in range(past.shape[1]):
             length += past[query, at] >= 0
         counts[query] = count
-        since = np.float32(wait(past, queries.times, queries.now, query, steps)) / np.float32(steps)
-        between = np.float32(gap(past, queries.times, query, past.shape[1] - 1, steps)) / np.float32(steps)
+        since = np.float32(wait(past, queries.times, queries.now, query)) / np.float32(STEPS)
+        between = np.float32(gap(past, queries.times, query, past.shape[1] - 1)) / np.float32(STEPS)
         for index, value in enumerate((settings.logs[length], since, between)):
-            x[query, settings.rows.query + index, :count] = value
+            x[query, OF_QUERY + index, :count] = value
 
 
 @compiled
-def tower_and_votes(queries, settings, x, counts):
+def tower_and_votes(queries, x, counts):
     """The tower's score and its distance from the best; scaled votes, and the share of the most covisit votes."""
-    rows = settings.rows
     for query in range(len(x)):
         best, most = np.float32(-np.inf), np.float32(1e-6)
         for at in range(counts[query]):
             best = max(best, queries.tower[query, at])
-        for row in range(rows.covisit_last - rows.covisit + 1):
+        for row in range(len(COVISIT_DECAYS)):
             for at in range(counts[query]):
-                x[query, rows.covisit + row, at] *= settings.scale
-                x[query, rows.follow + row, at] *= settings.scale
+                x[query, COVISIT + row, at] *= VOTE_SCALE
+                x[query, FOLLOW + row, at] *= VOTE_SCALE
         for at in range(counts[query]):
-            most = max(most, x[query, rows.covisit_last, at])
+            most = max(most, x[query, COVISIT_LAST, at])
         for at in range(counts[query]):
-            x[query, rows.tower, at] = queries.tower[query, at]
-            x[query, rows.tower_gap, at] = queries.tower[query, at] - best
-            x[query, rows.covisit_share, at] = x[query, rows.covisit_last, at] / most
+            x[query, TOWER, at] = queries.tower[query, at]
+            x[query, TOWER_GAP, at] = queries.tower[query, at] - best
+            x[query, COVISIT_SHARE, at] = x[query, COVISIT_LAST, at] / most
 
 
 @compiled
 def item_features(queries, tables, settings, x, counts):
     """Popularity, age and the flags of the sources. Items added since have popularity and age 0."""
-    rows, windows = settings.rows, tables.popularity.shape[1]
+    windows = tables.popularity.shape[1]
     for query in range(len(x)):
         for at in range(counts[query]):
             row = queries.items[query, at]
             if row < len(tables.popularity):
-                x[query, rows.age, at] = tables.age[row]
+                x[query, AGE, at] = tables.age[row]
                 for window in range(windows):
-                    x[query, rows.popularity + window, at] = tables.popularity[row, window]
+                    x[query, POPULARITY + window, at] = tables.popularity[row, window]
         for index in range(len(settings.flags)):
             for at in range(counts[query]):
-                x[query, rows.flags + index, at] = (queries.sources[query, at] & settings.flags[index]) != 0
+                x[query, FLAGS + index, at] = (queries.sources[query, at] & settings.flags[index]) != 0

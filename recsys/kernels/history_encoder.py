@@ -13,7 +13,7 @@ import numpy as np
 from recsys.kernels.jit import compiled
 from recsys.kernels.kernel_table import locate
 from recsys.kernels.matrix_product import add_product
-from recsys.kernels.time_spans import gap, wait
+from recsys.kernels.time_features import gap, wait
 
 _TINY = np.float32(1e-9)
 _LEAST_NORM = np.float32(1e-12)
@@ -90,7 +90,7 @@ def inputs(embeddings, histories, weights, decays, wide):
     Returns -1, or query * C + column of the first context value that has no row.
     """
     dim = embeddings.base.shape[1]
-    steps, event, totals = len(weights.gaps) - 1, np.empty(dim, np.float32), np.empty(len(decays), np.float32)
+    event, totals = np.empty(dim, np.float32), np.empty(len(decays), np.float32)
     for query in range(len(histories.items)):
         wide[query, :] = 0
         totals[:] = 0
@@ -105,7 +105,7 @@ def inputs(embeddings, histories, weights, decays, wide):
                     for unit in range(dim):
                         wide[query, first + unit] += weight * event[unit]
         somebody = totals.max() > 0
-        since = wait(histories.items, histories.times, histories.now, query, steps)
+        since = wait(histories.items, histories.times, histories.now, query)
         for decay in range(len(decays)):
             total = max(totals[decay], _TINY)
             for unit in range(decay * dim, (decay + 1) * dim):
@@ -126,7 +126,7 @@ def embed_event(embeddings, histories, query, at, weights, event):
     base, late, tail = embeddings
     n = len(base)
     row = locate(n, late, histories.items[query, at])
-    span = gap(histories.items, histories.times, query, at, len(weights.gaps) - 1)
+    span = gap(histories.items, histories.times, query, at)
     kind = min(np.int64(histories.types[query, at]), len(weights.types) - 1)
     for unit in range(len(event)):
         known = base[row, unit] if 0 <= row < n else (tail[row - n, unit] if row >= n else np.float32(0))

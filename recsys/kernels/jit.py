@@ -29,7 +29,7 @@ def compiled(function: Callable[..., Any] | None = None, **options: Any) -> Call
 
 
 def _stamped(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function with a digest of all kernels in its name, which names its files in the cache.
+    """The function with a digest of all kernels and their constants in its name, which names its files in the cache.
 
     The compiled code of a kernel contains the kernels that it calls. Numba compares only the kernel's own file.
     """
@@ -39,7 +39,8 @@ def _stamped(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @cache
 def _digest() -> str:
-    files = sorted(Path(__file__).parent.glob("*.py"))
+    folder = Path(__file__).parent
+    files = [folder.parent / "types.py", *sorted(folder.glob("*.py"))]
     return sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
 
 

@@ -15,9 +15,14 @@ from recsys.kernels.hash_table import get, hash_table, put_places
 from recsys.kernels.jit import compiled
 from recsys.kernels.kernel_table import locate
 from recsys.kernels.matrix_product import add_product
+from recsys.kernels.time_features import HOURS_OF_A_PART, SATURDAY
+from recsys.types import CLOCK
 
 LANES = 64
 """Candidates whose inner products are computed together."""
+
+ALIKE_WITHIN = 20
+"""The newest history items of the largest and the mean similarity."""
 
 
 @compiled
@@ -49,19 +54,19 @@ def votes(rows, weights, voters, powers, items, counts, x, first):
 
 
 @compiled
-def likeness(embeddings, past, within, items, steps, counts, x, first):
+def likeness(embeddings, past, items, steps, counts, x, first):
     """Inner products of each candidate with the newest items of the history: steps + 2 features.
 
-    One for each of the newest `steps` items, then the largest and the mean of the newest `within`. embeddings:
+    One for each of the newest `steps` items, then the largest and the mean of the newest ALIKE_WITHIN. embeddings:
     `KernelTable` [n, D]. past: [B, H] int32, newest last. A missing item counts as 0.
     """
     base, late, tail = embeddings
     n, dim = base.shape
-    newest, tile = np.empty((within, dim), np.float32), np.zeros((dim, LANES), np.float32)
-    alike = np.empty((within, LANES), np.float32)
+    newest, tile = np.empty((ALIKE_WITHIN, dim), np.float32), np.zeros((dim, LANES), np.float32)
+    alike = np.empty((ALIKE_WITHIN, LANES), np.float32)
     for query in range(len(items)):
         newest[:] = 0
-        for back in range(min(within, past.shape[1])):
+        for back in range(min(ALIKE_WITHIN, past.shape[1])):
             row = locate(n, late, past[query, past.shape[1] - 1 - back])
             for unit in range(dim if row >= 0 else 0):
                 newest[back, unit] = base[row, unit] if row < n else tail[row - n, unit]
@@ -76,13 +81,13 @@ def likeness(embeddings, past, within, items, steps, counts, x, first):
             add_product(newest, tile, alike)
             for lane in range(stop):
                 best, total = alike[0, lane], alike[0, lane]
-                for back in range(1, within):
+                for back in range(1, ALIKE_WITHIN):
                     best = max(best, alike[back, lane])
                     total += alike[back, lane]
                 for back in range(steps):
                     x[query, first + back, start + lane] = alike[back, lane]
                 x[query, first + steps, start + lane] = best
-                x[query, first + steps + 1, start + lane] = total / np.float32(within)
+                x[query, first + steps + 1, start + lane] = total / np.float32(ALIKE_WITHIN)
 
 
 @compiled
@@ -145,34 +150,34 @@ def repeats(history, powers, items, counts, x, first):
 
 
 @compiled
-def lift_columns(contexts, starts, hours, saturday, out):
+def lift_columns(contexts, starts, out):
     """The column of a table of lifts for each group of contexts [B, C] uint8: [B, G] int64, -1 if unknown.
 
     starts: [G + 1] int32, group g is columns starts[g] to starts[g + 1]; the last column is of all values without a
-    column of their own. The first two contexts are the hour and the weekday from 1. The table has parts of the day of
-    `hours` hours, and tells weekdays from weekends, which begin with `saturday`.
+    column of their own. The first two contexts are the hour and the weekday from 1. The table has a column for each
+    part of the day, and for weekdays and weekends.
     """
     for query in range(len(contexts)):
         for group in range(len(starts) - 1):
             value = np.int64(contexts[query, group])
             if value and group == 0:
-                value = (value + hours - 1) // hours
+                value = (value + HOURS_OF_A_PART - 1) // HOURS_OF_A_PART
             elif value and group == 1:
-                value = 1 + (value >= saturday)
+                value = 1 + (value >= SATURDAY)
             width = starts[group + 1] - starts[group]
             out[query, group] = starts[group] + min(value, width) - 1 if value and width else -1
 
 
 @compiled
-def lifts(table, columns, clock, items, counts, x, first):
+def lifts(table, columns, items, counts, x, first):
     """The lift of each candidate for the hour and the weekday, and the mean over the known context columns.
 
-    table: [n, V] float32. columns: [B, G] int64, see `lift_columns`; the first `clock` are the hour and weekday.
+    table: [n, V] float32. columns: [B, G] int64, see `lift_columns`; the first CLOCK are the hour and weekday.
     """
     n, groups = len(table), columns.shape[1]
     for query in range(len(items)):
         known = 0
-        for group in range(clock, groups):
+        for group in range(CLOCK, groups):
             known += columns[query, group] >= 0
         for at in range(counts[query]):
             row = items[query, at]
@@ -180,8 +185,8 @@ def lifts(table, columns, clock, items, counts, x, first):
             for group in range(groups):
                 column = columns[query, group]
                 lift = table[row, column] if column >= 0 and row < n else np.float32(0)
-                if group < clock:
+                if group < CLOCK:
                     x[query, first + group, at] = lift
                 else:
                     total += lift
-            x[query, first + clock, at] = total / np.float32(max(known, 1))
+            x[query, first + CLOCK, at] = total / np.float32(max(known, 1))

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from recsys.files.mapped_array import mapped_array
+from recsys.kernels import time_features
 from recsys.kernels.jit import contiguous
 from recsys.kernels.query_features import lift_columns
-from recsys.model import time_features
 from recsys.types import F32, I32, I64, U8
 
 VALUES = 16
@@ -55,11 +55,6 @@ def group_starts(sizes: list[int]) -> I32:
 def table_columns(context: U8, starts: I32) -> I64:
     """The table's column in each group for contexts [..., CLOCK + CONTEXTS]: [..., G] int64, -1 if unknown."""
     found = np.empty((*context.shape[:-1], len(starts) - 1), np.int64)
-    rows = (
-        contiguous(context.reshape(-1, context.shape[-1])),
-        starts,
-        time_features.HOURS_OF_A_PART,
-        time_features.SATURDAY,
-    )
-    lift_columns(*rows, found.reshape(-1, found.shape[-1]))
+    rows = contiguous(context.reshape(-1, context.shape[-1]))
+    lift_columns(rows, starts, found.reshape(-1, found.shape[-1]))
     return found

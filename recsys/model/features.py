@@ -11,115 +11,33 @@ from __future__ import annotations
 import numpy as np
 
 from recsys.fresh_items.extended_column import base
-from recsys.generation.item_tables import POPULARITY_WINDOWS, ItemTables
+from recsys.generation.item_tables import ItemTables
 from recsys.kernels import feature_kernels
-from recsys.kernels.feature_kernels import FeatureArrays, FeatureRows, FeatureSettings, FeatureTables, QueryArrays
+from recsys.kernels.feature_kernels import (
+    COVISIT_DECAYS,
+    EASE_DECAYS,
+    LOGGED,
+    NAMES,
+    RANKS,
+    FeatureArrays,
+    FeatureSettings,
+    FeatureTables,
+    QueryArrays,
+)
 from recsys.kernels.jit import contiguous
-from recsys.model import time_features
 from recsys.model.neighbour_tables import powers
 from recsys.retrieval.registry import RETRIEVED
-from recsys.types import CLOCK, F32, HISTORY_LENGTH, Candidates, Histories
+from recsys.types import F32, HISTORY_LENGTH, Candidates, Histories
 
-ALIKE = 10
-"""The newest history items, whose similarity to a candidate is a feature each."""
-
-ALIKE_WITHIN = 20
-"""The newest history items of the largest and the mean similarity."""
-
-COVISIT_DECAYS = (0.0, 0.5, 0.9)
-FOLLOW_DECAYS = (0.0, 0.5, 0.9)
-EASE_DECAYS = (0.0, 0.5, 0.8, 0.9, 0.97)
-VOTE_SCALE = np.float32(1e3)
-"""Scales votes, which are shares of a few thousandths, to the range where log1p is not linear."""
-
-REPEAT_POWERS = np.float32(0.9) ** np.arange(HISTORY_LENGTH, dtype=np.float32)
-LOG_PLACES = np.log1p(np.arange(4_096, dtype=np.float32))
-
-FEATURES = (
-    "tower",
-    "tower_gap",
-    "tower_rank",
-    *(f"covisit_{decay}" for decay in COVISIT_DECAYS),
-    "covisit_share",
-    "covisit_rank",
-    *(f"follow_{decay}" for decay in FOLLOW_DECAYS),
-    *(f"ease_{decay}" for decay in EASE_DECAYS),
-    "ease_rank",
-    *(f"like_{step}" for step in range(1, ALIKE + 1)),
-    "like_best",
-    "like_mean",
-    "popularity_all",
-    "popularity_30d",
-    "popularity_7d",
-    "popularity_decayed",
-    "popularity_rank",
-    "momentum",
-    "age",
-    "content_affinity",
-    "last_content_affinity",
-    "repeat_count",
-    "repeat_recency",
-    "history_length",
-    "wait",
-    "gap",
-    "lift_daypart",
-    "lift_weekend",
-    "lift_context",
-    *(f"from_{source.name}" for source in RETRIEVED),
-)
+FEATURES = (*NAMES, *(f"from_{source.name}" for source in RETRIEVED))
 """The columns of `build`, in order. Those of the sources are last: a ranker from before a source reads the others."""
 
-
-PLACE = {name: index for index, name in enumerate(FEATURES)}
-ROWS = FeatureRows(
-    tower=PLACE["tower"],
-    tower_gap=PLACE["tower_gap"],
-    covisit=PLACE[f"covisit_{COVISIT_DECAYS[0]}"],
-    covisit_last=PLACE[f"covisit_{COVISIT_DECAYS[-1]}"],
-    covisit_share=PLACE["covisit_share"],
-    follow=PLACE[f"follow_{FOLLOW_DECAYS[0]}"],
-    ease=PLACE[f"ease_{EASE_DECAYS[0]}"],
-    ease_order=PLACE[f"ease_{EASE_DECAYS[-2]}"],
-    likeness=PLACE["like_1"],
-    popularity=PLACE["popularity_all"],
-    popularity_decayed=PLACE["popularity_decayed"],
-    momentum=PLACE["momentum"],
-    age=PLACE["age"],
-    affinity=PLACE["content_affinity"],
-    repeats=PLACE["repeat_count"],
-    query=PLACE["history_length"],
-    lifts=PLACE["lift_daypart"],
-    flags=PLACE[f"from_{RETRIEVED[0].name}"],
-)
-SOURCE_FLAGS = np.array([source.flag for source in RETRIEVED], np.uint16)
-RANKS = np.array([PLACE[name] for name in ("tower_rank", "covisit_rank", "ease_rank", "popularity_rank")])
-LOGGED = np.array(
-    [
-        *(PLACE[f"covisit_{decay}"] for decay in COVISIT_DECAYS),
-        *(PLACE[f"follow_{decay}"] for decay in FOLLOW_DECAYS),
-        *(PLACE[f"popularity_{window}"] for window in POPULARITY_WINDOWS),
-        PLACE["age"],
-    ]
-)
-"""Columns that become log(1 + x)."""
-
-
 SETTINGS = FeatureSettings(
-    rows=ROWS,
     powers=powers(COVISIT_DECAYS),
     ease_powers=powers(EASE_DECAYS),
-    scale=VOTE_SCALE,
-    flags=SOURCE_FLAGS,
-    steps=time_features.STEPS,
-    within=ALIKE_WITHIN,
-    alike=ALIKE,
-    repeat_powers=REPEAT_POWERS,
-    hours=time_features.HOURS_OF_A_PART,
-    saturday=time_features.SATURDAY,
-    clock=CLOCK,
-    logs=LOG_PLACES,
-    ranks=RANKS,
-    logged=LOGGED,
+    repeat_powers=np.float32(0.9) ** np.arange(HISTORY_LENGTH, dtype=np.float32),
+    flags=np.array([source.flag for source in RETRIEVED], np.uint16),
+    logs=np.log1p(np.arange(4_096, dtype=np.float32)),
 )
 
 

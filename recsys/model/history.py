@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
+from recsys.kernels import time_features
 from recsys.lists.user_record import UserRecord
-from recsys.model import time_features
 from recsys.model.event_types import SeenRule, not_revoked
 from recsys.model.feature_spec import FeatureSpec
 from recsys.types import CLOCK, F64, HISTORY_LENGTH, I32, I64, U8, Bool, Event, Histories, Id

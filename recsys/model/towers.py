@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recsys.model import time_features
+from recsys.kernels import time_features
 from recsys.model.feature_spec import NO_TOKEN
 from recsys.types import CLOCK, F32, I32
 
@@ -56,7 +56,7 @@ class EmbeddedHistory(NamedTuple):
     """The input of the user tower: histories, newest event last, padded on the left.
 
     items: [B, L, D] item embeddings, zero at padding. real: [B, L] bool, False at padding. types: [B, L] int64.
-    gaps: [B, L] int64, the step of `recsys.model.time_features` from the event before.
+    gaps: [B, L] int64, the step of `recsys.kernels.time_features` from the event before.
     """
 
     items: Tensor

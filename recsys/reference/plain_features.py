@@ -8,19 +8,12 @@ from __future__ import annotations
 import numpy as np
 
 from recsys.generation.item_tables import ItemTables
-from recsys.model import time_features
+from recsys.kernels import time_features
+from recsys.kernels.feature_kernels import ALIKE, COVISIT_DECAYS, EASE_DECAYS, FOLLOW_DECAYS, VOTE_SCALE
+from recsys.kernels.query_features import ALIKE_WITHIN
 from recsys.model.context_lift import table_columns
 from recsys.model.feature_spec import NO_TOKEN
-from recsys.model.features import (
-    ALIKE,
-    ALIKE_WITHIN,
-    COVISIT_DECAYS,
-    EASE_DECAYS,
-    FEATURES,
-    FOLLOW_DECAYS,
-    SOURCE_FLAGS,
-    VOTE_SCALE,
-)
+from recsys.model.features import FEATURES, SETTINGS
 from recsys.model.neighbour_tables import RECENT, Neighbours
 from recsys.types import CANDIDATES, CLOCK, F32, I32, PAD, U8, U16, Candidates, Histories
 
@@ -78,7 +71,7 @@ def _of_one(
         np.log1p(np.float32((history != PAD).sum())),
         *when,
         *_lifts(tables, context, items),
-        *((sources & flag) != 0 for flag in SOURCE_FLAGS),
+        *((sources & flag) != 0 for flag in SETTINGS.flags),
     ]
     features = np.empty((len(items), len(FEATURES)), np.float32)
     for index, column in enumerate(columns):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from recsys.model import time_features
+from recsys.kernels import time_features
 from recsys.model.towers import EmbeddedHistory, UserTower
 from recsys.types import F32, PAD, Histories
 

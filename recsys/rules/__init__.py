@@ -6,8 +6,7 @@
 
 from recsys.rules.catalogue import Catalogue
 from recsys.rules.compiled_rules import CompiledRules, compile_rules, unknown_items
-from recsys.rules.rules_file import RulesFile
-from recsys.rules.rules_schema import Rules, parse
+from recsys.rules.rules_schema import Rules, RulesFile, parse
 from recsys.rules.selection import Slate, select
 
 __all__ = [

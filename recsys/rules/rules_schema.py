@@ -1,12 +1,12 @@
-"""The schema of the file of business rules (rules.toml): its fields, and a parser that explains each mistake.
+"""The file of business rules (rules.toml): its fields, a parser that explains each mistake, and the watched file.
 
-The error is a sentence that names the wrong field and the fix.
+Servers and flows read it. An error is a sentence that names the wrong field and what is expected.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -22,12 +22,15 @@ from pydantic import (
 from pydantic import model_validator as validates
 
 from recsys.errors import RulesError
-from recsys.files.toml_errors import parse_toml, shown_value
+from recsys.files.toml_errors import parse_toml, shown_value, wanted
+from recsys.files.watched_file import FileState, WatchedFile, file_state
 from recsys.filters.conditions import TAGS, Condition, Range
 from recsys.model.event_types import SeenRule
 
 Name = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=256)]
-Item = Annotated[StrictInt, Field(ge=-(2**63), le=2**63 - 1)] | Name
+Item = Annotated[
+    Annotated[StrictInt, Field(ge=-(2**63), le=2**63 - 1)] | Name, wanted("an id is wanted, as text or a whole number")
+]
 Where = Annotated[Condition, BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
 """A condition, as in the filter of a request. A text is a set of one value."""
 Places = Annotated[StrictInt, Field(ge=1, le=100)]
@@ -98,7 +101,7 @@ class Rules(_Table):
     """All rules. The defaults are in force without a file."""
 
     hide_unavailable: StrictBool = True
-    exclude_seen: StrictBool | Literal["dataset"] = "dataset"
+    exclude_seen: Annotated[StrictBool | Literal["dataset"], wanted('"dataset", true or false is wanted')] = "dataset"
     cap: list[Cap] = Field(default_factory=list, max_length=16)
     boost: list[Boost] = Field(default_factory=list, max_length=256)
     bury: list[Bury] = Field(default_factory=list, max_length=256)
@@ -127,64 +130,52 @@ def parse(text: str, name: str = "rules.toml") -> Rules:
 
 
 def _sentence(error: ValidationError) -> str:
-    """The first mistake as a sentence: the field, its value and what is wanted."""
+    """The first mistake as a sentence: the field, its value and what is wrong."""
     first = error.errors(include_url=False, include_context=False)[0]
-    place = _place(first["loc"])
-    field = ".".join(place)
-    if first["type"] == "extra_forbidden":
-        table = Range if place[2:3] == ["where"] else _TABLES.get(place[0] if len(place) > 1 else "", Rules)
-        return f"there is no {field}; known are {', '.join(table.model_fields)}."
-    if first["type"] == "value_error" or first["type"].startswith("range_"):
-        return f"{field}: {first['msg'].removeprefix('Value error, ')}."
-    # The first known field: a column may have the name of a field, as in where = { place = 3 }.
-    wanted = next((WANTED[part] for part in place[1:] if part in WANTED), WANTED[place[0]])
+    place = [str(part) or '""' for part in first["loc"] if part not in TAGS]
+    field, message = ".".join(place), first["msg"].removeprefix("Value error, ")
     if first["type"] == "missing":
-        return f"{field} is missing; {wanted}."
-    return f"{field} is {shown_value(first['input']) or 'something else'}; {wanted}."
+        return f"{field} is missing."
+    if first["type"] == "extra_forbidden":
+        table = Rules if len(place) == 1 else get_args(Rules.model_fields[place[0]].annotation)[0]
+        known = (Range if place[2:3] == ["where"] else table).model_fields
+        return f"there is no {field}; known are {', '.join(known)}."
+    if first["type"] == "wanted" or message.startswith("Input"):
+        shown = shown_value(first["input"]) or "something else"
+        return f"{field} is {shown}; {message.replace('Input should', 'the value should')}."
+    return f"{field}: {message}."
 
 
-def _place(loc: Sequence[int | str]) -> list[str]:
-    """The keys in the file of a mistake, without those that pydantic adds: the type that it tried, or [key]."""
-    *before, last = loc
-    added = last == "[key]" or (isinstance(last, str) and not _OF_TWO_TYPES.isdisjoint(before))
-    return [str(part) or '""' for part in (before if added else loc) if part not in TAGS]
+class RulesFile(WatchedFile[Rules]):
+    """The rules in force; the defaults if there is no file.
 
+    RulesError if the file is wrong at the first read, or named and missing. last: see `WatchedFile`.
+    """
 
-_OF_TWO_TYPES = {"exclude_seen", "item", "items"}
-"""Fields with a choice of types. Pydantic reports a mistake for each type."""
+    noun, error = "rules", RulesError
 
-_TABLES: dict[str, type[BaseModel]] = {
-    "cap": Cap,
-    "boost": Boost,
-    "bury": Bury,
-    "pin": Pin,
-    "quota": Quota,
-    "diversity": Diversity,
-}
+    def __init__(self, path: Path, named: bool = False, last: Path | None = None) -> None:
+        if named and file_state(path) is None:
+            raise RulesError(f"There is no file {path}, which TANDEM_RULES or --rules names.")
+        self._emptied: FileState | None = None
+        super().__init__(path, last)
 
-_PLACES = "a whole number from 1 to 100 is wanted"
+    def refresh(self) -> None:
+        """Read the file if it changed. An empty file is read at the second look only."""
+        state = file_state(self.path)
+        if state and not state[1] and state not in (self._state, self._emptied):
+            self._emptied = state  # editors empty a file before they write it, and an empty file is valid
+            return
+        super().refresh()
 
-WANTED = {
-    "hide_unavailable": "true or false is wanted",
-    "exclude_seen": '"dataset", true or false is wanted',
-    "cap": "tables are wanted, [[cap]], 16 at the most",
-    "boost": "tables are wanted, [[boost]], 256 at the most",
-    "bury": "tables are wanted, [[bury]], 256 at the most",
-    "pin": "tables are wanted, [[pin]], 32 at the most",
-    "quota": "tables are wanted, [[quota]], 4 at the most",
-    "diversity": "a table is wanted, [diversity]",
-    "column": "the name of a column is wanted, as text",
-    "at_most": _PLACES,
-    "at_least": _PLACES,
-    "within": _PLACES,
-    "place": _PLACES,
-    "where": 'columns and a condition for each are wanted: { genre = "Drama", price = { lt = 20 }, on_sale = true }',
-    "context": 'columns and a value for each are wanted, as text: { device = "mobile" }',
-    "items": "ids are wanted, each as text or a whole number",
-    "item": "an id is wanted, as text or a whole number",
-    "by": "a number above 0 and up to 100 is wanted",
-    "new_within_days": "a number of days above 0 and up to 3650 is wanted",
-    "weight": "a number from 0 to 1 is wanted",
-    "among": "a whole number from 1 to 512 is wanted",
-}
-"""The values that each field accepts, in words."""
+    def parse(self, text: str) -> Rules:
+        """Parse the text."""
+        return parse(text, self.path.name)
+
+    def empty(self) -> Rules:
+        """The defaults."""
+        return Rules()
+
+    def text_if_missing(self) -> str:
+        """A missing file has no rules."""
+        return ""

@@ -14,14 +14,12 @@ import numpy as np
 
 from recsys.kernels.jit import contiguous
 from recsys.kernels.top_k import best
-from recsys.rules.boosts import boosted_scores
 from recsys.rules.caps import Caps
 from recsys.rules.catalogue import Catalogue
-from recsys.rules.catalogue_scan import CatalogueScan
 from recsys.rules.compiled_rules import CompiledRules
-from recsys.rules.diversity import MarginalRelevance
-from recsys.rules.pins import pinned_rows
-from recsys.rules.quotas import QuotaCount
+from recsys.rules.quotas import CatalogueScan, QuotaCount
+from recsys.rules.rules_schema import Pin
+from recsys.rules.score_rules import MarginalRelevance, boosted_scores
 from recsys.types import F32, I32, I64, PAD, Bool, Source
 
 _SOURCES: dict[tuple[str, ...], int] = {("top_up",): int(Source.POPULAR), ("quota",): int(Source.FRESH)}
@@ -80,7 +78,7 @@ class _Selection:
         scores, self._moved = boosted_scores(items, scores, rules.boosts, catalogue)
         order = np.argsort(-scores, kind="stable")
         self._items, self._scores = items[order], scores[order]
-        self._pins = pinned_rows(rules.rules.pin, k, catalogue, context)
+        self._pins = _pinned_rows(rules.rules.pin, k, catalogue, context)
         self._left = ~np.isin(self._items, list(self._pins.values()))
         self._caps = Caps(rules.caps)
         self._content = catalogue.content(self._items) if self._caps else self._items[:, None]
@@ -172,6 +170,20 @@ class _Selection:
         """Note the candidates before the first eligible one: a cap excludes them from this place."""
         for at in np.flatnonzero(self._left[:first] & ~eligible[:first]).tolist():
             self._slate.passed_over.setdefault(int(self._items[at]), self._caps.reason(self._content[at]))
+
+
+def _pinned_rows(pins: Sequence[Pin], k: int, catalogue: Catalogue, context: Mapping[str, str]) -> dict[int, int]:
+    """Rows by their place, from 1 to k. Of several pins of a place or of an item, the first in this context counts."""
+    found: dict[int, int] = {}
+    for pin in pins:
+        if pin.place > k or pin.place in found:
+            continue
+        if any(context.get(column) != value for column, value in pin.context.items()):
+            continue
+        rows = catalogue.rows_of([pin.item])
+        if len(rows) and catalogue.allowed(rows)[0] and int(rows[0]) not in found.values():
+            found[pin.place] = int(rows[0])
+    return found
 
 
 def _popular(catalogue: Catalogue, without: Sequence[int], count: int) -> list[int]:

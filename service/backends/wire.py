@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.filters.compiled_conditions import FILTER_WORDS
-from recsys.model import time_features
+from recsys.kernels import time_features
 from recsys.model.features import FEATURES
 from recsys.model.history import History
 from recsys.types import (

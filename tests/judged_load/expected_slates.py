@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from recsys.generation.manifest import GenerationFolder
+from recsys.kernels import time_features
 from recsys.lists.user_record import UserRecord
-from recsys.model import time_features
 from recsys.model.history import hidden_rows, without_revoked
 from recsys.model.ranker import Ranker
 from recsys.retrieval.retriever import Retriever

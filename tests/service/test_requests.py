@@ -13,8 +13,9 @@ import redis
 import torch
 
 from recsys.generation.manifest import RANKER, Manifest
+from recsys.kernels import time_features
 from recsys.lists.user_record import UserRecord
-from recsys.model import features, time_features
+from recsys.model import features
 from recsys.model.ranker import RankerNet
 from recsys.retrieval.retriever import Retriever
 from recsys.store.stored_types import user_bucket

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from recsys.generation.manifest import TOWERS
-from recsys.model import time_features
+from recsys.kernels import time_features
 from recsys.model.towers import EmbeddedHistory, Towers
 from recsys.model.user_encoder import UserEncoder
 from recsys.types import PAD

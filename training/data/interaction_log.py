@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from recsys.model import time_features
+from recsys.kernels import time_features
 from recsys.model.event_types import SeenRule, not_revoked
 from recsys.model.history import first_occurrences
 from recsys.types import CLOCK, CONTEXTS, F32, F64, HISTORY_LENGTH, I32, I64, U8, Bool, Histories

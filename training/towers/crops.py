@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recsys.model import time_features
+from recsys.kernels import time_features
 from recsys.types import F32, PAD, U8, Bool, Histories
 from training.config import TowerConfig
 from training.data.interaction_log import Log

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from recsys.model import time_features
+from recsys.kernels import time_features
 from recsys.model.towers import Towers
 from recsys.types import F32, I32
 from training.config import TowerConfig

@@ -20,6 +20,7 @@ from loadtests.bench.kernels.extras import extra
 from loadtests.slo import RESULTS
 from recsys.generation.item_tables import ItemTables
 from recsys.generation.packed_strings import StringTable
+from recsys.kernels.feature_kernels import ROW
 from recsys.model import features
 from recsys.model.context_lift import ContextLift, group_starts
 from recsys.model.neighbour_tables import Neighbours
@@ -118,7 +119,7 @@ def _ranks_that_may_swap(table: F32, expected: F32, got: F32) -> F32:
 
     Candidates whose votes differ only by rounding may be in either order.
     """
-    ranks = [features.PLACE["covisit_rank"], features.PLACE["ease_rank"]]
+    ranks = [ROW["covisit_rank"], ROW["ease_rank"]]
     if (expected[..., ranks] != got[..., ranks]).mean() < MAY_SWAP:
         table = table.copy()
         table[..., ranks] = np.sort(table[..., ranks], axis=1)

@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from recsys.errors import DatasetError
-from recsys.kernels import query_features
-from recsys.model import time_features
+from recsys.kernels import query_features, time_features
 from recsys.model.context_lift import VALUES, group_starts, table_columns
 from recsys.model.event_types import SeenRule
 from recsys.types import CLOCK, CONTEXTS
@@ -152,7 +151,7 @@ def test_a_value_without_events_is_an_unknown_value():
 def lifts(table, context, items):
     x = np.zeros((1, CLOCK + 1, len(items)), np.float32)
     columns, rows = table_columns(context[None], table.starts), items.astype(np.int32)[None]
-    query_features.lifts(table.table, columns, CLOCK, rows, np.array([len(items)]), x, 0)
+    query_features.lifts(table.table, columns, rows, np.array([len(items)]), x, 0)
     return x[0]
 
 

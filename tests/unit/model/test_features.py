@@ -15,6 +15,7 @@ from loadtests.slo import ROOT
 from recsys import kernels
 from recsys.generation.item_tables import ItemTables
 from recsys.generation.packed_strings import StringTable
+from recsys.kernels.feature_kernels import ALIKE, ROW
 from recsys.model import features
 from recsys.model.context_lift import ContextLift, group_starts
 from recsys.model.neighbour_tables import Neighbours
@@ -31,7 +32,7 @@ from service.backends import wire
 def test_each_feature_is_described():
     """`/explain` names features, and docs/features.md describes each of them."""
     described = (ROOT / "docs" / "features.md").read_text(encoding="utf-8")
-    between = {f"like_{step}" for step in range(2, features.ALIKE)}  # of `like_1` to the last
+    between = {f"like_{step}" for step in range(2, ALIKE)}  # of `like_1` to the last
     assert [name for name in features.FEATURES if name not in between and f"`{name}`" not in described] == []
 
 
@@ -89,7 +90,7 @@ def test_the_kernels_compute_what_plain_numpy_does(seed, n, batch, dim):
     got, expected = features.build(tables, past, candidates), plain_features.build(tables, past, candidates)
     for index, name in enumerate(features.FEATURES):
         if name in VOTE_RANKS:
-            assert_ranks(got[..., index], expected[..., features.PLACE[VOTE_RANKS[name]]], candidates.items != PAD)
+            assert_ranks(got[..., index], expected[..., ROW[VOTE_RANKS[name]]], candidates.items != PAD)
         else:
             np.testing.assert_allclose(got[..., index], expected[..., index], rtol=2e-6, atol=2e-6, err_msg=name)
 

@@ -5,9 +5,8 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from recsys.kernels import time_spans
+from recsys.kernels import time_features
 from recsys.kernels.matrix_product import add_product
-from recsys.model import time_features
 from recsys.model.ranker import FeatureMajorNet, RankerNet
 
 
@@ -57,7 +56,7 @@ def test_the_compiled_net_scores_as_the_trained_net(seed, count):
 def test_a_span_has_one_step(seconds):
     """Compiled as by numpy: 2^s - 1 to 2^(s + 1) - 1 seconds, the last without an end; what is no number is none."""
     step = int(time_features.steps(np.array([seconds]))[0])
-    assert time_spans.scaled(seconds, time_features.STEPS) == step
+    assert time_features.step(seconds) == step
     passed = seconds if seconds > 0 else 0.0
     assert 2**step - 1 <= passed
     assert passed < 2 ** (step + 1) - 1 or step == time_features.STEPS - 1

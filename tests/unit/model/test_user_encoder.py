@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.model import time_features
+from recsys.kernels import time_features
 from recsys.model.towers import UserTower
 from recsys.model.user_encoder import UserEncoder
 from recsys.reference.plain_tower import encode

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from recsys.model import time_features
+from recsys.kernels import time_features
 from recsys.model.towers import EmbeddedHistory, Towers
 from recsys.types import CLOCK, CONTEXTS
 from tests.flows.ring_dataset import log_of, quick, ring
