@@ -2,23 +2,25 @@
 
 A filter is a set of conditions on an item's columns, such as a category or a price, packed into a row of integers
 (`recsys.filters.compiled_conditions`). The items are those of one generation (one trained set of models and tables) and
-those added after training through PUT /items.
+those added after training through PUT /items. The sources of candidates and the search read them.
 """
 
 from __future__ import annotations
 
+import copy
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
 import numpy as np
 
-from recsys.filters.compiled_conditions import TokenMatch, meets, packed, unpacked
-from recsys.filters.matching_items import FEW, MatchingItems
-from recsys.fresh_items.extended_column import NO_ROWS, ExtendedColumn
+from recsys.filters.compiled_conditions import Match, NumberMatch, TokenMatch, meets, packed, unpacked
+from recsys.fresh_items.extended_column import NO_ROWS, ExtendedColumn, base
 from recsys.generation.item_tables import ItemTables
+from recsys.kernels.kernel_table import rows_with_tokens
 from recsys.retrieval.sources.popular import most_popular
-from recsys.types import CANDIDATES, HISTORY_LENGTH, I32, PAD, Bool
+from recsys.types import CANDIDATES, F64, HISTORY_LENGTH, I32, PAD, Bool
 
 HELD_BYTES = 32 << 20
 """Memory of cached filters of a generation in one process: 167 filters of 100,000 items, 16 of a million."""
@@ -32,6 +34,15 @@ fewer items all are sorted."""
 
 POPULAR = CANDIDATES + HISTORY_LENGTH
 """Popular items of a filter, at most: the candidates of a query and the items that its history may exclude."""
+
+FEW = 8
+"""Up to one item in so many is listed and scored without a scan of the others. Of 100,000 items an eighth took .37 ms
+listed and .72 scanned, a fifth .90 listed and .58 scanned (one query, median)."""
+
+SORTED = 64
+"""Fewer rows than one item in so many are sorted; more are marked in a mask of all items."""
+
+_NO_CONTENT: I32 = np.zeros((0, 0), np.int32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,22 +80,28 @@ class Allowed:
 
 
 class AllowedItems:
-    """Finds the items that each filter allows, in the item tables of a retriever."""
+    """Finds the items that each filter allows, in the item tables of a retriever.
+
+    Two caches keep the items of the last filters: those that match, whether available or not, and those that are also
+    available. A change of availability through PUT /items empties the second cache alone.
+    """
 
     def __init__(self, tables: ItemTables) -> None:
         self._tables = tables
+        self._content, self._numbers = np.asarray(tables.content), np.asarray(tables.numbers)
+        self._vocabulary = tables.vocabulary
+        self._orders = [_ascending(column) for column in self._numbers.T]
         self._places = np.empty(len(tables), np.int32)
         self._places[tables.by_popularity] = np.arange(len(tables), dtype=np.int32)
         self._held = max(HELD_LEAST, min(HELD, HELD_BYTES // (2 * max(len(tables), 1))))
-        self._matching = MatchingItems(tables, self._held)
+        self._matching = lru_cache(self._held)(self._match)
         self._cached = lru_cache(self._held)(self._evaluate)
-        self._matching.of(packed([TokenMatch(())]).tobytes())  # compiles the kernel before the first request
+        self._matching(packed([TokenMatch(())]).tobytes())  # compiles the kernel before the first request
 
     def over(self, tables: ItemTables) -> AllowedItems:
         """The same for tables with items added since. Both share the generation's items that match each filter."""
-        other = object.__new__(AllowedItems)
-        other._tables, other._held, other._matching = tables, self._held, self._matching
-        other._places = self._places
+        other: AllowedItems = copy.copy(self)
+        other._tables = tables
         other._cached = lru_cache(other._held)(other._evaluate)
         return other
 
@@ -105,12 +122,10 @@ class AllowedItems:
 
     def _shown(self, row: bytes) -> tuple[Bool, I32 | None]:
         """Which items of the generation match and may be shown; and their rows, if they are known."""
-        available = self._tables.available
-        shown = available.base if isinstance(available, ExtendedColumn) else np.asarray(available)
-        found = self._matching.of(row)
-        if found.bits is not None:
-            return np.unpackbits(found.bits, count=len(shown)).view(bool) & shown, None
-        rows, passed = found.rows[shown[found.rows]], np.zeros(len(shown), bool)
+        shown, found = np.asarray(base(self._tables.available)), self._matching(row)
+        if found.dtype == bool:
+            return found & shown, None
+        rows, passed = found[shown[found]], np.zeros(len(shown), bool)
         passed[rows] = True
         return passed, rows
 
@@ -123,6 +138,60 @@ class AllowedItems:
             first = np.argpartition(places, POPULAR)[:POPULAR]
             rows, places = rows[first], places[first]
         return rows[np.argsort(places)]
+
+    def _match(self, row: bytes) -> I32 | Bool:
+        """The items that match a packed filter: rows, ascending, if a range keeps few items; else a mask of all."""
+        wanted = unpacked(np.frombuffer(row, np.int32))
+        ranges = [each for each in wanted if isinstance(each, NumberMatch)]
+        tokens = [each for each in wanted if isinstance(each, TokenMatch)]
+        if few := self._narrowest(ranges):
+            return self._among(*few, [*tokens, *ranges])
+        passed = self._having(tokens) if tokens else np.ones(len(self._numbers), bool)
+        for each in ranges:
+            passed &= each.of(_NO_CONTENT, self._numbers)
+        return passed
+
+    def _narrowest(self, ranges: Sequence[NumberMatch]) -> tuple[I32, NumberMatch] | None:
+        """The rows of the narrowest range, and that range; None if all ranges keep many rows.
+
+        The rows come from the sorted column: a pass over 100,000 numbers takes .1 ms when caches are cold.
+        """
+        spans = [(self._spans(each), each) for each in ranges]
+        least, narrowest = min(spans, key=lambda each: sum(map(len, each[0])), default=([], None))
+        if narrowest is None or sum(map(len, least)) > len(self._numbers) // FEW:
+            return None
+        return np.concatenate(least), narrowest
+
+    def _spans(self, match: NumberMatch) -> list[I32]:
+        """The rows in each interval of a match, by ascending number."""
+        order, number = self._orders[match.column], self._numbers[:, match.column].item
+        # `np.searchsorted` with an order copies the order to 64 bits: .1 ms for 100,000 items.
+        return [
+            order[bisect_left(order, low, key=number) : bisect_right(order, high, key=number)]
+            for low, high in match.intervals
+        ]
+
+    def _among(self, rows: I32, met: NumberMatch, wanted: Sequence[Match]) -> I32:
+        """The rows that meet all matches, ascending. All rows meet the match `met`."""
+        for each in wanted:
+            if isinstance(each, TokenMatch):
+                rows = rows[each.of(self._content[rows], self._numbers)]
+            elif each is not met:
+                rows = rows[NumberMatch(0, each.intervals).of(_NO_CONTENT, self._numbers[rows, each.column][:, None])]
+        if len(rows) < len(self._numbers) // SORTED:
+            return np.sort(rows)
+        mask = np.zeros(len(self._numbers), bool)
+        mask[rows] = True
+        return np.flatnonzero(mask).astype(np.int32)
+
+    def _having(self, wanted: Sequence[TokenMatch]) -> Bool:
+        """Which items have a token of each match. Each match has one bit in the byte of a token."""
+        bits, passed = np.zeros(self._vocabulary, np.uint8), np.empty(len(self._content), bool)
+        for place, each in enumerate(wanted):
+            tokens = np.array(each.tokens, np.int64)
+            bits[tokens[tokens < len(bits)]] |= np.uint8(1 << place)
+        rows_with_tokens(self._content, bits, np.uint8((1 << len(wanted)) - 1), passed)
+        return passed
 
 
 def only(items: I32, allowed: Sequence[Allowed | None] | None) -> I32:
@@ -139,3 +208,9 @@ def only(items: I32, allowed: Sequence[Allowed | None] | None) -> I32:
 def masks(allowed: Sequence[Allowed | None] | None) -> list[Bool | None] | None:
     """The masks of the generation's rows for a batch."""
     return None if allowed is None else [None if of is None else of.mask for of in allowed]
+
+
+def _ascending(column: F64) -> I32:
+    """The rows with a number, by ascending number."""
+    order: I32 = np.argsort(column)[: np.count_nonzero(~np.isnan(column))].astype(np.int32)
+    return order

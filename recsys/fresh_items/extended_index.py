@@ -14,15 +14,15 @@ import torch
 from recsys.filters.allowed_items import Allowed
 from recsys.fresh_items.extended_column import ExtendedColumn
 from recsys.fresh_items.extended_tables import ExtendedTables
-from recsys.retrieval.index import Index
-from recsys.retrieval.int8_embeddings import ROUNDING
+from recsys.kernels.quantization import ROUNDING
+from recsys.retrieval.index import ExactIndex
 from recsys.types import F32, I32, PAD
 
 
 class ExtendedIndex:
     """The index of a generation and its new items, which are scored exactly; results are merged by score."""
 
-    def __init__(self, index: Index, tables: ExtendedTables) -> None:
+    def __init__(self, index: ExactIndex, tables: ExtendedTables) -> None:
         changes = tables.changes
         shown = changes.available.tail
         self._index = index
@@ -41,7 +41,7 @@ class ExtendedIndex:
     def search(self, users: F32, k: int, allowed: Sequence[Allowed | None] | None = None) -> I32:
         """The k best rows of both for users [B, d], best first: [B, k] int32, PAD past the end.
 
-        allowed: as in `Index.scored`.
+        allowed: as in `ExactIndex.search`.
         """
         rows, scores = self._index.scored(users, k, self._hidden, self._shown, allowed)
         if not len(self._rows):

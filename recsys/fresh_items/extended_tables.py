@@ -93,10 +93,10 @@ class TableExtender:
         Content and numbers are encoded as in training. The hashed tokens are for filters alone.
         """
         spec, contents = self._spec, [self._spec.ordered(item.content) for item in items]
-        content = spec.encode_items(contents)
+        content, hashed = spec.encode_items(contents)
         width = self._tables.embeddings.shape[1]
         embeddings = self._embed(content) if self._embed else np.zeros((len(items), width), np.float32)
-        return content, spec.hashed_items(contents), spec.encode_numbers(contents), embeddings
+        return content, hashed, spec.encode_numbers(contents), embeddings
 
     def _find(self, texts: Sequence[str]) -> list[int | None]:
         """The generation's rows of ids; those of the last call are not looked up again."""

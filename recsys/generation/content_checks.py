@@ -17,10 +17,10 @@ from recsys.errors import GenerationError
 from recsys.generation.item_tables import POPULARITY_WINDOWS, ItemTables
 from recsys.generation.manifest import RANKER, TOWERS, GenerationFolder, Manifest
 from recsys.generation.packed_strings import StringTable, hashed
+from recsys.kernels.quantization import is_rounded, width
 from recsys.model import features
 from recsys.model.context_lift import ContextLift
 from recsys.model.feature_spec import CONTENT_TOKENS, FeatureSpec
-from recsys.retrieval.int8_embeddings import is_rounded, width
 from recsys.retrieval.registry import RETRIEVED, trained_with
 from recsys.types import CLOCK, CONTEXTS, PAD
 

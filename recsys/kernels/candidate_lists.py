@@ -13,7 +13,7 @@ from recsys.kernels.hash_table import get, hash_table, put
 from recsys.kernels.jit import compiled
 from recsys.kernels.kernel_table import locate
 from recsys.kernels.matrix_product import inner
-from recsys.kernels.sort_keys import LOW, key
+from recsys.kernels.top_k import LOW, key
 
 
 @compiled

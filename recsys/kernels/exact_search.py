@@ -10,7 +10,7 @@ import numpy as np
 
 from recsys.kernels.jit import compiled
 from recsys.kernels.matrix_product import inner
-from recsys.kernels.sort_keys import LOW, NO_KEY, key, score_of
+from recsys.kernels.top_k import LOW, NO_KEY, key, score_of
 
 SHARE, ADJACENT = 32, 16
 """One of SHARE rows is in the sample from which the k-th best score is estimated: ADJACENT rows, which share a cache

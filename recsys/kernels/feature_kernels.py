@@ -12,8 +12,8 @@ import numpy as np
 from recsys.kernels.jit import compiled
 from recsys.kernels.kernel_table import KernelTable
 from recsys.kernels.query_features import affinity, lift_columns, lifts, likeness, repeats, votes
-from recsys.kernels.sort_keys import NO_KEY, key
 from recsys.kernels.time_features import STEPS, gap, wait
+from recsys.kernels.top_k import NO_KEY, key
 
 ALIKE = 10
 """The newest history items, whose similarity to a candidate is a feature each."""

@@ -56,23 +56,19 @@ class FeatureSpec:
         """The row of each token."""
         return {token: row for row, token in enumerate(self.tokens) if row != NO_TOKEN}
 
-    def encode_items(self, items: Sequence[Mapping[str, object]]) -> I32:
-        """Content tokens of items given as column → value (or list of values): [n, CONTENT_TOKENS] int32."""
-        rows = self.token_rows
-        content = np.full((len(items), CONTENT_TOKENS), NO_TOKEN, np.int32)
-        for index, item in enumerate(items):
-            known = [rows[token] for token in self.item_tokens(item) if token in rows][:CONTENT_TOKENS]
-            content[index, : len(known)] = known
-        return content
+    def encode_items(self, items: Sequence[Mapping[str, object]]) -> tuple[I32, I32]:
+        """Content tokens of items given as column → value (or list of values), and hashed tokens for filters.
 
-    def hashed_items(self, items: Sequence[Mapping[str, object]]) -> I32:
-        """Hashed tokens of the items' values outside the vocabulary, for filters: [n, CONTENT_TOKENS] int32."""
+        Both [n, CONTENT_TOKENS] int32. Hashed tokens are of values outside the vocabulary.
+        """
         rows = self.token_rows
-        hashed = np.full((len(items), CONTENT_TOKENS), NO_TOKEN, np.int32)
+        content, hashed = np.full((2, len(items), CONTENT_TOKENS), NO_TOKEN, np.int32)
         for index, item in enumerate(items):
-            new = [hashed_token(token) for token in self.item_tokens(item) if token not in rows][:CONTENT_TOKENS]
-            hashed[index, : len(new)] = new
-        return hashed
+            tokens = self.item_tokens(item)
+            known = [rows[token] for token in tokens if token in rows][:CONTENT_TOKENS]
+            new = [hashed_token(token) for token in tokens if token not in rows][:CONTENT_TOKENS]
+            content[index, : len(known)], hashed[index, : len(new)] = known, new
+        return content, hashed
 
     def item_tokens(self, item: Mapping[str, object]) -> list[str]:
         """All tokens of an item, in the vocabulary or not."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from recsys.files.mapped_array import mapped_array
-from recsys.kernels import candidate_lists, sort_keys
+from recsys.kernels import candidate_lists, top_k
 from recsys.kernels.jit import contiguous
 from recsys.types import F32, I32, PAD, Bool, padded
 
@@ -68,8 +68,8 @@ class Neighbours:
         for query, count in enumerate(counts.tolist()):
             given = of[query, :count]
             if may is not None and (mask := may[query]) is not None:
-                given = given[mask[sort_keys.places(given)]]
-            rows = sort_keys.places(sort_keys.least(given, k))
+                given = given[mask[top_k.places(given)]]
+            rows = top_k.places(top_k.least(given, k))
             found[query, : len(rows)] = rows
         return found
 

@@ -6,11 +6,11 @@ from functools import cache
 
 import numpy as np
 
-from recsys.kernels import candidate_lists, sort_keys
+from recsys.kernels import candidate_lists, top_k
 from recsys.kernels.candidate_lists import Joined, SourceLists
 from recsys.kernels.jit import contiguous
-from recsys.kernels.sort_keys import U64
-from recsys.types import F32, I32, I64, PAD, U16, Bool, Candidates
+from recsys.kernels.top_k import U64
+from recsys.types import F32, I32, I64, PAD, U16, Bool, Candidates, padded
 
 
 def source_lists(lists: dict[int, I32], shares: dict[int, int], past: I32 | None) -> SourceLists:
@@ -38,13 +38,6 @@ def empty_candidates(shape: tuple[int, ...]) -> Joined:
     return Joined(*(np.empty(shape, each) for each in types))
 
 
-def joined(lists: SourceLists) -> Joined:
-    """The distinct items of the lists, with the flags of all lists that name each. Other fields are not written."""
-    found = empty_candidates(lists.items.shape)
-    candidate_lists.join(lists, found)
-    return found
-
-
 def in_order(found: Joined, keys: U64, k: int) -> Candidates:
     """The first k candidates by sorted keys, or by places, [B, any]; PAD for those that may not be shown."""
     shape = len(keys), min(k, keys.shape[1])
@@ -55,15 +48,15 @@ def in_order(found: Joined, keys: U64, k: int) -> Candidates:
 
 def first_kept(keys: U64, kept: Bool, k: int) -> U64:
     """The places of the first k sorted keys of each row; kept places replace the last of them."""
-    order = sort_keys.places(keys)
+    order = top_k.places(keys)
     ranked = np.take_along_axis(kept, order, axis=1)
     chosen = np.argsort(~ranked, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(order, np.sort(chosen, axis=1), axis=1).view(np.uint64)
 
 
 def reciprocal(items: I32, ranked: I32) -> F32:
-    """1 / (60 + place) of each of items [1, K] in a ranked list [1, M], 0 if it is not in the list."""
-    places = {int(row): place for place, row in enumerate(ranked[0]) if row != PAD}
+    """1 / (60 + place) of each of items [1, K] in a ranked list [M], 0 if it is not in the list."""
+    places = {int(row): place for place, row in enumerate(ranked)}
     return np.array([[1 / (60 + places[row]) if row in places else 0.0 for row in items[0].tolist()]], np.float32)
 
 
@@ -85,13 +78,8 @@ def among(rows: I32, others: I32) -> Bool:
 
 def drop(items: I32, others: I32, k: int) -> I32:
     """The first k of items[b] that are not in others[b], in their order, PAD behind the last."""
-    gone = _contained(items, others) | (items == PAD)
-    order = np.argsort(gone, axis=1, kind="stable")[:, :k]
-    return np.take_along_axis(np.where(gone, PAD, items), order, axis=1).astype(np.int32)
-
-
-def _contained(items: I32, others: I32) -> Bool:
-    """Whether items[b, k] is in others[b]."""
-    width = np.int64(max(items.max(initial=0), others.max(initial=0)) + 2)
-    offset = np.arange(len(items), dtype=np.int64)[:, None] * width + 1
-    return np.isin(items + offset, (others + offset)[others != PAD])
+    found = padded(len(items), min(k, items.shape[1]))
+    for row, (named, gone) in enumerate(zip(items, others, strict=True)):
+        left = named[(named != PAD) & ~among(named, gone)][:k]
+        found[row, : len(left)] = left
+    return found

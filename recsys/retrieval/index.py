@@ -1,61 +1,40 @@
 """The search index over item embeddings: exact search for the k items with the largest inner products with a user.
 
-Approximate int8 scores of all items give a short list that is sure to contain the best items. The list is scored again
-in float32.
+Approximate int8 scores of all items, by the library numkong, give a short list that is sure to contain the best items.
+The list is scored again in float32. The retriever uses it for each request.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
 
+import numkong
 import numpy as np
 
 from recsys.filters.allowed_items import Allowed
 from recsys.fresh_items.extended_column import NO_ROWS
 from recsys.fresh_items.extended_column import table as table_of
-from recsys.generation.item_tables import ItemTables
-from recsys.kernels import exact_search, quantization, sort_keys
+from recsys.kernels import exact_search, top_k
 from recsys.kernels.candidate_lists import score
 from recsys.kernels.jit import contiguous
-from recsys.kernels.sort_keys import U64
-from recsys.retrieval.int8_embeddings import rounded
-from recsys.retrieval.int8_scan import Int8Scan
-from recsys.types import F32, F64, I8, I32, PAD, Bool
+from recsys.kernels.quantization import TINY, TableErrors, error, norms_of, quantize_users, rounded, step, width
+from recsys.kernels.top_k import U64
+from recsys.types import F32, F64, I8, I32, I64, PAD, Bool
 
 LARGEST = float(np.finfo(np.float32).max) / 2
 """Of an inner product: a larger one may be infinite in float32, and infinite scores have no order."""
 
+FARTHEST = 1 << 40
+"""A margin above the difference of any two int32 scores."""
 
-class Index(Protocol):
-    """What retrieval calls of an index of item embeddings. `index_of` decides which index serves a generation."""
+ROOM = 8_192
+"""Rows that may be listed for a user, or 16 k. Of 100,000 random items about 1,100 are listed for the best 500."""
 
-    def search(self, users: F32, k: int, allowed: Sequence[Allowed | None] | None = None) -> I32:
-        """The k best rows for users [B, d], best first: [B, k] int32, PAD past the end of the rows that may be shown.
+TOGETHER = 16
+"""Users whose scores are computed in one call, at most: the scores of more do not stay in cache."""
 
-        allowed: for each user the rows that its filter leaves, or None without a filter.
-        """
-
-    def scored(
-        self,
-        users: F32,
-        k: int,
-        hidden: I32 = NO_ROWS,
-        shown: I32 = NO_ROWS,
-        allowed: Sequence[Allowed | None] | None = None,
-    ) -> tuple[I32, F32]:
-        """The k best rows and their inner products: both [B, k], PAD and -inf past the end.
-
-        hidden, shown: rows whose availability changed since the generation was made. `allowed` includes the change.
-        """
-
-    def count_above(self, users: F32, scores: F32, hidden: I32 = NO_ROWS, shown: I32 = NO_ROWS) -> I32:
-        """How many rows that may be shown score higher than `scores` [B] for users [B, d]: [B] int32."""
-
-
-def index_of(tables: ItemTables) -> Index:
-    """The index that serves a generation. To use another library or a vector database, return its adapter here."""
-    return ExactIndex(tables.embeddings, tables.available, tables.rounded)
+CELLS = 1 << 23
+"""Scores of one call, at most: 32 MiB."""
 
 
 class ExactIndex:
@@ -72,7 +51,10 @@ class ExactIndex:
         self._scan = Int8Scan(self._items, rounded(embeddings) if table is None else table)
 
     def search(self, users: F32, k: int, allowed: Sequence[Allowed | None] | None = None) -> I32:
-        """See `Index`."""
+        """The k best rows for users [B, d], best first: [B, k] int32, PAD past the end of the rows that may be shown.
+
+        allowed: for each user the rows that its filter leaves, or None without a filter.
+        """
         return self.scored(users, k, allowed=allowed)[0]
 
     def scored(
@@ -83,7 +65,11 @@ class ExactIndex:
         shown: I32 = NO_ROWS,
         allowed: Sequence[Allowed | None] | None = None,
     ) -> tuple[I32, F32]:
-        """See `Index`. The result for a user does not depend on the other users of the batch."""
+        """The k best rows and their inner products: both [B, k], PAD and -inf past the end.
+
+        The result for a user does not depend on the other users of the batch. hidden, shown: rows whose availability
+        changed since the generation was made. `allowed` includes the change.
+        """
         found, best = np.full((len(users), k), PAD, np.int32), np.full((len(users), k), -np.inf, np.float32)
         if not found.size:
             return found, best
@@ -93,15 +79,12 @@ class ExactIndex:
             wanted = min(k, count if each is None else each.count)
             if wanted:
                 some = contiguous(users[at]), norms[at], wanted
-                rows, scores = self._best(*some, may) if each is None else self._allowed(*some, each)
+                if each is not None and each.rows is not None:
+                    rows, scores = self._among(some[0], each.rows, wanted)
+                else:
+                    rows, scores = self._best(*some, may if each is None else each.mask)
                 found[at, :wanted], best[at, :wanted] = rows, scores
         return found, best
-
-    def _allowed(self, users: F32, norms: F64, k: int, allowed: Allowed) -> tuple[I32, F32]:
-        """The k best of the rows that a filter leaves."""
-        return (
-            self._best(users, norms, k, allowed.mask) if allowed.rows is None else self._among(users, allowed.rows, k)
-        )
 
     def _best(self, users: F32, norms: F64, k: int, may: Bool) -> tuple[I32, F32]:
         """The k best of the rows that may be shown, k at least."""
@@ -126,12 +109,10 @@ class ExactIndex:
         return found, best
 
     def count_above(self, users: F32, scores: F32, hidden: I32 = NO_ROWS, shown: I32 = NO_ROWS) -> I32:
-        """See `Index`."""
+        """How many rows that may be shown score higher than `scores` [B] for users [B, d]: [B] int32."""
         (may, _), above = self._may(hidden, shown), np.zeros(len(users), np.int32)
-        every, every_score = (
-            np.arange(len(self._items), dtype=np.int32)[None],
-            np.empty((1, len(self._items)), np.float32),
-        )
+        every = np.arange(len(self._items), dtype=np.int32)[None]
+        every_score = np.empty(every.shape, np.float32)
         for row in range(len(users)):
             score(contiguous(users[row : row + 1]), table_of(self._items), every, every_score)
             above[row] = int((every_score[0, may] > scores[row]).sum())
@@ -148,7 +129,7 @@ class ExactIndex:
     def _norms(self, users: F32) -> F64:
         """The norms of users [B, d]. ValueError for a user whose inner products may not be finite."""
         norms = np.empty(len(users))
-        if (query := quantization.norms(users, self._scan.longest, LARGEST, norms)) >= 0:
+        if (query := norms_of(users, self._scan.longest, LARGEST, norms)) >= 0:
             raise ValueError(f"User {query} of a batch has an embedding that is not finite, or too large to multiply.")
         return norms
 
@@ -156,7 +137,7 @@ class ExactIndex:
 def _read(keys: U64, found: I32, best: F32) -> None:
     """Write the rows and scores of the least keys of each user, sorted, into found and best [B, k]."""
     if keys.shape[1]:
-        exact_search.read_keys(contiguous(sort_keys.least(keys, found.shape[1])), found, best)
+        exact_search.read_keys(contiguous(top_k.least(keys, found.shape[1])), found, best)
 
 
 def _by_filter(
@@ -171,3 +152,51 @@ def _by_filter(
         of.setdefault(id(each), []).append(query)
     for queries in of.values():
         yield allowed[queries[0]], queries
+
+
+class Int8Scan:
+    """Lists the items that may be among the best. The list is complete, because the rounding errors are known.
+
+    numkong copies the table into a layout for the processor: 136 bytes an item of 64 numbers, in each process. A single
+    user is multiplied with the table as it is, half as many bytes: of 100,000 items .25 ms instead of .9 if the third
+    cache holds other data.
+    """
+
+    def __init__(self, embeddings: F32, table: I8) -> None:
+        """table: `rounded(embeddings)`. With another table the list is longer, and still complete.
+
+        ValueError for a table of another shape.
+        """
+        if table.shape != (len(embeddings), width(embeddings.shape[1])) or table.dtype != np.int8:
+            found = f"{list(table.shape)} {table.dtype}, the embeddings are {list(embeddings.shape)}"
+            raise ValueError(f"The int8 table is {found}.")
+        self._embeddings, self._width, dim = embeddings, table.shape[1], embeddings.shape[1]
+        off, long = error(embeddings, table)
+        self.longest = long + off
+        # A float32 inner product has d sums and products, each off by a share of 2^-24 at most (Higham, "Accuracy and
+        # Stability of Numerical Algorithms", 3.1) and, of numbers too small for that, by half of the smallest number.
+        products = 1.01 * dim * 2.0**-24 * self.longest, dim * 2.0**-149
+        self._errors = TableErrors(off, long, step(embeddings), *products)
+        self._packed = numkong.dots_pack(np.ascontiguousarray(table))
+        missing = -self._width % exact_search.COLUMNS
+        padded = np.pad(table, ((0, 0), (0, missing))) if missing else np.ascontiguousarray(table)
+        self._table = padded.reshape(len(table), -1, exact_search.COLUMNS)
+        self.batch = max(1, min(TOGETHER, CELLS // max(len(table), 1)))
+
+    def find(self, users: F32, norms: F64, k: int, shown: Bool) -> tuple[U64, I64]:
+        """Sort keys [B, room] of the items that may be among the k best for users [B, d], in no order; and how many.
+
+        norms: [B]. shown: [n], k rows at least. The number is -1 if more than `room` items may be among the best.
+        """
+        width = self._table.shape[1] * exact_search.COLUMNS
+        queries, margins = np.zeros((len(users), width), np.int8), np.empty(len(users), np.int64)
+        quantize_users(users, norms, self._errors, TINY, FARTHEST, queries, margins)
+        if len(users) == 1:
+            scores = np.empty((1, len(self._table)), np.int32)
+            query = queries[0].astype(np.int16).reshape(self._table.shape[1:])
+            exact_search.product(self._table, query, scores)
+        else:
+            scores = np.asarray(numkong.dots_packed(queries[:, : self._width], self._packed))
+        keys, counts = np.empty((len(users), max(ROOM, 16 * k)), np.uint64), np.empty(len(users), np.int64)
+        exact_search.find(scores, margins, shown, k, users, self._embeddings, keys, counts)
+        return keys, counts

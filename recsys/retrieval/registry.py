@@ -1,6 +1,6 @@
 """The registry of candidate sources, such as popular items or similar items: finds, checks and orders them.
 
-Every module of `recsys.retrieval.sources` is one source.
+Every module of `recsys.retrieval.sources` is one source. Retrieval, the ranker's features and answers read it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from types import ModuleType
 from recsys.errors import GenerationError
 from recsys.retrieval import sources
 from recsys.retrieval.source import CandidateSource
-from recsys.types import CANDIDATES
+from recsys.types import CANDIDATES, Source
 
 FIRST = "tower", "covisit", "ease", "popular", "fresh", "repeat"
 """Sources of a generation whose manifest names none. The ranker's features are in this order; sources added since
@@ -55,7 +55,10 @@ def discovered(package: ModuleType) -> list[CandidateSource]:
     return found
 
 
-SOURCES = checked(discovered(sources))
+WITH_THE_QUERY = CandidateSource("precomputed", Source.PRECOMPUTED, 0), CandidateSource("trending", Source.TRENDING, 0)
+"""The sources whose items the gateway reads from Redis: the user's list, and the trending items of a batch job."""
+
+SOURCES = checked([*discovered(sources), *WITH_THE_QUERY])
 """Every source."""
 
 RETRIEVED = tuple(source for source in SOURCES if source.finder is not None)

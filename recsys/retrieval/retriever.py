@@ -17,6 +17,7 @@ from recsys.fresh_items.put_items import PutItems
 from recsys.generation.item_tables import ItemTables
 from recsys.generation.manifest import TOWERS, GenerationFolder
 from recsys.kernels import candidate_lists
+from recsys.kernels.candidate_lists import Joined
 from recsys.kernels.jit import contiguous
 from recsys.model.neighbour_tables import VOTE_DECAY
 from recsys.model.towers import content_encoder, load_user_tower
@@ -26,11 +27,10 @@ from recsys.retrieval.candidates import (
     empty_candidates,
     first_kept,
     in_order,
-    joined,
     reciprocal,
     source_lists,
 )
-from recsys.retrieval.index import Index, index_of
+from recsys.retrieval.index import ExactIndex
 from recsys.retrieval.registry import RETRIEVED, trained_with
 from recsys.retrieval.source import CandidateSource, Finder, RetrievalBatch
 from recsys.types import CANDIDATES, F32, I32, PAD, U16, Bool, Candidates, Histories, Source
@@ -56,7 +56,7 @@ class Retriever:
         """extender: only `with_items` needs it. sources: those that the generation retrieves with."""
         self._encoder = encoder
         self._tables = tables
-        self._index: Index | ExtendedIndex = index_of(tables)
+        self._index: ExactIndex | ExtendedIndex = ExactIndex(tables.embeddings, tables.available, tables.rounded)
         self._exclude_seen = exclude_seen
         self._allowed = AllowedItems(tables)
         self._sources = [each for each in sources if each.finder and each.finder.serves(tables, exclude_seen)]
@@ -105,10 +105,7 @@ class Retriever:
         if extra is not None:
             lists[NO_SOURCE] = only(np.where(self._tables.knows(extra), extra, PAD).astype(np.int32), allowed)
             shares[NO_SOURCE] = extra.shape[1]
-        named = source_lists(lists, shares, past if self._exclude_seen else None)
-        found = empty_candidates(named.items.shape)
-        tables = self._tables.embedding_table, self._tables.available_table
-        candidate_lists.join_and_weigh(named, users, *tables, found)
+        found = self._joined(lists, shares, past if self._exclude_seen else None, users)
         found.keys.sort(axis=1)
         keys = found.keys
         if extra is not None and found.kept.any():
@@ -156,14 +153,19 @@ class Retriever:
         for source, votes in ((Source.COVISIT, tables.covisit), (Source.EASE, tables.ease)):
             if votes.width:
                 lists[source] = votes.best(itself, NEIGHBOURS // 2, VOTE_DECAY, masks(allowed))
-        found = joined(source_lists(lists, {source: rows.shape[1] for source, rows in lists.items()}, itself))
-        shown = found.items != PAD
-        shown[shown] = tables.available[found.items[shown]]
-        lists = {source: drop(rows, itself, rows.shape[1]) for source, rows in lists.items()}
-        fused = sum((reciprocal(found.items, rows) for rows in lists.values()), np.float32(0))
-        order = np.argsort(-np.where(shown, fused, -np.inf), axis=1, kind="stable")[:, :CANDIDATES]
-        found = found._replace(shown=shown, scores=self.tower_scores(vector, found.items))
+        found = self._joined(lists, {source: rows.shape[1] for source, rows in lists.items()}, itself, vector)
+        ranked = [rows[(rows != PAD) & (rows != item)] for rows in lists.values()]
+        fused = sum((reciprocal(found.items, rows) for rows in ranked), np.float32(0))
+        order = np.argsort(-np.where(found.shown, fused, -np.inf), axis=1, kind="stable")[:, :CANDIDATES]
         return in_order(found, contiguous(order).view(np.uint64), CANDIDATES), np.take_along_axis(fused, order, axis=1)
+
+    def _joined(self, lists: dict[int, I32], shares: dict[int, int], past: I32 | None, users: F32) -> Joined:
+        """The distinct items of the sources' lists, weighed for users [B, d]. past: items to leave out."""
+        named = source_lists(lists, shares, past)
+        found = empty_candidates(named.items.shape)
+        tables = self._tables.embedding_table, self._tables.available_table
+        candidate_lists.join_and_weigh(named, contiguous(users), *tables, found)
+        return found
 
     def _known(self, histories: Histories) -> Histories:
         """The histories without rows that the generation does not have."""

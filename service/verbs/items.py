@@ -203,5 +203,5 @@ def _columns(puts: Sequence[Put]) -> list[str]:
 def _unplaced(new: Sequence[Put], live: ServedGeneration) -> list[Id]:
     """New items without content that the generation knows: few users are likely to get them."""
     shown = [put for put in new if put.available is not False]
-    content = live.spec.encode_items([put.content for put in shown])
+    content, _ = live.spec.encode_items([put.content for put in shown])
     return [put.item_id for put, tokens in zip(shown, content, strict=True) if not tokens.any()]

@@ -10,8 +10,8 @@ import numpy as np
 
 from recsys.generation.item_tables import ItemTables
 from recsys.generation.packed_strings import StringTable
+from recsys.kernels.quantization import rounded
 from recsys.model.towers import Towers
-from recsys.retrieval.int8_embeddings import rounded
 from recsys.types import F32
 from training.data.interaction_log import DAY, Log
 from training.evaluation.baselines import popularity, recency_popularity

@@ -21,6 +21,7 @@ from loadtests.slo import RESULTS
 from recsys.generation.item_tables import ItemTables
 from recsys.generation.packed_strings import StringTable
 from recsys.kernels.feature_kernels import ROW
+from recsys.kernels.quantization import rounded
 from recsys.model import features
 from recsys.model.context_lift import ContextLift, group_starts
 from recsys.model.neighbour_tables import Neighbours
@@ -29,7 +30,6 @@ from recsys.model.towers import UserTower
 from recsys.model.user_encoder import UserEncoder
 from recsys.reference import plain_features
 from recsys.reference.plain_tower import encode
-from recsys.retrieval.int8_embeddings import rounded
 from recsys.types import CANDIDATES, F32, HISTORY_LENGTH, PAD, Candidates, Histories
 
 threadpool_limits = extra("threadpoolctl").threadpool_limits

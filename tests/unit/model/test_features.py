@@ -16,6 +16,7 @@ from recsys import kernels
 from recsys.generation.item_tables import ItemTables
 from recsys.generation.packed_strings import StringTable
 from recsys.kernels.feature_kernels import ALIKE, ROW
+from recsys.kernels.quantization import rounded
 from recsys.model import features
 from recsys.model.context_lift import ContextLift, group_starts
 from recsys.model.neighbour_tables import Neighbours
@@ -23,7 +24,6 @@ from recsys.model.ranker import CHUNK, Ranker, RankerNet
 from recsys.model.towers import UserTower
 from recsys.model.user_encoder import UserEncoder
 from recsys.reference import plain_features
-from recsys.retrieval.int8_embeddings import rounded
 from recsys.retrieval.retriever import Retriever
 from recsys.types import CANDIDATES, CLOCK, CONTEXTS, EXTRA, FLAG_BITS, PAD, Candidates, Histories
 from service.backends import wire
@@ -128,8 +128,8 @@ def test_without_a_place_for_the_cache_kernels_are_compiled_all_the_same():
     code = (
         "from numba.core import caching; caching.CacheImpl._locator_classes = []\n"
         "import numpy as np\n"
-        "from recsys.kernels.quantization import norms\n"
-        "out = np.empty(1); norms(np.float32([[3, 4]]), 1.0, 9.0, out); assert out.tolist() == [5]"
+        "from recsys.kernels.quantization import norms_of\n"
+        "out = np.empty(1); norms_of(np.float32([[3, 4]]), 1.0, 9.0, out); assert out.tolist() == [5]"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 

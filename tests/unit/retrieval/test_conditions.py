@@ -98,7 +98,7 @@ def shop():
     made = tables_of(n, rng)
     embeddings = rng.integers(-8, 9, (n + len(put), 16)).astype(np.float32)
     available = rng.random(n) > 0.1
-    columns = {"content": SPEC.encode_items(told), "numbers": np.asfortranarray(SPEC.encode_numbers(told))}
+    columns = {"content": SPEC.encode_items(told)[0], "numbers": np.asfortranarray(SPEC.encode_numbers(told))}
     columns |= {"available": available, "by_popularity": rng.permutation(n).astype(np.int32)}
     values = {field.name: getattr(made, field.name) for field in fields(made)}
     tables = type(made)(**values | columns | {"embeddings": embeddings[:n]})

@@ -218,7 +218,7 @@ def test_the_gateway_encodes_a_put_once(world, monkeypatch):
         for _ in range(3):
             content = joined.all_tables.content[np.array([0, *joined.fresh.rows], np.int32)]
         assert content[0].tolist() == served.tables.content[0].tolist()
-        assert content[1:].tolist() == encode(served.spec, [told.content for told in puts.items]).tolist()
+        assert content[1:].tolist() == encode(served.spec, [told.content for told in puts.items])[0].tolist()
     assert [count for count in encoded if count] == [2, 2]
 
 

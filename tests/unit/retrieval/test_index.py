@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from recsys.fresh_items.extended_column import table
 from recsys.kernels import exact_search
 from recsys.kernels.candidate_lists import score
-from recsys.kernels.sort_keys import NO_KEY, places
+from recsys.kernels.top_k import NO_KEY, places
 from recsys.retrieval.index import ExactIndex
 from recsys.types import PAD
 
@@ -168,7 +168,7 @@ def test_integer_scores_are_the_same_with_any_instruction_set():
 BEFORE_UNMAPPED_MEMORY = """
 import ctypes, mmap, sys
 import numpy as np
-from recsys.retrieval.int8_scan import Int8Scan
+from recsys.retrieval.index import Int8Scan
 page = mmap.PAGESIZE
 held = mmap.mmap(-1, 2 * page)
 start = ctypes.addressof(ctypes.c_char.from_buffer(held))
