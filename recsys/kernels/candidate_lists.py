@@ -134,8 +134,8 @@ class Joined(NamedTuple):
 
 
 @compiled
-def join(lists, found):
-    """Write the distinct items of the lists into items, sources and kept of `found`."""
+def join(lists, users, embeddings, available, found):
+    """Write the distinct items of the lists into items, sources and kept of `found`, and all else by `weigh`."""
     had_slots, had = hash_table(lists.past.shape[1])
     slots, places = hash_table(lists.items.shape[1])
     found.items[:], found.sources[:], found.kept[:] = -1, 0, False
@@ -162,6 +162,7 @@ def join(lists, found):
                     count += 1
                 found.sources[query, at] |= lists.flags[source]
                 found.kept[query, at] |= lists.flags[source] == 0
+    weigh(users, embeddings, available, found)
 
 
 @compiled
@@ -195,13 +196,6 @@ def weigh(users, embeddings, available, found):
                 found.scores[query, at] = -np.inf
             found.shown[query, at] = shown
             found.keys[query, at] = key(found.scores[query, at], at)
-
-
-@compiled
-def join_and_weigh(lists, users, embeddings, available, found):
-    """Write all of `found`. One call instead of two saves 10 microseconds when caches are cold."""
-    join(lists, found)
-    weigh(users, embeddings, available, found)
 
 
 @compiled

@@ -164,7 +164,7 @@ class Retriever:
         named = source_lists(lists, shares, past)
         found = empty_candidates(named.items.shape)
         tables = self._tables.embedding_table, self._tables.available_table
-        candidate_lists.join_and_weigh(named, contiguous(users), *tables, found)
+        candidate_lists.join(named, contiguous(users), *tables, found)
         return found
 
     def _known(self, histories: Histories) -> Histories:

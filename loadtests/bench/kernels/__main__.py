@@ -18,6 +18,7 @@ import torch
 
 from loadtests.bench.kernels.extras import extra
 from loadtests.slo import RESULTS
+from recsys import reference
 from recsys.generation.item_tables import ItemTables
 from recsys.generation.packed_strings import StringTable
 from recsys.kernels.feature_kernels import ROW
@@ -28,8 +29,7 @@ from recsys.model.neighbour_tables import Neighbours
 from recsys.model.ranker import FeatureMajorNet, RankerNet
 from recsys.model.towers import UserTower
 from recsys.model.user_encoder import UserEncoder
-from recsys.reference import plain_features
-from recsys.reference.plain_tower import encode
+from recsys.reference import encode
 from recsys.types import CANDIDATES, F32, HISTORY_LENGTH, PAD, Candidates, Histories
 
 threadpool_limits = extra("threadpoolctl").threadpool_limits
@@ -101,7 +101,7 @@ def rows(tables: ItemTables, batch: int, rng: np.random.Generator) -> dict[str, 
     pairs: dict[str, tuple[Callable[[], Any], ...]] = {
         "user tower": (lambda: encode(tower, tables.embeddings, past), lambda: encoder.encode(past)),
         "features": (
-            lambda: plain_features.build(tables, past, candidates),
+            lambda: reference.build(tables, past, candidates),
             lambda: features.build(tables, past, candidates),
         ),
         "ranker's net": (plain_net, lambda: compiled.scores(x)),

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 
 from loadtests.bench.peers.engine import Engine
+from recsys import reference
 from recsys.generation.manifest import RANKER, TOWERS, GenerationFolder
 from recsys.model.feature_spec import NO_TOKEN
 from recsys.model.neighbour_tables import RECENT, VOTE_DECAY, Neighbours
 from recsys.model.ranker import RankerNet
 from recsys.model.towers import load_user_tower
-from recsys.reference import plain_features
-from recsys.reference.plain_tower import encode
+from recsys.reference import encode
 from recsys.retrieval.registry import RETRIEVED
 from recsys.retrieval.sources.new_items import LIKED_TOKENS, PER_TOKEN
 from recsys.retrieval.sources.new_items import RECENT as RECENT_TOKENS
@@ -53,7 +53,7 @@ class PlainRecommender(Engine):
 
     def scores(self, past: Histories, items: I32, tower: F32, sources: U16) -> F32:
         """As `Engine.scores`."""
-        x = plain_features.build(self.tables, past, Candidates(items[None], tower[None], sources[None]))
+        x = reference.build(self.tables, past, Candidates(items[None], tower[None], sources[None]))
         with torch.inference_mode():
             scores: F32 = self._net(torch.from_numpy(x[0])).numpy()
         return scores

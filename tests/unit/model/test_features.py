@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadtests.slo import ROOT
-from recsys import kernels
+from recsys import kernels, reference
 from recsys.generation.item_tables import ItemTables
 from recsys.generation.packed_strings import StringTable
 from recsys.kernels.feature_kernels import ALIKE, ROW
@@ -23,7 +23,6 @@ from recsys.model.neighbour_tables import Neighbours
 from recsys.model.ranker import CHUNK, Ranker, RankerNet
 from recsys.model.towers import UserTower
 from recsys.model.user_encoder import UserEncoder
-from recsys.reference import plain_features
 from recsys.retrieval.retriever import Retriever
 from recsys.types import CANDIDATES, CLOCK, CONTEXTS, EXTRA, FLAG_BITS, PAD, Candidates, Histories
 from service.backends import wire
@@ -87,7 +86,7 @@ def test_the_kernels_compute_what_plain_numpy_does(seed, n, batch, dim):
     """Every feature of every candidate, for any tables, histories and equal scores."""
     rng = np.random.default_rng(seed)
     tables, (past, candidates) = tables_of(n, rng, dim=dim), queries(n, batch, rng)
-    got, expected = features.build(tables, past, candidates), plain_features.build(tables, past, candidates)
+    got, expected = features.build(tables, past, candidates), reference.build(tables, past, candidates)
     for index, name in enumerate(features.FEATURES):
         if name in VOTE_RANKS:
             assert_ranks(got[..., index], expected[..., ROW[VOTE_RANKS[name]]], candidates.items != PAD)

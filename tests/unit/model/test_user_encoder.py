@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from recsys.kernels import time_features
 from recsys.model.towers import UserTower
 from recsys.model.user_encoder import UserEncoder
-from recsys.reference.plain_tower import encode
+from recsys.reference import encode
 from recsys.types import CLOCK, CONTEXTS, PAD, Histories
 
 

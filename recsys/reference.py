@@ -1,11 +1,12 @@
-"""Compute the ranker's input features in plain numpy, one query at a time, to check the compiled kernels against.
+"""Plain numpy and torch versions of the ranker's features and the user model, to check the compiled code against.
 
-The kernels in `recsys.kernels` compute the same values for a request.
+Tests and benchmarks alone use them. The kernels in `recsys.kernels` compute the same values for a request.
 """
 
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from recsys.generation.item_tables import ItemTables
 from recsys.kernels import time_features
@@ -15,7 +16,20 @@ from recsys.model.context_lift import table_columns
 from recsys.model.feature_spec import NO_TOKEN
 from recsys.model.features import FEATURES, SETTINGS
 from recsys.model.neighbour_tables import RECENT, Neighbours
+from recsys.model.towers import EmbeddedHistory, UserTower
 from recsys.types import CANDIDATES, CLOCK, F32, I32, PAD, U8, U16, Candidates, Histories
+
+
+@torch.inference_mode()
+def encode(tower: UserTower, embeddings: F32, histories: Histories) -> F32:
+    """The embeddings [B, d] of B users, as `recsys.model.user_encoder.UserEncoder.encode` computes them."""
+    real = histories.items != PAD
+    items = embeddings[histories.items.clip(min=0)] * real[..., None]
+    types = np.minimum(histories.types, tower.types.num_embeddings - 1).astype(np.int64)
+    past = EmbeddedHistory(*map(torch.from_numpy, (items, real, types, time_features.gaps(histories))))
+    asked = torch.from_numpy(time_features.waits(histories)), torch.from_numpy(histories.context.astype(np.int64))
+    users: F32 = tower(past, *asked).numpy()
+    return users
 
 
 def build(tables: ItemTables, histories: Histories, candidates: Candidates) -> F32:
