@@ -10,7 +10,7 @@ import torch
 
 from recsys.errors import DatasetError
 from recsys.kernels import query_features, time_features
-from recsys.model.context_lift import VALUES, group_starts, table_columns
+from recsys.model.context_lift import VALUES, table_columns
 from recsys.model.event_types import SeenRule
 from recsys.types import CLOCK, CONTEXTS
 from tests.flows.ring_dataset import START, quick
@@ -71,16 +71,6 @@ def test_the_clock_is_that_of_the_calendar():
     for time, (hour, weekday) in zip(times, time_features.clock(times).tolist(), strict=True):
         expected = datetime.fromtimestamp(time, UTC)
         assert (hour, weekday) == (expected.hour + 1, expected.isoweekday())
-
-
-def test_the_clock_has_coarse_groups():
-    """Quarters of the day begin at 0, 6, 12 and 18; the weekend is Saturday and Sunday; unknown is -1."""
-    context = np.zeros((25, CLOCK + CONTEXTS), np.uint8)
-    context[:, 0] = np.arange(25)
-    context[:8, 1] = np.arange(8)
-    coarse = table_columns(context, group_starts([]))
-    assert coarse[:, 0].tolist() == [-1] + [0] * 6 + [1] * 6 + [2] * 6 + [3] * 6
-    assert coarse[:8, 1].tolist() == [-1, 4, 4, 4, 4, 4, 5, 5]
 
 
 def test_a_log_holds_the_context_of_its_events(shop):

@@ -1,60 +1,15 @@
-"""Search among the items that a filter leaves, against brute force."""
+"""Packed filters, and candidates among the items that a filter leaves."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.filters.allowed_items import Allowed, AllowedItems
+from recsys.filters.allowed_items import AllowedItems
 from recsys.filters.compiled_conditions import FILTER_WORDS, NumberMatch, TokenMatch, packed, unpacked
-from recsys.fresh_items.extended_column import NO_ROWS, ExtendedColumn, table
-from recsys.kernels.candidate_lists import score
-from recsys.retrieval.index import ExactIndex
 from recsys.retrieval.retriever import Retriever
 from recsys.types import PAD, Source
 from tests.sample_data.put_items import hide, item, putting
-from tests.unit.retrieval.test_fresh import extender
-from tests.unit.retrieval.test_index import KINDS, awkward
-
-
-def of_mask(mask):
-    """The items of a mask, without items put since."""
-    return Allowed.of(ExtendedColumn(mask, NO_ROWS, np.zeros(0, bool)))
-
-
-@given(
-    st.sampled_from(KINDS),
-    st.integers(0, 2**32 - 1),
-    st.integers(1, 3_000),
-    st.integers(1, 70),
-    st.integers(1, 600),
-    st.lists(st.sampled_from([None, 0.0, 0.003, 0.01, 0.1, 0.2, 0.5, 1.0]), min_size=1, max_size=6),
-)
-@settings(max_examples=150, deadline=None)
-def test_the_filtered_search_is_exact(kind, seed, n, d, k, shares):
-    """Each query of a batch gets the rows, order and scores of scoring all items that its filter leaves."""
-    rng = np.random.default_rng(seed)
-    items, users = awkward(kind, rng, n, d), awkward(kind, rng, len(shares), d)
-    available = rng.random(n) > 0.2
-    asked = [None if share is None else of_mask(available & (rng.random(n) < share)) for share in shares]
-    index = ExactIndex(items, available)
-    rows, scores = index.scored(users, k, allowed=asked)
-    alone = index.scored(users, k)
-    everything = np.broadcast_to(np.arange(n, dtype=np.int32), (len(users), n)).copy()
-    every = np.empty((len(users), n), np.float32)
-    score(users, table(items), everything, every)
-    for row, of in enumerate(asked):
-        mask = available if of is None else of.mask
-        best = np.lexsort((everything[row], -every[row]))
-        best = best[mask[best]][:k]
-        assert rows[row, : len(best)].tolist() == best.tolist()
-        np.testing.assert_array_equal(scores[row, : len(best)], every[row, best])
-        assert (rows[row, len(best) :] == PAD).all()
-        assert (scores[row, len(best) :] == -np.inf).all()
-        if of is None:
-            np.testing.assert_array_equal(rows[row], alone[0][row])
-            np.testing.assert_array_equal(scores[row], alone[1][row])
-
 
 tokens = st.builds(lambda each: TokenMatch(tuple(sorted(each))), st.sets(st.integers(1, 2**31 - 1), max_size=12))
 numbers = st.floats(allow_nan=False)
@@ -135,7 +90,6 @@ def test_filters_apply_to_items_put_since(scene):
         item("hidden-drama", 3, "drama", available=False),
         hide(tables.ids[hidden], 4),
     )
-    grown = extender(folder, tables).extend(puts)
     n, filters = len(tables), np.zeros((len(histories), FILTER_WORDS), np.int32)
     filters[::2] = packed([having_one(token(folder, "categories=drama"))])
     before = retriever.retrieve(histories, None, filters)
@@ -152,13 +106,6 @@ def test_filters_apply_to_items_put_since(scene):
         else:
             assert hidden in before.items[row] or hidden in history
             assert set(found.items[row, real].tolist()) == allowed - set(history.tolist())
-    vector = retriever._encoder.encode(histories)
-    rows = joined._index.search(vector, 40, joined._allowed.of(filters))
-    scores = grown.embeddings[np.array(sorted(allowed), np.int32)] @ vector.T
-    for row in range(0, len(histories), 2):
-        best = np.array(sorted(allowed))[np.argsort(-scores[:, row], kind="stable")]
-        assert rows[row, : len(best)].tolist() == best.tolist()
-        assert (rows[row, len(best) :] == PAD).all()
 
 
 def test_similar_items_pass_the_filter(scene):

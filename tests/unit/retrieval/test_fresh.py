@@ -18,7 +18,7 @@ from recsys.model.ranker import Ranker
 from recsys.model.towers import content_encoder
 from recsys.retrieval.retriever import Retriever
 from recsys.retrieval.sources.new_items import PUT_SHARE
-from recsys.types import CANDIDATES, PAD, Histories, Source
+from recsys.types import CANDIDATES, PAD, Source
 from service.backends import wire
 from service.backends.models import RetrievalModel
 from service.generations.served import ServedGeneration
@@ -220,17 +220,3 @@ def test_the_gateway_encodes_a_put_once(world, monkeypatch):
         assert content[0].tolist() == served.tables.content[0].tolist()
         assert content[1:].tolist() == encode(served.spec, [told.content for told in puts.items])[0].tolist()
     assert [count for count in encoded if count] == [2, 2]
-
-
-def test_a_history_without_some_events_has_no_gaps(histories):
-    """Items, times and types of the other events stay together, newest last."""
-    kept = histories.items % 2 == 0
-    shorter = histories.only(kept)
-    for row in range(len(histories)):
-        mask = kept[row] & (histories.items[row] != PAD)
-        expected = Histories.empty(histories.now[row : row + 1])
-        expected.put(0, histories.items[row][mask], histories.times[row][mask], histories.types[row][mask])
-        real = expected.items[0] != PAD
-        np.testing.assert_array_equal(shorter.items[row], expected.items[0])
-        np.testing.assert_array_equal(shorter.times[row][real], expected.times[0][real])
-        np.testing.assert_array_equal(shorter.types[row][real], expected.types[0][real])

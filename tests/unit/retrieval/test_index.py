@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.fresh_items.extended_column import table
+from recsys.filters.allowed_items import Allowed
+from recsys.fresh_items.extended_column import NO_ROWS, ExtendedColumn, table
 from recsys.kernels import exact_search
 from recsys.kernels.candidate_lists import score
 from recsys.kernels.top_k import NO_KEY, places
@@ -83,6 +84,11 @@ def by_every_score(items, users, shown, k):
     return rows, scores
 
 
+def of_mask(mask):
+    """The items of a mask, without items put since."""
+    return Allowed.of(ExtendedColumn(mask, NO_ROWS, np.zeros(0, bool)))
+
+
 @given(
     st.sampled_from(KINDS),
     st.integers(0, 2**32 - 1),
@@ -90,19 +96,23 @@ def by_every_score(items, users, shown, k):
     st.integers(1, 70),
     st.integers(1, 600),
     st.sampled_from([0.0, 0.2, 0.9, 1.0]),
+    st.lists(st.sampled_from([None, None, None, 0.0, 0.003, 0.01, 0.1, 0.2, 0.5, 1.0]), min_size=1, max_size=6),
 )
-@settings(max_examples=150, deadline=None)
-def test_the_index_finds_what_scoring_every_item_finds(kind, seed, n, d, k, hidden):
-    """Rows, order and scores are the same bits for any scale, ties, hidden items and k, in a batch and alone."""
+@settings(max_examples=250, deadline=None)
+def test_the_index_finds_what_scoring_every_item_finds(kind, seed, n, d, k, hidden, shares):
+    """Rows, order and scores have the same bits for any scale, ties, hidden items, k and filter, in a batch or alone."""
     rng = np.random.default_rng(seed)
-    items, users, shown = awkward(kind, rng, n, d), awkward(kind, rng, 3, d), rng.random(n) >= hidden
+    items, users, shown = awkward(kind, rng, n, d), awkward(kind, rng, len(shares), d), rng.random(n) >= hidden
     users[0] = items[0]
+    filters = [None if share is None else of_mask(shown & (rng.random(n) < share)) for share in shares]
     index = ExactIndex(items, shown)
-    rows, scores = index.scored(users, k)
-    expected = by_every_score(items, users, shown, k)
-    np.testing.assert_array_equal(rows, expected[0])
-    np.testing.assert_array_equal(scores, expected[1])
-    np.testing.assert_array_equal(index.search(users[1:2], k), rows[1:2])
+    rows, scores = index.scored(users, k, allowed=filters)
+    for query, of in enumerate(filters):
+        one = slice(query, query + 1)
+        expected = by_every_score(items, users[one], shown if of is None else of.mask, k)
+        np.testing.assert_array_equal(rows[one], expected[0])
+        np.testing.assert_array_equal(scores[one], expected[1])
+        np.testing.assert_array_equal(index.search(users[one], k, None if of is None else [of]), rows[one])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -188,20 +198,6 @@ def test_nothing_is_read_past_the_end_of_the_table():
     command = [sys.executable, "-c", BEFORE_UNMAPPED_MEMORY]
     found = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert (found.returncode, found.stdout) == (0, "read\n"), found.stderr
-
-
-def test_rows_hidden_and_shown_by_a_call_count():
-    """A call that hides and shows rows finds what an index made with these rows finds."""
-    rng = np.random.default_rng(3)
-    items, users = rng.normal(size=(5_000, 12)).astype(np.float32), rng.normal(size=(4, 12)).astype(np.float32)
-    shown = rng.random(5_000) > 0.5
-    hide, show = np.arange(0, 5_000, 7, dtype=np.int32), np.arange(0, 5_000, 3, dtype=np.int32)
-    now = shown.copy()
-    now[hide], now[show] = False, True
-    rows, scores = ExactIndex(items, shown).scored(users, 300, hide, show)
-    expected = ExactIndex(items, now).scored(users, 300)
-    np.testing.assert_array_equal(rows, expected[0])
-    np.testing.assert_array_equal(scores, expected[1])
 
 
 @pytest.mark.parametrize("table", [np.zeros((9, 3), np.int8), np.zeros((8, 4), np.int8), np.zeros((9, 4), np.int16)])

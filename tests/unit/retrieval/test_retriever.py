@@ -3,10 +3,8 @@
 import numpy as np
 import pytest
 
-from recsys.kernels import query_features
-from recsys.kernels.jit import contiguous
 from recsys.model import features
-from recsys.model.neighbour_tables import RECENT, Neighbours, powers
+from recsys.model.neighbour_tables import RECENT
 from recsys.retrieval.retriever import Retriever
 from recsys.retrieval.sources.popular import SOURCE as POPULAR
 from recsys.types import PAD, Source
@@ -43,39 +41,20 @@ def test_every_source_is_named(scene):
             assert bool(source & Source.POPULAR) == (item in popular)
 
 
-def votes(table, history, items, decays):
-    x, voters = np.zeros((1, len(decays), len(items)), np.float32), contiguous(history[None, : -RECENT - 1 : -1])
-    query_features.votes(table.rows, table.weights, voters, powers(decays), items[None], np.array([len(items)]), x, 0)
-    return x[0]
-
-
-def test_votes_are_the_sum_over_the_history(scene):
+def test_the_best_neighbours_have_the_most_votes(scene):
     """Each recent item votes for its neighbours, weighed by how long ago it was."""
     _, tables, histories = scene
     table = tables.covisit
-    everything = np.arange(len(tables), dtype=np.int32)
     best = table.best(histories.items, 5, 0.9)
     for row, history in enumerate(histories.items):
-        expected = np.zeros((2, len(tables)))
+        expected = np.zeros(len(tables))
         for step, item in enumerate(history[-RECENT:][::-1]):
+            real = table.rows[item] != PAD
             if item != PAD:
-                for neighbour, weight in zip(table.rows[item], table.weights[item], strict=True):
-                    if neighbour != PAD:
-                        expected[:, neighbour] += weight * np.array([0.9, 0.0]) ** step
-        scores = votes(table, history, everything, (0.9, 0.0))
-        assert np.allclose(scores, expected, atol=1e-5)
+                expected[table.rows[item][real]] += table.weights[item][real] * 0.9**step
         found = best[row][best[row] != PAD]
-        assert np.allclose(scores[0, found], np.sort(expected[0])[::-1][: len(found)], atol=1e-5)
-        some = everything[::-3]
-        assert np.array_equal(votes(table, history, np.ascontiguousarray(some), (0.9, 0.0)), scores[:, some])
-
-
-def test_a_table_without_neighbours_votes_for_nothing():
-    """Where EASE was too large to build, its votes are 0 and it brings nothing."""
-    none = Neighbours.none(9)
-    history = np.array([1, 2, 3], np.int32)
-    assert not votes(none, history, history, (0.9,)).any()
-    assert (none.best(history[None], 4, 0.9) == PAD).all()
+        assert len(found) == min(5, (expected > 0).sum())
+        assert np.allclose(expected[found], np.sort(expected)[::-1][: len(found)], atol=1e-5)
 
 
 def test_repeats_come_back_where_seen_items_may(scene):

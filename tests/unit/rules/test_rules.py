@@ -59,7 +59,6 @@ def test_a_file_with_every_rule_is_read():
     [
         ("[[cap]]\ncolumn='genre'\nat_most=0", "cap.0.at_most is 0; the value should be greater than or equal to 1."),
         ("[[cap]]\ncolumn='genre'", "cap.0.at_most is missing."),
-        ("[[cap]]\ncolumn='genre'\nat_most=true", "cap.0.at_most is true; the value should be a valid integer"),
         ("[[cap]]\ncolumn='genre'\nat_most=1\natmost=1", "there is no cap.0.atmost; known are column, at_most, within"),
         ("cap=3", "cap is 3; the value should be a valid list"),
         ("colour=1", "there is no colour; known are hide_unavailable, exclude_seen"),
@@ -69,15 +68,12 @@ def test_a_file_with_every_rule_is_read():
         ("[[boost]]\nby=nan\nitems=['a']", "boost.0.by is nan; the value should be a finite number"),
         ("[[boost]]\nby=1\nwhere={year=1990}", "boost.0.where.year: Send a list of values, a range"),
         ("[[bury]]\nby=1\nitems=['a', 1.5]", "bury.0.items.1 is 1.5; an id is wanted"),
-        ("[[pin]]\nitem='a'\nplace=101", "pin.0.place is 101; the value should be less than or equal to 100."),
         ("[[pin]]\nitem=''\nplace=1", "pin.0.item is ''; an id is wanted"),
         ("[[quota]]\nnew_within_days=7\nat_least=5\nwithin=2", "quota.0: 5 items don't fit in 2 places"),
-        ("[diversity]\nweight=2", "diversity.weight is 2; the value should be less than or equal to 1."),
         ("[[cap]", "is not valid TOML"),
         pytest.param("a=" + "[" * 100_000, "is not valid TOML: it is nested too deep.", id="deep"),
         pytest.param("a=" + "1" * 5_000, "is not valid TOML: Exceeds the limit", id="digits"),
         pytest.param("cap=0x" + "f" * 5_000, "cap is something else; the value should be", id="hex digits"),
-        ("[[boost]]\nby=1\nwhere={place=3}", "boost.0.where.place: Send a list of values, a range"),
         (
             "[[boost]]\nby=1\nwhere={price={lt='x'}}",
             "boost.0.where.price.lt is 'x'; the value should be",
