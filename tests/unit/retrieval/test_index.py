@@ -100,7 +100,7 @@ def of_mask(mask):
 )
 @settings(max_examples=250, deadline=None)
 def test_the_index_finds_what_scoring_every_item_finds(kind, seed, n, d, k, hidden, shares):
-    """Rows, order and scores have the same bits for any scale, ties, hidden items, k and filter, in a batch or alone."""
+    """Rows, order and scores have the same bits for any scale, ties, hidden items, k and filter, in a batch or not."""
     rng = np.random.default_rng(seed)
     items, users, shown = awkward(kind, rng, n, d), awkward(kind, rng, len(shares), d), rng.random(n) >= hidden
     users[0] = items[0]
