@@ -25,8 +25,8 @@ class CatalogueChanges:
     """The new items of a generation, and the changes to its own.
 
     rows: [m] int32, ascending, of the new `items`. put_at: [m] float64 unix seconds, the last put of each. titles: the
-    new titles of the generation's items, by row. available: for all rows. hidden, shown: rows of the generation's items
-    whose availability a put changed.
+    new titles of the generation's items, by row. available: for all rows. hidden: rows of the generation's items that
+    a put hides.
     """
 
     rows: I32
@@ -35,7 +35,6 @@ class CatalogueChanges:
     titles: dict[int, str]
     available: ExtendedColumn
     hidden: I32
-    shown: I32
 
     @classmethod
     def of(cls, puts: PutItems, find: Find, available: Bool, until: float) -> CatalogueChanges:
@@ -63,7 +62,6 @@ class CatalogueChanges:
             titles={row: item.title for row, item in own if item.title is not None and item.title_at > until},
             available=ExtendedColumn(now, rows, np.array([item.available for item in new], bool)),
             hidden=np.array(sorted(row for row, shown in changed.items() if not shown), np.int32),
-            shown=np.array(sorted(row for row, shown in changed.items() if shown), np.int32),
         )
 
     @cached_property

@@ -25,9 +25,7 @@ class ExtendedIndex:
     def __init__(self, index: ExactIndex, tables: ExtendedTables) -> None:
         changes = tables.changes
         shown = changes.available.tail
-        self._index = index
-        self._hidden = changes.hidden
-        self._shown = changes.shown
+        self._index = index.over(changes.available.base)
         self._rows = changes.rows[shown]
         self._of_put = shown
         self._items = torch.from_numpy(cast(ExtendedColumn, tables.embeddings).tail[shown])
@@ -43,7 +41,7 @@ class ExtendedIndex:
 
         allowed: as in `ExactIndex.search`.
         """
-        rows, scores = self._index.scored(users, k, self._hidden, self._shown, allowed)
+        rows, scores = self._index.scored(users, k, allowed)
         if not len(self._rows):
             return rows
         fresh, of_fresh = self._scored(users, allowed)
@@ -56,7 +54,7 @@ class ExtendedIndex:
     def count_above(self, users: F32, scores: F32) -> I32:
         """How many rows of both score higher than `scores` [B] for users [B, d]: [B] int32."""
         fresh = torch.from_numpy(users) @ self._items.T > torch.from_numpy(scores)[:, None] + ROUNDING
-        return self._index.count_above(users, scores, self._hidden, self._shown) + fresh.sum(1).numpy().astype(np.int32)
+        return self._index.count_above(users, scores) + fresh.sum(1).numpy().astype(np.int32)
 
     @torch.inference_mode()
     def fresh(self, users: F32, k: int, allowed: Sequence[Allowed | None] | None = None) -> I32:

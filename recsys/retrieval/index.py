@@ -6,13 +6,13 @@ The list is scored again in float32. The retriever uses it for each request.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 
 import numkong
 import numpy as np
 
 from recsys.filters.allowed_items import Allowed
-from recsys.fresh_items.extended_column import NO_ROWS
 from recsys.fresh_items.extended_column import table as table_of
 from recsys.kernels import exact_search, top_k
 from recsys.kernels.candidate_lists import score
@@ -46,43 +46,40 @@ class ExactIndex:
         ValueError for embeddings that are not finite and for a table of another shape.
         """
         self._items = np.asarray(embeddings)
-        self._shown = np.array(available, bool)
-        self._count = int(self._shown.sum())
         self._scan = Int8Scan(self._items, rounded(embeddings) if table is None else table)
+        self._show(available)
+
+    def over(self, available: Bool) -> ExactIndex:
+        """The same index after the availability of items changed."""
+        other: ExactIndex = copy.copy(self)
+        other._show(available)
+        return other
 
     def search(self, users: F32, k: int, allowed: Sequence[Allowed | None] | None = None) -> I32:
         """The k best rows for users [B, d], best first: [B, k] int32, PAD past the end of the rows that may be shown.
 
         allowed: for each user the rows that its filter leaves, or None without a filter.
         """
-        return self.scored(users, k, allowed=allowed)[0]
+        return self.scored(users, k, allowed)[0]
 
-    def scored(
-        self,
-        users: F32,
-        k: int,
-        hidden: I32 = NO_ROWS,
-        shown: I32 = NO_ROWS,
-        allowed: Sequence[Allowed | None] | None = None,
-    ) -> tuple[I32, F32]:
+    def scored(self, users: F32, k: int, allowed: Sequence[Allowed | None] | None = None) -> tuple[I32, F32]:
         """The k best rows and their inner products: both [B, k], PAD and -inf past the end.
 
-        The result for a user does not depend on the other users of the batch. hidden, shown: rows whose availability
-        changed since the generation was made. `allowed` includes the change.
+        The result for a user does not depend on the other users of the batch.
         """
         found, best = np.full((len(users), k), PAD, np.int32), np.full((len(users), k), -np.inf, np.float32)
         if not found.size:
             return found, best
         users = contiguous(users)
-        norms, (may, count) = self._norms(users), self._may(hidden, shown)
+        norms = self._norms(users)
         for each, at in _by_filter(allowed, len(users)):
-            wanted = min(k, count if each is None else each.count)
+            wanted = min(k, self._count if each is None else each.count)
             if wanted:
                 some = contiguous(users[at]), norms[at], wanted
                 if each is not None and each.rows is not None:
                     rows, scores = self._among(some[0], each.rows, wanted)
                 else:
-                    rows, scores = self._best(*some, may if each is None else each.mask)
+                    rows, scores = self._best(*some, self._shown if each is None else each.mask)
                 found[at, :wanted], best[at, :wanted] = rows, scores
         return found, best
 
@@ -108,23 +105,19 @@ class ExactIndex:
             _read(keys, found[one], best[one])
         return found, best
 
-    def count_above(self, users: F32, scores: F32, hidden: I32 = NO_ROWS, shown: I32 = NO_ROWS) -> I32:
+    def count_above(self, users: F32, scores: F32) -> I32:
         """How many rows that may be shown score higher than `scores` [B] for users [B, d]: [B] int32."""
-        (may, _), above = self._may(hidden, shown), np.zeros(len(users), np.int32)
+        above = np.zeros(len(users), np.int32)
         every = np.arange(len(self._items), dtype=np.int32)[None]
         every_score = np.empty(every.shape, np.float32)
         for row in range(len(users)):
             score(contiguous(users[row : row + 1]), table_of(self._items), every, every_score)
-            above[row] = int((every_score[0, may] > scores[row]).sum())
+            above[row] = int((every_score[0, self._shown] > scores[row]).sum())
         return above
 
-    def _may(self, hidden: I32, shown: I32) -> tuple[Bool, int]:
-        """Which rows may be shown, and how many."""
-        if not len(hidden) and not len(shown):
-            return self._shown, self._count
-        may = self._shown.copy()
-        may[hidden], may[shown] = False, True
-        return may, int(may.sum())
+    def _show(self, available: Bool) -> None:
+        self._shown = np.array(available, bool)
+        self._count = int(self._shown.sum())
 
     def _norms(self, users: F32) -> F64:
         """The norms of users [B, d]. ValueError for a user whose inner products may not be finite."""
