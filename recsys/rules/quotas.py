@@ -44,7 +44,7 @@ class CatalogueScan:
             for at, row in enumerate(self._ready.tolist()):
                 if row not in taken:
                     self._ready = self._ready[at:]
-                    return row
+                    return int(row)
             block = next(self._blocks, None)
             if block is None:
                 self._ready = NO_ROWS
