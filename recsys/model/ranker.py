@@ -5,6 +5,7 @@ The network is DCN-v2 (Wang et al., "DCN V2", WWW 2021): cross layers x_{l+1} = 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -66,37 +67,36 @@ class RankerNet(nn.Module):
         return net.eval()
 
 
-class FeatureMajorNet:
-    """The net as serving runs it: features in rows, all layers of one block of candidates, then of the next.
+def compiled_net(net: RankerNet) -> Callable[[F32], F32]:
+    """The net as serving runs it: scores [B, K] of features [B, F, K], all layers of one block of candidates at once.
 
     `RankerNet` itself takes nearly twice as long (`python -m loadtests.bench.kernels`): its arrays leave the cache on
     their way from one operator to the next.
     """
+    crosses, deep = [_weights(layer) for layer in net.cross], [_weights(net.deep[at]) for at in (0, 2)]
+    out, out_bias = _weights(net.out)
+    width = len(net.mean)
+    weights = ranker_net.RankerWeights(
+        mean=net.mean.numpy().copy(),
+        scale=1 / net.deviation.numpy(),
+        # The first cross layer and the first deep layer read the same features: one product for both.
+        first=np.concatenate([crosses[0][0], deep[0][0]]),
+        first_bias=np.concatenate([crosses[0][1], deep[0][1]]),
+        crosses=np.stack([weight for weight, _ in crosses[1:]]),
+        cross_biases=np.stack([bias for _, bias in crosses[1:]]),
+        deep=deep[1][0].copy(),
+        deep_bias=deep[1][1].copy(),
+        out_crossed=out[:, :width].copy(),
+        out_deep=out[:, width:].copy(),
+        out_bias=out_bias.copy(),
+    )
 
-    def __init__(self, net: RankerNet) -> None:
-        crosses, deep = [_weights(layer) for layer in net.cross], [_weights(net.deep[at]) for at in (0, 2)]
-        out, out_bias = _weights(net.out)
-        width = len(net.mean)
-        self._weights = ranker_net.RankerWeights(
-            mean=net.mean.numpy().copy(),
-            scale=1 / net.deviation.numpy(),
-            # The first cross layer and the first deep layer read the same features: one product for both.
-            first=np.concatenate([crosses[0][0], deep[0][0]]),
-            first_bias=np.concatenate([crosses[0][1], deep[0][1]]),
-            crosses=np.stack([weight for weight, _ in crosses[1:]]),
-            cross_biases=np.stack([bias for _, bias in crosses[1:]]),
-            deep=deep[1][0].copy(),
-            deep_bias=deep[1][1].copy(),
-            out_crossed=out[:, :width].copy(),
-            out_deep=out[:, width:].copy(),
-            out_bias=out_bias.copy(),
-        )
-
-    def scores(self, x: F32) -> F32:
-        """Scores [B, K] of features [B, F, K]."""
+    def scores(x: F32) -> F32:
         found = np.empty((len(x), x.shape[2]), np.float32)
-        ranker_net.scores(contiguous(x), self._weights, np.float32(BOUND), found)
+        ranker_net.scores(contiguous(x), weights, np.float32(BOUND), found)
         return found
+
+    return scores
 
 
 def _weights(layer: nn.Module) -> tuple[F32, F32]:
@@ -111,7 +111,7 @@ class Ranker:
     def __init__(self, net: RankerNet, tables: ItemTables, extender: TableExtender | None = None) -> None:
         """extender: for `with_items` alone."""
         self._net, self._width = net.eval(), len(net.mean)
-        self._scores = FeatureMajorNet(net).scores
+        self._scores = compiled_net(net)
         self._tables = tables
         self._extended = SnapshotCache(lambda puts: Ranker(net, extender.extend(puts))) if extender else None
 

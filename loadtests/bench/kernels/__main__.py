@@ -26,7 +26,7 @@ from recsys.kernels.quantization import rounded
 from recsys.model import features
 from recsys.model.context_lift import ContextLift, group_starts
 from recsys.model.neighbour_tables import Neighbours
-from recsys.model.ranker import FeatureMajorNet, RankerNet
+from recsys.model.ranker import RankerNet, compiled_net
 from recsys.model.towers import UserTower
 from recsys.model.user_encoder import UserEncoder
 from recsys.reference import encode
@@ -89,7 +89,7 @@ def rows(tables: ItemTables, batch: int, rng: np.random.Generator) -> dict[str, 
     net = RankerNet().eval()
     x = features.columns(tables, past, candidates)
     net.mean[:], net.deviation[:] = torch.from_numpy(x.mean(axis=(0, 2))), torch.from_numpy(x.std(axis=(0, 2)) + 1e-3)
-    compiled = FeatureMajorNet(net)
+    compiled = compiled_net(net)
 
     def plain_net() -> F32:
         with torch.inference_mode():
@@ -104,7 +104,7 @@ def rows(tables: ItemTables, batch: int, rng: np.random.Generator) -> dict[str, 
             lambda: reference.build(tables, past, candidates),
             lambda: features.build(tables, past, candidates),
         ),
-        "ranker's net": (plain_net, lambda: compiled.scores(x)),
+        "ranker's net": (plain_net, lambda: compiled(x)),
     }
     for name, (usual, ours) in pairs.items():
         expected, got = usual(), ours()

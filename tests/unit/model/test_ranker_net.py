@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from recsys.kernels import time_features
 from recsys.kernels.matrix_product import add_product
-from recsys.model.ranker import FeatureMajorNet, RankerNet
+from recsys.model.ranker import RankerNet, compiled_net
 
 
 @given(*(st.integers(0, 70),) * 3, st.integers(0, 2**32 - 1))
@@ -37,15 +37,15 @@ def test_the_compiled_net_scores_as_the_trained_net(seed, count):
     net.deviation[seed % len(net.mean)] = torch.inf  # a feature that never varied
     x = (rng.normal(size=(2, len(net.mean), count)) * 3).astype(np.float32)
     x[0, 0, : count // 9] = np.nan  # no rule says that features are finite
-    compiled_net = FeatureMajorNet(net)
-    got = compiled_net.scores(x)
+    scores = compiled_net(net)
+    got = scores(x)
     with torch.inference_mode():
         expected = net(torch.from_numpy(np.swapaxes(x, 1, 2))).numpy()
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
     order = rng.permutation(count)
-    np.testing.assert_array_equal(compiled_net.scores(x[..., order]), got[:, order])
+    np.testing.assert_array_equal(scores(x[..., order]), got[:, order])
     for few in (count // 2, max(count - 1, 0)):
-        np.testing.assert_array_equal(compiled_net.scores(x[1:, :, :few]), got[1:, :few])
+        np.testing.assert_array_equal(scores(x[1:, :, :few]), got[1:, :few])
 
 
 @given(st.floats(-1e12, 1e12) | st.sampled_from([0.0, 1.0, 2.0**20 - 1, 2.0**20, np.nextafter(2.0**20 - 1, 0)]))
