@@ -1,13 +1,18 @@
-"""Retrieval and the features, against brute force."""
+"""Candidates by brute force: of all sources, and among the items that a packed filter leaves."""
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from recsys.filters.allowed_items import AllowedItems
+from recsys.filters.compiled_conditions import FILTER_WORDS, NumberMatch, TokenMatch, packed, unpacked
 from recsys.model import features
 from recsys.model.neighbour_tables import RECENT
 from recsys.retrieval.retriever import Retriever
 from recsys.retrieval.sources.popular import SOURCE as POPULAR
 from recsys.types import PAD, Source
+from tests.sample_data.put_items import hide, item, putting
 
 
 @pytest.fixture(scope="module")
@@ -86,3 +91,92 @@ def test_fresh_items_are_the_newest_of_liked_categories(scene):
             assert set(tables.content[item].tolist()) & liked
             brought += 1
     assert brought
+
+
+tokens = st.builds(lambda each: TokenMatch(tuple(sorted(each))), st.sets(st.integers(1, 2**31 - 1), max_size=12))
+numbers = st.floats(allow_nan=False)
+points = st.sets(numbers, min_size=1, max_size=4).map(lambda each: tuple((point, point) for point in sorted(each)))
+ranges = st.tuples(numbers, numbers).map(lambda each: (tuple(sorted(each)),))
+number_matches = st.builds(NumberMatch, st.integers(0, 50), points | ranges)
+
+
+@given(st.lists(tokens | number_matches, max_size=8))
+@settings(max_examples=100, deadline=None)
+def test_unpacked_is_the_inverse_of_packed(matches):
+    """Each condition comes back to the bit, and the row does not depend on the order of the conditions."""
+    row = packed(matches)
+    assert (row.shape, row.dtype) == ((FILTER_WORDS,), np.int32)
+    assert sorted(unpacked(row), key=repr) == sorted(matches, key=repr)
+    np.testing.assert_array_equal(row, packed(matches[::-1]))
+
+
+def test_no_condition_leaves_all_items_and_a_condition_without_tokens_leaves_none(scene):
+    """A text that no item has becomes a match without tokens."""
+    everything, nothing = AllowedItems(scene[1]).of(np.stack([packed([]), packed([TokenMatch(())])]))
+    assert everything is None
+    assert nothing.count == 0
+
+
+@pytest.fixture(scope="module")
+def dramas(tiny_world):
+    """The packed filter of dramas, and their rows."""
+    token = tiny_world[0].spec().token_rows["categories=drama"]
+    return packed([TokenMatch((token,))]), np.flatnonzero((tiny_world[0].tables().content == token).any(axis=1))
+
+
+@pytest.fixture
+def filters(scene, dramas):
+    """The filter of dramas for every other query."""
+    rows = np.zeros((len(scene[2]), FILTER_WORDS), np.int32)
+    rows[::2] = dramas[0]
+    return rows
+
+
+def test_every_source_brings_only_allowed_items(scene, dramas, filters):
+    """Queries with a filter get the filter's items; the other queries of the batch get the bits they get alone."""
+    retriever, tables, histories = scene
+    extra = np.full((len(histories), 32), PAD, np.int32)
+    extra[:, :2] = np.flatnonzero(np.asarray(tables.available))[[3, 60]]
+    plain, found = retriever.retrieve(histories, extra), retriever.retrieve(histories, extra, filters)
+    brought = Source(0)
+    for row, history in enumerate(histories.items):
+        if row % 2:
+            for field in ("items", "tower", "sources"):
+                np.testing.assert_array_equal(getattr(found, field)[row], getattr(plain, field)[row])
+            continue
+        real = found.items[row] != PAD
+        assert set(found.items[row, real].tolist()) == set(dramas[1].tolist()) - set(history.tolist())
+        assert (np.diff(found.tower[row, real]) <= 0).all()
+        brought |= Source(int(np.bitwise_or.reduce(found.sources[row])))
+    assert brought & Source.POPULAR
+    assert brought & Source.COVISIT
+
+
+def test_filters_apply_to_items_put_since(scene, dramas, filters):
+    """New and hidden items pass the filter; queries without a filter get what they get alone."""
+    retriever, tables, histories = scene
+    hidden = int(dramas[1][0])
+    puts = putting(
+        item("new-drama", 1, "drama"),
+        item("new-comedy", 2, "comedy"),
+        item("hidden-drama", 3, "drama", available=False),
+        hide(tables.ids[hidden], 4),
+    )
+    before, joined = retriever.retrieve(histories, None, filters), retriever.with_items(puts)
+    found, plain = joined.retrieve(histories, None, filters), joined.retrieve(histories)
+    allowed = {*dramas[1].tolist(), len(tables) + 1} - {hidden}
+    for row, history in enumerate(histories.items):
+        real = found.items[row] != PAD
+        if row % 2:
+            np.testing.assert_array_equal(found.items[row], plain.items[row])
+            np.testing.assert_array_equal(found.tower[row], plain.tower[row])
+        else:
+            assert hidden in before.items[row] or hidden in history
+            assert set(found.items[row, real].tolist()) == allowed - set(history.tolist())
+
+
+def test_similar_items_pass_the_filter(scene, dramas):
+    """All items of the filter are found, except the item itself."""
+    retriever, tables, _ = scene
+    found, _ = retriever.similar(tables.ids.row_of("comedy-1"), dramas[0][None])
+    assert set(found.items[0][found.items[0] != PAD].tolist()) == set(dramas[1].tolist())
