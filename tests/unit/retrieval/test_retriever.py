@@ -12,7 +12,8 @@ from recsys.model.neighbour_tables import RECENT
 from recsys.retrieval.retriever import Retriever
 from recsys.retrieval.sources.popular import SOURCE as POPULAR
 from recsys.types import PAD, Source
-from tests.sample_data.put_items import hide, item, putting
+from tests.sample_data.put_items import hide, putting
+from tests.sample_data.put_items import item as put_item
 
 
 @pytest.fixture(scope="module")
@@ -157,9 +158,9 @@ def test_filters_apply_to_items_put_since(scene, dramas, filters):
     retriever, tables, histories = scene
     hidden = int(dramas[1][0])
     puts = putting(
-        item("new-drama", 1, "drama"),
-        item("new-comedy", 2, "comedy"),
-        item("hidden-drama", 3, "drama", available=False),
+        put_item("new-drama", 1, "drama"),
+        put_item("new-comedy", 2, "comedy"),
+        put_item("hidden-drama", 3, "drama", available=False),
         hide(tables.ids[hidden], 4),
     )
     before, joined = retriever.retrieve(histories, None, filters), retriever.with_items(puts)
