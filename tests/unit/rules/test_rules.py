@@ -17,42 +17,6 @@ SPEC = FeatureSpec(
     columns=("genre", "studio", "year"),
 )
 
-WHOLE = """
-hide_unavailable = true
-exclude_seen = false
-[[cap]]
-column = "genre"
-at_most = 3
-within = 10
-[[boost]]
-where = { genre = "Drama" }
-by = 0.5
-[[bury]]
-items = ["a", 7]
-by = 1
-[[pin]]
-item = "a"
-place = 1
-context = { device = "mobile" }
-[[quota]]
-new_within_days = 14
-at_least = 2
-within = 10
-[diversity]
-weight = 0.3
-"""
-
-
-def test_a_file_with_every_rule_is_read():
-    """Every table is parsed."""
-    rules = parse(WHOLE)
-    assert rules.cap[0].at_most == 3
-    assert rules.bury[0].items == ["a", 7]
-    assert rules.pin[0].context == {"device": "mobile"}
-    assert rules.diversity.weight == 0.3
-    assert not rules.plain
-    assert parse("").plain
-
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
@@ -139,9 +103,12 @@ def test_a_pin_in_an_unknown_context_is_inactive():
     assert compile_rules(parse(pin), replace(SPEC, contexts=(("device", ("mobile",)),))).inactive == ()
 
 
+ORDER = "[[cap]]\ncolumn='genre'\nat_most=3\n[[boost]]\nwhere={genre='Drama'}\nby=0.5"
+
+
 def test_the_filters_of_rules_only_exclude_items():
     """Rules for similar items keep the two switches, and no rule that changes the order."""
-    compiled = compile_rules(parse(WHOLE.replace("unavailable = true", "unavailable = false")), SPEC)
+    compiled = compile_rules(parse(f"hide_unavailable = false\nexclude_seen = false\n{ORDER}"), SPEC)
     assert compiled.filters.rules == Rules(hide_unavailable=False, exclude_seen=False)
     assert (compiled.filters.caps, compiled.filters.boosts) == ((), ())
     assert compiled.filters is compiled.filters
