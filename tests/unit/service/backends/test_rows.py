@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.errors import GenerationError
-from recsys.model import time_features
+from recsys.kernels import time_features
 from recsys.model.history import NO_HISTORY
 from recsys.types import CANDIDATES, CLOCK, CONTEXTS, HISTORY_LENGTH, Candidates
 from service.backends import wire
