@@ -102,11 +102,7 @@ def part_keys(generation: str, manifest: Manifest) -> dict[str, int]:
     }
 
 
-def users_keys(generation: str, manifest: Manifest) -> list[str]:
-    """All hashes of users' records."""
-    return [users_key(generation, bucket) for bucket in range(manifest.user_buckets)]
-
-
-def lists_keys(generation: str, manifest: Manifest) -> list[str]:
-    """All hashes of users' lists."""
-    return [lists_key(generation, bucket) for bucket in range(manifest.user_buckets)]
+def generation_keys(generation: str, manifest: Manifest) -> list[str]:
+    """The keys of a generation's parts, then the hashes of users' records."""
+    users = [users_key(generation, bucket) for bucket in range(manifest.user_buckets)]
+    return [*part_keys(generation, manifest), *users]

@@ -16,7 +16,7 @@ from recsys.environment import Environment
 from recsys.generation.manifest import GenerationFolder, Manifest
 from recsys.generation.publisher import Check
 from recsys.store import RedisGenerationStore
-from recsys.store.key_names import manifest_key, part_keys, users_keys
+from recsys.store.key_names import generation_keys, manifest_key
 from recsys.store.stored_types import LIVE, PREVIOUS
 from training.progress import NO_PROGRESS
 from training.untrained_generation import random_generation
@@ -115,7 +115,7 @@ class PublishingWorld:
             text = self.store.read_manifest(generation)
             assert text is not None
             manifest = Manifest.from_json(text)
-            keys |= {manifest_key(generation), *part_keys(generation, manifest), *users_keys(generation, manifest)}
+            keys |= {manifest_key(generation), *generation_keys(generation, manifest)}
         return keys
 
     def nameless(self) -> set[str]:

@@ -22,13 +22,13 @@ from recsys.store.key_names import (
     alias_key,
     chunks_of,
     cursor_key,
-    lists_keys,
+    generation_keys,
+    lists_key,
     manifest_key,
     part_key,
     part_keys,
     text_of,
     users_key,
-    users_keys,
 )
 from recsys.store.publisher_lock import ClaimOwner
 from recsys.store.redis import scripts
@@ -71,22 +71,19 @@ class RedisGenerationStore:
 
     def claim(self, generation: str, lease: float = LEASE) -> Claim:
         """Become the only publisher for `lease` seconds and take the next fence; PublisherBusy names another one."""
-        outcome, token, now = self._claim(generation, lease, "-")
-        if outcome == b"held" and ClaimOwner.of_token(token.decode()).yields_to(ClaimOwner.current(generation)):
-            outcome, token, now = self._claim(generation, lease, token)
+        owner, keys = ClaimOwner.current(generation), (PUBLISHING, FENCE, GENERATIONS, PROMOTED)
+        values = owner.to_json(), int(1000 * lease)
+        outcome, token, now = self._run(scripts.CLAIM, keys, *values, "-")
+        if outcome == b"held" and ClaimOwner.of_token(token.decode()).yields_to(owner):
+            outcome, token, now = self._run(scripts.CLAIM, keys, *values, token)
         if outcome == b"held":
             raise refusals.publisher_busy(token.decode(), int(now))
         text = token.decode()
         return Claim(text, generation, int(text.split(" ", 1)[0]))
 
-    def _claim(self, generation: str, lease: float, ended: bytes | str) -> list[Any]:
-        keys = PUBLISHING, FENCE, GENERATIONS, PROMOTED
-        owner = ClaimOwner.current(generation).to_json()
-        return self._run(scripts.CLAIM, keys, owner, _milliseconds(lease), ended)
-
     def renew(self, claim: Claim, lease: float = LEASE) -> None:
         """Keep a claim for `lease` seconds from now."""
-        self._run_claimed(scripts.RENEW, [PUBLISHING], claim, _milliseconds(lease))
+        self._run_claimed(scripts.RENEW, [PUBLISHING], claim, int(1000 * lease))
 
     def release(self, claim: Claim) -> None:
         """Give up a claim, if it is still held."""
@@ -94,9 +91,9 @@ class RedisGenerationStore:
 
     def stored_sizes(self, manifest: Manifest, claim: Claim) -> StoredSizes:
         """Return what is stored of an unfinished generation, and start its expiry anew."""
-        parts, users = part_keys(claim.generation, manifest), users_keys(claim.generation, manifest)
-        keys = [PUBLISHING, manifest_key(claim.generation), *parts, *users]
-        _, sizes = self._run_claimed(scripts.STORED_SIZES, keys, claim, UNFINISHED_EXPIRE, len(parts))
+        keys = [PUBLISHING, manifest_key(claim.generation), *generation_keys(claim.generation, manifest)]
+        number = len(part_keys(claim.generation, manifest))
+        _, sizes = self._run_claimed(scripts.STORED_SIZES, keys, claim, UNFINISHED_EXPIRE, number)
         rest = iter(sizes)
         chunks = {name: list(islice(rest, chunks_of(part.bytes))) for name, part in manifest.stored_parts.items()}
         return StoredSizes(chunks, list(rest))
@@ -164,10 +161,10 @@ class RedisGenerationStore:
     def write_manifest(self, generation: str, manifest: str, claim: Claim | None = None) -> None:
         """Finish a generation: it can be promoted then. With a claim, a missing chunk or record is an error."""
         parsed = Manifest.from_json(manifest)
-        parts = part_keys(generation, parsed)
-        keys = [PUBLISHING, manifest_key(generation), GENERATIONS, FENCE, PROMOTED, *parts]
-        keys += users_keys(generation, parsed)
-        values = [generation, manifest, claim.fence if claim else 0, parsed.dims["users"], *parts.values()]
+        keys = [PUBLISHING, manifest_key(generation), GENERATIONS, FENCE, PROMOTED]
+        keys += generation_keys(generation, parsed)
+        sizes = part_keys(generation, parsed).values()
+        values = [generation, manifest, claim.fence if claim else 0, parsed.dims["users"], *sizes]
         outcome = self._run_claimed(scripts.WRITE_MANIFEST, keys, claim, *values)
         if outcome[0] == b"missing":
             raise refusals.incomplete(generation, outcome[1].decode())
@@ -190,32 +187,22 @@ class RedisGenerationStore:
         keys = [manifest_key(generation), GENERATIONS, alias_key(LIVE), alias_key(PREVIOUS), cursor_key(generation)]
         if text is not None:
             manifest = Manifest.from_json(text, any_format=True)
-            keys += [*part_keys(generation, manifest), *users_keys(generation, manifest)]
-            keys += lists_keys(generation, manifest)
+            keys += generation_keys(generation, manifest)
+            keys += [lists_key(generation, bucket) for bucket in range(manifest.user_buckets)]
         if self._run(scripts.DELETE, keys, generation)[0] == b"aliased":
             raise refusals.aliased(generation)
 
     def discard(self, manifest: Manifest, claim: Claim) -> None:
         """Delete an unfinished generation."""
-        parts, users = part_keys(claim.generation, manifest), users_keys(claim.generation, manifest)
-        self._run_claimed(scripts.DISCARD, [PUBLISHING, manifest_key(claim.generation), *parts, *users], claim)
+        keys = [PUBLISHING, manifest_key(claim.generation), *generation_keys(claim.generation, manifest)]
+        self._run_claimed(scripts.DISCARD, keys, claim)
 
-    def promote(self, generation: str, *, forward: bool = False) -> AliasMove:
+    def promote(self, generation: str, *, forward: bool = False, expected: str = "") -> AliasMove:
         """Move `live` to a generation, and `previous` to what was live; GenerationError without a manifest.
 
-        forward: raise StalePublisher if this or a later generation was live before.
+        forward: raise StalePublisher if this or a later generation was live before. expected: raise StalePublisher if
+        another generation is live.
         """
-        return self._move_live(generation, forward)
-
-    def rollback(self) -> AliasMove:
-        """Swap `live` and `previous`; GenerationError if there is no previous generation."""
-        live, previous = self.aliases()
-        if live is None or previous is None:
-            raise refusals.no_previous()
-        # With the expected live id: redis-py may send the command twice, and a second rollback would undo the first.
-        return self._move_live(previous, False, live)
-
-    def _move_live(self, generation: str, forward: bool, expected: str = "") -> AliasMove:
         keys = GENERATIONS, alias_key(LIVE), alias_key(PREVIOUS), PROMOTED, manifest_key(generation)
         reply = self._run(scripts.MOVE_LIVE, keys, generation, int(forward), ALIASES_CHANNEL, expected)
         outcome, *ids = (None if value is None else value.decode() for value in reply)
@@ -227,6 +214,14 @@ class RedisGenerationStore:
             raise refusals.alias_moved(ids[0])
         was, live, previous = ids
         return AliasMove(was, str(live), previous)
+
+    def rollback(self) -> AliasMove:
+        """Swap `live` and `previous`; GenerationError if there is no previous generation."""
+        live, previous = self.aliases()
+        if live is None or previous is None:
+            raise refusals.no_previous()
+        # With the expected live id: redis-py may send the command twice, and a second rollback would undo the first.
+        return self.promote(previous, expected=live)
 
     def alias(self, name: str) -> str | None:
         """Return the generation that an alias names."""
@@ -268,7 +263,3 @@ def _check_claim(outcome: list[Any]) -> list[Any]:
     if outcome[0] == b"stale":
         raise refusals.claim_lost()
     return outcome
-
-
-def _milliseconds(seconds: float) -> int:
-    return max(1, round(seconds * 1000))
