@@ -15,7 +15,7 @@ from typing import Any
 from locust.argument_parser import LocustArgumentParser
 
 from loadtests.arrivals import SHAPES, Shape
-from loadtests.options import number, result_file, share, user_file, user_pattern
+from loadtests.options import number, result_file, share, user_file
 from loadtests.slo import RESULTS, ROOT, Slo
 from loadtests.user_sequence import Population
 
@@ -80,12 +80,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "file of user ids, one a line, the most frequent first; default: users of the live generation, which "
         "`python -m flows users` reads from the store of REDIS_URL or TANDEM_HOME",
     },
-    "known-users": {"type": number(int, 1, 1e7), "default": 0, "help": "number of users, named by --user-pattern"},
-    "user-pattern": {
-        "type": user_pattern,
-        "default": Population.pattern,
-        "help": "their ids; {} stands for a number from 1",
-    },
+    "known-users": {"type": number(int, 1, 1e7), "default": 0, "help": "number of users, whose ids are 1, 2, 3, ..."},
     "cold-share": {"type": share, "default": Population.cold_share, "help": "share of requests by unknown users"},
     "clicks": {
         "action": "store_true",
@@ -145,13 +140,12 @@ def shape_of(options: Namespace) -> Shape:
 def population_of(options: Namespace) -> Population:
     """The users of the options, by default those of the live generation."""
     if options.known_users:
-        return Population(options.known_users, options.user_pattern, options.cold_share)
-    names = _names_in(options.user_file) if options.user_file else _live_users()
+        return Population(options.known_users, cold_share=options.cold_share)
+    if options.user_file:
+        names = tuple(Path(options.user_file).read_text(encoding="utf-8").splitlines())
+    else:
+        names = _live_users()
     return Population(cold_share=options.cold_share, names=names)
-
-
-def _names_in(file: str) -> tuple[str, ...]:
-    return tuple(Path(file).read_text(encoding="utf-8").splitlines())
 
 
 def _live_users() -> tuple[str, ...]:

@@ -9,8 +9,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-import psutil
-
 T = TypeVar("T")
 
 
@@ -30,14 +28,6 @@ def number(kind: Callable[[str], float], least: float, most: float) -> Callable[
 share = number(float, 0, 1)
 
 
-def process(text: str) -> int:
-    """The id of a running process; 0 for none."""
-    pid = int(number(int, 0, 2**31 - 1)(text))
-    if pid and not psutil.pid_exists(pid):
-        raise ArgumentTypeError(f"there is no process {pid}")
-    return pid
-
-
 def user_file(text: str) -> str:
     """A file of ids, one a line."""
     with suppress(OSError, UnicodeError):
@@ -54,23 +44,6 @@ def result_file(text: str) -> str:
         if not path.is_dir() and os.access(path if path.exists() else path.parent, os.W_OK):
             return text
     raise ArgumentTypeError(f"{text!r} is not a file that can be written")
-
-
-def user_pattern(text: str) -> str:
-    """A pattern with {} for a number."""
-    with suppress(ValueError, LookupError, AttributeError):
-        if text.format(1) != text.format(2):
-            return text
-    raise ArgumentTypeError(f"{text!r} is not a pattern with {{}} for a number, like user-{{}}")
-
-
-def rates(text: str) -> list[float]:
-    """Requests a second, with commas between."""
-    with suppress(ValueError):
-        found = [float(rate) for rate in text.split(",")]
-        if all(0 < rate < 1e5 for rate in found):
-            return found
-    raise ArgumentTypeError(f"{text!r} is not numbers of requests a second, like 100,400")
 
 
 def items(text: str) -> int:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from loadtests.arrivals import Shape
 from loadtests.histogram import Histogram
-from loadtests.slo import Line
+from loadtests.slo import Line, broken, judged
 from loadtests.tally import ANSWERED, MOST_LAG_MS, Outcome, Tally
 from training.report.charts import BAD, COLOURS, SOFT, Chart, chart, finite, limit
 from training.report.page import Report, Table
@@ -75,23 +75,6 @@ def _lines(run: Mapping[str, Any]) -> list[Line]:
 def _measured(value: float | None) -> float:
     """A time of nothing is null in the file."""
     return math.inf if value is None else value
-
-
-def judged(title: str, lines: Sequence[Line]) -> Table:
-    """Every line with its limit, and whether the line held."""
-    rows = [
-        [line.name, _figure(line.limit), _figure(line.measured), "held" if line.held else "BROKEN"] for line in lines
-    ]
-    return Table(title, ["", "limit", "measured", ""], rows)
-
-
-def broken(lines: Sequence[Line]) -> str:
-    """The lines that did not hold, in words."""
-    return "; ".join(
-        f"{line.name} was {_figure(line.measured)}, and {_figure(line.limit)} is the limit"
-        for line in lines
-        if not line.held
-    )
 
 
 def over_time(tally: Tally, limits: Mapping[str, float]) -> Chart:
@@ -174,7 +157,3 @@ def _limits(axes: Axes, limits: Mapping[str, float], along: str) -> None:
 
 def _step(seconds: int) -> int:
     return max(1, math.ceil(seconds / BINS))
-
-
-def _figure(value: float) -> str:
-    return f"{value:,.4g}" if math.isfinite(value) else "nothing"

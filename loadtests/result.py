@@ -10,12 +10,9 @@ from locust.env import Environment
 
 from loadtests.command_line import rate_of, shape_of
 from loadtests.report import load_report
-from loadtests.slo import Slo
+from loadtests.slo import BROKEN, LATE_GENERATOR, Slo
 from loadtests.tally import Tally
 from training.report.page import write
-
-BROKEN, LATE_GENERATOR = 1, 3
-"""Exit codes: slo.toml did not hold; the generator was late or incomplete, so that nothing was measured."""
 
 
 def judge(environment: Environment, tally: Tally, processes: int) -> None:

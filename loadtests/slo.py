@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 import tomllib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from loadtests.tally import ANSWERED, Outcome, Tally
+from training.report.page import Table
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "loadtests" / "results"
+
+BROKEN, LATE_GENERATOR = 1, 3
+"""Exit codes: a limit did not hold; the generator was late or incomplete, so that nothing was measured."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,27 @@ class Line:
         return self.measured <= self.limit
 
 
+def judged(title: str, lines: Sequence[Line]) -> Table:
+    """Every line with its limit, and whether the line held."""
+    rows = [
+        [line.name, _figure(line.limit), _figure(line.measured), "held" if line.held else "BROKEN"] for line in lines
+    ]
+    return Table(title, ["", "limit", "measured", ""], rows)
+
+
+def broken(lines: Sequence[Line]) -> str:
+    """The lines that did not hold, in words."""
+    return "; ".join(
+        f"{line.name} was {_figure(line.measured)}, and {_figure(line.limit)} is the limit"
+        for line in lines
+        if not line.held
+    )
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.4g}" if math.isfinite(value) else "nothing"
+
+
 @dataclass(frozen=True)
 class Verdict:
     """The limits with the measured values of a run, and whether all were held."""
@@ -42,12 +68,7 @@ class Verdict:
 
     def table(self, against: str = "slo.toml") -> str:
         """The lines as text."""
-        rows = [f"{'':16}{'limit':>10}{'measured':>10}"]
-        rows += [
-            f"{line.name:16}{line.limit:10.2f}{line.measured:10.2f}  {'held' if line.held else 'BROKEN'}"
-            for line in self.lines
-        ]
-        return "\n".join([f"\n{self.requests:,} requests for slates, against {against}", *rows])
+        return f"\n{judged(f'{self.requests:,} requests for slates, against {against}', self.lines).text()}"
 
     def summary(self, tally: Tally) -> str:
         """The table and the failures of the run; only the reason, if nothing was measured."""

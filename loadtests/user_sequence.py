@@ -12,12 +12,11 @@ from itertools import accumulate
 class Population:
     """Known users with the ranks 1 to `users`, the most frequent first, and unknown users.
 
-    pattern: the id of a known user, with {} for its rank; with "{}" alone ids are numbers. names: the ids in place of
-    the pattern, one for each user. cold_share: share of requests for unknown users. zipf: the exponent.
+    names: the ids of the known users; without names the ids are the ranks. cold_share: share of requests for unknown
+    users. zipf: the exponent.
     """
 
     users: int = 16_000
-    pattern: str = "{}"
     cold_share: float = 0.1
     zipf: float = 0.8
     names: tuple[str, ...] = ()
@@ -42,6 +41,4 @@ class UserSequence:
             return f"stranger-{self._random.getrandbits(48):012x}"
         rank = bisect(self._cumulated, self._random.random() * self._cumulated[-1]) + 1
         rank = min(rank, self._population.known)
-        if self._population.names:
-            return self._population.names[rank - 1]
-        return rank if self._population.pattern == "{}" else self._population.pattern.format(rank)
+        return self._population.names[rank - 1] if self._population.names else rank

@@ -26,18 +26,21 @@ from itertools import islice
 from typing import Any
 
 from loadtests.arrivals import Shape
-from loadtests.bench.bench_options import START, of_peer, parser
 from loadtests.bench.command_result import error_sentences, finish
 from loadtests.bench.figures import cores, cpu_ratio_medians, knee_ratio_medians, machine, rows
-from loadtests.bench.knee import knee, knees
+from loadtests.bench.knee import knees
 from loadtests.bench.overload import GIVE_UP, Overload, overload
-from loadtests.bench.peers.schedule import Variant, one_by_one, together
-from loadtests.bench.peers.servers import PeerError, Running
+from loadtests.bench.peers.schedule import one_by_one, together
+from loadtests.bench.peers.servers import PEERS, PeerError, Running
 from loadtests.bench.point import Loader, Point, loading
 from loadtests.bench.reports.rates import knees_report, overload_report, rates_report
 from loadtests.bench.world import HOME, World, world
+from loadtests.options import items, number, one_of, several
 from loadtests.slo import RESULTS, Slo
 from training.report.page import Report
+
+DEFAULT = [name for name in PEERS if name not in {"split_grpc", "split_unmerged", "inline_two"}]
+"""Peers of a run without --peers."""
 
 
 class Bench:
@@ -49,10 +52,10 @@ class Bench:
 
     def scheduled(self, rounds: int = 1) -> Iterator[tuple[int, str, Running]]:
         """Yield number, name and peer; a peer runs until the next one is taken. rounds: loads of a pass if all run."""
-        passes, variants = self._options.passes, [Variant(name, name) for name in self._options.peers]
+        passes, names = self._options.passes, self._options.peers
         if self._options.together:
-            return together(self._place, variants, passes, rounds)
-        return one_by_one(self._place, variants, passes)
+            return together(self._place, names, passes, rounds)
+        return one_by_one(self._place, names, passes)
 
     def rates(self) -> list[Point]:
         """Every peer at every rate. With --together all peers get one rate before any gets the next."""
@@ -71,8 +74,7 @@ class Bench:
         running = self.scheduled()
         while some := list(islice(running, at_once)):  # taking one more would stop these
             holds = {name: partial(self._holds, peer, name, number) for number, name, peer in some}
-            starts = {name: of_peer(self._options.start, name) or START for name in holds}
-            for name, rate in knees(holds, starts).items():
+            for name, rate in knees(holds).items():
                 found.setdefault(name, []).append(rate)
         return found
 
@@ -80,21 +82,18 @@ class Bench:
         """Every peer beyond its knee, and its surges."""
         found, surges = [], []
         options, deadline_ms = self._options, Slo.read().deadline_ms
-        for number, name, peer in self.scheduled():
-            at = of_peer(options.at, name) or self._knee(peer, name, number)
+        for turn, name, peer in self.scheduled():
+            at = knees({name: partial(self._holds, peer, name, turn)})[name]
             if not at:
                 raise PeerError(f"{name} has no knee: not even a few requests a second hold.")
 
-            def load(shape: Shape, peer: Running = peer, name: str = name, number: int = number) -> Point:
-                return self._load(peer, name, number, shape, GIVE_UP)
+            def load(shape: Shape, peer: Running = peer, name: str = name, turn: int = turn) -> Point:
+                return self._load(peer, name, turn, shape, GIVE_UP)
 
-            one, surge = overload(load, name, number, at, options.seconds, deadline_ms, options.p99_limit)
+            one, surge = overload(load, name, turn, at, options.seconds, deadline_ms, options.p99_limit)
             found.append(one)
             surges.append(surge)
         return found, surges
-
-    def _knee(self, peer: Running, name: str, number: int) -> float:
-        return knee(partial(self._holds, peer, name, number), of_peer(self._options.start, name) or START)
 
     def _holds(self, peer: Running, name: str, number: int, rate: float) -> bool:
         return self._load(peer, name, number, self._steady(rate)).held(self._options.p99_limit)
@@ -122,6 +121,26 @@ def measured(bench: Bench, options: argparse.Namespace, byline: str) -> tuple[st
     points = bench.rates()
     report = rates_report(points, options.peers, options.rates, options.p99_limit, byline)
     return "bench.json", report, {"ratios": cpu_ratio_medians(points, options.peers, options.rates, options.p99_limit)}
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """The command line. description: what the command does."""
+    made = argparse.ArgumentParser(prog="python -m loadtests.bench", description=description)
+    made.add_argument("--items", type=items, default=100_000)
+    made.add_argument(
+        "--peers", type=several(one_of(PEERS)), default=DEFAULT, help=f"of {', '.join(PEERS)}; ratios are to the first"
+    )
+    made.add_argument(
+        "--rates", type=several(number(float, 0.1, 1e5)), default=[100, 400, 800], help="requests a second"
+    )
+    made.add_argument("--passes", type=number(int, 1, 100), default=3)
+    made.add_argument("--seconds", type=number(float, 1, 3600), default=15, help="of a load")
+    made.add_argument("--p99-limit", type=number(float, 0.1, 1e5), default=50, help="ms; above it a rate is not held")
+    made.add_argument("--together", action="store_true", help="all peers run all the time and get loads in turns")
+    mode = made.add_mutually_exclusive_group()
+    mode.add_argument("--knee", action="store_true", help="search the highest rate that holds, instead")
+    mode.add_argument("--overload", action="store_true", help="send twice and five times the knee, instead")
+    return made
 
 
 def main() -> None:

@@ -15,9 +15,6 @@ import psutil
 from recsys.process.command_exit import exit_with_sentence
 from training.report.page import Report, write
 
-BROKEN = 1
-"""Exit code if a limit does not hold, as in the locustfile."""
-
 
 @contextmanager
 def error_sentences() -> Iterator[None]:

@@ -11,23 +11,21 @@ from math import inf, sqrt
 STEP = 1.055
 """The precision of a knee, as a factor."""
 
-GROWTH = 1.5
+START, GROWTH = 400.0, 1.5
 LEAST, MOST = 5.0, 20_000.0
-"""Requests a second: the limits of the search."""
+"""Requests a second: the first probe, and the limits of the search."""
 
 
 Holds = Callable[[float], bool]
 """One probe of a rate. Two probes of the same rate may differ."""
 
 
-def knee(holds: Holds, start: float, step: float = STEP) -> float:
-    """The highest rate that held, within a step of a rate that did not; 0 if no rate held."""
-    return knees({"": holds}, {"": start}, step)[""]
+def knees(holds: Mapping[str, Holds]) -> dict[str, float]:
+    """By peer, the highest rate that held, within a STEP of a rate that did not; 0 if no rate held.
 
-
-def knees(holds: Mapping[str, Holds], starts: Mapping[str, float], step: float = STEP) -> dict[str, float]:
-    """The knee of each peer. The probes of the peers take turns. starts: the first probe of each."""
-    searches = {name: _search(starts[name], step) for name in holds}
+    The probes of the peers take turns.
+    """
+    searches = {name: _search() for name in holds}
     rates = {name: next(search) for name, search in searches.items()}
     found: dict[str, float] = {}
     while rates:
@@ -40,10 +38,10 @@ def knees(holds: Mapping[str, Holds], starts: Mapping[str, float], step: float =
     return {name: found[name] for name in holds}
 
 
-def _search(start: float, step: float) -> Generator[float, bool, float]:
+def _search() -> Generator[float, bool, float]:
     """Yield the rates to probe, receive whether each held, and return the knee."""
-    low, high, rate = 0.0, inf, start
-    while LEAST <= rate <= MOST and high > step * low:
+    low, high, rate = 0.0, inf, START
+    while LEAST <= rate <= MOST and high > STEP * low:
         if (yield from _twice(rate)):
             low = rate
         else:

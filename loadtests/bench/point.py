@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,11 +84,11 @@ class Point:
 
 
 class Loader:
-    """Sends loads to running peers. A load without a seed gets one that no other load has."""
+    """Sends loads to running peers and prints their figures. A load without a seed gets one that no other load has."""
 
-    def __init__(self, users: Path, report: Callable[[str], object] = print) -> None:
-        """users: a file of ids, the most frequent first. report: called with a line for every point."""
-        self._users, self._report = users, report
+    def __init__(self, users: Path) -> None:
+        """users: a file of ids, the most frequent first."""
+        self._users = users
         self._seeds = itertools.count(1)
 
     def load(
@@ -114,7 +114,7 @@ class Loader:
                 raise PeerError(f"the generator of load failed: {ended.stderr[-1000:]}")
             tally = Tally.from_json(json.loads(result.read_text(encoding="utf-8")))
         point = Point(name, shape, number, tally)
-        self._report(point.line())
+        print(point.line(), flush=True)
         calm(peer)
         return point
 
@@ -127,11 +127,11 @@ def _go_ahead() -> None:
 
 @contextmanager
 def loading(place: World) -> Iterator[Loader]:
-    """A loader over the users of a world, which prints a line for each point."""
+    """A loader over the users of a world."""
     with tempfile.TemporaryDirectory() as scratch:
         users = Path(scratch) / "users"
         users.write_text("\n".join(np.random.default_rng(0).permutation(place.users)), encoding="utf-8")
-        yield Loader(users, lambda line: print(line, flush=True))
+        yield Loader(users)
 
 
 def calm(peer: Running) -> None:

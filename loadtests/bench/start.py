@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from loadtests.bench.command_result import BROKEN, error_sentences, finish
+from loadtests.bench.command_result import error_sentences, finish
 from loadtests.bench.figures import cores, machine
 from loadtests.bench.peers.same_slates import K
 from loadtests.bench.peers.servers import READY_SECONDS, Started, started
@@ -26,8 +26,8 @@ from loadtests.bench.reports.start_report import Start, start_report, verdict
 from loadtests.bench.world import HOME, World, world
 from loadtests.doors import judged_http
 from loadtests.options import items, number, one_of, several
-from loadtests.processes.cpu import cpu_seconds
-from loadtests.slo import RESULTS
+from loadtests.processes.usage import cpu_seconds
+from loadtests.slo import BROKEN, RESULTS
 from loadtests.tally import Outcome
 
 TOPOLOGIES = ("split", "inline", "inline_two")

@@ -22,10 +22,9 @@ from loadtests.arrivals import Shape
 from loadtests.bench.peers.servers import PeerError, Running, running
 from loadtests.bench.world import World, world
 from loadtests.options import items, number
-from loadtests.processes.memory import Sample, sample
-from loadtests.slo import RESULTS, ROOT
-from loadtests.soak.soak_report import soak_report
-from loadtests.soak.soak_verdict import judge
+from loadtests.processes.usage import Sample, sample
+from loadtests.slo import BROKEN, LATE_GENERATOR, RESULTS, ROOT
+from loadtests.soak.soak_report import judge, soak_report
 from loadtests.soak.swaps import Swaps
 from loadtests.tally import Tally
 from recsys.errors import TandemError
@@ -34,9 +33,6 @@ from recsys.store.redis.generation_store import RedisGenerationStore
 from training.report.page import write
 
 HOME = ROOT / ".tandem" / "soak"
-BROKEN, LATE_GENERATOR = 1, 3
-"""Exit codes, as the locustfile has them."""
-
 SETTINGS = {"TANDEM_POLL_SECONDS": "0.5", "TANDEM_IMPRESSIONS_PER_SECOND": "20"}
 """Of the deployment: a shorter interval between two looks at the alias, and a log of impressions."""
 

@@ -22,8 +22,8 @@ import uvloop
 
 from loadtests.arrivals import Shape
 from loadtests.bench.fast_generator.connections import PROTOCOLS, Connection, Request
-from loadtests.options import number, process, user_file
-from loadtests.processes.cpu import cpu_seconds
+from loadtests.options import number, user_file
+from loadtests.processes.usage import cpu_seconds
 from loadtests.tally import Outcome, Tally
 from loadtests.user_sequence import Population, UserSequence
 
@@ -166,7 +166,7 @@ def main() -> None:
     parser.add_argument("--k", type=number(int, 1, 100), default=10, help="items of a slate")
     parser.add_argument("--give-up", type=number(float, 0.001, 3600), default=10, help="seconds")
     parser.add_argument("--user-file", type=user_file, help="ids, one a line, the most frequent first")
-    parser.add_argument("--pid", type=process, default=0, help="of the server: its CPU time is measured, too")
+    parser.add_argument("--pid", type=int, default=0, help="of the server: its CPU time is measured, too")
     parser.add_argument("--result", type=Path, required=True, help="where the figures go")
     options = parser.parse_args()
     tally = Tally()

@@ -46,24 +46,11 @@ class Request:
 
 
 class Connection:
-    """A connection with at most one request under way."""
+    """A connection with at most one request under way. Its classes have `open`, `send` and `close`."""
 
     def __init__(self, answered: Answered, lost: Lost) -> None:
         self._answered, self._lost = answered, lost
         self.request: Request | None = None
-
-    @property
-    def open(self) -> bool:
-        """Whether a request can be sent."""
-        raise NotImplementedError
-
-    def send(self, request: Request) -> None:
-        """Send a request."""
-        raise NotImplementedError
-
-    def close(self) -> None:
-        """Close the connection at once."""
-        raise NotImplementedError
 
 
 class HttpConnection(Connection, asyncio.Protocol):

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from loadtests.bench.kernels.extras import extra
+from loadtests.bench.kernels import extra
+from loadtests.options import items
 from loadtests.slo import RESULTS
 from recsys import reference
 from recsys.generation.item_tables import ItemTables
@@ -138,15 +139,10 @@ def timed(pairs: dict[str, tuple[Callable[[], Any], ...]], batch: int, passes: i
     return took
 
 
-def size(text: str) -> int:
-    """100k and 1M are numbers, too."""
-    return int(text.lower().replace("k", "000").replace("m", "000000"))
-
-
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m loadtests.bench.kernels", description=__doc__)
-    parser.add_argument("--items", type=size, default=100_000)
+    parser.add_argument("--items", type=items, default=100_000)
     parser.add_argument("--passes", type=int, default=30)
     options = parser.parse_args()
     torch.set_num_threads(1)

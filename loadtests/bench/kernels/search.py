@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from loadtests.bench.kernels import extra
 from loadtests.bench.kernels.__main__ import DIM
-from loadtests.bench.kernels.extras import extra
 from loadtests.options import items as item_count
 from loadtests.options import number, several
 from loadtests.slo import RESULTS

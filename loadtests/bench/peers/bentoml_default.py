@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from loadtests.bench.peers import environment
-from loadtests.bench.peers.slate import Slate
+from loadtests.bench.peers.engine import Slate
 from recsys.lists.user_record import UserRecord
 from recsys.model.history import stack
 from recsys.types import Histories

@@ -1,4 +1,4 @@
-"""Base class of the recommenders in the benchmark's other servers: from a user's history to the best items, in order.
+"""Recommender of the benchmark's other servers: from a user's history to a slate, the ordered list of the best items.
 
 A server may split the steps among processes. `PlainRecommender` and `KernelRecommender` differ in how they find
 candidates and score them; all else is here.
@@ -10,6 +10,7 @@ import time
 from abc import ABC, abstractmethod
 
 import numpy as np
+from pydantic import BaseModel
 
 from recsys.generation.manifest import GenerationFolder
 from recsys.lists.user_record import UserRecord
@@ -56,8 +57,32 @@ class Engine(ABC):
         order = np.argsort(-scores, kind="stable")[:k]
         return list(zip(items[order].tolist(), scores[order].tolist(), strict=True))
 
-    def item(self, row: int) -> tuple[int | str, str]:
-        """The id as it came, and the title."""
-        text = self.tables.ids[row]
-        item_id = int(text) if self.manifest.settings["item_id_type"] == "int" else text
-        return item_id, self.tables.titles[row]
+
+class Item(BaseModel):
+    """An item of a slate."""
+
+    item_id: int | str
+    title: str
+    score: float
+
+
+class Slate(BaseModel):
+    """The answer to a request."""
+
+    user_id: int | str
+    items: list[Item]
+    degraded: list[str] = []
+
+    @classmethod
+    def of(cls, user_id: int | str, ranked: Ranked, engine: Engine) -> Slate:
+        """Item rows with their ids, as they came, and titles."""
+        tables, numeric = engine.tables, engine.manifest.settings["item_id_type"] == "int"
+        items = [
+            Item(
+                item_id=int(tables.ids[row]) if numeric else tables.ids[row],
+                title=tables.titles[row],
+                score=round(score, 4),
+            )
+            for row, score in ranked
+        ]
+        return cls(user_id=user_id, items=items)

@@ -14,7 +14,7 @@ from fastapi import FastAPI, Request
 from pydantic import BaseModel, Field
 
 from loadtests.bench.peers import environment
-from loadtests.bench.peers.slate import Slate
+from loadtests.bench.peers.engine import Slate
 
 
 class SlateRequest(BaseModel):

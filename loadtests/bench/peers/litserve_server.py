@@ -11,7 +11,7 @@ from typing import Any
 import litserve
 
 from loadtests.bench.peers import environment
-from loadtests.bench.peers.slate import Slate
+from loadtests.bench.peers.engine import Slate
 
 
 class Api(litserve.LitAPI):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field
+from dataclasses import replace
 
 import numpy as np
 
@@ -16,37 +16,20 @@ COMPARED = 40
 """Users whose slates are compared."""
 
 
-@dataclass(frozen=True, eq=False)
-class Variant:
-    """A peer with a name and variables of its own in its environment."""
-
-    name: str
-    peer: str
-    variables: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def processes(self) -> tuple[list[str], dict[str, str]]:
-        """The command, and the variables of its environment."""
-        peer = PEERS[self.peer]
-        return peer.command, {**peer.variables, **self.variables}
-
-
-def one_by_one(place: World, variants: Sequence[Variant], passes: int) -> Iterator[tuple[int, str, Running]]:
+def one_by_one(place: World, names: Sequence[str], passes: int) -> Iterator[tuple[int, str, Running]]:
     """Yield pass, name and peer; a peer runs until the next one is taken. Each pass begins with another peer.
 
     PeerError if the slates of two peers differ.
     """
     alike = _Alike(place)
     for number in range(passes):
-        for each in _rotated(variants, number):
-            with _running(each, place) as peer:
-                alike.compare(peer, each.name)
-                yield number, each.name, peer
+        for name in _rotated(names, number):
+            with _running(name, place) as peer:
+                alike.compare(peer, name)
+                yield number, name, peer
 
 
-def together(
-    place: World, variants: Sequence[Variant], passes: int, rounds: int = 1
-) -> Iterator[tuple[int, str, Running]]:
+def together(place: World, names: Sequence[str], passes: int, rounds: int = 1) -> Iterator[tuple[int, str, Running]]:
     """As `one_by_one`, but all peers run all the time. rounds: loads of a pass. Each round begins with another peer.
 
     Peers that differ in the door alone share one deployment. On a shared machine only loads that are seconds apart can
@@ -54,24 +37,26 @@ def together(
     """
     alike = _Alike(place)
     with ExitStack() as stack:
-        peers: dict[Variant, Running] = {}
-        for each in variants:
-            same = [peer for other, peer in peers.items() if other.processes == each.processes]
-            peers[each] = same[0].at_door(each.peer) if same else stack.enter_context(_running(each, place))
-        for each, peer in peers.items():
-            alike.compare(peer, each.name)
+        peers: dict[str, Running] = {}
+        for name in names:
+            same = [
+                peer for other, peer in peers.items() if replace(PEERS[other], door=PEERS[name].door) == PEERS[name]
+            ]
+            peers[name] = same[0].at_door(name) if same else stack.enter_context(_running(name, place))
+        for name, peer in peers.items():
+            alike.compare(peer, name)
         for number in range(passes * rounds):
-            for each in _rotated(variants, sum(divmod(number, rounds))):
-                yield number, each.name, peers[each]
+            for name in _rotated(names, sum(divmod(number, rounds))):
+                yield number, name, peers[name]
 
 
-def _rotated(variants: Sequence[Variant], number: int) -> Sequence[Variant]:
-    first = number % len(variants)
-    return *variants[first:], *variants[:first]
+def _rotated(names: Sequence[str], number: int) -> Sequence[str]:
+    first = number % len(names)
+    return *names[first:], *names[:first]
 
 
-def _running(each: Variant, place: World) -> AbstractContextManager[Running]:
-    return running(each.peer, place, HOME / "peers" / each.peer, **each.variables)
+def _running(name: str, place: World) -> AbstractContextManager[Running]:
+    return running(name, place, HOME / "peers" / name)
 
 
 class _Alike:

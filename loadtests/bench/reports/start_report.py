@@ -8,8 +8,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from loadtests.bench.figures import spread
-from loadtests.report import broken, judged
-from loadtests.slo import Line, Verdict
+from loadtests.slo import Line, Verdict, broken, judged
 from training.report.charts import Chart, chart, finite, limit
 from training.report.page import Report, Table
 

@@ -52,13 +52,7 @@ WRONG = [
     *(f"--{name}={number}" for name in ("cold-share", "click-share") for number in ("nan", "inf", "-1", "1.1")),
     *("--seconds=0", "--pieces=nan:nan", "--pieces=5:inf", "--k=0", "--k=101", "--deadline-ms=-1", "--deadline-ms=nan"),
     *("--known-users=0", "--known-users=-1"),
-    *(
-        "--user-pattern={",
-        "--user-pattern=user-{x}",
-        "--user-pattern=user",
-        "--user-file=nowhere",
-        "--user-file=/dev/null",
-    ),
+    *("--user-file=nowhere", "--user-file=/dev/null"),
 ]
 """Options with wrong values."""
 

@@ -8,9 +8,8 @@ import sys
 import pytest
 
 from loadtests.arrivals import Shape
-from loadtests.processes.memory import Sample, sample
-from loadtests.soak.soak_report import soak_report
-from loadtests.soak.soak_verdict import MEMORY_MIB, growth, judge
+from loadtests.processes.usage import Sample, sample
+from loadtests.soak.soak_report import MEMORY_MIB, growth, judge, soak_report
 from loadtests.soak.swaps import Swaps
 from loadtests.tally import Outcome, Tally
 from training.report.page import write

@@ -1,4 +1,4 @@
-"""Memory and open file descriptors of a server and its descendant processes, read from /proc."""
+"""CPU time, memory and open file descriptors of a server and its descendant processes."""
 
 from __future__ import annotations
 
@@ -49,6 +49,15 @@ def sample(pid: int, port: int, at: float) -> Sample:
             pss[role((PROC / str(each.pid) / "cmdline").read_bytes())] += held
             processes += 1
     return Sample(at, dict(pss), descriptors - connections(PROC / "net" / "tcp", port), processes)
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time that a process and all below it have used so far; 0 for the pid 0."""
+    if not pid:
+        return 0.0
+    process = psutil.Process(pid)
+    times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
+    return sum(time.user + time.system for time in times)
 
 
 def role(command: bytes) -> str:
