@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import os
+import shutil
 import signal
-import time
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from recsys.generation.manifest import GenerationFolder
 from recsys.store import RedisGenerationStore
 from recsys.store.embedded_valkey import EmbeddedValkey
 from tests.sample_data import tiny
+from tests.sample_data.shared import VARIABLE
 from tests.servers.debian_program import REDIS
 from tests.servers.deployment import Deployment
 from tests.servers.prefect_server import prefect_server
@@ -21,8 +24,14 @@ from tests.servers.store_server import StoreServer
 from training.data.interaction_log import Log
 
 
-def pytest_configure() -> None:
-    """Handle SIGINT and SIGHUP where they are ignored (behind & and nohup): children inherit an ignored signal."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the folder of shared data, and handle SIGINT and SIGHUP where they are ignored (behind & and nohup).
+
+    Children inherit an ignored signal.
+    """
+    if VARIABLE not in os.environ:  # the processes of pytest-xdist inherit it
+        os.environ[VARIABLE] = tempfile.mkdtemp(prefix="tandem-tests-")
+        config.add_cleanup(lambda: shutil.rmtree(os.environ.pop(VARIABLE), ignore_errors=True))
     for number in (signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, lambda *_: None)
@@ -89,8 +98,7 @@ def tiny_world(tmp_path_factory: pytest.TempPathFactory) -> tuple[GenerationFold
 @pytest.fixture(scope="session")
 def tiny_shop(tmp_path_factory: pytest.TempPathFactory) -> tuple[GenerationFolder, Log]:
     """A generation of a shop with event types whose data ends three weeks ago, and the log until now."""
-    now = time.time()
-    return tiny.shop(tmp_path_factory.mktemp("shop"), now - 60, now - 21 * 86_400)
+    return tiny.shop(tmp_path_factory.mktemp("shop"))
 
 
 @pytest.fixture(scope="session")

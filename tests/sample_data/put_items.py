@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from recsys.fresh_items.put_items import NOTHING_PUT, PutItem
 from tests.sample_data import tiny
+from tests.sample_data.shared import shared
 from training.data import dataset
 from training.data.interaction_log import encode
 from training.export import Origin, export
@@ -34,10 +35,15 @@ def hide(item_id, seq, **more):
 
 
 def world(folder):
-    """A generation of a catalogue with items without interactions, and its log."""
-    tiny.write(folder / "data")
-    with (folder / "data" / "items.csv").open("a") as table:
-        table.write("comedy-90,Unseen,comedy|drama,2003\ndrama-91,Unseen,drama,\nplain,,,\n")
-    log = encode(dataset.read(folder / "data"))
-    config = replace(tiny.CONFIG, tower=replace(tiny.CONFIG.tower, epochs=4))
-    return export(folder / "generations", log, train(log, config), config, Origin("unseen")), log
+    """A generation of a catalogue with items without interactions, and its log; trained once in a test run."""
+
+    def make(target):
+        tiny.write(target / "data")
+        with (target / "data" / "items.csv").open("a") as table:
+            table.write("comedy-90,Unseen,comedy|drama,2003\ndrama-91,Unseen,drama,\nplain,,,\n")
+        log = encode(dataset.read(target / "data"))
+        config = replace(tiny.CONFIG, tower=replace(tiny.CONFIG.tower, epochs=4))
+        export(target / "generations", log, train(log, config), config, Origin("unseen"))
+
+    shared("unseen", folder, make)
+    return tiny.made(folder)

@@ -5,6 +5,7 @@ Items of an even number are used on a mobile device, of an odd number on a deskt
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pandas as pd
 from recsys.generation.manifest import GenerationFolder
 from recsys.generation.publisher import Publisher
 from recsys.store.redis.generation_store import RedisGenerationStore
+from tests.sample_data.shared import shared
 from training.config import RankerConfig, TowerConfig, TrainingConfig
 from training.data import dataset
 from training.data.interaction_log import Log, encode
@@ -77,18 +79,33 @@ def write_shop(folder: Path, newest: float) -> Path:
     return folder
 
 
-def shop(folder: Path, newest: float, known_until: float) -> tuple[GenerationFolder, Log]:
-    """A generation of the shop's events before a moment, and the whole log."""
-    log = encode(dataset.read(write_shop(folder / "data", newest)))
-    known = log.before(known_until)
-    return export(folder / "generations", known, train(known, CONFIG), CONFIG, Origin("shop")), log
+def shop(folder: Path) -> tuple[GenerationFolder, Log]:
+    """A generation of a shop whose data ends three weeks ago, and the log until now; trained once in a test run."""
+
+    def make(target: Path) -> None:
+        now = time.time()
+        known = encode(dataset.read(write_shop(target / "data", now - 60))).before(now - 21 * 86_400)
+        export(target / "generations", known, train(known, CONFIG), CONFIG, Origin("shop"))
+
+    shared("shop", folder, make)
+    return made(folder)
 
 
 def generation(folder: Path, seed: int = 0) -> tuple[GenerationFolder, Log]:
-    """Train on the world and export it; seconds."""
-    data = dataset.read(write(folder / "data", seed))
-    log = encode(data)
-    return export(folder / "generations", log, train(log, CONFIG), CONFIG, Origin("tiny")), log
+    """A generation of the world, and its log; trained once in a test run."""
+
+    def make(target: Path) -> None:
+        log = encode(dataset.read(write(target / "data", seed)))
+        export(target / "generations", log, train(log, CONFIG), CONFIG, Origin("tiny"))
+
+    shared(f"tiny-{seed}", folder, make)
+    return made(folder)
+
+
+def made(folder: Path) -> tuple[GenerationFolder, Log]:
+    """The generation in a folder, and the log of the data beside it."""
+    [path] = (folder / "generations").iterdir()
+    return GenerationFolder(path), encode(dataset.read(folder / "data"))
 
 
 def publish(folder: GenerationFolder, store: RedisGenerationStore) -> str:
