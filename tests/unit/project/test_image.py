@@ -1,7 +1,6 @@
 """The packages, the locks and the build command of the image, without an engine."""
 
 import re
-import tomllib
 
 import pytest
 import yaml
@@ -10,7 +9,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from deploy.image import bill_of_materials, build
-from deploy.image.lock import CUDA, HERE, ROOT
+from deploy.image.lock import HERE, ROOT
 
 LOCK = (HERE / "requirements.lock").read_text(encoding="utf-8")
 TORCH = (HERE / "torch.lock").read_text(encoding="utf-8")
@@ -51,21 +50,12 @@ def test_every_file_that_is_installed_is_known_by_its_hash(name):
 
 
 def test_the_locks_name_no_index_and_nothing_of_cuda():
-    """The index is a setting of the build; the packages of CUDA take 3 GB."""
+    """The index is a setting of the build; the packages of CUDA take 3 GB. BentoML needs nvidia-ml-py alone."""
     for path in HERE.glob("*.lock"):
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"https?:|--index|--find-links|--extra", text), path
-        assert [name for name in blocks(text) if CUDA.match(name)] == []
+        assert {name for name in blocks(text) if re.match("nvidia|cuda|triton", name)} <= {"nvidia-ml-py"}
     assert "torch" not in blocks(LOCK)
-
-
-@pytest.mark.parametrize(
-    ("name", "apart"),
-    [("nvidia-cublas", True), ("cuda-toolkit", True), ("triton", True), ("nvidia-ml-py", False), ("numpy", False)],
-)
-def test_what_only_a_torch_for_cuda_asks_for_is_told_by_its_name(name, apart):
-    """BentoML needs nvidia-ml-py with every torch."""
-    assert bool(CUDA.match(name)) == apart
 
 
 def test_the_bento_takes_along_what_its_image_is_built_with():
@@ -124,9 +114,3 @@ def test_what_is_audited_is_what_is_locked():
         each.partition("==")[0]: Version(each.partition("==")[2]) for each in bill_of_materials.locked_versions()
     }
     assert audited == {name: version for name, (version, _) in (blocks(LOCK) | blocks(TORCH)).items()}
-
-
-def test_what_audits_is_no_part_of_what_is_served():
-    """uv fetches those tools into places of their own."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert not {"cyclonedx-bom", "pip-audit"} & {Requirement(each).name for each in project["dependencies"]}

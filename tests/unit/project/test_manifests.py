@@ -22,12 +22,8 @@ def named(*kinds):
     return {each["metadata"]["name"]: each for each in OBJECTS if each["kind"] in kinds}
 
 
-def templates():
-    """The pods there are to be, by the name of what makes them."""
-    return {name: each["spec"]["template"] for name, each in named("Deployment", "StatefulSet").items()}
-
-
-TEMPLATES = templates()
+TEMPLATES = {name: each["spec"]["template"] for name, each in named("Deployment", "StatefulSet").items()}
+"""The pods there are to be, by the name of what makes them."""
 
 
 def selected(wanted):
@@ -137,15 +133,9 @@ def test_only_gateways_reach_rows_and_only_ours_reach_redis():
     }
 
 
-def compose():
-    """compose.yaml as it is with no variable set."""
-    text = (DEPLOY / "compose.yaml").read_text()
-    filled = re.sub(r"(?<!\$)\$\{\w+:-([^}]*)\}", r"\1", text)
-    content = yaml.safe_load(filled)
-    return {name: each for name, each in content.items() if not name.startswith("x-")}
-
-
-COMPOSE = compose()
+FILLED = re.sub(r"(?<!\$)\$\{\w+:-([^}]*)\}", r"\1", (DEPLOY / "compose.yaml").read_text())
+COMPOSE = {name: each for name, each in yaml.safe_load(FILLED).items() if not name.startswith("x-")}
+"""compose.yaml as it is with no variable set."""
 
 
 @pytest.mark.parametrize("name", COMPOSE["services"])
