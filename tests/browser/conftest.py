@@ -33,6 +33,27 @@ def browser():
         opened.close()
 
 
+@pytest.fixture
+def window(browser):
+    """A function that opens a page of a size, and a list: each fault in it fails the test.
+
+    Errors of the page and violations of its policy are faults.
+    """
+    opened, faults = [], []
+
+    def open_page(size):
+        page = browser.new_page(viewport=size)
+        opened.append(page)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("console", lambda line: faults.append(line.text) if "Security Policy" in line.text else None)
+        return page
+
+    yield open_page, faults
+    for page in opened:
+        page.close()
+    assert not faults
+
+
 @pytest.fixture(scope="session")
 def shop(browser, tmp_path_factory):
     """A deployment whose log has views, carts and purchases; after `browser`, which may skip."""

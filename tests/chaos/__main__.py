@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path
 
 from tests.chaos.faults import disk_faults, drain, generation_faults, slow_stages, store_faults, worker_faults
-from tests.chaos.small_disk import may_mount
 from tests.judged_load.outcome import Outcome, print_outcomes, printed
 from tests.judged_load.served_pair import GenerationPair, ServedPair
 from tests.servers.deployment import SERVICES
@@ -26,13 +25,12 @@ RESULTS = Path("loadtests/results")
 def main() -> int:
     """Run the command line; 0 if all faults passed."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--redis", type=Path, help="a redis-server to use; default: the embedded Valkey")
     parser.add_argument("--drain", type=int, metavar="TIMES", help="only stop under load, so many times")
     options = parser.parse_args()
     faults = partial(drained, times=options.drain) if options.drain else all_faults
     with tempfile.TemporaryDirectory(prefix="tandem-chaos-") as folder:
         pair = GenerationPair.make(Path(folder) / "pair")
-        outcomes = [*printed(faults(Path(folder), pair, options.redis))]
+        outcomes = [*printed(faults(Path(folder), pair))]
     RESULTS.mkdir(parents=True, exist_ok=True)
     results = json.dumps([outcome.to_json() for outcome in outcomes], indent=2)
     (RESULTS / ("drain.json" if options.drain else "chaos.json")).write_text(results, encoding="utf-8")
@@ -40,27 +38,27 @@ def main() -> int:
     return 0 if all(outcome.passed for outcome in outcomes) else 1
 
 
-def killed_workers(folder: Path, pair: GenerationPair, binary: Path | None) -> Iterator[Outcome]:
+def killed_workers(folder: Path, pair: GenerationPair) -> Iterator[Outcome]:
     """Kill workers of each service."""
-    with ServedPair(folder / "killed", pair, binary) as world:
+    with ServedPair(folder / "killed", pair) as world:
         for service in SERVICES:
             yield worker_faults.worker_killed(world, service)
         yield worker_faults.both_killed(world)
-    with ServedPair(folder / "one", pair, binary, **worker_faults.TWO_GATEWAYS) as world:
+    with ServedPair(folder / "one", pair, **worker_faults.TWO_GATEWAYS) as world:
         for service in SERVICES:
             yield worker_faults.one_killed(world, service)
 
 
-def drained(folder: Path, pair: GenerationPair, binary: Path | None, times: int = 20) -> Iterator[Outcome]:
+def drained(folder: Path, pair: GenerationPair, times: int = 20) -> Iterator[Outcome]:
     """Send SIGTERM under load, with two gateway workers."""
     settings = drain.ALL_IMPRESSIONS | worker_faults.TWO_GATEWAYS
-    with ServedPair(folder / "stopped", pair, binary, **settings) as world:
+    with ServedPair(folder / "stopped", pair, **settings) as world:
         yield from drain.drained(world, times)
 
 
-def all_faults(folder: Path, pair: GenerationPair, binary: Path | None) -> Iterator[Outcome]:
+def all_faults(folder: Path, pair: GenerationPair) -> Iterator[Outcome]:
     """Inject all faults, one after the other."""
-    with ServedPair(folder / "served", pair, binary) as world:
+    with ServedPair(folder / "served", pair) as world:
         yield generation_faults.swaps(world, slower=2.0)
         yield from generation_faults.damaged_parts(world)
         yield from generation_faults.spoiled_chunks(world)
@@ -71,10 +69,10 @@ def all_faults(folder: Path, pair: GenerationPair, binary: Path | None) -> Itera
         yield store_faults.store_loads(world)
         yield store_faults.store_emptied(world)
         yield store_faults.store_evicts(world)
-    yield from killed_workers(folder, pair, binary)
-    yield from drained(folder, pair, binary)
-    yield from slow_stages.all_slow(pair, folder / "slow", binary)
-    if may_mount(folder / "probe"):
+    yield from killed_workers(folder, pair)
+    yield from drained(folder, pair)
+    yield from slow_stages.all_slow(pair, folder / "slow")
+    if disk_faults.may_mount(folder / "probe"):
         yield disk_faults.cache_full(pair, folder / "full")
         yield disk_faults.cache_read_only(pair, folder / "read-only")
     else:

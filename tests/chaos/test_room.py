@@ -1,16 +1,27 @@
-"""Tests of room in Redis: publishing models checks the free memory first, and keeps the live models if it runs out."""
+"""Tests of room for models in Redis and on disk: nothing is left half written, and earlier models stay.
+
+The disk is a small file system of the test's own.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
-from recsys.errors import GenerationError, StoreFull
+from flows.operate.model_store import ModelStore
+from recsys.environment import Environment
+from recsys.errors import GenerationError, SettingsError, StoreError, StoreFull
 from recsys.generation.cache import GenerationCache
+from recsys.generation.manifest import GenerationFolder
 from recsys.generation.publisher import Publisher
 from recsys.store import RedisGenerationStore
 from recsys.store.needed_memory import mebibytes, predict
 from recsys.store.stored_types import LIVE
+from tests.chaos.faults.disk_faults import fill, may_mount, remount, small_disk
 from tests.chaos.publishing_world import PublishingWorld
+from training.untrained_generation import random_generation
 
 
 def test_the_predicted_memory_is_right(world: PublishingWorld) -> None:
@@ -55,37 +66,33 @@ def test_over_maxmemory_nothing_is_written(world: PublishingWorld) -> None:
     assert set(world.client.keys("*")) == before
 
 
-def test_a_server_that_fills_up_keeps_the_live_generation(
-    world: PublishingWorld, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("policy", "sentence"),
+    [
+        ("noeviction", r"is full\. Raise its maxmemory, or delete generations"),
+        ("allkeys-lru", r"lacks chunk|not whole|is full|paused for longer"),
+    ],
+)
+def test_a_server_that_runs_out_of_memory_gets_no_part_of_a_generation(
+    world: PublishingWorld, monkeypatch: pytest.MonkeyPatch, policy: str, sentence: str
 ) -> None:
-    """The server does not report its limit and refuses a write: the written part is deleted, and live is whole."""
+    """The server does not report its limit. It refuses a write, or evicts chunks while others are written."""
     world.make("g1", 100, 10)
     world.publish("g1")
     folder = world.make("g2", 60_000, 100)
     monkeypatch.setattr(world.store, "memory_use", lambda: None)
-    world.limit("noeviction", 4 << 20)
-    with pytest.raises(StoreFull, match=r"is full\. Raise its maxmemory, or delete generations"):
-        Publisher(world.store, world.home).publish(folder)
-    assert world.client.keys("gen:g2:*") == []
-    assert world.client.get("publishing") is None
-    world.check_whole("g1")
-    assert world.alias(LIVE) == "g1"
-
-
-def test_a_server_that_evicts_gets_no_part_of_a_generation(
-    world: PublishingWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Chunks are evicted while others are written: the publish is refused, and the generation cannot go live."""
-    world.make("g1", 100, 10)
-    world.publish("g1")
-    folder = world.make("g2", 60_000, 100)
-    monkeypatch.setattr(world.store, "memory_use", lambda: None)
-    world.limit("allkeys-lru", 4 << 20)
-    with pytest.raises((GenerationError, StoreFull), match=r"lacks chunk|not whole|is full|paused for longer"):
+    world.limit(policy, 4 << 20)
+    with pytest.raises((GenerationError, StoreFull), match=sentence):
         Publisher(world.store, world.home).publish(folder)
     assert world.store.read_manifest("g2") is None
-    with pytest.raises(GenerationError):
-        world.store.promote("g2")
+    if policy == "noeviction":
+        assert world.client.keys("gen:g2:*") == []
+        assert world.client.get("publishing") is None
+        world.check_whole("g1")
+        assert world.alias(LIVE) == "g1"
+    else:
+        with pytest.raises(GenerationError):
+            world.store.promote("g2")
 
 
 def test_a_chunk_evicted_later_is_refused_by_the_loader(world: PublishingWorld) -> None:
@@ -99,3 +106,38 @@ def test_a_chunk_evicted_later_is_refused_by_the_loader(world: PublishingWorld) 
     Publisher(world.store, world.home).publish(folder)
     assert cache.fetch("g1").verify()
     assert world.client.ttl("gen:g1:part:embeddings.npy:1") == -1
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A small disk for BentoML's store of models below `tmp_path / "home"`."""
+    if not may_mount(tmp_path / "probe"):
+        pytest.skip("needs root and the right to mount a file system")
+    with small_disk(tmp_path / "home" / "bentoml", 16) as mounted:
+        yield mounted
+
+
+def test_a_full_disk_is_an_error_and_leaves_no_part(disk: Path, tmp_path: Path) -> None:
+    """Earlier models stay, no part of the new one is left, and with room the same call succeeds."""
+    store = ModelStore(Environment(tmp_path / "home", None))
+    first, second = (random_generation(tmp_path / "made", name, 5_000, 64, 10) for name in ("g1", "g2"))
+    store.save(first)
+    ballast = fill(disk)
+    with pytest.raises(StoreError, match=r"No space left.*untouched"):
+        store.save(second)
+    models = disk / "models" / "tandem"
+    assert {path.name for path in models.iterdir() if path.is_dir()} == {"g1"}
+    GenerationFolder(models / "g1").verify()
+    ballast.unlink()
+    assert store.save(second) == "tandem:g2"
+    GenerationFolder(models / "g2").verify()
+
+
+def test_a_read_only_disk_is_an_error(disk: Path, tmp_path: Path) -> None:
+    """The error names the disk and the setting of the folder."""
+    store = ModelStore(Environment(tmp_path / "home", None))
+    remount(disk, "ro")
+    with pytest.raises(StoreError, match="Read-only"):
+        store.save(random_generation(tmp_path / "made", "g1", 60, 8, 20))
+    with pytest.raises(SettingsError, match="TANDEM_HOME"):
+        ModelStore(Environment(tmp_path / "home", None))

@@ -5,7 +5,7 @@ Redis and two trained generations are real; all stages run in one process.
 
 import asyncio
 import time
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 
 import redis
 
@@ -36,33 +36,28 @@ ALIASES = (LIVE, ARM)
 
 
 class TwoAliases:
-    """A gateway with its models, and a follower of another ranking process, that follow `live` and `arm`."""
+    """A gateway with its models, which follows `live` and `arm`."""
 
     def __init__(self, url, pair, folder):
-        self.pair, self.answered = pair, 0
+        self.pair = pair
         self.redis = redis.Redis.from_url(url)
         self.redis.flushall()
-        self.store = RedisGenerationStore(url)
+        store = RedisGenerationStore(url)
         for each in (pair.first, pair.second):
-            Publisher(self.store, folder / "trials").publish(each)
-        self.move(LIVE, pair.first.manifest.id)
-        self.move(ARM, pair.second.manifest.id)
-        cache = GenerationCache(folder / "cache", self.store, content_checks.check)
-        served, retrieval, ranking, remote = (
-            GenerationHolder(cache, load) for load in (ServedGeneration.load, load_retriever, load_ranker, load_ranker)
+            Publisher(store, folder / "trials").publish(each)
+        cache = GenerationCache(folder / "cache", store, content_checks.check)
+        served, retrieval, ranking = (
+            GenerationHolder(cache, load) for load in (ServedGeneration.load, load_retriever, load_ranker)
         )
-
-        def follower(role, *holders):
-            made = GenerationFollower(role, RedisGenerationStore(url), RedisProcessRegistry(url), holders)
-            made.aliases = ALIASES
-            return made
-
-        self.ranking = follower("ranking", remote)
-        gateway = follower("gateway", served, retrieval, ranking)
+        self.follower = GenerationFollower(
+            "gateway", RedisGenerationStore(url), RedisProcessRegistry(url), (served, retrieval, ranking)
+        )
+        self.follower.aliases = ALIASES
         self.users = RedisUserStore(url)
         local = Backends.local(RetrievalModel(retrieval), RankingModel(ranking))
         self.pipeline = Pipeline(self.users, local, Settings())
-        self.switcher = GenerationSwitcher(gateway, served, self.pipeline, GenerationFallback(cache), Settings())
+        fallback = GenerationFallback(cache)
+        self.switcher = GenerationSwitcher(self.follower, served, self.pipeline, fallback, Settings())
 
     def move(self, alias, generation):
         """Move an alias, as a promote does."""
@@ -72,16 +67,17 @@ class TwoAliases:
     @property
     def in_force(self):
         """The generations of `live` and `arm`."""
-        return tuple(self.switcher.follower.in_force.get(alias) for alias in ALIASES)
+        return tuple(self.follower.in_force.get(alias) for alias in ALIASES)
 
     async def until(self, reached):
         """Send batches with queries of both aliases, and check each answer, until `reached` is true."""
         end = time.monotonic() + 60
         while not reached():
-            assert time.monotonic() < end, (self.in_force, self.switcher.follower.refusals)
+            assert time.monotonic() < end, (self.in_force, self.follower.refusals)
             if all(self.in_force):
                 await self.batch()
             await asyncio.sleep(0.02)
+        await self.batch()
 
     async def batch(self):
         """Send one batch; each answer is whole and of the generation of its alias."""
@@ -95,43 +91,32 @@ class TwoAliases:
             assert answer["generation"] == generation.id
             assert answer["degraded"] == []
             assert self.pair.expected[generation.id].agrees(answer, query.now)
-            self.answered += 1
-
-    @asynccontextmanager
-    async def running(self):
-        """Follow the aliases in both."""
-        await asyncio.to_thread(self.ranking.start)
-        following = asyncio.create_task(self.switcher.follow())
-        try:
-            yield
-        finally:
-            following.cancel()
-            with suppress(asyncio.CancelledError):
-                await following
-            for follower in (self.ranking, self.switcher.follower):
-                await asyncio.to_thread(follower.stop)
-            await self.users.close()
-            self.redis.close()
 
 
 def test_each_alias_is_served_from_its_own_generation(pair, own_valkey_url, tmp_path):
     """Each alias moves alone, a refused generation of one does not change the other, and no answer mixes two."""
     first, second = (each.manifest.id for each in (pair.first, pair.second))
     world = TwoAliases(own_valkey_url, pair, tmp_path)
+    world.move(LIVE, first)
 
     async def scene():
-        async with world.running():
-            await world.until(lambda: world.in_force == (first, second))
-            await world.batch()
-            world.move(LIVE, second)
-            await world.until(lambda: world.in_force == (second, second))
-            world.move(ARM, first)
-            await world.until(lambda: world.in_force == (second, first))
-            world.move(ARM, "g-nowhere")
-            await world.until(lambda: "g-nowhere" in world.switcher.follower.refusals)
-            world.move(LIVE, first)
-            await world.until(lambda: world.in_force[0] == first)
-            assert world.in_force == (first, first)
+        following = asyncio.create_task(world.switcher.follow())
+        for alias, generation, in_force in (
+            (ARM, second, (first, second)),
+            (LIVE, second, (second, second)),
+            (ARM, first, (second, first)),
+        ):
+            world.move(alias, generation)
+            await world.until(lambda in_force=in_force: world.in_force == in_force)
+        world.move(ARM, "g-nowhere")
+        await world.until(lambda: "g-nowhere" in world.follower.refusals)
+        world.move(LIVE, first)
+        await world.until(lambda: world.in_force == (first, first))
+        following.cancel()
+        with suppress(asyncio.CancelledError):
+            await following
+        await asyncio.to_thread(world.follower.stop)
+        await world.users.close()
 
     asyncio.run(scene())
-    assert world.answered > 0
+    world.redis.close()

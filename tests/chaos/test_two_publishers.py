@@ -2,93 +2,78 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 
+from recsys.errors import TandemError
+from recsys.store import RedisGenerationStore
 from recsys.store.stored_types import LIVE, PREVIOUS
 from tests.chaos.publishing_world import PublishingWorld
-from tests.servers.deployment import ROOT
 
 LEASE = 0.6
 """Seconds; a test waits for the end of the lease."""
 
-PUBLISH = """
-import sys
-from pathlib import Path
-from recsys.errors import TandemError
-from recsys.generation.manifest import GenerationFolder
-from tests.chaos.publishing_world import PublishingWorld
-from tests.servers.deployment import ROOT
+ANSWER_SECONDS = 60
 
-url, home, generation, stop_at, lease = sys.argv[1:]
 
-def wait_at(word):
-    print(word, flush=True)
-    sys.stdin.readline()
+def publish(pipe: Connection, url: str, home: Path, generation: str, stop_at: str, lease: float) -> None:
+    """Publish a generation, and send the result. At the step `stop_at`, send its name and wait for an answer."""
 
-def smoke(folder):
-    if stop_at == "smoke":
-        wait_at("smoke")
+    def reached(step: str) -> None:
+        if step == stop_at:
+            pipe.send(step)
+            pipe.recv()
 
-world = PublishingWorld(url, Path(home))
-if stop_at == "promote":
-    from recsys.store import RedisGenerationStore
     promote = RedisGenerationStore.promote
-    def late(store, *args, **options):
-        wait_at("promote")
+
+    def promoted(store: RedisGenerationStore, *args: object, **options: object) -> object:
+        reached("promote")
         return promote(store, *args, **options)
-    RedisGenerationStore.promote = late
-try:
-    world.publish(generation, smoke, float(lease))
-    print("done", flush=True)
-except TandemError as error:
-    print(type(error).__name__, error, flush=True)
-"""
+
+    RedisGenerationStore.promote = promoted  # of this process alone
+    try:
+        PublishingWorld(url, home).publish(generation, lambda _: reached("smoke"), lease)
+        pipe.send("done")
+    except TandemError as error:
+        pipe.send(f"{type(error).__name__} {error}")
 
 
 class OtherPublisher:
     """A publisher in a process of its own, which waits at a step until `go_on`."""
 
     def __init__(self, world: PublishingWorld, generation: str, stop_at: str, lease: float = LEASE) -> None:
-        command = [sys.executable, "-c", PUBLISH, world.url, str(world.home), generation, stop_at, str(lease)]
-        self._process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            text=True,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=os.environ | {"PYTHONPATH": "."},
-        )
+        self._pipe, theirs = multiprocessing.Pipe()
+        arguments = (theirs, world.url, world.home, generation, stop_at, lease)
+        self._process = multiprocessing.get_context("fork").Process(target=publish, args=arguments)
+        self._process.start()
         self.pid = self._process.pid
 
     def line(self) -> str:
-        """The next line of its output."""
-        assert self._process.stdout
-        return self._process.stdout.readline().strip()
+        """What it sends next."""
+        assert self._pipe.poll(ANSWER_SECONDS)
+        return self._pipe.recv()
 
     def go_on(self) -> str:
-        """Let it continue; its last line."""
-        assert self._process.stdin
-        self._process.send_signal(signal.SIGCONT)
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
+        """Let it continue; its result."""
+        os.kill(self.pid, signal.SIGCONT)
+        self._pipe.send("go on")
         said = self.line()
-        self._process.wait(20)
+        self._process.join(20)
         return said
 
     def stop(self) -> None:
         """SIGSTOP: no thread runs, the one that renews the claim included."""
-        self._process.send_signal(signal.SIGSTOP)
+        os.kill(self.pid, signal.SIGSTOP)
 
     def kill(self) -> None:
         self._process.kill()
-        self._process.wait()
+        self._process.join()
 
 
 @pytest.fixture

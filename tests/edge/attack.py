@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 
@@ -23,14 +23,12 @@ SOURCES = [f"127.0.1.{number}" for number in range(1, 11)] if sys.platform == "l
 class Tally:
     """The connections of an attack.
 
-    stopped: closed or refused. slowest: seconds until the last of these. open: refused and not closed within
-    HELD_SECONDS. answers: their number by status.
+    stopped: closed or refused. slowest: seconds until the last of these. answers: their number by status.
     """
 
     connections: int
     stopped: int = 0
     slowest: float = 0.0
-    open: int = 0
     answers: dict[str, int] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
 
@@ -42,8 +40,7 @@ class Tally:
     def add(self, other: Tally) -> None:
         """Add another round."""
         self.connections, self.stopped = self.connections + other.connections, self.stopped + other.stopped
-        self.slowest, self.open = max(self.slowest, other.slowest), self.open + other.open
-        self.wrong += other.wrong
+        self.slowest, self.wrong = max(self.slowest, other.slowest), self.wrong + other.wrong
         for answer, count in other.answers.items():
             self.answers[answer] = self.answers.get(answer, 0) + count
 
@@ -57,7 +54,7 @@ Over loopback an attacker without this limit takes all of the CPU, which is no e
 Write = Callable[[asyncio.StreamWriter], Awaitable[None]]
 """Writes to a connection."""
 
-Attack = Callable[[int, int], Awaitable[Tally]]
+Attack = Callable[[int, int], Coroutine[None, None, Tally]]
 """An attack on a port by so many connections."""
 
 Refusal = Callable[[bytes], str]
@@ -86,7 +83,7 @@ async def _hold(tally: Tally, port: int, write: Write, refusal: Refusal) -> None
         return
     start, received, refused = time.monotonic(), bytearray(), ""
     writing = asyncio.create_task(quietly(write(writer)))
-    try:
+    with suppress(TimeoutError):
         async with asyncio.timeout(HELD_SECONDS):
             with suppress(OSError):
                 while part := await reader.read(1 << 16):
@@ -96,11 +93,8 @@ async def _hold(tally: Tally, port: int, write: Write, refusal: Refusal) -> None
                         tally.stop(time.monotonic() - start, refused)
         if not refused:
             tally.stop(time.monotonic() - start, "closed")
-    except TimeoutError:
-        tally.open += bool(refused)
-    finally:
-        writing.cancel()
-        writer.transport.abort()
+    writing.cancel()
+    writer.transport.abort()
 
 
 async def quietly(work: Awaitable[None]) -> None:
@@ -169,13 +163,9 @@ def run(attacks: dict[str, Attack]) -> None:
     _take_idle_cores_only()
     tally, start = Tally(0), time.monotonic()
     while not tally.connections or time.monotonic() - start < seconds:
-        tally.add(asyncio.run(_awaited(attacks[name], port, count)))
+        tally.add(asyncio.run(attacks[name](port, count)))
         time.sleep(max(0.0, start + tally.connections / rate - time.monotonic()))
     json.dump(asdict(tally), sys.stdout)
-
-
-async def _awaited(attack: Attack, port: int, count: int) -> Tally:
-    return await attack(port, count)
 
 
 def _take_idle_cores_only() -> None:

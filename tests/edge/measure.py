@@ -7,16 +7,19 @@ import os
 import statistics
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+import psutil
 
 from tests.edge.attack import Tally
-from tests.edge.memory import Memory
 from tests.edge.smuggling import KEY
-from tests.edge.world import Clients, ProxiedDeployments
+from tests.edge.world import Answers, ProxiedDeployments
 from tests.judged_load.http_load import Answer
 
 SECONDS, MEGABYTES = 12.0, 20.0
@@ -25,6 +28,7 @@ SECONDS, MEGABYTES = 12.0, 20.0
 RATIO, MORE_MS = 2.0, 20.0
 """Limits of the 95th percentile of other clients, as a multiple and in addition: the larger limit counts."""
 
+ROUNDS = 3
 RATE = 25.0
 """Requests a second of other clients at each door."""
 
@@ -33,6 +37,34 @@ QUIET, REST, ATTACKED = 6.0, 2.0, 8.0
 
 NEW = 100.0
 """Connections a second of an attack that is repeated."""
+
+
+class Memory(threading.Thread):
+    """Samples the memory of processes and all below them ten times a second, while it is entered. most_mb: the most."""
+
+    def __init__(self, pids: Collection[int]) -> None:
+        super().__init__(daemon=True)
+        roots = [psutil.Process(pid) for pid in pids]
+        self._processes = [each for root in roots for each in (root, *root.children(recursive=True))]
+        self._over = threading.Event()
+        self.most_mb = 0.0
+
+    def run(self) -> None:
+        """Sample until the end."""
+        while not self._over.wait(0.1):
+            total = 0
+            for each in self._processes:
+                with suppress(psutil.Error):
+                    total += each.memory_info().rss
+            self.most_mb = max(self.most_mb, total / 1e6)
+
+    def __enter__(self) -> Memory:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self.join()
 
 
 @dataclass
@@ -46,12 +78,12 @@ class AttackOutcome:
     p95_ms: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
 
-    def add(self, tally: Tally, memory_mb: float, quiet: Clients, attacked: Clients) -> None:
+    def add(self, tally: Tally, memory_mb: float, quiet: Answers, attacked: Answers) -> None:
         """Add a round."""
         self.tally.add(tally)
         self.memory_mb = max(self.memory_mb, memory_mb)
-        for door, answers in attacked.answers.items():
-            pair = (_p95_ms(quiet.answers[door]), _p95_ms(answers))
+        for door, answers in attacked.items():
+            pair = (_p95_ms(quiet[door]), _p95_ms(answers))
             self.p95_ms.setdefault(door, []).append(pair)
             failed = [answer for answer in answers if answer.failed]
             self.failed += len(failed)
@@ -83,12 +115,10 @@ class AttackOutcome:
         return asdict(self) | {"pass": not self.wrong}
 
 
-def measured(
-    world: ProxiedDeployments, module: str, attack: str, count: int, times: int, repeated: bool
-) -> AttackOutcome:
-    """Run an attack so many times, with requests of other clients before and during it. repeated: for ATTACKED s."""
+def measured(world: ProxiedDeployments, module: str, attack: str, count: int, repeated: bool) -> AttackOutcome:
+    """Run an attack ROUNDS times, with requests of other clients before and during it. repeated: for ATTACKED s."""
     outcome = AttackOutcome(attack)
-    for _ in range(times):
+    for _ in range(ROUNDS):
         with Memory(world.pids) as before, world.clients(RATE) as quiet:
             time.sleep(QUIET)
         with Memory(world.pids) as during, world.clients(RATE) as attacked:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,27 +18,8 @@ from tests.servers.deployment import Deployment, free_port
 from tests.servers.haproxy import Proxy
 from tests.servers.store_server import StoreServer
 
-
-class Clients:
-    """Sends so many requests a second through the proxy over HTTP, and as many over gRPC, while it is entered."""
-
-    def __init__(self, proxy: Proxy, rate: float, headers: dict[str, str]) -> None:
-        self._http = HttpLoad(proxy.url, USERS, rate, headers)
-        self._grpc = GrpcLoad(proxy.grpc, USERS, rate, headers)
-
-    def __enter__(self) -> Clients:
-        self._http.__enter__()
-        self._grpc.__enter__()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._http.__exit__()
-        self._grpc.__exit__()
-
-    @property
-    def answers(self) -> dict[str, list[Answer]]:
-        """The answers by protocol."""
-        return {"http": self._http.answers, "grpc": self._grpc.answers}
+Answers = dict[str, list[Answer]]
+"""The answers over HTTP and over gRPC, by the names "http" and "grpc"."""
 
 
 class ProxiedDeployments:
@@ -68,9 +50,13 @@ class ProxiedDeployments:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def clients(self, rate: float) -> Clients:
-        """Requests through the proxy, with the key."""
-        return Clients(self.proxy, rate, {"authorization": f"Bearer {self.key}"})
+    @contextmanager
+    def clients(self, rate: float) -> Iterator[Answers]:
+        """Send so many requests a second through the proxy over HTTP, and as many over gRPC, with the key."""
+        headers = {"authorization": f"Bearer {self.key}"}
+        http, grpc = HttpLoad(self.proxy.url, USERS, rate, headers), GrpcLoad(self.proxy.grpc, USERS, rate, headers)
+        with http, grpc:
+            yield {"http": http.answers, "grpc": grpc.answers}
 
     @property
     def pids(self) -> list[int]:

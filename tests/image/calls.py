@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import math
-import threading
 import time
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
-import grpc
 import httpx
 
-from service.grpc.tandem.v1 import recommender_pb2 as pb
-from service.grpc.tandem.v1 import recommender_pb2_grpc as rpc
 from tandem_client import Client
-
-PAUSE = 0.05
-"""Seconds between two requests of one caller."""
+from tests.judged_load.grpc_load import GrpcLoad
+from tests.judged_load.http_load import Answer, HttpLoad
+from tests.judged_load.outcome import accepted
+from tests.judged_load.served_pair import USERS
 
 SECONDS = 20
 """Until an answer is as it should be, at most."""
+
+RATE = 20.0
+"""Requests a second at each door."""
 
 
 def slate(url: str, known: bool = True) -> str:
@@ -49,71 +46,14 @@ def wait_until_ready(url: str, seconds: float, alive: Callable[[], bool]) -> flo
     raise SystemExit("image-test: the container was not ready in time")
 
 
-@dataclass
-class Callers:
-    """Callers over HTTP and gRPC. A request counts as lost if it was sent and got no answer, or another error.
+def stopped_under_load(http: str, grpc: str, stop: Callable[[], int]) -> tuple[int, float, list[Answer]]:
+    """Stop the service while it gets requests over HTTP and gRPC.
 
-    A refused connection was not accepted, nor was one that is reset after `closed` (tests/chaos/faults/drain.py). An
-    answer that the server is closing (503, UNAVAILABLE) is no loss.
+    Its exit code, the seconds that the stop took, and the answers to requests that it had accepted.
     """
-
-    http: str
-    grpc: str
-    counts: Counter[str] = field(default_factory=Counter)
-    closed: float = math.inf  # monotonic seconds: when the workers close the listening socket
-    _stopped: threading.Event = field(default_factory=threading.Event)
-
-    def __enter__(self) -> Callers:
-        callers = [self._http] * 2 + [self._grpc] * 2
-        self._threads = [threading.Thread(target=caller) for caller in callers]
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopped.set()
-        for thread in self._threads:
-            thread.join()
-
-    @property
-    def lost(self) -> dict[str, int]:
-        """Why requests were lost, and how many."""
-        return {why: count for why, count in self.counts.items() if why.startswith("lost")}
-
-    def _http(self) -> None:
-        while not self._stopped.wait(PAUSE):
-            start = time.monotonic()
-            try:
-                with httpx.Client() as client:  # a connection of its own: one that is refused was not accepted
-                    answer = client.post(f"{self.http}/recommend", json={"user_id": 4}, timeout=10)
-                self.counts["http answered" if answer.status_code == 200 else _refused(answer)] += 1
-            except httpx.ConnectError:
-                self.counts["http not accepted"] += 1
-            except httpx.HTTPError as error:
-                reset = start > self.closed and isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError)
-                self.counts["http not accepted" if reset else f"lost: http {type(error).__name__}"] += 1
-
-    def _grpc(self) -> None:
-        with grpc.insecure_channel(self.grpc) as channel:
-            stub = rpc.RecommenderStub(channel)
-            while not self._stopped.wait(PAUSE):
-                try:
-                    stub.Recommend(pb.RecommendRequest(user_id=pb.Id(number=4)), timeout=10)
-                    self.counts["grpc answered"] += 1
-                except grpc.RpcError as error:
-                    self.counts[_code(error)] += 1
-
-
-def _refused(answer: httpx.Response) -> str:
-    return "http closing" if answer.status_code == 503 else f"lost: http {answer.status_code}"
-
-
-def _code(error: grpc.RpcError) -> str:
-    code, details = error.code(), error.details() or ""
-    if code is grpc.StatusCode.UNAVAILABLE:
-        # "failed to connect", "Connection refused": the call was not sent. So does a GOAWAY before the call.
-        sent = "connect" not in details.lower()
-        return f"lost: grpc UNAVAILABLE {details[:60]}" if sent else "grpc not accepted"
-    if code is grpc.StatusCode.CANCELLED:  # grpc cancels unread the calls that arrive after its GOAWAY
-        return "grpc not accepted"
-    return f"lost: grpc {code.name}"
+    with HttpLoad(http, USERS, RATE) as web, GrpcLoad(grpc, USERS, RATE) as rpc:
+        time.sleep(3)
+        started = time.time()
+        code = stop()
+        took = time.time() - started
+    return code, took, accepted([*web.answers, *rpc.answers], closed=started)  # the drain time is 0

@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 import yaml
 
@@ -20,6 +19,7 @@ from recsys.generation.manifest import GenerationFolder, is_user_part
 from recsys.store import RedisGenerationStore
 from recsys.store.embedded_valkey import EmbeddedValkey
 from tandem_client import Client
+from tests.edge.sockets import listening
 from tests.judged_load.expected_slates import ExpectedSlates
 from tests.sample_data import tiny
 from tests.servers.deployment import ROOT, Deployment, workers
@@ -180,13 +180,6 @@ def copy_kernels(target):
 SERVE = (str(BENTOML), "serve")
 
 
-def listening_hosts(pid):
-    """The addresses on which a process and its descendants listen."""
-    root = psutil.Process(pid)
-    sockets = [each for process in (root, *root.children(recursive=True)) for each in process.net_connections("inet")]
-    return {each.laddr.ip for each in sockets if each.status == psutil.CONN_LISTEN}
-
-
 def test_bentoml_serve_without_arguments_answers_at_both_doors_of_loopback(tiny_world, tmp_path):
     """It needs no key, and other machines can connect to none of its sockets.
 
@@ -207,7 +200,8 @@ def test_bentoml_serve_without_arguments_answers_at_both_doors_of_loopback(tiny_
         for url in (running.url, f"grpc://{running.grpc}"):
             with Client(url) as client:
                 assert client.recommend(4).generation == published
-        assert listening_hosts(running.process.pid) <= {"127.0.0.1", "::ffff:127.0.0.1"}
+        addresses, _ = listening(running.process.pid)
+        assert {host for host, _ in addresses} <= {"127.0.0.1", "::ffff:127.0.0.1"}
     finally:
         running.stop()
         store.stop()

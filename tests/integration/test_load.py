@@ -31,7 +31,8 @@ def shop(tiny_world, tmp_path):
     server = StoreServer(tmp_path / "store").start()
     generation = tiny.publish(tiny_world[0], RedisGenerationStore(server.url))
     buckets = tiny_world[0].manifest.user_buckets
-    with Deployment(tmp_path, tmp_path / "service.log", REDIS_URL=server.url) as running:
+    variables = {"REDIS_URL": server.url, "TANDEM_TOPOLOGY": "inline"}
+    with Deployment(tmp_path, tmp_path / "service.log", **variables) as running:
         events = [{"user_id": 4, "item_id": "drama-1"}, {"user_id": "new", "item_id": "drama-2"}]
         httpx.post(f"{running.url}/events", json={"events": events}).raise_for_status()
         httpx.post(f"{running.url}/recommend", json={"user_id": 4}).raise_for_status()

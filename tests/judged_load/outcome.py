@@ -6,12 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
-
 from tests.judged_load.expected_slates import ExpectedSlates
 from tests.judged_load.http_load import Answer
+from training.report.page import Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +84,23 @@ def judge(
     return Outcome(fault, len(answers), len(failed), len(mixed), len(degraded), recovered, note, tuple(faults))
 
 
+NOT_SENT = ("ClientConnector", "ConnectionTimeout", "UNAVAILABLE: failed to connect", "CANCELLED: CANCELLED")
+"""Errors of requests that no worker accepted. gRPC cancels a call that arrives after its GOAWAY without reading it."""
+
+RESET = ("ClientOSError: [Errno 104]", "ClientOSError: [Errno None] Can not write", "ServerDisconnectedError")
+"""Errors of a connection that the kernel accepted and no worker did."""
+
+
+def accepted(answers: Sequence[Answer], closed: float) -> list[Answer]:
+    """The answers to requests that a service accepted before it stopped: the service must not lose these requests.
+
+    closed: unix seconds at which the workers close their sockets. For a second more the process manager holds the
+    listening socket: the kernel accepts a connection and resets it.
+    """
+    sent = [each for each in answers if not each.error.startswith(NOT_SENT)]
+    return [each for each in sent if each.due < closed or not each.error.startswith(RESET)]
+
+
 def missing_stages(answers: Iterable[Answer], allowed: str) -> list[str]:
     """A sentence where answers lack another stage than the allowed one."""
     more = {name for each in answers for name in each.degraded} - {allowed}
@@ -103,27 +117,13 @@ def printed(outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
 
 def print_outcomes(title: str, outcomes: Iterable[Outcome]) -> None:
     """Print the table of all outcomes."""
-    print_table(
-        title,
-        ("fault", "requests", "failed", "mixed", "degraded", "whole again, s", "pass"),
-        [
-            (
-                *(each.fault, each.requests, each.failed, each.mixed, each.degraded),
-                *("-" if each.recovery_s is None else each.recovery_s, "yes" if each.passed else "[red]no"),
-            )
-            for each in outcomes
-        ],
-    )
-
-
-def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], width: int | None = None) -> None:
-    """Print a table; the first column is aligned to the left."""
-    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    for number, name in enumerate(columns):
-        table.add_column(name, justify="right" if number else "left")
-    for row in rows:
-        table.add_row(*map(str, row))
-    Console(width=width).print(table)
+    header = ("fault", "requests", "failed", "mixed", "degraded", "whole again, s", "pass")
+    rows = []
+    for each in outcomes:
+        counts = (each.requests, each.failed, each.mixed, each.degraded)
+        recovery = "-" if each.recovery_s is None else each.recovery_s
+        rows.append([each.fault, *map(str, (*counts, recovery)), "yes" if each.passed else "NO"])
+    print("\n" + Table(title, header, rows).text())
 
 
 def _of_its_generation(answer: Answer, generations: Mapping[str, ExpectedSlates]) -> bool:

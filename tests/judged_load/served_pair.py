@@ -43,10 +43,10 @@ class GenerationPair:
 class ServedPair:
     """Serves `pair.first` while it is entered. settings: variables of the deployment."""
 
-    def __init__(self, folder: Path, pair: GenerationPair, binary: Path | None = None, **settings: str) -> None:
+    def __init__(self, folder: Path, pair: GenerationPair, **settings: str) -> None:
         self.folder, self.pair, self.settings = folder, pair, settings
         self.home = folder / "home"
-        self.server = StoreServer(folder / "redis", binary)
+        self.server = StoreServer(folder / "redis")
 
     def __enter__(self) -> ServedPair:
         self.server.start()

@@ -42,11 +42,11 @@ def main() -> int:
 def all_faults(folder: Path, pair: GenerationPair, hosts: Hosts) -> Iterator[Outcome]:
     """Inject all faults, one after the other."""
     with SpreadDeployment(folder / "spread", pair, hosts) as world:
-        yield faults.measured(world, faults.nothing_cut)
+        yield faults.nothing_cut(world)
         for host in faults.STAGE:
-            yield faults.measured(world, faults.cut, host)
-        yield faults.measured(world, faults.cut, "ranking", "unplug")
-        yield faults.measured(world, faults.promoted_while_cut)
+            yield faults.cut(world, host)
+        yield faults.cut(world, "ranking", "unplug")
+        yield faults.promoted_while_cut(world)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ Each role connects to Redis as the user that `deploy/redis` makes for it.
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import sys
 import time
@@ -32,36 +31,19 @@ ROLES = ("retrieval", "ranking", "gateway")
 CLIENT = "client"
 READY_SECONDS = 180
 
-BEAT_SECONDS = 0.02
-"""Interval of the measurement of a load's own lag."""
-
-SETTINGS = {
-    "TANDEM_KEYS": "none",
-    "GRPC_PORT": "0",
-    "PORT": "3000",
-    "TANDEM_IMPRESSIONS_PER_SECOND": "0",
-}
+SETTINGS = {"TANDEM_KEYS": "none", "GRPC_PORT": "0", "PORT": "3000", "TANDEM_IMPRESSIONS_PER_SECOND": "0"}
 
 
 class HostLoad(HttpLoad):
-    """Requests of the host CLIENT. lag: seconds by which the load itself was late, at most."""
+    """Requests of the host CLIENT."""
 
-    def __init__(self, hosts: Hosts, url: str, rate: float) -> None:
-        super().__init__(url, USERS, rate)
+    def __init__(self, hosts: Hosts, url: str) -> None:
+        super().__init__(url, USERS)
         self._hosts = hosts
-        self.lag = 0.0
 
     async def _run(self) -> None:
         self._hosts.enter(CLIENT)
-        beating = asyncio.create_task(self._beat())
         await super()._run()
-        beating.cancel()
-
-    async def _beat(self) -> None:
-        while True:
-            start = time.monotonic()
-            await asyncio.sleep(BEAT_SECONDS)
-            self.lag = max(self.lag, time.monotonic() - start - BEAT_SECONDS)
 
 
 class SpreadDeployment:
@@ -91,15 +73,9 @@ class SpreadDeployment:
         """The slates of both generations by id."""
         return self.pair.expected
 
-    def load(self, rate: float = 40.0) -> HostLoad:
+    def load(self) -> HostLoad:
         """A load from the host CLIENT."""
-        self._load = HostLoad(self.hosts, self.url, rate)
-        return self._load
-
-    @property
-    def lag(self) -> float:
-        """Seconds by which the last load was late itself."""
-        return self._load.lag
+        return HostLoad(self.hosts, self.url)
 
     def on(self, host: str, work: Callable[[], T]) -> T:
         """Run `work` on a host, in a thread, and return its result."""
@@ -127,12 +103,9 @@ class SpreadDeployment:
         """Write a generation to the store without promoting it."""
         self.with_store(lambda store: Publisher(store, self._folder / "trials").publish(generation))
 
-    def log(self, name: str) -> str:
-        """The output of a host's processes."""
-        return (self._folder / f"{name}.log").read_text(errors="replace")
-
     def _start(self) -> None:
-        address = self.hosts.address
+        address, rules = self.hosts.address, self._folder / "rules.toml"
+        rules.touch()
         subprocess.run([str(MAKE_USERS), str(self._secrets), f"{address('redis')}:6379"], check=True)
         users = ["--aclfile", str(self._secrets / "users" / "users.acl")]
         store = ["--bind", address("redis"), "--save", "", "--dir", str(self._folder), *users]
@@ -151,7 +124,7 @@ class SpreadDeployment:
                 REDIS_URL_FILE=str(self._secrets / ("gateway" if name == "gateway" else "model") / "url"),
                 TANDEM_HOST=address(name),
                 TANDEM_HOME=str(self._folder / name),  # hosts have no common disk
-                TANDEM_RULES=str(self._rules()),
+                TANDEM_RULES=str(rules),
             )
         for name in ROLES:
             ready = f"http://{address(name)}:3000/readyz"
@@ -159,12 +132,7 @@ class SpreadDeployment:
                 READY_SECONDS,
                 lambda ready=ready: self.on(CLIENT, lambda: httpx.get(ready, timeout=2).status_code) == 200,
             )
-            assert fine, f"{name} is not ready:\n{self.log(name)}"
-
-    def _rules(self) -> Path:
-        path = self._folder / "rules.toml"
-        path.touch()
-        return path
+            assert fine, f"{name} is not ready:\n{(self._folder / f'{name}.log').read_text(errors='replace')}"
 
 
 def _until(seconds: float, fine: Callable[[], bool]) -> bool:

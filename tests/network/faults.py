@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 
 from loadtests.slo import Slo
 from tests.judged_load.http_load import Answer
 from tests.judged_load.outcome import NO_EFFECT, Limits, Outcome, judge
-from tests.network.deployment import HostLoad, SpreadDeployment
+from tests.network.deployment import SpreadDeployment
 
 STAGE = {"redis": "store", "retrieval": "retrieval", "ranking": "ranking"}
 """The stage that is degraded without each host."""
@@ -26,86 +26,71 @@ LATE_SECONDS = 0.5
 STRAY_SHARE = 0.02
 """Limit of the share of answers that lack another stage, because another process had the core."""
 
-LAG_SECONDS = 0.3
-"""A load that was later than this sent a burst afterwards, of which some requests were rejected: repeat the fault."""
 
-TRIES = 3
-
-
-def measured(world: SpreadDeployment, fault: Callable[..., Outcome], *details: str) -> Outcome:
-    """Inject a fault; repeat it if it failed under a load that was late itself."""
-    for _ in range(TRIES):
-        outcome = fault(world, *details)
-        if outcome.passed or world.lag <= LAG_SECONDS:
-            break
-    return outcome
-
-
-def nothing_cut(world: SpreadDeployment, seconds: float = 3.0) -> Outcome:
+def nothing_cut(world: SpreadDeployment) -> Outcome:
     """Send requests through all hosts."""
     with world.load() as load:
-        time.sleep(seconds)
-    return judge("nothing: all hosts are there", load.answers, world.expected, NO_EFFECT, note=_slowest(load))
+        time.sleep(3.0)
+    return judge("nothing: all hosts are there", load.answers, world.expected, NO_EFFECT, note=_slowest(load.answers))
 
 
-def cut(world: SpreadDeployment, host: str, how: str = "cut", seconds: float = CUT_SECONDS) -> Outcome:
+def cut(world: SpreadDeployment, host: str, how: str = "cut") -> Outcome:
     """Cut a host off while requests are sent. how: "cut" loses its packets, "unplug" takes its link down."""
     with world.load() as load:
         time.sleep(1.0)
         since = time.time()
         getattr(world.hosts, how)(host)
-        time.sleep(seconds)
+        time.sleep(CUT_SECONDS)
         until = time.time()
         world.hosts.heal(host)
         recovery = load.wait(lambda answer: answer.whole, 30)
         time.sleep(1.0)
-    names = {"cut": f"{host} cut off for {seconds:.0f} s, its packets lost", "unplug": f"{host} unplugged, link down"}
+    names = {"cut": f"{host} cut off for {CUT_SECONDS:.0f} s, its packets lost", "unplug": f"{host} unplugged"}
     during = [answer for answer in load.answers if since + 1.0 < answer.due < until - 1.0]  # later ones may be whole
-    limits, wrong = Limits(recovery_s=RECOVERY_SECONDS), _broken(during, load, {STAGE[host]})
-    note = _slowest(load)
+    limits, wrong = Limits(recovery_s=RECOVERY_SECONDS), _broken(load.answers, during, STAGE[host])
+    note = _slowest(load.answers)
     return judge(names[how], load.answers, world.expected, limits, recovery=recovery, note=note, wrong=wrong)
 
 
-def promoted_while_cut(world: SpreadDeployment, host: str = "ranking", seconds: float = CUT_SECONDS) -> Outcome:
+def promoted_while_cut(world: SpreadDeployment, host: str = "ranking") -> Outcome:
     """Promote a generation while a host is cut off: no host serves it before all hosts can."""
     first, second = world.pair.first.manifest.id, world.pair.second.manifest.id
     world.put(world.pair.second)
     with world.load() as load:
         world.hosts.cut(host)
         world.with_store(lambda store: store.promote(second))
-        time.sleep(seconds)
+        time.sleep(CUT_SECONDS)
         early = {answer.generation for answer in load.answers} - {first, None}
         world.hosts.heal(host)
         recovery = load.wait(lambda answer: answer.whole and answer.generation == second, PROMOTION_SECONDS)
         time.sleep(1.0)
         world.with_store(lambda store: store.rollback())
         back = load.wait(lambda answer: answer.whole and answer.generation == first, PROMOTION_SECONDS)
-    wrong = _broken([], load, {STAGE[host]})
-    if early:
-        wrong.append(f"answers came from {early} while {host} was cut off")
-    if back is None:
-        wrong.append("the rollback had no effect")
+    wrong = _broken(load.answers, [], STAGE[host])
+    wrong += [f"answers came from {early} while {host} was cut off"] if early else []
+    wrong += ["the rollback had no effect"] if back is None else []
     name = f"another generation goes live while {host} is cut off"
-    limits, note = Limits(recovery_s=PROMOTION_SECONDS), f"{_slowest(load)}; rolled back after {back or 0:.1f} s"
+    limits, note = (
+        Limits(recovery_s=PROMOTION_SECONDS),
+        f"{_slowest(load.answers)}; rolled back after {back or 0:.1f} s",
+    )
     return judge(name, load.answers, world.expected, limits, recovery=recovery, note=note, wrong=wrong)
 
 
-def _broken(during: list[Answer], load: HostLoad, allowed: set[str]) -> list[str]:
-    """Sentences on late answers, and on answers that lack other stages than the allowed ones."""
-    answers, wrong, latest = load.answers, [], Slo.read().deadline_ms / 1000 + LATE_SECONDS + load.lag
+def _broken(answers: Sequence[Answer], during: Sequence[Answer], stage: str) -> list[str]:
+    """Sentences on late answers, and on answers that lack another stage. during: those that must lack this stage."""
+    wrong, latest = [], Slo.read().deadline_ms / 1000 + LATE_SECONDS
     late = [answer for answer in answers if answer.seconds > latest]
     if late:
         wrong.append(f"{len(late)} answers were late, the slowest took {max(each.seconds for each in late):.2f} s")
-    other = [answer for answer in during if set(answer.degraded) != allowed]
-    if len(other) > STRAY_SHARE * len(during):
-        wrong.append(f"{len(other)} of {len(during)} answers lack {other[0].degraded} and not {sorted(allowed)}")
-    more = [answer for answer in answers if set(answer.degraded) - allowed]
-    if len(more) > STRAY_SHARE * len(answers):
-        wrong.append(f"{len(more)} answers lack other stages, the first {more[0].degraded}")
+    for expected, part in (
+        (during, [each for each in during if each.degraded != [stage]]),
+        (answers, [each for each in answers if set(each.degraded) - {stage}]),
+    ):
+        if len(part) > STRAY_SHARE * len(expected):
+            wrong.append(f"{len(part)} of {len(expected)} answers lack {part[0].degraded} and not {stage} alone")
     return wrong
 
 
-def _slowest(load: HostLoad) -> str:
-    took = max((answer.seconds for answer in load.answers), default=0.0)
-    own = f", of which the load itself was late by up to {1e3 * load.lag:.0f} ms" if load.lag > 0.1 else ""
-    return f"slowest {1e3 * took:.0f} ms{own}"
+def _slowest(answers: Sequence[Answer]) -> str:
+    return f"slowest {1e3 * max((answer.seconds for answer in answers), default=0.0):.0f} ms"

@@ -10,7 +10,8 @@ from tests.servers.deployment import descendants
 
 @pytest.fixture(scope="module")
 def opened(deployment):
-    return sockets.listening(deployment.process.pid)
+    addresses, paths = sockets.listening(deployment.process.pid)
+    return {port for _, port in addresses}, paths
 
 
 def test_only_the_doors_listen_on_a_port(deployment, opened):

@@ -1,22 +1,16 @@
-"""Stops the service by SIGTERM under load, for chaos tests: it must finish all accepted requests first (drain).
-
-A request is accepted once its bytes were sent on a connection that a worker accepted. Two kinds of requests are not
-accepted: those whose connection is refused, and those that arrive after the drain. In the last second the process
-manager holds the listening socket after the workers closed theirs: the kernel accepts a connection and resets it.
-"""
+"""Stops the service by SIGTERM under load, for chaos tests: it must finish all accepted requests first (drain)."""
 
 from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import httpx
 
 from tests.judged_load.grpc_load import GrpcLoad
 from tests.judged_load.http_load import Answer, HttpLoad
-from tests.judged_load.outcome import NO_EFFECT, Outcome, judge
+from tests.judged_load.outcome import NO_EFFECT, Outcome, accepted, judge
 from tests.judged_load.served_pair import USERS, ServedPair
 from tests.servers.deployment import Deployment
 
@@ -26,19 +20,12 @@ EXIT_SECONDS = 30.0
 ALL_IMPRESSIONS = {"TANDEM_IMPRESSIONS_PER_SECOND": "1000"}
 """Setting of the deployment: every slate is logged, so that the slates can be counted."""
 
-NOT_SENT = ("ClientConnector", "ConnectionTimeout", "UNAVAILABLE: failed to connect", "CANCELLED: CANCELLED")
-"""Errors of requests that no worker accepted. gRPC cancels a call that arrives after its GOAWAY without reading it."""
-
-RESET = ("ClientOSError: [Errno 104]", "ClientOSError: [Errno None] Can not write", "ServerDisconnectedError")
-"""Errors of a connection that the kernel accepted and no worker did."""
-
 
 @dataclass
 class Drains:
-    """Several drains. seconds: from SIGTERM to the end of the process."""
+    """Several drains. answers: by door, to accepted requests. seconds: from SIGTERM to the end of the process."""
 
-    http: list[Answer] = field(default_factory=list)
-    grpc: list[Answer] = field(default_factory=list)
+    answers: dict[str, list[Answer]] = field(default_factory=lambda: {"HTTP": [], "gRPC": []})
     seconds: list[float] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
@@ -57,9 +44,8 @@ class Drains:
                 time.sleep(0.02)
             self.seconds.append(time.time() - begun)
             code = deployment.process.wait(1)
-        closed = begun + drain_seconds
-        self.http += [each for each in http.answers if each.due < closed or not each.error.startswith(RESET)]
-        self.grpc += rpc.answers
+        for door, load in (("HTTP", http), ("gRPC", rpc)):
+            self.answers[door] += accepted(load.answers, closed=begun + drain_seconds)
         slates = sum(each.whole for each in (*http.answers, *rpc.answers))
         if code:
             self.wrong.append(f"the process ended with {code}")
@@ -71,17 +57,21 @@ class Drains:
             self.wrong.append(f"{slates} slates were returned, {logged} were logged")
 
     def outcomes(self, world: ServedPair) -> list[Outcome]:
-        """One outcome for HTTP and one for gRPC."""
-        return [self._outcome(world, "HTTP", self.http, self.wrong), self._outcome(world, "gRPC", self.grpc, [])]
-
-    def _outcome(self, world: ServedPair, door: str, answers: Sequence[Answer], wrong: list[str]) -> Outcome:
-        accepted = [each for each in answers if not each.error.startswith(NOT_SENT)]
-        late = [f"the end took {max(self.seconds):.1f} s, the limit is {EXIT_SECONDS:.0f} s"]
-        wrong = wrong + (late if max(self.seconds) > EXIT_SECONDS else [])
-        note = f"ended after {min(self.seconds):.1f} to {max(self.seconds):.1f} s; "
-        note += f"{len(answers) - len(accepted)} requests were not accepted"
-        name = f"drained {len(self.seconds)} times, {door}"
-        return judge(name, accepted, world.expected, NO_EFFECT, note=note, wrong=wrong)
+        """One outcome for HTTP and one for gRPC; what else went wrong is in both."""
+        if max(self.seconds) > EXIT_SECONDS:
+            self.wrong.append(f"the end took {max(self.seconds):.1f} s, the limit is {EXIT_SECONDS:.0f} s")
+        note = f"ended after {min(self.seconds):.1f} to {max(self.seconds):.1f} s"
+        return [
+            judge(
+                f"drained {len(self.seconds)} times, {door}",
+                each,
+                world.expected,
+                NO_EFFECT,
+                note=note,
+                wrong=self.wrong,
+            )
+            for door, each in self.answers.items()
+        ]
 
 
 def drained(world: ServedPair, times: int = 20) -> list[Outcome]:

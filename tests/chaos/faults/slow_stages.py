@@ -65,21 +65,21 @@ class SlowProxy:
 
 
 @contextmanager
-def slowable(pair: GenerationPair, folder: Path, binary: Path | None) -> Iterator[tuple[ServedPair, SlowProxy, Path]]:
+def slowable(pair: GenerationPair, folder: Path) -> Iterator[tuple[ServedPair, SlowProxy, Path]]:
     """A deployment behind a SlowProxy. Its models read their delays from the files of the returned folder."""
     brakes = folder / "brakes"
     brakes.mkdir(parents=True)
     with SlowProxy() as proxy:
         path = str(ROOT / "tests" / "chaos" / "faults" / "brakes")
-        world = ServedPair(folder, pair, binary, REDIS_URL=proxy.url, PYTHONPATH=path, TANDEM_BRAKES=str(brakes))
+        world = ServedPair(folder, pair, REDIS_URL=proxy.url, PYTHONPATH=path, TANDEM_BRAKES=str(brakes))
         proxy.target = lambda: world.server.url
         with world:
             yield world, proxy, brakes
 
 
-def all_slow(pair: GenerationPair, folder: Path, binary: Path | None = None) -> Iterator[Outcome]:
+def all_slow(pair: GenerationPair, folder: Path) -> Iterator[Outcome]:
     """Retrieval, ranking and the store, one after the other."""
-    with slowable(pair, folder, binary) as (world, proxy, brakes):
+    with slowable(pair, folder) as (world, proxy, brakes):
         for name in ("retrieval", "ranking"):
             file = brakes / name
             yield _slow(world, name, partial(file.write_text, str(DELAY_SECONDS)), file.unlink)
