@@ -84,7 +84,7 @@ def _broken(answers: Sequence[Answer], during: Sequence[Answer], stage: str) -> 
     if late:
         wrong.append(f"{len(late)} answers were late, the slowest took {max(each.seconds for each in late):.2f} s")
     for expected, part in (
-        (during, [each for each in during if each.degraded != [stage]]),
+        (during, [each for each in during if set(each.degraded) != {stage}]),
         (answers, [each for each in answers if set(each.degraded) - {stage}]),
     ):
         if len(part) > STRAY_SHARE * len(expected):
