@@ -81,20 +81,6 @@ def test_metrics_and_report_are_artifacts(world):
     assert all(check.sentence in report for check in result.checks)
 
 
-def test_shuffled_labels_are_refused(world, tmp_path):
-    """If each event has the item of another event, the metrics fall; the refusal has the new and the live figure."""
-    data = tiny.write(tmp_path / "data")
-    log = pd.read_csv(data / "interactions.csv")
-    log["item_id"] = np.random.default_rng(0).permutation(log["item_id"])
-    log.to_csv(data / "interactions.csv", index=False)
-    error = refused(world, data)
-    sentence = sentence_of(error, "recall@10, all queries, live")
-    new, live = (float(figure) for figure in re.findall(r"\d\.\d{4}", sentence)[:2])
-    assert new < 0.3
-    assert live == pytest.approx(world[1].evaluation.served["recall@10"], abs=1e-4)
-    assert "The gate refused this run" in error.report.read_text()
-
-
 def test_the_live_generation_is_scored_on_the_queries_of_the_new_test(world, tmp_path):
     """If the later events follow no pattern, both models find little, and no comparison with live fails."""
     data, rng = tiny.write(tmp_path / "data"), np.random.default_rng(0)
@@ -106,7 +92,9 @@ def test_the_live_generation_is_scored_on_the_queries_of_the_new_test(world, tmp
     failed = {check["name"] for check in error.failed}
     assert "spread of the scores" in failed  # the model has learned labels without a pattern
     assert not [name for name in failed if name.endswith(", live")]
-    assert "queries that neither learned from" in error.report.read_text()
+    page = error.report.read_text()
+    assert "queries that neither learned from" in page
+    assert "The gate refused this run" in page
 
 
 def test_a_live_generation_that_can_not_be_loaded_does_not_fail_the_run(tmp_path):
@@ -120,20 +108,15 @@ def test_a_live_generation_that_can_not_be_loaded_does_not_fail_the_run(tmp_path
 
 
 def test_a_smaller_log_and_a_damaged_catalogue_are_refused_before_the_training(world, tmp_path):
-    """A tenth of the rows, an empty column and half of the items table: each failed check has both figures."""
-    live = world[1].manifest.id
+    """A tenth of the rows and half of the items table: each failed check has both figures, or two rows of the file."""
     data = tiny.write(tmp_path / "data")
     log, items = pd.read_csv(data / "interactions.csv"), pd.read_csv(data / "items.csv")
     log.iloc[: len(log) // 10].to_csv(data / "interactions.csv", index=False)
-    items[::2].assign(genre="").to_csv(data / "items.csv", index=False)
+    items[::2].to_csv(data / "items.csv", index=False)
     error = refused(world, data)
-    rows = sentence_of(error, "rows")
-    assert rows.startswith(f"rows: {len(log) // 10:,}, and live {live} has {len(log):,};")
-    assert re.search(
-        rf"column categories: 0\.0% of \d+, and live {live} has 100\.0%", sentence_of(error, "column categories")
-    )
+    rows = f"rows: {len(log) // 10:,}, and live {world[1].manifest.id} has {len(log):,};"
+    assert sentence_of(error, "rows").startswith(rows)
     described = sentence_of(error, "events described")
-    assert "events whose item is in the items table ([items]): " in described
     assert re.search(r"The column 'item_id' of .*interactions.csv: row \d+ '[a-z]+-\d+' and row \d+ '", described)
     assert "recall" not in str(error)
     assert "Learning curves" not in error.report.read_text()

@@ -6,9 +6,9 @@ The models of [interactions] and [items] are in `table_sections`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
@@ -17,18 +17,33 @@ from recsys.files.toml_errors import wanted
 from recsys.model.event_types import IMPRESSION, EventRules, SeenRule
 from training.data.table_sections import AnyText, Interactions, Items, Section, require_one_meaning
 
+Types = TypeVar("Types", bound=Collection[str])
 Name = Annotated[str, StringConstraints(strict=True, pattern=r"\S"), wanted('one text, such as "shop"')]
+
+
+def no_impressions(names: Types) -> Types:
+    """The event types themselves. ValueError if impressions, which are no part of a history, are to have a meaning."""
+    if IMPRESSION in names:
+        raise ValueError(
+            f"'{IMPRESSION}' is the type of an event for an item that was shown. Neither training nor serving takes "
+            "such events into a history. Take the type out, or rename it in the log"
+        )
+    return names
+
+
 EventTypes = Annotated[
     tuple[AnyText, ...],
     AfterValidator(lambda names: tuple(dict.fromkeys(names))),
     wanted('a list of event types such as ["purchase"]'),
 ]
+Meaningful = Annotated[EventTypes, AfterValidator(no_impressions)]
 Weights = Annotated[
     dict[str, Annotated[float, Field(strict=True, ge=0.001, le=1e6)]],  # sums of these are exact enough in float32
     wanted(
         "a number above 0, from 0.001 to 1,000,000, for each event type, such as { view = 1, purchase = 10 } (a type "
         "that counts against an item belongs in negative, a type without a meaning in ignored)"
     ),
+    AfterValidator(no_impressions),
 ]
 Days = Annotated[
     float,
@@ -53,17 +68,15 @@ Moment = Annotated[float, PlainValidator(moment), wanted("a date or a time such 
 class Events(Section):
     """The section [events]: which event types are targets, negative or ignored, and how much an event weighs."""
 
-    target: EventTypes = ()
-    negative: EventTypes = ()
+    target: Meaningful = ()
+    negative: Meaningful = ()
     ignored: EventTypes = ()
     weights: Weights = Field(default_factory=dict)
-    weigh_by_value: EventTypes = ()
+    weigh_by_value: Meaningful = ()
     unknown: Annotated[Literal["accept", "refuse"], wanted('"accept" or "refuse"')] = "accept"
 
     @model_validator(mode="after")
     def _one_meaning_each(self) -> Self:
-        for entry in ("target", "negative", "weights", "weigh_by_value"):
-            require_no_impressions(entry, getattr(self, entry))
         positive = {name: entry for entry in ("weigh_by_value", "target", "weights") for name in getattr(self, entry)}
         others = [(name, entry) for entry in ("negative", "ignored") for name in getattr(self, entry)]
         require_one_meaning(((entry, name) for name, entry in (*positive.items(), *others)), "event type")
@@ -75,53 +88,39 @@ class Events(Section):
         return EventRules(self.weights, self.target, self.negative, self.ignored, self.unknown == "refuse")
 
 
-def require_no_impressions(entry: str, names: Iterable[str]) -> None:
-    """ValueError if an entry gives a meaning to impressions, which are no part of a history."""
-    if IMPRESSION in names:
-        raise ValueError(
-            f"{entry} names '{IMPRESSION}', the type of an event for an item that was shown. Neither training nor "
-            "serving takes such events into a history. Take the type out, or rename it in the log"
-        )
-
-
 class SeenTable(Section):
     """Which of a user's past items are left out: those with an event of these types in so many last days."""
 
-    types: EventTypes | None = None
+    types: Meaningful = ()
     days: Days | None = None
-
-    @model_validator(mode="after")
-    def _is_a_rule(self) -> Self:
-        require_no_impressions("types", self.types or ())
-        if self.model_fields_set and not self.types and self.days is None:  # `_seen` sets no field for true
-            raise ValueError(
-                'types is empty. Name event types, such as { types = ["purchase"] }. Or write true: then events of '
-                "every type count. false hides nothing"
-            )
-        return self
 
 
 def _seen(value: object) -> object:
     if isinstance(value, bool):
-        return SeenTable.model_construct() if value else None
+        return SeenTable() if value else None
     if not isinstance(value, dict):
         raise PydanticCustomError(
             "wanted", 'true, false or a table such as { types = ["purchase"], days = 30 }, without quotes around it'
         )
-    return value or {"types": ()}
+    if value in ({}, {"types": []}):
+        raise ValueError(
+            'types is empty. Name event types, such as { types = ["purchase"] }. Or write true: then events of every '
+            "type count. false hides nothing"
+        )
+    return value
 
 
 class Settings(Section):
     """The section [settings]: which seen items are not recommended, and what a test measures."""
 
-    exclude_seen: Annotated[SeenTable | None, BeforeValidator(_seen)] = SeenTable.model_construct()
+    exclude_seen: Annotated[SeenTable | None, BeforeValidator(_seen)] = SeenTable()
     horizon: Horizon = "next"
 
     @property
     def seen_rule(self) -> SeenRule:
         """The rule as training and serving apply it."""
         seen = self.exclude_seen
-        return SeenRule(False) if seen is None else SeenRule(True, seen.types or (), seen.days)
+        return SeenRule(False) if seen is None else SeenRule(True, seen.types, seen.days)
 
 
 class Evaluation(Section):

@@ -61,15 +61,8 @@ class Log:
 
     def __getitem__(self, events: slice | I64 | Bool) -> Log:
         """Some events, in order of time: a slice, ascending positions or a mask."""
-        return replace(
-            self,
-            users=self.users[events],
-            items=self.items[events],
-            times=self.times[events],
-            types=self.types[events],
-            contexts=self.contexts[events],
-            weights=self.weights[events],
-        )
+        columns = ("users", "items", "times", "types", "contexts", "weights")
+        return replace(self, **{name: getattr(self, name)[events] for name in columns})
 
     @cached_property
     def not_revoked(self) -> Bool:
@@ -77,13 +70,10 @@ class Log:
         negative = self.catalogue.spec.negative_types
         if negative is None:
             return np.ones(len(self), bool)
-        revoking = np.flatnonzero(negative[self.types])
         pairs = self.users.astype(np.int64) * len(self.catalogue) + self.items
-        revoked, last = np.unique(pairs[revoking][::-1], return_index=True)
-        newest = np.append(revoking[::-1][last], -1)
-        at = np.searchsorted(revoked, pairs).clip(max=max(len(revoked) - 1, 0))
-        hit = revoked[at] == pairs if len(revoked) else np.zeros(len(self), bool)
-        kept: Bool = ~(hit & (np.arange(len(self)) <= newest[at]))
+        places = np.arange(len(self))
+        revoked_at = pd.Series(np.where(negative[self.types], places, -1)).groupby(pairs).transform("max")
+        kept: Bool = places > revoked_at.to_numpy()
         return kept
 
     def without_revoked(self) -> Log:
@@ -103,9 +93,8 @@ class Log:
         starts = np.diff(self.users[order], prepend=-1) != 0
         starts |= np.diff(self.times[order], prepend=-np.inf) > SESSION_GAP
         visit = np.cumsum(starts) * np.int64(len(self.catalogue)) + self.items[order]
-        _, first, group = np.unique(visit, return_index=True, return_inverse=True)
         touch = np.empty(len(self), np.int64)
-        touch[order] = order[first[group]]
+        touch[order] = pd.Series(order).groupby(visit).transform("first")
         return touch
 
     @cached_property
@@ -143,11 +132,16 @@ class Log:
     def histories(self, events: I64, length: int = HISTORY_LENGTH) -> Histories:
         """The history of each event's user before the event, with the event's context."""
         _, offsets = self.by_user
-        past = self.last_histories(self._position[events], offsets[self.users[events]], length, self.times[events])
-        return self._without_revoked(replace(past, context=self.context_of(events)))
+        past = self._histories(self._position[events], offsets[self.users[events]], length, self.times[events])
+        return replace(past, context=self.context_of(events))
 
-    def _without_revoked(self, past: Histories) -> Histories:
-        negative = self.catalogue.spec.negative_types
+    def final_histories(self, users: I64, length: int = HISTORY_LENGTH) -> Histories:
+        """The history of each of `users` at the log's end, without a context."""
+        _, offsets = self.by_user
+        return self._histories(offsets[users + 1], offsets[users], length, np.full(len(users), self.end))
+
+    def _histories(self, ends: I64, starts: I64, length: int, now: F64) -> Histories:
+        past, negative = self.last_histories(ends, starts, length, now), self.catalogue.spec.negative_types
         return past if negative is None else past.only(not_revoked(past.items, past.types, negative))
 
     def context_of(self, events: I64) -> U8:
@@ -166,12 +160,6 @@ class Log:
         """The items that `exclude_seen` hides from each user at the log's end: (places in `users`, item rows)."""
         _, offsets = self.by_user
         return self._hidden_items(offsets[users], offsets[users + 1], np.full(len(users), self.end))
-
-    def final_histories(self, users: I64, length: int = HISTORY_LENGTH) -> Histories:
-        """The history of each of `users` at the log's end, without a context."""
-        _, offsets = self.by_user
-        past = self.last_histories(offsets[users + 1], offsets[users], length, np.full(len(users), self.end))
-        return self._without_revoked(past)
 
     @cached_property
     def hidden_until(self) -> F64:
@@ -194,15 +182,13 @@ class Log:
 
         now: the time of each query, by default that of its newest event.
         """
-        order, _ = self.by_user
         events, real = self.last_events(ends, starts, length)
         if now is None:
-            now = self.times[order[ends - 1]]
+            now = self.times[self.by_user[0][ends - 1]]
         histories = Histories.empty(now, length)
-        if len(self):
-            histories.items[real] = self.items[events][real]
-            histories.times[real] = self.times[events][real]
-            histories.types[real] = self.types[events][real]
+        histories.items[real] = self.items[events[real]]
+        histories.times[real] = self.times[events[real]]
+        histories.types[real] = self.types[events[real]]
         return histories
 
     def last_events(self, ends: I64, starts: I64, length: int) -> tuple[I64, Bool]:

@@ -11,7 +11,7 @@ from recsys.model.event_types import weights_of
 from recsys.types import F32, F64, U8
 from training.data.catalogue import ContextColumns
 from training.data.dataset import Dataset
-from training.data.reading.table_reader import CONTEXT
+from training.data.table_sections import CONTEXT
 
 LEAST_FACTOR, MOST_FACTOR = 0.1, 10.0
 """Bounds of an event's value over the mean value of its type, so that one large order does not dominate."""

@@ -32,6 +32,9 @@ ONE_COLUMN = {"user_id", "item_id", "timestamp", "event_type", "value", "title",
 SEVERAL_COLUMNS = {"context", "categorical", "numeric", "boolean"}
 """Entries that name a column, and entries that list columns."""
 
+CONTEXT = "context."
+"""Prefix of a context column's name, so that the name differs from all of Tandem's names."""
+
 AnyText = Annotated[str, StringConstraints(strict=True, min_length=1)]
 Text = Annotated[AnyText, wanted("one text that is not empty")]
 Columns = Annotated[tuple[AnyText, ...], wanted('a list of columns of the items table, such as ["brand"]')]
@@ -73,23 +76,28 @@ class Table(Section):
 
     file: Text
 
-    def entries(self) -> Iterator[tuple[str, str]]:
-        """Each entry that names a column, with the column."""
+    def entries(self) -> Iterator[tuple[str, str, str]]:
+        """Each entry that names a column: the entry, Tandem's name of the column, and the file's."""
         for entry, value in self:
             if entry in ONE_COLUMN and value is not None:
-                yield entry, value
+                yield entry, entry, value
             elif entry in SEVERAL_COLUMNS:
-                yield from ((entry, column) for column in value)
+                yield from ((entry, CONTEXT + column if entry == "context" else column, column) for column in value)
 
     @model_validator(mode="after")
     def _one_meaning_each(self) -> Self:
-        require_one_meaning(self.entries(), "column")
+        require_one_meaning(((entry, column) for entry, _, column in self.entries()), "column")
         return self
 
     @property
     def columns(self) -> dict[str, str]:
-        """The file's column of each entry that names one column."""
-        return {entry: column for entry, column in self.entries() if entry in ONE_COLUMN}
+        """The file's name of each of Tandem's columns."""
+        return {ours: theirs for _, ours, theirs in self.entries()}
+
+    @property
+    def typed(self) -> bool:
+        """Whether the file has a type for each column: Parquet has, CSV has not."""
+        return self.file.endswith(("/", ".parquet"))
 
 
 class Interactions(Table):

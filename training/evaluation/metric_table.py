@@ -144,7 +144,7 @@ class Evaluation:
     def shortfalls(self) -> list[str]:
         """A sentence for each metric in which a baseline beats the served model."""
         sentences = []
-        for name in (prefix_of(segment) + metric for segment in SEGMENTS for metric in METRICS):
+        for name in (prefix_of(segment) + metric for segment in self._segments() for metric in METRICS):
             best = max(self.baselines, key=lambda baseline: self.rows[baseline][name] or 0.0)
             ours, theirs = self.served[name] or 0.0, self.rows[best][name] or 0.0
             if theirs > ours:
@@ -173,8 +173,9 @@ class Evaluation:
         return f"**{self.title}**\n\n{first}\n\n{self.legend} ± one standard error, clustered by user.\n\n{further}"
 
     def _segments(self) -> list[str]:
-        """The segments of SEGMENTS that have queries."""
-        return [segment for segment in SEGMENTS if segment == "all" or self.served[f"{prefix_of(segment)}queries"]]
+        """The segments of SEGMENTS that have queries; warm users only beside cold ones, because else they are all."""
+        found = [segment for segment in SEGMENTS if segment == "all" or self.served[f"{prefix_of(segment)}queries"]]
+        return found if "cold" in found else [segment for segment in found if segment != "warm"]
 
     def _table(
         self,

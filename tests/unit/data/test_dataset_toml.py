@@ -66,10 +66,13 @@ def test_a_broken_file_is_one_sentence(tmp_path, refusal, toml, words):
             f'{TYPES}[events]\nweights = {{buy = 1}}\nnegative = ["buy"]\n',
             ["both weights and negative name the event type 'buy'"],
         ),
-        (f'{TYPES}[events]\ntarget = ["impression"]\n', ["events: target names 'impression'", "Take the type out"]),
+        (
+            f'{TYPES}[events]\ntarget = ["impression"]\n',
+            ["events.target: 'impression' is", "Take the type out"],
+        ),
         (
             f'{TYPES}[settings]\nexclude_seen = {{types = ["impression"]}}\n',
-            ["exclude_seen: types names 'impression'"],
+            ["exclude_seen.types: 'impression' is the type"],
         ),
         (f'{TYPES}[events]\nweigh_by_value = ["buy"]\n', ["weigh_by_value", "needs a column of values"]),
         ('[events]\ntarget = ["buy"]\n', ["[events] needs a column of event types", "[interactions]"]),

@@ -18,9 +18,9 @@ def generate(folder, *options):
 
 def test_the_same_seed_gives_the_same_bytes(tmp_path):
     """Two runs with one seed write the same files; another seed writes another log."""
-    shape = ["--shape", "wide", "--seed"]
     first, second, other = (
-        generate(tmp_path / name, *shape, seed) for name, seed in (("a", "1"), ("b", "1"), ("c", "2"))
+        generate(tmp_path / name, "--shape", "wide", "--seed", seed)
+        for name, seed in (("a", "1"), ("b", "1"), ("c", "2"))
     )
     for file in ("interactions.parquet", "items.parquet", "dataset.toml"):
         assert (first / file).read_bytes() == (second / file).read_bytes()

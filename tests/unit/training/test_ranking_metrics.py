@@ -137,3 +137,4 @@ def test_a_baseline_ahead_of_the_served_model_is_named():
     rows = dict.fromkeys(NAMES, row_of([99])) | {"popularity": row_of([0])}
     sentences = evaluation_of(rows).shortfalls()
     assert sentences[0] == "popularity beats what is served in recall@10: 1.0000 against 0.0000."
+    assert "warm" not in " ".join(sentences)  # without cold users warm users are all users

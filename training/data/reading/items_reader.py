@@ -11,7 +11,7 @@ from recsys.yes_no import yes_or_no
 from training.data.mapping import Mapping
 from training.data.reading.cells import each, empty_ids, ids_of, missing, parts_of, read_numbers
 from training.data.reading.quarantine import Quarantine, named
-from training.data.reading.table_reader import columns_of, has_types, read_table
+from training.data.reading.table_reader import read_table
 from training.data.table_sections import Items
 
 LEAST_MATCHED = 0.05
@@ -35,8 +35,8 @@ def read_items(mapping: Mapping, quarantine: Quarantine) -> pd.DataFrame:
     items = read_table(mapping, "items", quarantine)
     ids = items["item_id"]
     bad = {"item_id: empty": empty_ids(ids), "item_id: seen before": ids.duplicated()}
-    items = quarantine.sift("items", items, bad, mapping.file(table), columns_of(table))
-    items = items.assign(item_id=ids_of(items["item_id"], has_types(table)))
+    items = quarantine.sift("items", items, bad, mapping.file(table), table.columns)
+    items = items.assign(item_id=ids_of(items["item_id"], table.typed))
     _note_examples(mapping, table, items, quarantine)
     if "categories" in items:
         items["categories"] = each(items["categories"], lambda cell: parts_of(cell, table.separator), lists=True)
@@ -94,7 +94,7 @@ def _unknown_words(unknown: pd.Series, mapping: Mapping) -> str:
 
 def _require_no_booleans(mapping: Mapping, table: Items, items: pd.DataFrame) -> None:
     """DatasetError if true and false of a Parquet file are to be names or numbers: no filter could use them."""
-    for entry in ("categorical", "numeric") if has_types(table) else ():
+    for entry in ("categorical", "numeric") if table.typed else ():
         for column in getattr(table, entry):
             if pd.api.types.infer_dtype(items[column], skipna=True) == "boolean":
                 raise DatasetError(

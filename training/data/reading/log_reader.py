@@ -14,8 +14,9 @@ from training.data.mapping import Mapping
 from training.data.reading.cells import each, empty_ids, ids_of, read_numbers, text_of
 from training.data.reading.event_type_checks import check_event_types
 from training.data.reading.quarantine import GIVEN, Quarantine
-from training.data.reading.table_reader import CONTEXT, columns_of, has_types, read_table
+from training.data.reading.table_reader import read_table
 from training.data.reading.times import read_times
+from training.data.table_sections import CONTEXT
 
 DAY = 86_400
 CLOCKS_DIFFER = 600
@@ -44,7 +45,7 @@ def read_log(mapping: Mapping, quarantine: Quarantine) -> pd.DataFrame:
         log["event_type"] = pd.Categorical.from_codes(np.zeros(len(log), np.int8), pd.Index([UNDECLARED]))
     for column in log.columns[log.columns.str.startswith(CONTEXT)]:
         log[column] = each(log[column], text_of).astype("category")
-    times, typed = log["timestamp"], has_types(table)
+    times = log["timestamp"]
     bad = {
         "user_id: empty": empty_ids(log["user_id"]),
         "item_id: empty": empty_ids(log["item_id"]),
@@ -52,8 +53,8 @@ def read_log(mapping: Mapping, quarantine: Quarantine) -> pd.DataFrame:
         # One time in the far future would move the log's end, and every window before it.
         f"timestamp: {IN_FUTURE}": times >= time.time() + DAY,
     }
-    log = quarantine.sift("interactions", log, bad, mapping.file(table), columns_of(table))
-    log = log.assign(user_id=ids_of(log["user_id"], typed), item_id=ids_of(log["item_id"], typed))
+    log = quarantine.sift("interactions", log, bad, mapping.file(table), table.columns)
+    log = log.assign(user_id=ids_of(log["user_id"], table.typed), item_id=ids_of(log["item_id"], table.typed))
     quarantine.notes.assumptions = tuple(check_event_types(mapping, log["event_type"]))
     log = log.sort_values("timestamp", kind="stable")
     duplicates = pd.Series(False, log.index) if table.duplicates == "keep" else _repeats(log)

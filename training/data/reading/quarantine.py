@@ -82,19 +82,21 @@ class Quarantine:
         if not is_bad.any():
             return frame
         reasons = pd.Series(np.select([mask[is_bad] for mask in bad.values()], [*bad], ""), frame.index[is_bad])
-        counts = reasons.value_counts()
-        self.notes.set_aside |= {f"{table}, {reason}": int(n) for reason, n in counts.items()}
         self._write(table, frame.loc[reasons.index].assign(reason=reasons))
-        examples = {str(reason): _example(frame, reasons, str(reason), columns) for reason in counts.index}
-        self.notes.examples |= {f"{table}, {reason}": f"The column {rows}" for reason, rows in examples.items()}
+        counts = reasons.value_counts()
+        for reason, count in counts.items():
+            self.notes.set_aside[f"{table}, {reason}"] = int(count)
+            column = str(reason).partition(":")[0]
+            given = frame[column + GIVEN if column + GIVEN in frame else column]
+            cells = given[reasons.index[reasons == reason]]
+            self.note_example(f"{table}, {reason}", f"The column '{columns.get(column, column)}'", cells)
         if len(reasons) > MOSTLY_BAD * len(frame):
             reason = str(counts.index[0])
-            column = reason.partition(":")[0]
-            setting = f"{column} and timestamp_format" if column == "timestamp" else column
+            setting = reason.partition(":")[0].replace("timestamp", "timestamp and timestamp_format")
+            example = self.notes.examples[f"{table}, {reason}"].removeprefix("The column ")
             raise DatasetError(
                 f"{len(reasons):,} of {len(frame):,} rows of {file} are bad, most for '{reason}' in the column "
-                f"{examples[reason]}. Check {setting} in [{table}] of dataset.toml; docs/data.md lists what the values "
-                "may be."
+                f"{example}. Check {setting} in [{table}] of dataset.toml; docs/data.md lists what the values may be."
             )
         return frame.drop(index=reasons.index)
 
@@ -128,10 +130,3 @@ class Quarantine:
 def named(rows: pd.Series, most: int = 2) -> str:
     """The first rows of a column as a sentence names them: row 3 'a' and row 5 'b'."""
     return " and ".join(f"row {row} '{value}'" for row, value in rows.head(most).items())
-
-
-def _example(frame: pd.DataFrame, reasons: pd.Series, reason: str, columns: Mapping[str, str]) -> str:
-    """The column of a reason, as the file names it, and two of its bad rows as they were given."""
-    column = reason.partition(":")[0]
-    given = frame[column + GIVEN] if column + GIVEN in frame else frame[column]
-    return f"'{columns.get(column, column)}': {named(given[reasons.index[reasons == reason]])}"

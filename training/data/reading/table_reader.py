@@ -15,26 +15,12 @@ from recsys.errors import DatasetError
 from training.data.locations import Location, failed
 from training.data.mapping import Mapping
 from training.data.reading.quarantine import Quarantine
-from training.data.table_sections import Interactions, Table
+from training.data.table_sections import CONTEXT, Table
 
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 """Marks that exports write between fields in place of commas."""
 
 IDS = ("user_id", "item_id")
-CONTEXT = "context."
-"""Prefix of a context column's name, so that the name differs from all of Tandem's names."""
-
-
-def columns_of(table: Table) -> dict[str, str]:
-    """The file's name of each of Tandem's columns."""
-    prefix = CONTEXT if isinstance(table, Interactions) else ""
-    named = table.columns
-    return named | {prefix + column: column for _, column in table.entries() if column not in named.values()}
-
-
-def has_types(table: Table) -> bool:
-    """Whether the file has a type for each column: Parquet has, CSV has not."""
-    return table.file.endswith(("/", ".parquet"))
 
 
 def check_columns(mapping: Mapping) -> None:
@@ -47,9 +33,9 @@ def check_columns(mapping: Mapping) -> None:
 def read_table(mapping: Mapping, section: str, quarantine: Quarantine, *, header_only: bool = False) -> pd.DataFrame:
     """The rows of a section's file, with Tandem's column names. DatasetError names the file or column and the fix."""
     table: Table = getattr(mapping.toml, section)
-    path, columns = mapping.file(table), columns_of(table)
+    path, columns = mapping.file(table), table.columns
     try:
-        if has_types(table):
+        if table.typed:
             frame = _read_parquet(path, header_only)
         elif header_only:
             with path.open_text() as stream:

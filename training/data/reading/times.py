@@ -1,20 +1,21 @@
 """Read the column of times of an interactions log as unix seconds, in a stated or a detected format.
 
 A column has one format: the format that the `dataset.toml` states, or one that all rows have. Only numbers and ISO 8601
-are detected. Any other format has to be stated, because 01/09/2026 is two dates.
+are detected. Any other format has to be stated, because 01/09/2026 is two dates: the error proposes a format.
 """
 
 from __future__ import annotations
 
 import re
+import warnings
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
+from pandas.tseries.api import guess_datetime_format
 
 from recsys.errors import DatasetError
-from training.data.reading.date_formats import dates_of_another_format, parsed, proposed_format
-from training.data.reading.quarantine import MOSTLY_BAD, named
+from training.data.reading.quarantine import named
 
 ISO = "iso8601"
 SCALES = {"unix": (0.0, 1e11, 1.0), "unix_ms": (1e11, 1e14, 1e3), "unix_us": (1e14, 1e17, 1e6)}
@@ -39,6 +40,13 @@ OFFSET = r"[Tt ]\S*(?:[Zz]|[+-]\d\d(?::?\d\d)?)$"
 
 DAY_NUMBERS = (19_700_101, 20_991_231)
 """The smallest and the largest day as a number such as 20260901. As seconds they are in August 1970."""
+
+SHORT_YEAR = re.compile(r"\A(\d{1,2}([./-])\d{1,2}\2)(\d\d)(?!\d)")
+SHORT_HOUR = re.compile(r"(?<!\d)\d:\d\d")
+"""A date of which the year has two digits, and a time of day of which the hour has one: pandas guesses neither."""
+
+SAMPLE_VALUES, MOST_FORMATS = 1_000, 6
+"""Distinct values that formats are guessed from, and formats that are tested on all rows."""
 
 EDGES = pd.Timestamp("0001-01-02"), pd.Timestamp("9999-12-30")
 """A time zone moves a time by less than a day, and Python has no year 0 or 10,000. All these rows are set aside."""
@@ -67,30 +75,6 @@ def read_times(column: pd.Series, stated: str | None, zone: ZoneInfo | None, whe
         return _since_1970(column, zone)
     if stated is None:
         return _detected(column, zone, where)
-    times = _in_format(column, stated, zone, where)
-    if times.isna().sum() > MOSTLY_BAD * len(times):
-        _refuse_stated(_text(column), times, stated, zone, where)
-    return times
-
-
-def _refuse_stated(text: pd.Series, times: pd.Series, stated: str, zone: ZoneInfo | None, where: str) -> None:
-    """DatasetError if most rows have one format other than the stated one."""
-    wrong = text[times.isna() & text.notna()]
-    if len(wrong) <= MOSTLY_BAD * len(text):
-        return
-    sentence = f"{where} has {len(wrong):,} of {len(text):,} times that are not in the stated "
-    sentence += f'timestamp_format = "{stated}"'
-    for other in (ISO, *SCALES):
-        if _in_format(text.dropna(), other, zone, where).notna().all():
-            raise DatasetError(
-                f'{sentence}: {named(wrong)}. Set timestamp_format = "{other}" in [interactions]: every row fits it.'
-            )
-    dates = text[dates_of_another_format(text)]
-    if len(dates) > MOSTLY_BAD * len(text):
-        raise DatasetError(f"{sentence}: {proposed_format(dates)}")
-
-
-def _in_format(column: pd.Series, stated: str, zone: ZoneInfo | None, where: str) -> pd.Series:
     if stated in SCALES:
         return _scaled(pd.to_numeric(column, errors="coerce").astype("float64"), stated)
     text = _text(column)
@@ -179,3 +163,60 @@ def _since_1970(moments: pd.Series, zone: ZoneInfo | None) -> pd.Series:
     # In microseconds: exports write 0001-01-01 or 9999-12-31 for no date, and nanoseconds end in the year 2262.
     seconds: pd.Series = (moments.dt.as_unit("us") - pd.Timestamp(0, tz="UTC").as_unit("us")).dt.total_seconds()
     return seconds.astype("float64")
+
+
+def parsed(text: pd.Series, form: str) -> pd.Series:
+    """The dates in a format, NaT for other text."""
+    return pd.to_datetime(text, format=form, errors="coerce", utc="%z" in form or "%Z" in form)
+
+
+def guessed(text: pd.Series) -> dict[str, pd.Series]:
+    """The dates by each format that some values have; the format that most rows have is the first."""
+    distinct = text.dropna().drop_duplicates()
+    values = distinct.iloc[:: -(-len(distinct) // SAMPLE_VALUES) or 1]
+    formats = list(dict.fromkeys(form for value in values for form in _formats(value)))[:MOST_FORMATS]
+    dates = {form: parsed(text, form) for form in formats}
+    return dict(sorted(dates.items(), key=lambda each: -int(each[1].notna().sum())))
+
+
+def dates_of_another_format(text: pd.Series) -> pd.Series:
+    """Which rows hold a date that is not ISO 8601."""
+    found = pd.Series(False, text.index)
+    for dates in guessed(text).values():
+        found |= dates.notna()
+    return found
+
+
+def proposed_format(text: pd.Series) -> str:
+    """Sentences with rows that show why the format has to be stated, and the line that states it."""
+    formats = guessed(text)
+    (best, dates), *rest = formats.items()
+    line, fits = f'Set timestamp_format = "{best}"', dates.notna()
+    if not fits.all():
+        return (
+            f'{named(text[fits], 1)} fits "{best}" and {named(text[~fits], 1)} does not. No format fits every row. '
+            f"Write all rows in one format, such as 2026-09-01T09:35:02Z. {line} to set the others aside."
+        )
+    for other, theirs in rest:
+        both = text[theirs.notna() & (theirs != dates)]
+        if both.empty:
+            continue
+        meanings = [f'{formats[form][both.index[0]]:%Y-%m-%d} as "{form}"' for form in (best, other)]
+        sentence = f"{named(both, 1)} is {' and '.join(meanings)}"
+        if theirs.isna().any():
+            alone = named(text[theirs.isna()], 1)
+            return f'{sentence}, and {alone} fits "{best}" alone. {line} in [interactions]: every row fits it.'
+        sentence += f", and so is {named(both.iloc[1:], 1)}" if len(both) > 1 else ""
+        return f'{sentence}. Every row fits both. {line} or "{other}" in [interactions], whichever is meant.'
+    return f"{named(text)} are not ISO 8601. {line} in [interactions]: every row fits it."
+
+
+def _formats(value: str) -> list[str]:
+    """The formats that a date may have, day first before month first."""
+    long = SHORT_YEAR.sub(r"\g<1>20\3", value)
+    padded = SHORT_HOUR.sub(r"0\g<0>", long)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # pandas warns that day and month may be the other way round
+        guesses = [guess_datetime_format(padded, dayfirst=first) for first in (True, False)]
+    found = [guess if long == value else guess.replace("%Y", "%y") for guess in guesses if guess]
+    return list(dict.fromkeys(found))
