@@ -83,11 +83,9 @@ def _edges(values: pd.Series) -> tuple[float, ...]:
 
 def _numbers(table: pd.DataFrame, columns: tuple[str, ...], items: int) -> F64:
     """The numbers of the items [items, columns], true as 1; NaN for a missing or infinite value."""
-    numbers = np.full((items, len(columns)), np.nan, order="F")
-    for place, column in enumerate(columns):
-        values = table[column].astype("float64").to_numpy()
-        numbers[: len(table), place] = np.where(np.isfinite(values), values, np.nan)
-    return numbers
+    numbers = table[list(columns)].astype("float64").to_numpy()
+    padded = np.pad(numbers, ((0, items - len(table)), (0, 0)), constant_values=np.nan)
+    return np.asfortranarray(np.where(np.isfinite(padded), padded, np.nan))
 
 
 def encode_columns(table: pd.DataFrame, blank: FeatureSpec) -> tuple[list[str], I32]:

@@ -8,6 +8,7 @@ from recsys.lists.user_record import UserRecord
 from recsys.model.event_types import EventRules, SeenRule
 from recsys.types import PAD
 from tests.flows.ring_dataset import quick
+from tests.unit.data.small_log import rows
 from training.data import dataset
 from training.data.dataset import Dataset
 from training.data.interaction_log import Log, encode
@@ -60,13 +61,11 @@ def test_a_session_s_best_event_grades_its_item():
     assert log.grades.tolist() == pytest.approx([view, 8 * view, view, 0, view, view])
 
 
-def test_an_event_weighs_by_its_value_over_the_mean_of_the_type(tmp_path):
+def test_an_event_weighs_by_its_value_over_the_mean_of_the_type(typed):
     """A missing value counts as the mean, and an extreme one is limited to a tenth or to ten times of it."""
-    rows = "".join(f"u{n},i{n},{n},buy,{value}\n" for n, value in enumerate(["5", "500", "", "10", *["1"] * 30]))
-    (tmp_path / "log.csv").write_text("user,item,at,what,worth\n" + rows)
-    toml = INTERACTIONS + TYPES + 'value = "worth"\n[events]\nweights = {buy = 8}\nweigh_by_value = ["buy"]\n'
-    (tmp_path / "dataset.toml").write_text(toml)
-    weights = encode(dataset.read(tmp_path)).weights
+    more = 'value = "worth"\n[events]\nweights = {buy = 8}\nweigh_by_value = ["buy"]\n'
+    folder = typed(",".join(["buy"] * 34), more, worth=["5", "500", "", "10", *["1"] * 30])
+    weights = encode(dataset.read(folder)).weights
     mean = np.mean([5, 500, 10, *[1] * 30])
     assert weights[[0, 1, 3, 4]] / weights[2] == pytest.approx([5 / mean, 10, 10 / mean, 0.1])
     assert weights.mean() == pytest.approx(1)
@@ -162,14 +161,14 @@ def test_followers_of_an_item_are_weighed_by_the_session_s_best_event():
 def test_figures_are_of_the_targets_and_of_each_type():
     """A scorer that finds every purchase and no view has recall 1 for the targets, and 0 for views."""
     rng = np.random.default_rng(0)
-    rows = []
+    acts = []
     for user in range(60):
         for step in range(10):
             moment = step * DAY + user
-            rows.append((f"u{user}", f"v{rng.integers(30)}", moment, "view"))
+            acts.append((f"u{user}", f"v{rng.integers(30)}", moment, "view"))
             if step % 3 == 2:
-                rows.append((f"u{user}", "bought", moment + HOUR, "purchase"))
-    parts = split(log_of(rows), quick())
+                acts.append((f"u{user}", "bought", moment + HOUR, "purchase"))
+    parts = split(log_of(acts), quick())
     bought = np.array([name == "bought" for name in parts.log.catalogue.ids])
     row = metric_rows(parts, {"oracle": lambda histories: np.tile(bought.astype(np.float32), (len(histories), 1))})[
         "oracle"
@@ -180,22 +179,21 @@ def test_figures_are_of_the_targets_and_of_each_type():
     assert row["queries"] == row["type:purchase_queries"]
 
 
-INTERACTIONS = '[interactions]\nfile = "log.csv"\nuser_id = "user"\nitem_id = "item"\ntimestamp = "at"\n'
-TYPES = 'event_type = "what"\n'
+@pytest.fixture
+def typed(shop):
+    """Write a dataset of one row for each of these event types and return its folder."""
 
+    def write(kinds, more="", **columns):
+        kinds = kinds.split(",")
+        return shop(rows(len(kinds), kind=kinds, **columns), f'event_type = "kind"\n{more}')
 
-def write(folder, more: str, kinds: str = "view,view,purchase,refund,view"):
-    """A dataset of one row for each of these event types."""
-    lines = [f"u{row},i{row},{row},{kind},1" for row, kind in enumerate(kinds.split(","))]
-    (folder / "log.csv").write_text("\n".join(["user,item,at,what,worth", *lines]) + "\n")
-    (folder / "dataset.toml").write_text(INTERACTIONS + TYPES + more)
-    return folder
+    return write
 
 
 @pytest.mark.parametrize(
     ("kinds", "more", "words"),
     [
-        ("view,purchase,refund", "", ["'what' holds 'refund' (row 2)", 'negative = ["refund"]']),
+        ("view,purchase,refund", "", ["'kind' holds 'refund' (row 2)", 'negative = ["refund"]']),
         (
             "view,view,purchase,refund",
             '[events]\ntarget = ["purchase"]\n',
@@ -207,26 +205,26 @@ def write(folder, more: str, kinds: str = "view,view,purchase,refund,view"):
         (",".join(f"t{row}" for row in range(256)), "", ["holds 256 event types, and 255 are the most"]),
     ],
 )
-def test_a_type_without_a_meaning_is_refused(tmp_path, refusal, kinds, more, words):
+def test_a_type_without_a_meaning_is_refused(typed, refusal, kinds, more, words):
     """The sentence names the column, the rows of the type and the entry that gives a meaning."""
-    sentence = refusal(write(tmp_path, more, kinds))
+    sentence = refusal(typed(kinds, more))
     assert all(word in sentence for word in words), sentence
 
 
-def test_a_weight_of_a_type_without_events_is_noted(tmp_path):
+def test_a_weight_of_a_type_without_events_is_noted(typed):
     """The run names `Purchase` in place of `purchase`, and goes on: the log of a small shop may lack a rare type."""
     events = '[events]\ntarget = ["purchase"]\nweights = {view = 1, Purchase = 9}\nweigh_by_value = ["buy"]\n'
-    first, second = dataset.read(write(tmp_path, f'value = "worth"\n{events}', "view,purchase")).notes.assumptions
-    assert "weighs 'Purchase', and no row of column 'what' has it. Its types: '" in first
+    first, second = dataset.read(typed("view,purchase", f'value = "worth"\n{events}', worth=1)).notes.assumptions
+    assert "weighs 'Purchase', and no row of column 'kind' has it. Its types: '" in first
     assert "weighs 'buy'" in second
 
 
-def test_several_types_without_a_meaning_are_noted(tmp_path):
+def test_several_types_without_a_meaning_are_noted(typed):
     """One sentence has what is assumed and how to change it, without impressions; with [events] there is none."""
-    (assumed,) = dataset.read(write(tmp_path, "", "view,view,purchase,impression")).notes.assumptions
+    (assumed,) = dataset.read(typed("view,view,purchase,impression")).notes.assumptions
     assert "Every event type counts the same and is a target: 'view' (2), 'purchase' (1)." in assumed
-    assert dataset.read(write(tmp_path, "", "view,view,impression")).notes.assumptions == ()
+    assert dataset.read(typed("view,view,impression")).notes.assumptions == ()
     events = '[events]\ntarget = ["purchase"]\nweights = {view = 1}\n'
-    found = dataset.read(write(tmp_path, events, "view,view,purchase"))
+    found = dataset.read(typed("view,view,purchase", events))
     assert found.notes.assumptions == ()
     assert encode(found).catalogue.spec.events == EventRules({"view": 1.0}, ("purchase",))

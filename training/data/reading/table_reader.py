@@ -37,12 +37,10 @@ def read_table(mapping: Mapping, section: str, quarantine: Quarantine, *, header
     try:
         if table.typed:
             frame = _read_parquet(path, header_only)
-        elif header_only:
-            with path.open_text() as stream:
-                frame = pd.read_csv(stream, nrows=0)
         else:
             text = [theirs for ours, theirs in columns.items() if ours in IDS or ours.startswith(CONTEXT)]
-            frame = _read_csv(path, text, section, quarantine)
+            frame, long_lines = _read_csv(path, text, 0 if header_only else None)
+            quarantine.skip_lines(section, long_lines)
     except pd.errors.EmptyDataError as error:
         raise DatasetError(f"{path} is empty: it needs a header line and rows.") from error
     except UnicodeDecodeError as error:
@@ -88,19 +86,19 @@ def _read_parquet(path: Location, header_only: bool) -> pd.DataFrame:
     return frame.reset_index(drop=True)
 
 
-def _read_csv(path: Location, text: list[str], section: str, quarantine: Quarantine) -> pd.DataFrame:
-    """A CSV in which some columns are text; lines with too many fields are set aside."""
+def _read_csv(path: Location, text: list[str], rows: int | None) -> tuple[pd.DataFrame, list[int]]:
+    """The first rows of a CSV in which some columns are text, and the lines with too many fields, which are no rows."""
     with warnings.catch_warnings(record=True) as caught, path.open_text() as stream:
         warnings.simplefilter("always", pd.errors.ParserWarning)
         # Only an empty field is missing: NA and null are names somewhere.
         frame = pd.read_csv(
             stream,
+            nrows=rows,
             dtype=dict.fromkeys(text, "str"),
             keep_default_na=False,
             na_values={column: [""] for column in text},
             on_bad_lines="warn",
             low_memory=False,
         )
-    lines = [int(line) for warning in caught for line in re.findall(r"Skipping line (\d+)", str(warning.message))]
-    quarantine.skip_lines(section, lines)
-    return frame
+    found = (re.findall(r"Skipping line (\d+)", str(warning.message)) for warning in caught)
+    return frame, [int(line) for lines in found for line in lines]
