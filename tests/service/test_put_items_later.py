@@ -28,7 +28,7 @@ def world(tiny_world, tmp_path_factory):
     url = store.ensure()
     tiny.publish(tiny_world[0], RedisGenerationStore(url))
     with (
-        Deployment(home / "home", home / "log", REDIS_URL=url) as running,
+        Deployment(home / "home", home / "log", REDIS_URL=url, TANDEM_TOPOLOGY="inline") as running,
         httpx.Client(base_url=running.url, timeout=30) as client,
     ):
         yield store, client
@@ -106,7 +106,7 @@ def test_a_redis_user_without_the_right_to_write_serves(tiny_world, tmp_path):
         behind.execute_command("ACL", "SETUSER", "reader", "on", ">secret", "~*", "-@all", "+@read", "+@connection")
     reader = url.replace("://", "://reader:secret@", 1)
     with (
-        Deployment(tmp_path / "home", tmp_path / "log", REDIS_URL=reader) as running,
+        Deployment(tmp_path / "home", tmp_path / "log", REDIS_URL=reader, TANDEM_TOPOLOGY="inline") as running,
         httpx.Client(base_url=running.url, timeout=30) as client,
     ):
         refused = client.put("/items", json={"items": [comedy("refused")]})
