@@ -68,7 +68,7 @@ def test_a_killed_parent_leaves_no_process(home, tmp_path, victim):
     """SIGKILL of the supervisor or of the process manager ends all other processes, also while workers load."""
     running = Deployment(home, tmp_path / "log")
     running.start()
-    wait_for(lambda: len(descendants(running.process.pid)) >= PROCESSES, pause=0.02)
+    wait_for(lambda: len(descendants(running.process.pid)) >= PROCESSES, 120, 0.02)
     below = descendants(running.process.pid)
     if victim == "supervisor":
         running.process.kill()
@@ -102,7 +102,7 @@ def test_a_killed_worker_is_restarted(home, tmp_path):
         for service in SERVICES:
             [victim] = workers(running, service)
             os.kill(victim, signal.SIGKILL)
-            wait_for(lambda: is_complete(running))
+            wait_for(lambda: is_complete(running), 120)
             [successor] = workers(running, service)
             assert successor != victim
             for count in (
