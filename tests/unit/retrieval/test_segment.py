@@ -53,11 +53,6 @@ def test_hidden_new_items_and_unknown_rows_are_not_shown():
     assert found.hidden_count == 1
 
 
-def test_an_item_of_the_generation_is_no_new_item():
-    """The next generation contains the item with its row and content."""
-    assert changes(item("b", 4)).items == ()
-
-
 def test_old_puts_expire():
     """An item expires by the time of its last put. Without expired items nothing is copied."""
     puts = putting(item("old", 1, put_at=0.0), item("new", 2, put_at=1000.0))
