@@ -47,9 +47,9 @@ serve: .venv/installed ## serve what is live (PORT, GRPC_PORT, REDIS_URL, TANDEM
 	@exec $(PY) -m service serve
 
 # A run replaces what is live, so DATA has no default. Without DATA nothing is installed either.
-run: $(if $(DATA),.venv/installed) ## ingest, train, evaluate, pass the gate, publish, promote (DATA=folder or .toml; FORCE=1)
+run: $(if $(DATA),.venv/installed) ## train, evaluate, pass the gate, publish, promote (DATA=folder or .toml; CONFIG=small; SET="seed=1 ..."; FORCE=1)
 	$(if $(DATA),,$(error Say which data: make run DATA=FOLDER; the sample is DATA=data/movietweetings))
-	@exec $(PY) -m flows run --data '$(DATA)' $(if $(FORCE),--force)
+	@exec $(PY) -m flows run --data '$(DATA)' $(if $(CONFIG),--config $(CONFIG)) $(SET:%=--set '%') $(if $(FORCE),--force)
 
 status: .venv/installed ## what is live
 	@exec $(PY) -m flows status

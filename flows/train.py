@@ -13,7 +13,6 @@ from typing import Annotated, Any, Literal
 from prefect import flow
 from pydantic import Field
 
-from flows.operate.model_store import ModelStore
 from flows.orchestration import name_run, restart_after_crash
 from flows.progress import run_progress
 from flows.steps.gate import (
@@ -24,14 +23,11 @@ from flows.steps.gate import (
     load_live_model,
     read_live_generation,
 )
-from flows.steps.ingest import ingest, quarantine_of
-from flows.steps.promotion import delete_old, promote, publish
 from flows.steps.report import reporting, write_report
-from flows.steps.training import build, evaluate, train_on_everything, train_ranker
+from flows.steps.training import build, evaluate, ingest, publish_and_promote, train_on_everything, train_ranker
 from recsys.environment import Environment
 from recsys.generation.loader import check_servable
-from recsys.generation.manifest import GenerationFolder, Manifest
-from recsys.generation.publisher import Publisher
+from recsys.generation.manifest import Manifest
 from recsys.store.from_environment import open_store
 from recsys.store.redis.generation_store import RedisGenerationStore
 from training.config import TrainingConfig
@@ -46,14 +42,14 @@ from training.gate.dataset_profile import DataProfile
 from training.options import training_config
 from training.progress import LearningCurves, RunProgress
 from training.recipe import TrainingRun
-from training.report.run_report import RunReport
+from training.report.run_page import RunReport
 from training.tensorboard import TensorBoard
 from training.towers.checkpoint import Checkpoints
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """The result of a run. notes: lines about the dataset."""
+    """The result of a run. notes: sentences about the dataset and the evaluation."""
 
     manifest: Manifest
     evaluation: Evaluation
@@ -90,48 +86,31 @@ def train_and_publish(
     progress: RunProgress,
 ) -> TrainResult:
     """Run the steps in their order; GateRefused if a check of the gate failed and the run is not forced."""
-    folder = environment.folder("generations")
     curves, checkpoints = LearningCurves(), Checkpoints(environment.folder("checkpoints"))
-    progress = progress.shown_on(board, curves)
-    training_run = TrainingRun(config, progress, checkpoints)
-
-    dataset = ingest(data, environment, progress)
-    dataset_notes = dataset.notes.lines(len(dataset.interactions), str(quarantine_of(environment, dataset.name)))
+    run = TrainingRun(config, progress.shown_on(board, curves), checkpoints)
+    dataset, notes = ingest(data, environment, run.progress)
     log = encode(dataset)
     with reporting(RunReport(DataProfile.of(dataset, log), config, curves.curves), environment) as report:
         live = report.live = read_live_generation(generations)
         enforce_gate(report, check_dataset(report.data, live), force)
 
         parts = split(log, config, dataset.protocol, dataset.moments)
-        ranker = train_ranker(parts, training_run)
+        ranker = train_ranker(parts, run)
         rival = load_live_model(live, report.data, log, generations, environment.folder("cache"))
-        evaluation = report.evaluation = evaluate(dataset.name, parts, ranker, training_run, rival)
+        evaluation = report.evaluation = evaluate(dataset.name, parts, ranker, run, rival)
         board.result(config, evaluation)
         enforce_gate(report, check_tested_model(evaluation, report.data, live), force)
 
-        trained = train_on_everything(log, ranker, evaluation, training_run)
+        trained = train_on_everything(log, ranker, evaluation, run)
         enforce_gate(report, check_final_model(log, trained), force)
 
         origin = Origin(dataset.name, dataset.notes.bad_rows(), report.data, failed(report.checks))
-        generation = build(log, trained, origin, folder, training_run)
-        name_run(f"train-{generation.manifest.id}")
-        manifest = publish_and_promote(generation, environment, generations, progress)
+        generation = build(log, trained, origin, environment.folder("generations"), run)
+        manifest = generation.manifest
+        name_run(f"train-{manifest.id}")
+        publish_and_promote(str(generation.path), generations, environment, run.progress, smoke=check_servable)
         report.generation = manifest.id
 
     checkpoints.clear()
     page = write_report(report, environment)
-    return TrainResult(manifest, evaluation, report.checks, page, dataset_notes)
-
-
-def publish_and_promote(
-    generation: GenerationFolder, environment: Environment, generations: RedisGenerationStore, progress: RunProgress
-) -> Manifest:
-    """Publish a generation, make it live, and delete old generations from the store, the disk and the model store."""
-    publisher = Publisher(generations, environment.folder("trials"), check_servable, environment.redis_budget)
-    models, folder = ModelStore(environment), environment.folder("generations")
-    models.save(generation)
-    manifest = publish(generation, publisher, progress)
-    promote(manifest, generations)
-    delete_old(publisher, folder)
-    models.prune({path.name for path in folder.iterdir()})
-    return manifest
+    return TrainResult(manifest, evaluation, report.checks, page, [*evaluation.warnings, *notes])

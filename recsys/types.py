@@ -132,12 +132,6 @@ class Histories:
             self.times[row, -count:] = times[-count:]
             self.types[row, -count:] = types[-count:]
 
-    def newest(self, count: int) -> Histories:
-        """The histories with the newest `count` events alone."""
-        items = self.items.copy()
-        items[:, : max(items.shape[1] - count, 0)] = PAD
-        return replace(self, items=items)
-
     def only(self, kept: Bool) -> Histories:
         """The histories with the events of the mask `kept` [B, H] alone, without gaps."""
         order = np.argsort(kept, axis=1, kind="stable")

@@ -1,16 +1,12 @@
-"""`python -m training VERB`: check a dataset, evaluate models on it, generate a dataset, measure growth.
-
-No verb needs Prefect or a store.
-"""
+"""`python -m training VERB`: check a dataset, evaluate models on it, or generate one; needs no Prefect and no store."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from contextlib import closing
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,7 +17,6 @@ from recsys.process.command_exit import interruptible_imports, required_packages
 with required_packages(), interruptible_imports():
     from rich.console import Console
 
-    from recsys.types import HISTORY_LENGTH
     from training import recipe
     from training.data import dataset
     from training.data.generated_log import SHAPES, generate
@@ -34,9 +29,7 @@ with required_packages(), interruptible_imports():
     from training.gate.gate import check_data
     from training.options import add_training_options, config_of
     from training.progress import LearningCurves, terminal_progress
-    from training.report.run_page import write
-    from training.report.run_report import RunReport
-    from training.scaling_bench import INTERACTIONS, ITEMS, QUICK_INTERACTIONS, QUICK_ITEMS, bench, growth_table
+    from training.report.run_page import RunReport, write
     from training.tensorboard import TensorBoard
     from training.towers.checkpoint import Checkpoints
 
@@ -73,12 +66,6 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--items", type=size, metavar="N", help="default: the shape's")
     made.add_argument("--seed", type=int, default=0)
     made.set_defaults(run=run_generate)
-    grows = verbs.add_parser("bench", help="seconds and memory of each step on generated data, and how they grow")
-    grows.add_argument("--interactions", type=size, nargs="+", metavar="N", help="default: 100k 1M 10M")
-    grows.add_argument("--items", type=size, nargs="+", metavar="N", help="default: 10k 100k 1M")
-    grows.add_argument("--quick", action="store_true", help="10k and 100k interactions, 1k and 10k items")
-    grows.add_argument("--json", type=Path, help="a file for the measurements, for programs")
-    grows.set_defaults(run=run_bench)
     return parser
 
 
@@ -90,8 +77,6 @@ def add_evaluate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--labels-from", metavar="TIME", help="start of the ranker's labels")
     hidden = "hide every event of a share of the items from the models"
     parser.add_argument("--new-items", type=float, default=0.0, metavar="SHARE", help=hidden)
-    newest = "a test query has a user's newest N events as its history"
-    parser.add_argument("--history", type=int, default=HISTORY_LENGTH, metavar="N", help=newest)
     add_training_options(parser)
     parser.add_argument("--json", type=Path, help="a file for the metric table, for programs")
     parser.add_argument("--report", type=Path, help="a page for people: figures, learning curves, slates")
@@ -127,25 +112,13 @@ def run_evaluate(options: argparse.Namespace) -> None:
     """Train, evaluate and print the metric table; write the JSON and the page that the options name."""
     mapping = Mapping.read(options.data)
     protocol = options.protocol or mapping.protocol
-    check_protocol(protocol)
-    stated = {
-        name: stated_moment(value, f"--{name.replace('_', '-')}")
-        for name in ("test_from", "labels_from")
-        if (value := getattr(options, name)) is not None
-    }
-    if stated and protocol not in IN_TIME:
-        raise DatasetError(f"--protocol {protocol} does not cut in time: it takes no --test-from or --labels-from.")
-    if not 0 <= options.new_items < 1:
-        raise DatasetError(f"--new-items is a share of the items, from 0 to below 1, not {options.new_items}.")
-    if options.history < 0:
-        raise DatasetError(f"--history is a number of events, 0 or more, not {options.history}.")
+    stated = stated_moments(options, protocol)
     target, page = checked(options.json), checked(options.report, "--report")
     start = time.monotonic()
     config = config_of(options, mapping.training, f"[training] of {mapping.path}")
     table = dataset.read(options.data)
     log = encode(table)
     parts = split(log, config, protocol, replace(table.moments, **stated), options.new_items)
-    parts = replace(parts, history=options.history)
     environment = Environment.read()
     curves, checkpoints = LearningCurves(), Checkpoints(environment.folder("checkpoints"))
     with terminal_progress() as shown, closing(TensorBoard(environment.folder("tensorboard"), table.name)) as board:
@@ -156,14 +129,27 @@ def run_evaluate(options: argparse.Namespace) -> None:
     evaluation = replace(evaluation, seconds=round(time.monotonic() - start, 1))
     console = Console()
     console.print(evaluation.to_table())
-    for line in table.notes.lines(len(table.interactions)):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-    for warning in evaluation.warnings:
-        console.print(f"Note: {warning}")
+    for note in (*table.notes.lines(len(table.interactions)), *evaluation.warnings):
+        console.print(f"Note: {note}", highlight=False, markup=False, soft_wrap=True)
     if target is not None:
         target.write_text(evaluation.to_json(), encoding="utf-8")
     if page is not None:
         write(RunReport(DataProfile.of(table, log), config, curves.curves, evaluation=evaluation), page)
+
+
+def stated_moments(options: argparse.Namespace, protocol: str) -> dict[str, float]:
+    """The times of --test-from and --labels-from; DatasetError where the options and the protocol do not agree."""
+    check_protocol(protocol)
+    stated = {
+        name: stated_moment(value, f"--{name.replace('_', '-')}")
+        for name in ("test_from", "labels_from")
+        if (value := getattr(options, name)) is not None
+    }
+    if stated and protocol not in IN_TIME:
+        raise DatasetError(f"--protocol {protocol} does not cut in time: it takes no --test-from or --labels-from.")
+    if not 0 <= options.new_items < 1:
+        raise DatasetError(f"--new-items is a share of the items, from 0 to below 1, not {options.new_items}.")
+    return stated
 
 
 def run_generate(options: argparse.Namespace) -> None:
@@ -172,19 +158,6 @@ def run_generate(options: argparse.Namespace) -> None:
     shape = replace(shape, interactions=options.interactions or shape.interactions, items=options.items or shape.items)
     folder = generate(shape, options.out, options.seed, options.shape)
     print(f"{shape.interactions:,} interactions of {shape.items:,} items in {folder}")
-
-
-def run_bench(options: argparse.Namespace) -> None:
-    """Print both tables; write the JSON that the options name."""
-    target = checked(options.json)
-    axes = bench(
-        options.interactions or (QUICK_INTERACTIONS if options.quick else INTERACTIONS),
-        options.items or (QUICK_ITEMS if options.quick else ITEMS),
-    )
-    for points in axes:
-        Console().print(growth_table(points))
-    if target is not None:
-        target.write_text(json.dumps([[asdict(point) for point in points] for points in axes], indent=2))
 
 
 def checked(target: Path | None, option: str = "--json") -> Path | None:

@@ -101,18 +101,14 @@ def delete_generation(options: argparse.Namespace) -> None:
 
 
 def pin_generation(options: argparse.Namespace) -> None:
-    """Save a generation in BentoML's model store and name it for the next build."""
-    from flows.operate.model_store import ModelStore
+    """Include a generation in the next bento."""
+    from flows.operate.pinning import pin
 
-    environment = Environment.read()
-    generation = options.generation
+    environment, generation = Environment.read(), options.generation
     if generation is None:
         with open_store(environment) as store:
             generation = store.generations().alias(LIVE)
-    models = ModelStore(environment)
-    model = models.pin(generation) if generation else None
-    if model is None:
-        models.unpin()
+    model = pin(generation, environment)
     pinned = f"The next bento holds {model}." if model else "Nothing is live: the next bento holds no generation."
     print_result(options, {"model": model}, pinned)
 

@@ -82,10 +82,8 @@ def print_result(result: TrainResult) -> None:
     console = Console()
     console.print(result.evaluation.to_table())
     console.print(gate_table(result.checks))
-    for warning in result.evaluation.warnings:
-        console.print(f"Note: {warning}", highlight=False)
-    for line in result.notes:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    for note in result.notes:
+        console.print(f"Note: {note}", highlight=False, markup=False, soft_wrap=True)
     for line in result.manifest.forced:
         console.print(f"Forced past the gate: {line}", style="bold red", highlight=False, markup=False)
     if result.report:

@@ -28,7 +28,7 @@ from training.gate.check import Check, failed
 from training.gate.dataset_profile import DataProfile, LiveGeneration
 from training.gate.gate import check_data, check_model, check_trained, comparable
 from training.recipe import TrainedModel
-from training.report.run_report import RunReport
+from training.report.run_page import RunReport
 
 
 @store_step

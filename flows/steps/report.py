@@ -14,11 +14,10 @@ from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact
 
 from flows.progress import artifact_key
-from flows.steps.ingest import file_name
+from flows.steps.training import file_name
 from recsys.environment import Environment
 from recsys.errors import GateRefused
-from training.report.run_page import write
-from training.report.run_report import RunReport
+from training.report.run_page import RunReport, write
 
 KEPT = 50
 """Newest reports that stay on the disk, each of 50 to 150 kB."""

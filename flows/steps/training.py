@@ -1,38 +1,66 @@
-"""The training steps of the training flow as Prefect tasks: train the models, evaluate them and write the model files.
+"""The steps of the training flow as Prefect tasks: read the dataset, train and evaluate the models, write and publish
+them.
 
-They call `training.recipe`, and show the metrics as Prefect artifacts.
+They call `training.recipe`, and show the metrics as a Prefect artifact.
 """
 
 from __future__ import annotations
 
+import re
+import shutil
 from pathlib import Path
 
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect import get_run_logger
+from prefect.artifacts import create_markdown_artifact
 
-from flows.orchestration import best_effort, step
+from flows.operate import publish_and_promote as publication
+from flows.orchestration import best_effort, step, store_step
 from flows.progress import artifact_key
+from recsys.environment import Environment
 from recsys.generation.manifest import GenerationFolder
 from training import recipe
+from training.data.dataset import Dataset, read
 from training.data.interaction_log import Log
+from training.data.mapping import Mapping
 from training.evaluation.live_model import LiveModel
 from training.evaluation.metric_table import Comparison, Evaluation
 from training.evaluation.split import Split
 from training.export import Origin, export
+from training.progress import RunProgress
 from training.ranker.fit_ranker import RankerFit
 from training.recipe import TrainedModel, TrainingRun
 
 train_ranker = step(recipe.train_ranker)
 train_on_everything = step(recipe.train_on_everything)
+publish_and_promote = store_step(publication.publish)
+
+
+@step
+def ingest(data: str, environment: Environment, progress: RunProgress) -> tuple[Dataset, list[str]]:
+    """The validated dataset at `data` and notes about it; bad rows go to TANDEM_HOME/quarantine/NAME."""
+    quarantine = environment.folder("quarantine") / file_name(Mapping.read(data).name)
+    shutil.rmtree(quarantine, ignore_errors=True)
+    with progress.step("reading the dataset"):
+        dataset = read(data, quarantine)
+    for assumption in dataset.notes.assumptions:
+        get_run_logger().warning(assumption)
+    return dataset, dataset.notes.lines(len(dataset.interactions), str(quarantine))
+
+
+def file_name(name: str) -> str:
+    """A dataset's name as a file name."""
+    return re.sub(r"[^\w-]+", "-", name).strip("-").lower() or "dataset"
 
 
 @step
 def evaluate(
     name: str, parts: Split, ranker: RankerFit, run: TrainingRun, live: LiveModel | Comparison | None
 ) -> Evaluation:
-    """The metric table on the newest part of the log, also as two artifacts. live: the generation to compare with."""
+    """The metric table on the newest part of the log, also as an artifact. live: the generation to compare with."""
     evaluation = recipe.evaluate(parts, ranker, run, live)
+    text = "\n\n".join([evaluation.to_markdown(), *(f"Note: {warning}" for warning in evaluation.warnings)])
     with best_effort():
-        write_metrics(name, evaluation)
+        create_markdown_artifact(text, key=artifact_key("metrics", name), description=f"Metrics of {name}")
     return evaluation
 
 
@@ -41,13 +69,3 @@ def build(log: Log, trained: TrainedModel, origin: Origin, folder: Path, run: Tr
     """The sealed generation folder, with precomputed candidates of each user."""
     with run.progress.step("candidates of every user") as shown:
         return export(folder, log, trained, run.config, origin, shown)
-
-
-def write_metrics(name: str, evaluation: Evaluation) -> None:
-    """Write the metric table to Prefect, as text and as rows."""
-    notes = "".join(f"\n\nNote: {warning}" for warning in evaluation.warnings)
-    create_markdown_artifact(
-        evaluation.to_markdown() + notes, key=artifact_key("metrics", name), description=f"Metrics of {name}"
-    )
-    rows = [{"model": model, **row} for model, row in evaluation.rows.items()]
-    create_table_artifact(rows, key=artifact_key("metrics-table", name), description=f"Metrics of {name}, as rows")

@@ -81,8 +81,10 @@ def _suggestion(name: str, known: Sequence[str]) -> str:
     table, _, entry = name.rpartition(".")
     near = difflib.get_close_matches(entry, {each.rpartition(".")[2] for each in known}, 1)
     if not near:
-        of_table = [each.rpartition(".")[2] for each in known if each.rpartition(".")[0] == table]
-        return f"The entries here are {', '.join(of_table)}."
+        here = [each.removeprefix(f"{table}.") for each in known if not table or each.startswith(f"{table}.")]
+        entries = dict.fromkeys(f"{each.partition('.')[0]}.*" if "." in each else each for each in here)
+        shown = [each for each in entries if each.removesuffix(".*") == each or each.removesuffix(".*") not in entries]
+        return f"The entries here are {', '.join(shown)}."
     same_entry = [each for each in known if each.rpartition(".")[2] == near[0]]
     return f"Did you mean {min(same_entry, key=lambda each: each.rpartition('.')[0] != table)}?"
 

@@ -29,47 +29,34 @@ def test_a_part_that_comes_back_changed_is_never_published(generation, tmp_path)
 
 def test_old_generations_are_deleted_unless_an_alias_names_them(generation, tmp_path):
     """The newest three generations, the live one and the previous one stay, in the store and on the disk."""
-    from flows.steps.promotion import delete_old
-
     store = MemoryStore()
     for name in (f"g{n}" for n in range(6)):
         store.write_manifest(name, generation.manifest.to_json())
         (tmp_path / name).mkdir()
     store.promote("g1")
     store.promote("g0")
-    delete_old.fn(Publisher(store, tmp_path), tmp_path)
+    Publisher(store, tmp_path).delete_old(tmp_path)
     assert store.generations() == ["g0", "g1", "g3", "g4", "g5"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["g0", "g1", "g3", "g4", "g5"]
 
 
-def test_an_unreachable_store_is_retried_and_a_refusal_is_not(harness, generation):
-    """A promotion is retried while the store can't be reached; a refusal of the store is raised at once."""
+@pytest.mark.parametrize(("error", "calls"), [(StoreUnavailable, 2), (GenerationError, 1)])
+def test_an_unreachable_store_is_retried_and_a_refusal_is_not(harness, error, calls):
+    """A step runs again while the store can't be reached; a refusal of the store is raised at once."""
     from prefect import flow
 
-    from flows.steps.promotion import promote
+    from flows.orchestration import store_step
 
-    class UnreachableOnce(MemoryStore):
-        calls = 0
+    done = []
 
-        def promote(self, generation, **how):
-            self.calls += 1
-            if self.calls < 2:
-                raise StoreUnavailable("The store can't be reached.")
-            return super().promote(generation, **how)
+    @store_step
+    def work():
+        done.append(1)
+        if len(done) < 2:
+            raise error("The store")
 
-    @flow(validate_parameters=False)
-    def promoting(store):
-        promote(generation.manifest, store)
-
-    store = UnreachableOnce()
-    store.write_manifest(generation.manifest.id, generation.manifest.to_json())
-    promoting(store)
-    assert store.calls == 2
-    empty = UnreachableOnce()
-    empty.calls = 5
-    with pytest.raises(GenerationError, match="is not in the store"):
-        promoting(empty)
-    assert empty.calls == 6
+    flow(work)(return_state=True)
+    assert len(done) == calls
 
 
 def test_a_deleted_progress_artifact_does_not_fail_the_run(harness, monkeypatch):

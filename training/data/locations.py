@@ -137,6 +137,8 @@ def failed(location: Location, verb: str, error: OSError) -> LocationError:
         why = f"access is denied. Check {CREDENTIALS[scheme]}, and that they may reach this bucket."
     elif code in UNREACHED:
         fix = f"Check AWS_ENDPOINT_URL ({endpoint})." if scheme == "s3" and endpoint else "Check the network."
+        if scheme == "s3" and "AWS_ACCESS_KEY_ID" not in os.environ:  # AWS asks its own network for credentials then
+            fix += f" No credentials are set: {CREDENTIALS[scheme]}."
         why = f"the server of the bucket does not answer. {fix}"
     elif code in MISSING or isinstance(error, FileNotFoundError):
         why = "there is no such bucket or key. Correct the URL."

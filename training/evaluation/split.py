@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from recsys.errors import DatasetError
-from recsys.types import HISTORY_LENGTH, I64, Bool, Histories
+from recsys.types import I64, Bool, Histories
 from training.config import TrainingConfig
 from training.data.interaction_log import Log
 from training.data.mapping import Moments
@@ -29,7 +29,7 @@ class Split:
 
     tower_events, model_events: [E] bool, the events of before_labels and of before_test. labels: [L] int64 positions
     in `before_test`, ascending. test: [T] int64 positions in `log`, ascending; each event is the target of a query or,
-    in horizon, one of a query's targets. history: length of the history of a test query, at most.
+    in horizon, one of a query's targets.
     """
 
     protocol: str
@@ -38,7 +38,6 @@ class Split:
     model_events: Bool
     labels: I64
     test: I64
-    history: int = HISTORY_LENGTH
 
     def __post_init__(self) -> None:
         labels = np.flatnonzero(self.model_events)[self.labels]
@@ -97,11 +96,9 @@ class Split:
     def past(self, events: I64) -> tuple[Histories, tuple[I64, I64]]:
         """What is known to test queries, each given by one of its events: histories, and seen (query, item) pairs.
 
-        In horizon the past ends with `before_test`, else right before the event. The ranking leaves out all seen items,
-        also where the history is shorter.
+        In horizon the past ends with `before_test`, else right before the event.
         """
-        histories, seen = self._past(self.before_test, self.log, events)
-        return histories.newest(self.history), seen
+        return self._past(self.before_test, self.log, events)
 
     def _past(self, known: Log, log: Log, events: I64) -> tuple[Histories, tuple[I64, I64]]:
         if self.protocol == "horizon":

@@ -24,7 +24,7 @@ from training.evaluation.split import Split
 from training.progress import NO_STEP, StepProgress
 from training.ranker.examples import Examples, gather
 from training.ranker.listwise_loss import listwise_loss
-from training.ranker.simple_orders import FITTED, ORDERS, best_order, fit_order, order_net
+from training.ranker.simple_orders import FITTED, ORDERS, best_order, fit_order, order_net, scores
 from training.retrieval_stage import FirstStage
 
 FEWEST = 50
@@ -86,12 +86,10 @@ def _simple_order(examples: Examples) -> tuple[str, dict[str, float], float]:
 def _cross_recall(examples: Examples, fit: Callable[[Examples], RankerNet]) -> float:
     """The recall of two nets, each fitted on one half of the examples and scoring the other half."""
     half = np.arange(len(examples)) % 2 == 0
-    scores = np.zeros(examples.real.shape, np.float32)
+    found = np.zeros(examples.real.shape, np.float32)
     for mine in (half, ~half):
-        net = fit(examples.at(mine))
-        with torch.inference_mode():
-            scores[~mine] = net(torch.from_numpy(examples.x[~mine])).numpy()
-    return examples.recall(scores)
+        found[~mine] = scores(fit(examples.at(mine)), examples.x[~mine])
+    return examples.recall(found)
 
 
 def _trained(

@@ -9,16 +9,38 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 
+from training.config import TrainingConfig
 from training.evaluation.metric_table import COVERAGE, FURTHER, METRICS, SERVED, Evaluation, Row
 from training.evaluation.preview import Slate
+from training.gate.check import Check
+from training.gate.dataset_profile import DataProfile, LiveGeneration
+from training.progress import Curve
 from training.report import page
 from training.report.metric_charts import histogram, learning_curve, metric_chart, segments
 from training.report.page import Report, Section, Table
-from training.report.run_report import RunReport
+
+
+@dataclass
+class RunReport:
+    """A run: its data and configuration from the start, the rest as the run reaches it.
+
+    curves: of `LearningCurves`, filled during the run. live: the live generation, None if there is none. generation:
+    the published id, None if nothing was published. refused: whether the gate stopped the run.
+    """
+
+    data: DataProfile
+    config: TrainingConfig
+    curves: Mapping[str, Curve]
+    live: LiveGeneration | None = None
+    started: float = field(default_factory=time.time)
+    evaluation: Evaluation | None = None
+    checks: list[Check] = field(default_factory=list)
+    generation: str | None = None
+    refused: bool = False
 
 
 def write(run: RunReport, path: Path) -> Path:

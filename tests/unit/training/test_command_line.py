@@ -1,4 +1,4 @@
-"""`python -m training evaluate` and `bench` on the smallest datasets: complete tables, progress, exponents."""
+"""`python -m training generate` and `evaluate` on a small dataset: a complete table, progress, and wrong targets."""
 
 import json
 
@@ -6,7 +6,6 @@ import pytest
 
 from recsys.errors import DatasetError
 from training.__main__ import checked, main
-from training.scaling_bench import Point, exponents
 
 
 def test_three_columns_of_text_train_and_are_evaluated(tmp_path, capsys):
@@ -24,18 +23,6 @@ def test_three_columns_of_text_train_and_are_evaluated(tmp_path, capsys):
     lines = capsys.readouterr().err
     for step in ("towers before the labels", "ranker on the labels", "baselines", "evaluation"):
         assert f"\n{step}: " in f"\n{lines}"
-
-
-def test_bench_measures_every_step(tmp_path, capsys):
-    """One size gives the costs of all steps from reading to export; two sizes have exponents."""
-    target = tmp_path / "bench.json"
-    sizes = ["--interactions", "2k", "--items", "150", "--json", str(target)]
-    assert main(["bench", *sizes]) == 0, capsys.readouterr()
-    by_interactions, _ = json.loads(target.read_text())
-    steps = ["read", "encode", "split", "towers", "item tables", "ranker", "baselines", "evaluation", "export"]
-    assert [list(point["steps"]) for point in by_interactions] == [steps]
-    points = [Point(10**n, 500, {"towers": (cpu, 10.0**n)}) for n, cpu in ((4, 1.0), (5, 100.0))]
-    assert exponents(points, "towers") == [2.0, 1.0]
 
 
 @pytest.mark.parametrize("option", ["--json", "--report"])

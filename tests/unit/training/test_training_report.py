@@ -14,8 +14,7 @@ from training.evaluation.metric_table import SERVED, Evaluation
 from training.evaluation.preview import Preview, Scores, Slate
 from training.gate.check import Check
 from training.gate.dataset_profile import DataProfile
-from training.report.run_page import report
-from training.report.run_report import RunReport
+from training.report.run_page import RunReport, report
 
 NASTY = '</style><script>alert("x")</script><img src=x onerror=alert(1)> & \ud800'
 TRAINING = """
