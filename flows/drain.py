@@ -7,13 +7,16 @@ entry names the files, so a rerun after a kill writes the same files again.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from typing import Annotated
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from prefect import flow
@@ -22,17 +25,38 @@ from pydantic import Field
 from flows import WAIT_HELP, WAIT_SECONDS
 from flows.orchestration import restart_after_crash, store_step, write_result
 from flows.progress import run_progress
-from flows.steps.impression_rows import to_table
 from recsys.environment import Environment
 from recsys.lists.impression import Impression
 from recsys.model.features import FEATURES
+from recsys.retrieval.registry import names_of
 from recsys.store.from_environment import open_store
 from recsys.store.redis.flow_store import RedisFlowStore
 from recsys.store.stored_types import LoggedImpression
+from recsys.types import Event
+from training.data.impressions import PREFIX
 from training.data.locations import Location, exports, writing
 
 AT_ONCE = 2_000
 """Impressions of a step, at most: some 40,000 rows, 10 MB."""
+
+COLUMNS = pa.schema(
+    [
+        ("impression", pa.string()),
+        ("user_id", pa.string()),
+        ("generation", pa.string()),
+        ("time", pa.float64()),
+        ("asked", pa.float64()),
+        ("mode", pa.string()),
+        ("item_id", pa.string()),
+        ("place", pa.int32()),
+        ("score", pa.float32()),
+        ("sources", pa.string()),
+        ("label", pa.bool_()),
+        ("event_type", pa.string()),
+    ]
+)
+
+SCHEMA = pa.schema([*COLUMNS, *(pa.field(f"{PREFIX}{name}", pa.float32()) for name in FEATURES)])
 
 
 @dataclass(frozen=True)
@@ -74,7 +98,7 @@ def drain(
         while True:
             step = drain_some(store, folder, wait)
             done = done.plus(step)
-            shown.update(0.5, f"{done.impressions:,} impressions")
+            shown(0.5, f"{done.impressions:,} impressions")
             if step.impressions + step.damaged < AT_ONCE:
                 break  # later slates are for the next run: without a wait they would keep this run going
         lost = store.lost_impressions()
@@ -122,3 +146,33 @@ def _read(entry: LoggedImpression) -> Impression | None:
     except ValueError:
         return None
     return impression if len(impression.items) and impression.features.shape[1] == len(FEATURES) else None
+
+
+def to_table(shown: Mapping[str, Impression], events: Mapping[str, Sequence[Event]], wait: float) -> pa.Table:
+    """The rows of impressions, by their entry. events: each user's events, oldest first, by the user's id as text."""
+    rows: list[tuple[object, ...]] = []
+    for entry, impression in shown.items():
+        user = str(impression.user_id)
+        taken = taken_after(impression, events[user], wait)
+        for at, item in enumerate(map(str, impression.items)):
+            slate = entry, user, impression.generation, impression.time, impression.asked, impression.mode
+            place = item, int(impression.places[at]), float(impression.scores[at])
+            sources = ",".join(names_of(int(impression.sources[at])))
+            rows.append((*slate, *place, sources, item in taken, taken.get(item)))
+    arrays = [
+        pa.array(list(column), field.type) for column, field in zip(zip(*rows, strict=True), COLUMNS, strict=True)
+    ]
+    features = np.concatenate([impression.features for impression in shown.values()])
+    arrays += [pa.array(features[:, at], pa.float32()) for at in range(len(FEATURES))]
+    return pa.Table.from_arrays(arrays, schema=SCHEMA)
+
+
+def taken_after(shown: Impression, events: Sequence[Event], wait: float) -> dict[str, str]:
+    """The type of the user's first event with each item within `wait` seconds after a slate, by item."""
+    until = shown.time + wait
+    second = math.floor(shown.time)  # clients that send whole seconds: such a time may precede the slate
+    return {
+        str(event.item_id): event.event_type
+        for event in reversed(events)
+        if shown.time <= event.timestamp <= until or event.timestamp == second
+    }

@@ -13,7 +13,6 @@ from pathlib import Path
 from recsys.process import parent_death
 
 ROOT = Path(__file__).resolve().parents[1]
-CACHE_VARIABLE = "NUMBA_CACHE_DIR"
 
 
 @contextmanager
@@ -22,15 +21,14 @@ def compiling_kernels() -> Iterator[None]:
 
     Kernels that are not compiled by then are compiled at their first call.
     """
-    if not compilation_needed():
+    cache = Path(os.environ.get("NUMBA_CACHE_DIR") or ROOT / "recsys" / "kernels" / "__pycache__").absolute()
+    if len(os.sched_getaffinity(0)) == 1 or next(cache.rglob("*.nbi"), None):
         yield
         return
-    cache = {CACHE_VARIABLE: str(_cache())} if os.environ.get(CACHE_VARIABLE) else {}
     with tempfile.TemporaryDirectory(prefix="tandem-kernels-", ignore_cleanup_errors=True) as folder:
         child = subprocess.Popen(
             [sys.executable, "-m", "training.warm_kernels"],
-            cwd=ROOT,
-            env=os.environ | {"TMPDIR": folder} | cache,
+            env=os.environ | {"TMPDIR": folder},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -42,18 +40,3 @@ def compiling_kernels() -> Iterator[None]:
         finally:
             child.kill()
             child.wait()
-
-
-def compilation_needed() -> bool:
-    """Whether a second core is there, and numba's cache is empty and writable."""
-    if len(os.sched_getaffinity(0)) == 1 or os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
-        return False
-    cache = _cache()
-    if cache.exists() and next(cache.rglob("*.nbi"), None):
-        return False
-    existing = next(folder for folder in (cache, *cache.parents) if folder.exists())
-    return os.access(existing, os.W_OK)
-
-
-def _cache() -> Path:
-    return Path(os.environ.get(CACHE_VARIABLE) or ROOT / "recsys" / "kernels" / "__pycache__").absolute()

@@ -35,7 +35,7 @@ from training.config import TrainingConfig
 from training.data.interaction_log import Log
 from training.evaluation.metric_table import SERVED, Evaluation
 from training.gate.dataset_profile import DataProfile
-from training.progress import NO_STEP, StepProgress
+from training.progress import StepProgress, no_step
 from training.recipe import TrainedModel
 from training.user_records import packed_records
 
@@ -60,7 +60,7 @@ def export(
     trained: TrainedModel,
     config: TrainingConfig,
     origin: Origin | None = None,
-    progress: StepProgress = NO_STEP,
+    progress: StepProgress = no_step,
 ) -> GenerationFolder:
     """Write a generation into a new folder under `parent`, named by its id."""
     path = parent / new_id()

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TextIO
+from typing import Protocol, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -44,21 +44,11 @@ class Update:
 Display = Callable[[Update], None]
 
 
-class StepProgress:
-    """The progress of one step, or of the part of a step between two shares."""
+class StepProgress(Protocol):
+    """Shows that a share of a step is done, from 0 to 1, with figures such as the loss."""
 
-    def __init__(
-        self, show: Callable[[float, str, Mapping[str, float]], None], start: float = 0, end: float = 1
-    ) -> None:
-        self._show, self._start, self._end = show, start, end
-
-    def update(self, share: float, note: str = "", **figures: float) -> None:
-        """Show that a share of the work is done, from 0 to 1."""
-        self._show(self._start + share * (self._end - self._start), note, figures)
-
-    def part(self, start: float, end: float) -> StepProgress:
-        """The progress of the work between two shares of this step."""
-        return StepProgress(self._show, start, end)
+    def __call__(self, share: float, note: str = "", **figures: float) -> None:
+        """Show the share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,20 +66,25 @@ class RunProgress:
         """Show a step until the caller's block ends."""
         start, last = time.monotonic(), Update(name)
 
-        def show(update: Update) -> None:
+        def show(share: float, note: str = "", **figures: float) -> None:
+            display(Update(name, share, note, figures))
+
+        def display(update: Update) -> None:
             nonlocal last
             last = replace(update, seconds=time.monotonic() - start)
-            for display in self.displays:
-                display(last)
+            for each in self.displays:
+                each(last)
 
-        show(last)
-        yield StepProgress(lambda share, note, figures: show(Update(name, share, note, figures)))
-        show(replace(last, share=1.0, done=True))
+        display(last)
+        yield show
+        display(replace(last, share=1.0, done=True))
+
+
+def no_step(share: float, note: str = "", **figures: float) -> None:
+    """The progress of a step that is shown nowhere."""
 
 
 NO_PROGRESS = RunProgress()
-NO_STEP = StepProgress(lambda *_: None)
-"""A step that is shown nowhere."""
 
 
 @contextmanager

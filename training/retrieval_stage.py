@@ -17,7 +17,7 @@ from recsys.retrieval.retriever import Retriever
 from training.config import TrainingConfig
 from training.data.interaction_log import Log
 from training.device import find_device
-from training.progress import NO_STEP, StepProgress
+from training.progress import StepProgress, no_step
 from training.tables.item_tables import build_tables
 from training.towers.checkpoint import Checkpoints
 from training.towers.fit_towers import fit_towers
@@ -49,7 +49,7 @@ class FirstStage:
 def fit_first_stage(
     log: Log,
     config: TrainingConfig,
-    progress: StepProgress = NO_STEP,
+    progress: StepProgress = no_step,
     validation: TowerValidation | None = None,
     checkpoints: Checkpoints | None = None,
 ) -> FirstStage:

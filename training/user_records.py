@@ -13,7 +13,7 @@ from recsys.lists.user_record import UserRecord
 from recsys.model.ranker import Ranker
 from recsys.types import F64, HISTORY_LENGTH, I32, I64, PAD, Bool
 from training.data.interaction_log import Log
-from training.progress import NO_STEP, StepProgress
+from training.progress import StepProgress, no_step
 from training.retrieval_stage import FirstStage
 
 CHUNK = 256
@@ -21,7 +21,7 @@ CHUNK = 256
 
 
 def packed_records(
-    log: Log, stage: FirstStage, ranker: Ranker, precomputed: int, progress: StepProgress = NO_STEP
+    log: Log, stage: FirstStage, ranker: Ranker, precomputed: int, progress: StepProgress = no_step
 ) -> Iterator[bytes]:
     """The packed `UserRecord` of each user with `precomputed` candidates, in the order of `log.user_ids`."""
     order, offsets = log.by_user
@@ -39,7 +39,7 @@ def packed_records(
                 candidates=candidates[candidates != PAD],
                 until=until,
             ).pack()
-        progress.update((users[-1] + 1) / len(log.user_ids), f"{users[-1] + 1:,} users")
+        progress((users[-1] + 1) / len(log.user_ids), f"{users[-1] + 1:,} users")
 
 
 def precompute(log: Log, users: I64, stage: FirstStage, ranker: Ranker, k: int) -> I32:

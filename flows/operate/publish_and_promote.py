@@ -38,7 +38,7 @@ def publish(
     folder = find(which, environment.home / "generations")
     publisher = Publisher(store, environment.folder("trials"), smoke, environment.redis_budget, lease)
     with progress.step("publishing") as step:
-        manifest = publisher.publish(folder, step.update)
+        manifest = publisher.publish(folder, step)
     moved = store.promote(manifest.id, forward=True) if promote else None
     deleted = publisher.delete_old(environment.folder("generations")) if promote else []
     return PublishResult(manifest.id, manifest.size, moved, deleted)

@@ -149,7 +149,7 @@ def make_lists(
     for start in range(0, len(users), CHUNK):
         some = users[start : start + CHUNK]
         made += len(_write(maker, store, _records(maker, generations, some), now))
-        progress.update(min(1.0, (start + CHUNK) / len(users)), f"{made:,} users")
+        progress(min(1.0, (start + CHUNK) / len(users)), f"{made:,} users")
     return made
 
 
@@ -169,7 +169,7 @@ def make_all_lists(
         for user, past, user_list in _write(maker, store, records, now):
             export.add(user, past, user_list)
             made += 1
-        progress.update(share, f"{made:,} users")
+        progress(share, f"{made:,} users")
     return made
 
 

@@ -55,16 +55,10 @@ def write_report(report: RunReport, environment: Environment) -> Path | None:
 
 
 def to_markdown(report: RunReport, page: Path) -> str:
-    """The report for Prefect's UI. page: the file with the charts."""
-    data, evaluation = report.data, report.evaluation
+    """The report for Prefect's UI, beside the artifacts of the metrics and the gate. page: the file with the charts."""
+    data, settings = report.data, json.dumps(asdict(report.config), indent=2)
     title = "Refused by the gate" if report.refused else report.generation or "Not published"
-    figures = f"{data.name}: {data.rows:,} interactions, {data.users:,} users, {data.items:,} items."
-    checks = [f"| {check.verdict} | {check.sentence.replace('|', '/')} |" for check in report.checks]
-    parts = [f"# {title}", figures]
-    if evaluation is not None:
-        parts += ["## Metrics", evaluation.to_markdown(), *(f"Note: {warning}" for warning in evaluation.warnings)]
-    if checks:
-        parts += ["## Gate", "\n".join(("| verdict | check |", "|---|---|", *checks))]
-    settings = json.dumps(asdict(report.config), indent=2)
-    parts += ["## Configuration", f"```json\n{settings}\n```", f"The page with charts: `{page}` on `{gethostname()}`."]
-    return "\n\n".join(parts) + "\n"
+    return (
+        f"# {title}\n\n{data.name}: {data.rows:,} interactions, {data.users:,} users, {data.items:,} items.\n\n"
+        f"The page with charts: `{page}` on `{gethostname()}`.\n\n## Configuration\n\n```json\n{settings}\n```\n"
+    )

@@ -10,8 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import redis
 
-from flows.drain import DrainResult, drain_some
-from flows.steps.impression_rows import SCHEMA, taken_after
+from flows.drain import SCHEMA, DrainResult, drain_some, taken_after
 from recsys.errors import DatasetError
 from recsys.lists.impression import Impression
 from recsys.model.features import FEATURES

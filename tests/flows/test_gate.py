@@ -64,21 +64,19 @@ def test_a_good_run_passes_and_records_what_the_next_run_is_compared_with(world)
     assert result.report.name == f"{manifest.id}.html"
 
 
-def test_metrics_and_report_are_artifacts(world):
-    """Prefect's UI shows the metrics as text and as a table, and the report."""
+def test_metrics_gate_and_report_are_artifacts(world):
+    """Prefect's UI shows the metrics, the checks and the place of the report."""
     from prefect.artifacts import Artifact
 
     _, result = world
     name = result.manifest.data["name"]
     assert result.evaluation.to_markdown() in Artifact.get(f"metrics-{name}").data
-    rows = json.loads(Artifact.get(f"metrics-table-{name}").data)
-    assert {row["model"]: row["recall@10"] for row in rows} == {
-        name: row["recall@10"] for name, row in result.evaluation.rows.items()
-    }
+    assert [row["sentence"] for row in json.loads(Artifact.get(f"gate-{name}").data)] == [
+        check.sentence for check in result.checks
+    ]
     report = Artifact.get(f"report-{name}").data
     assert report.startswith(f"# {result.manifest.id}\n")
-    assert result.evaluation.to_markdown() in report
-    assert all(check.sentence in report for check in result.checks)
+    assert str(result.report) in report
 
 
 def test_the_live_generation_is_scored_on_the_queries_of_the_new_test(world, tmp_path):

@@ -75,7 +75,7 @@ def test_a_deleted_progress_artifact_does_not_fail_the_run(harness, monkeypatch)
             with get_client(sync_client=True) as client:
                 (artifact,) = client.read_artifacts(artifact_filter=of_this_run)
                 client.delete_artifact(artifact.id)
-            step.update(0.5, "half")
+            step(0.5, "half")
         return "trained"
 
     assert work() == "trained"

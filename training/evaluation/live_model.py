@@ -25,7 +25,7 @@ from training.evaluation.metric_table import SERVED, Comparison
 from training.evaluation.ranking import Score, metric_row, rank_targets, segments
 from training.evaluation.scorers import scores_of_all, two_stage
 from training.evaluation.split import Split
-from training.progress import NO_STEP, StepProgress
+from training.progress import StepProgress, no_step
 from training.retrieval_stage import FirstStage
 from training.tables.item_tables import build_tables
 
@@ -74,7 +74,7 @@ class LiveModel:
 
 
 def compare(
-    parts: Split, stage: FirstStage, net: RankerNet, live: LiveModel, progress: StepProgress = NO_STEP
+    parts: Split, stage: FirstStage, net: RankerNet, live: LiveModel, progress: StepProgress = no_step
 ) -> Comparison:
     """The figures of both models on the test queries that neither model learned from."""
     chosen = unknown_to_both(parts, live.data_end)

@@ -122,10 +122,16 @@ class Evaluation:
         return max(self.baselines, key=lambda name: self.rows[name][METRICS[0]] or 0.0)
 
     @property
+    def segments(self) -> list[str]:
+        """The segments of SEGMENTS that have queries; warm users only beside cold ones, because else they are all."""
+        found = [segment for segment in SEGMENTS if segment == "all" or self.served.get(f"{prefix_of(segment)}queries")]
+        return found if "cold" in found else [segment for segment in found if segment != "warm"]
+
+    @property
     def by_type(self) -> list[str]:
         """The segments of event types that have queries; none in a log of one type."""
         found = [
-            key.removesuffix("_queries") for key, value in self.served.items() if key.endswith("_queries") and value
+            name.removesuffix("_queries") for name, count in self.served.items() if name.endswith("_queries") and count
         ]
         return [segment for segment in found if segment == OVERALL or segment.startswith(OF_TYPE)]
 
@@ -144,7 +150,7 @@ class Evaluation:
     def shortfalls(self) -> list[str]:
         """A sentence for each metric in which a baseline beats the served model."""
         sentences = []
-        for name in (prefix_of(segment) + metric for segment in self._segments() for metric in METRICS):
+        for name in (prefix_of(segment) + metric for segment in self.segments for metric in METRICS):
             best = max(self.baselines, key=lambda baseline: self.rows[baseline][name] or 0.0)
             ours, theirs = self.served[name] or 0.0, self.rows[best][name] or 0.0
             if theirs > ours:
@@ -155,65 +161,52 @@ class Evaluation:
     def to_table(self) -> Group:
         """Tables for a terminal: the metrics by segment and by event type, and the further metrics of all queries."""
         error = f" One standard error of our {METRICS[0]}: {self.served[f'se_{METRICS[0]}'] or 0:.4f}."
-        tables = [self._table(self.title, self._segments(), METRICS, self.legend + error)]
+        tables = [self._table(self.title, self.segments, METRICS, self.legend + error)]
         if types := self.by_type:
             # One table for each metric: two columns for each of three types are wider than a terminal of 80 columns.
-            heads = ["all types" if segment == OVERALL else segment.removeprefix(OF_TYPE) for segment in types]
-            for metric in METRICS:
-                tables.append(self._table(f"{metric} by event type of the query", types, (metric,), heads=heads))
+            tables += [self._table(f"{name} by event type of the query", types, (name,)) for name in METRICS]
         further = f"all queries{self.of_targets}, further down the list"
         return Group(*tables, self._table(further, ["all"], (*FURTHER, COVERAGE)))
 
     def to_markdown(self) -> str:
         """The tables for a Prefect artifact or a document, with standard errors."""
-        first = self._markdown(self._segments(), METRICS)
+        first = self._markdown(self.segments, METRICS)
         if types := self.by_type:
             first += f"\n\nBy event type:\n\n{self._markdown(types, METRICS)}"
         further = self._markdown(["all"], (*FURTHER, COVERAGE))
         return f"**{self.title}**\n\n{first}\n\n{self.legend} ± one standard error, clustered by user.\n\n{further}"
 
-    def _segments(self) -> list[str]:
-        """The segments of SEGMENTS that have queries; warm users only beside cold ones, because else they are all."""
-        found = [segment for segment in SEGMENTS if segment == "all" or self.served[f"{prefix_of(segment)}queries"]]
-        return found if "cold" in found else [segment for segment in found if segment != "warm"]
+    def cells(self, segments: Sequence[str], metrics: Sequence[str], *, errors: bool = True) -> list[list[str]]:
+        """The head of a table and its rows as texts; errors: with standard errors."""
 
-    def _table(
-        self,
-        title: str,
-        segments: Sequence[str],
-        metrics: Sequence[str],
-        caption: str | None = None,
-        heads: list[str] | None = None,
-    ) -> Table:
+        def cell(row: Row, name: str, error: float | None) -> str:
+            value = row.get(name)
+            if value is None:
+                return "-"
+            return (f"{value:.4f} ±{error:.4f}" if errors and error is not None else f"{value:.4f}").replace("0.", ".")
+
+        labels = ["all types" if segment == OVERALL else segment.removeprefix(OF_TYPE) for segment in segments]
+        heads = [*metrics] if len(labels) == 1 else [f"{label} {metric}" for label in labels for metric in metrics]
+        columns = [(prefix_of(segment), metric) for segment in segments for metric in metrics]
+        return [["model", *(labels if len(metrics) == 1 else heads)]] + [
+            [model, *(cell(row, prefix + metric, row.get(f"{prefix}se_{metric}")) for prefix, metric in columns)]
+            for model, row in self.rows.items()
+        ]
+
+    def _table(self, title: str, segments: Sequence[str], metrics: Sequence[str], caption: str | None = None) -> Table:
         table = Table(title=title, caption=caption, caption_justify="left", box=SIMPLE_HEAD, padding=0, show_edge=False)
-        table.add_column("model", no_wrap=True)
-        for head in heads or _heads(segments, metrics):
+        (model, *heads), *rows = self.cells(segments, metrics, errors=False)
+        table.add_column(model, no_wrap=True)
+        for head in heads:
             table.add_column(head.replace(" ", "\n").replace("@", "\n@"), justify="right", no_wrap=True)
-        for name, row in self.rows.items():
-            cells = _cells(row, segments, metrics, errors=False)
-            table.add_row(name, *cells, style="bold" if name == SERVED else None)
+        for row in rows:
+            table.add_row(*row, style="bold" if row[0] == SERVED else None)
         return table
 
     def _markdown(self, segments: Sequence[str], metrics: Sequence[str]) -> str:
-        heads = _heads(segments, metrics)
-        rows = [["model", *heads], ["---"] + ["---:"] * len(heads)]
-        rows += [[name, *_cells(row, segments, metrics, errors=True)] for name, row in self.rows.items()]
-        return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-
-
-def _heads(segments: Sequence[str], metrics: Sequence[str]) -> list[str]:
-    return [metric if len(segments) == 1 else f"{segment} {metric}" for segment in segments for metric in metrics]
-
-
-def _cells(row: Row, segments: Sequence[str], metrics: Sequence[str], *, errors: bool) -> list[str]:
-    def cell(prefix: str, metric: str) -> str:
-        value, error = row[prefix + metric], row.get(f"{prefix}se_{metric}")
-        if value is None:
-            return "-"
-        text = f"{value:.4f} ±{error:.4f}" if errors and error is not None else f"{value:.4f}"
-        return text.replace("0.", ".")
-
-    return [cell(prefix_of(segment), metric) for segment in segments for metric in metrics]
+        head, *rows = self.cells(segments, metrics)
+        lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def prefix_of(segment: str) -> str:

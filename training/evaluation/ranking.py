@@ -17,7 +17,7 @@ from recsys.types import F32, I64, Bool, Histories
 from training.evaluation.metric_table import COVERAGE, NDCG_AT, OF_TYPE, OVERALL, RECALL_AT, K, Row, prefix_of
 from training.evaluation.metrics import mean_and_error, ndcg, places, recall, shown_items
 from training.evaluation.split import Split
-from training.progress import NO_STEP, StepProgress
+from training.progress import StepProgress, no_step
 
 CELLS = 1 << 24
 """Scores in memory at once: 64 MiB of float32, whatever the size of the catalogue."""
@@ -53,7 +53,7 @@ def chunk_rows(items: int) -> int:
 
 
 def metric_rows(
-    parts: Split, scorers: Mapping[str, Score | SourceUnion], progress: StepProgress = NO_STEP
+    parts: Split, scorers: Mapping[str, Score | SourceUnion], progress: StepProgress = no_step
 ) -> dict[str, Row]:
     """The rows of an `Evaluation`: the metrics of each scorer over all test queries."""
     users, events = parts.log.users[parts.test], segments(parts)
@@ -82,7 +82,7 @@ def segments(parts: Split) -> dict[str, Bool]:
 
 
 def rank_targets(
-    parts: Split, scorers: Mapping[str, Score | SourceUnion], progress: StepProgress = NO_STEP
+    parts: Split, scorers: Mapping[str, Score | SourceUnion], progress: StepProgress = no_step
 ) -> dict[str, Ranking]:
     """The place of each target by each scorer.
 
@@ -112,7 +112,7 @@ def rank_targets(
             ranked[name].places[targets] = places(scores, owner, items)
             ranked[name].shown[shown_items(scores, K)] = True
         done = min(first + rows, len(starts))
-        progress.update(done / len(starts), f"{done:,} queries")
+        progress(done / len(starts), f"{done:,} queries")
     return ranked
 
 

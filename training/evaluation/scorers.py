@@ -27,7 +27,7 @@ from training.evaluation.baselines import (
 )
 from training.evaluation.metric_table import SERVED
 from training.evaluation.ranking import Score, SourceUnion
-from training.progress import NO_STEP, StepProgress
+from training.progress import StepProgress, no_step
 from training.retrieval_stage import FirstStage
 
 EASE_REGULARIZATION = 300.0
@@ -38,7 +38,7 @@ DEPTH = 200
 
 
 def baselines(
-    log: Log, threads: int, seed: int, progress: StepProgress = NO_STEP
+    log: Log, threads: int, seed: int, progress: StepProgress = no_step
 ) -> tuple[dict[str, Score], list[str]]:
     """The baselines, fitted on what is not revoked in `log`, and a sentence for each baseline that is left out."""
     log = log.without_revoked()
@@ -62,7 +62,7 @@ def baselines(
         left_out.append("Not compared with ials: the package `implicit` is missing, which `make test` installs.")
     fitted: dict[str, Score] = {}
     for name, fit in fits.items():
-        progress.update(len(fitted) / len(fits), name)
+        progress(len(fitted) / len(fits), name)
         fitted[name] = fit()
     return fitted, left_out
 

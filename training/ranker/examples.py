@@ -1,5 +1,5 @@
 """Training examples of the ranker, the network that orders candidates: users' histories, the candidates retrieved for
-each, and which of them the user took.
+each, and which of them the user took. The module also has the loss over them.
 
 A query, one user at one moment, is an example if at least one item that the user took is among its candidates.
 """
@@ -9,13 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from torch import Tensor
+from torch.nn import functional as F
 
 from recsys.model import features
 from recsys.types import F32, I64, PAD, Bool
 from training.config import RankerConfig
 from training.evaluation.metrics import recall
 from training.evaluation.split import Split
-from training.progress import NO_STEP, StepProgress
+from training.progress import StepProgress, no_step
 from training.retrieval_stage import FirstStage
 
 CHUNK = 256
@@ -23,6 +25,9 @@ CHUNK = 256
 
 TOP = 10
 """Cut-off of the recall that decides between orders of the candidates."""
+
+MASKED = -1e9
+"""The score of padding and of seen items; finite, so that its product with 0 is 0."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ class Examples:
 
 
 def gather(
-    parts: Split, stage: FirstStage, config: RankerConfig, rng: np.random.Generator, progress: StepProgress = NO_STEP
+    parts: Split, stage: FirstStage, config: RankerConfig, rng: np.random.Generator, progress: StepProgress = no_step
 ) -> Examples:
     """The examples of `config.queries` label queries at most, with `config.candidates` candidates of each at most."""
     queries = parts.label_queries()
@@ -64,7 +69,7 @@ def gather(
     chunks = [_none()]
     for start in range(0, len(queries), CHUNK):
         chunks.append(_examples(parts, stage, queries[start : start + CHUNK], config.candidates, rng))
-        progress.update(min(1.0, (start + CHUNK) / len(queries)), "candidates")
+        progress(0.5 * min(1.0, (start + CHUNK) / len(queries)), "candidates")  # the training is the other half
     width = max(chunk.x.shape[1] for chunk in chunks)
     return Examples(
         np.concatenate([_padded(chunk.x, width) for chunk in chunks]),
@@ -100,6 +105,16 @@ def _examples(parts: Split, stage: FirstStage, queries: list[I64], k: int, rng: 
         np.take_along_axis(real, kept, axis=1),
         weight[some],
     )
+
+
+def listwise_loss(scores_QK: Tensor, answers_QK: Tensor, real_QK: Tensor, weights_Q: Tensor) -> Tensor:
+    """Weighted mean cross entropy of each query's answers against all its candidates.
+
+    answers_QK: the items that the user took; they share the weight of the query. real_QK: False at masked candidates.
+    """
+    shares_QK = answers_QK / answers_QK.sum(1, keepdim=True)
+    losses_Q = F.cross_entropy(scores_QK.masked_fill(~real_QK, MASKED), shares_QK, reduction="none")
+    return (losses_Q * weights_Q).sum() / weights_Q.sum()
 
 
 def _none() -> Examples:

@@ -21,9 +21,8 @@ from recsys.types import I64
 from training.config import RankerConfig, TrainingConfig
 from training.device import CPU, find_device, mixed_precision
 from training.evaluation.split import Split
-from training.progress import NO_STEP, StepProgress
-from training.ranker.examples import Examples, gather
-from training.ranker.listwise_loss import listwise_loss
+from training.progress import StepProgress, no_step
+from training.ranker.examples import Examples, gather, listwise_loss
 from training.ranker.simple_orders import FITTED, ORDERS, best_order, fit_order, order_net, scores
 from training.retrieval_stage import FirstStage
 
@@ -48,7 +47,7 @@ class RankerFit:
         return replace(config, tower=replace(config.tower, epochs=self.epochs))
 
 
-def fit_ranker(parts: Split, stage: FirstStage, config: TrainingConfig, progress: StepProgress = NO_STEP) -> RankerFit:
+def fit_ranker(parts: Split, stage: FirstStage, config: TrainingConfig, progress: StepProgress = no_step) -> RankerFit:
     """Train on the labels of `parts`: each query's answers against the other candidates that `stage` retrieves for it.
 
     The ranker is a simple order where fewer than `config.ranker.minimum` queries have an answer among their candidates,
@@ -58,7 +57,7 @@ def fit_ranker(parts: Split, stage: FirstStage, config: TrainingConfig, progress
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
     device = find_device(config.device)
-    examples = gather(parts, stage, ranker, rng, progress.part(0, 0.5))
+    examples = gather(parts, stage, ranker, rng, progress)
     if len(examples) < max(ranker.minimum, ranker.doubtful):
         order, weights, found = _simple_order(examples)
         if len(examples) < ranker.minimum or found >= _cross_recall(
@@ -70,7 +69,7 @@ def fit_ranker(parts: Split, stage: FirstStage, config: TrainingConfig, progress
                 f"by {order}, and the ranker is untrained. {ranker.doubtful:,} of them are enough, most often."
             )
             return RankerFit(order_net(weights), stage.epochs, order, (sentence,))
-    return RankerFit(_trained(examples, ranker, rng, device, progress.part(0.5, 1)), stage.epochs)
+    return RankerFit(_trained(examples, ranker, rng, device, progress), stage.epochs)
 
 
 def _simple_order(examples: Examples) -> tuple[str, dict[str, float], float]:
@@ -97,7 +96,7 @@ def _trained(
     config: RankerConfig,
     rng: np.random.Generator,
     device: torch.device = CPU,
-    progress: StepProgress = NO_STEP,
+    progress: StepProgress = no_step,
 ) -> RankerNet:
     """A net trained on `device`, on the CPU."""
     net = _standardised(examples).to(device).train()
@@ -116,7 +115,7 @@ def _trained(
             optimizer.step()
             schedule.step()
             losses.append(float(loss.detach()))
-            progress.update(len(losses) / steps, loss=float(np.mean(losses[-50:])))
+            progress(0.5 + 0.5 * len(losses) / steps, loss=float(np.mean(losses[-50:])))
     return net.cpu().eval()
 
 

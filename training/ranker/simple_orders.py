@@ -16,8 +16,7 @@ import torch
 from recsys.model import features
 from recsys.model.ranker import RankerNet
 from recsys.types import F32
-from training.ranker.examples import Examples
-from training.ranker.listwise_loss import listwise_loss
+from training.ranker.examples import Examples, listwise_loss
 
 _POPULARITY = "popularity_decayed"
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from training.evaluation.metric_table import BASELINES, OF_TYPE, OVERALL, SERVED, Evaluation, prefix_of
+from training.evaluation.metric_table import BASELINES, OF_TYPE, SERVED, Evaluation, prefix_of
 from training.evaluation.preview import Scores
 from training.progress import Curve
 from training.report.charts import COLOURS, NARROW, SOFT, Chart, chart
@@ -15,20 +15,10 @@ from training.report.charts import COLOURS, NARROW, SOFT, Chart, chart
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SEGMENTS = {"": "all queries", "warm_": "warm users", "cold_": "cold users", "new_": "new items"}
 
-
-def segments(evaluation: Evaluation) -> dict[str, str]:
-    """The segments that have queries: the prefix of their figures, and their names."""
-    found = {prefix: name for prefix, name in SEGMENTS.items() if evaluation.served.get(f"{prefix}queries")}
-    found |= {"": SEGMENTS[""] + evaluation.of_targets}
-    for segment in evaluation.by_type:
-        found[prefix_of(segment)] = "all event types" if segment == OVERALL else segment.removeprefix(OF_TYPE)
-    return found
-
-
-def metric_chart(evaluation: Evaluation, metric: str, prefix: str, segment: str) -> Chart:
+def metric_chart(evaluation: Evaluation, metric: str, segment: str) -> Chart:
     """One metric of every model in one segment, with bars of two standard errors."""
+    prefix = prefix_of(segment)
     models = [model for model, row in evaluation.rows.items() if row.get(prefix + metric) is not None][::-1]
 
     def draw(axes: Axes) -> None:
@@ -41,7 +31,8 @@ def metric_chart(evaluation: Evaluation, metric: str, prefix: str, segment: str)
 
     queries = evaluation.served.get(f"{prefix}queries") or 0
     size = NARROW[0], 0.7 + 0.2 * len(models)
-    return chart(f"{metric}, {segment}, {queries:,.0f} queries", draw, size, legend=False, xlim=(0, None))
+    title = f"{metric}, {segment.removeprefix(OF_TYPE)}, {queries:,.0f} queries"
+    return chart(title, draw, size, legend=False, xlim=(0, None))
 
 
 def histogram(ours: Scores, live: Scores | None) -> Chart:

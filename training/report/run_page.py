@@ -14,13 +14,13 @@ from itertools import zip_longest
 from pathlib import Path
 
 from training.config import TrainingConfig
-from training.evaluation.metric_table import COVERAGE, FURTHER, METRICS, SERVED, Evaluation, Row
+from training.evaluation.metric_table import COVERAGE, FURTHER, METRICS, SERVED, Evaluation
 from training.evaluation.preview import Slate
 from training.gate.check import Check
 from training.gate.dataset_profile import DataProfile, LiveGeneration
 from training.progress import Curve
 from training.report import page
-from training.report.metric_charts import histogram, learning_curve, metric_chart, segments
+from training.report.metric_charts import histogram, learning_curve, metric_chart
 from training.report.page import Report, Section, Table
 
 
@@ -95,39 +95,21 @@ def _figures(run: RunReport) -> Iterator[Section | Table]:
         "Bars are two standard errors to each side, clustered by user."
     )
     notes = "".join(f" Note: {warning}" for warning in evaluation.warnings)
-    found = segments(evaluation)
-    charts = [metric_chart(evaluation, metric, prefix, name) for metric in METRICS for prefix, name in found.items()]
+    found = [*evaluation.segments, *evaluation.by_type]
+    charts = [metric_chart(evaluation, metric, segment) for metric in METRICS for segment in found]
     yield Section("How good it is", sentence + notes, charts)
-    yield _metric_table(evaluation, found)
-    if any(name in evaluation.served for name in (*FURTHER, COVERAGE)):
-        yield _further(evaluation)
+    note = "± one standard error, clustered by user."
+    yield _metric_table("Metrics", evaluation.cells(found, METRICS), note)
+    note = "All queries. Coverage is the share of the catalogue that is among the first ten of at least one query."
+    yield _metric_table("Further down the list", evaluation.cells(["all"], (*FURTHER, COVERAGE)), note)
     if preview := evaluation.preview:
         live = run.live.scores if run.live else None
         note = f"Share of the softmax over the candidates that the first ten hold; {preview.scores.queries:,} queries."
         yield Section("How sure the ranker is", note, [histogram(preview.scores, live)])
 
 
-def _metric_table(evaluation: Evaluation, found: Mapping[str, str]) -> Table:
-    header = ["model", *(f"{metric}, {name}" for name in found.values() for metric in METRICS)]
-    rows = [
-        [model, *(_cell(row, prefix, metric) for prefix in found for metric in METRICS)]
-        for model, row in evaluation.rows.items()
-    ]
-    return Table("Metrics", header, rows, "± one standard error, clustered by user.", SERVED)
-
-
-def _further(evaluation: Evaluation) -> Table:
-    shown = [name for name in (*FURTHER, COVERAGE) if name in evaluation.served]
-    rows = [[model, *(_cell(row, "", name) for name in shown)] for model, row in evaluation.rows.items()]
-    note = "All queries. Coverage is the share of the catalogue that is among the first ten of at least one query."
-    return Table("Further down the list", ["model", *shown], rows, note, SERVED)
-
-
-def _cell(row: Row, prefix: str, metric: str) -> str:
-    value, error = row.get(prefix + metric), row.get(f"{prefix}se_{metric}")
-    if value is None:
-        return ""
-    return f"{value:.4f}" + ("" if error is None else f" ±{error:.4f}")
+def _metric_table(title: str, cells: list[list[str]], note: str) -> Table:
+    return Table(title, cells[0], cells[1:], note, SERVED)
 
 
 def _curves(run: RunReport) -> Iterator[Section]:

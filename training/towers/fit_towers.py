@@ -18,7 +18,7 @@ from recsys.types import F32, I32
 from training.config import TowerConfig
 from training.data.interaction_log import Log
 from training.device import CPU
-from training.progress import NO_STEP, StepProgress
+from training.progress import StepProgress, no_step
 from training.towers.checkpoint import Checkpoint
 from training.towers.crops import Batch, Crop, Crops
 from training.towers.gradients import Gradients
@@ -42,7 +42,7 @@ def fit_towers(
     log: Log,
     config: TowerConfig,
     seed: int,
-    progress: StepProgress = NO_STEP,
+    progress: StepProgress = no_step,
     validate: Validate | None = None,
     checkpoint: Checkpoint | None = None,
     device: torch.device = CPU,
@@ -118,7 +118,7 @@ class TowerTraining:
             if batch % AVERAGE_EVERY == 0:
                 self._average.update_parameters(self.towers)
             share = (self._epochs + (batch + 1) / self._crops.batches) / self._config.epochs
-            progress.update(share, epoch, loss=float(np.mean(losses[-50:])))
+            progress(share, epoch, loss=float(np.mean(losses[-50:])))
         self._average.update_parameters(self.towers)
         self._epochs += 1
         if self._validate:
@@ -126,7 +126,7 @@ class TowerTraining:
             self._validations.append(self._validate(towers))
             if self.best_epoch == self._epochs:
                 self._best.load_state_dict(towers.state_dict())
-            progress.update(self._epochs / self._config.epochs, epoch, validation=self._validations[-1])
+            progress(self._epochs / self._config.epochs, epoch, validation=self._validations[-1])
 
     def _train_batch(self, crop: Crop) -> float:
         batch = Batch.of(crop, self._negatives, self._config).to(self._device)

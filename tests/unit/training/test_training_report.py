@@ -80,7 +80,8 @@ def test_the_page_has_the_figures_of_the_evaluation(evaluated):
     html, table = (evaluated / "page.html").read_text(), json.loads((evaluated / "table.json").read_text())
     charts = [base64.b64decode(each).decode() for each in re.findall(r"base64,([^\"]+)", html)]
     for name, row in table["rows"].items():
-        assert f"<th>{name}</th><td>{row['recall@10']:.4f} ±{row['se_recall@10']:.4f}</td>" in html, name
+        figure = f"{row['recall@10']:.4f} ±{row['se_recall@10']:.4f}".replace("0.", ".")
+        assert f"<th>{name}</th><td>{figure}</td>" in html, name
         assert f">{name}<" in charts[0]
     curves = re.findall(r"([a-z ]+): loss from ([\d.]+) to ([\d.]+)", html)
     assert {step for step, *_ in curves} == {
