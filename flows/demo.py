@@ -9,10 +9,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from recsys.environment import Environment
 from recsys.errors import SettingsError, TandemError
@@ -23,8 +22,11 @@ with required_packages(), interruptible_imports():
     from rich.console import Console
     from rich.table import Table
 
+    from flows.cli.prefect_api import bypass_proxy
     from recsys.process.parent_death import preexec, tie_to_parent
     from recsys.store.from_environment import open_store
+    from tandem_client import Client, ClientError
+    from tandem_client.answers import RecommendResponse
     from training.data import dataset
 
 DATA = Path("data/movietweetings")
@@ -49,7 +51,7 @@ def main() -> int:
         signal.signal(number, _stop)
     try:
         return _run(once)
-    except TandemError as error:
+    except (TandemError, ClientError) as error:
         console.print(f"tandem: {error}", style="bold red", highlight=False)
         return 1
     except Stopped:
@@ -64,6 +66,7 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
 
 
 def _run(once: bool) -> int:
+    bypass_proxy()
     url = f"http://127.0.0.1:{os.environ.get('PORT', '3000')}"
     started = time.monotonic()
     with open_store(Environment.read()):
@@ -72,9 +75,10 @@ def _run(once: bool) -> int:
         _finish("flows", "run", "--data", str(DATA), "--config", "small")
         console.rule("[bold]2  serve")
         with _child("service", "serve") as service:
-            client = _wait_until_ready(url, service)
+            _wait_until_ready(url, service)
             console.rule("[bold]3  recommend, click, recommend again")
-            show_story(client, url)
+            with Client(url) as client:
+                show_story(client, url)
             console.print(f"\n[bold green]The whole story took {time.monotonic() - started:.0f} s.[/]")
             if once:
                 return 0
@@ -109,22 +113,19 @@ def _finish(module: str, *arguments: str) -> None:
             sys.exit(code)
 
 
-def _wait_until_ready(url: str, service: subprocess.Popen[bytes]) -> httpx.Client:
-    client = httpx.Client(base_url=url, timeout=10, trust_env=False)
+def _wait_until_ready(url: str, service: subprocess.Popen[bytes]) -> None:
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end:
         if service.poll() is not None:
             sys.exit(service.returncode or 1)
-        try:
-            if client.get("/readyz", timeout=2).status_code == 200:
-                return client
-        except httpx.HTTPError:
-            pass
+        with suppress(httpx.HTTPError):
+            if httpx.get(f"{url}/readyz", timeout=2).status_code == 200:
+                return
         time.sleep(0.2)
     raise SettingsError(f"The service was not ready after {START_SECONDS} s.")
 
 
-def show_story(client: httpx.Client, url: str) -> None:
+def show_story(client: Client, url: str) -> None:
     """Print recommendations for a known user, after a click, and for an unknown user."""
     data = dataset.read(DATA)
     titles = data.items.set_index("item_id")["title"]
@@ -132,21 +133,21 @@ def show_story(client: httpx.Client, url: str) -> None:
     user = int(log.groupby("user_id").size().loc[lambda n: n.between(12, 30)].index[0])
     history = log[log["user_id"] == user]["item_id"].map(titles)
     console.print(f"\nUser [bold]{user}[/] rated {len(history)} films, last: {', '.join(history.tail(5))}.\n")
-    before = _recommend(client, user)
+    before = client.recommend(user, k=SHOWN)
     _show(f"POST /recommend for user {user}", before)
 
-    clicked = before["items"][min(5, len(before["items"]) - 1)]
-    _post(client, "/events", {"events": [{"user_id": user, "item_id": clicked["item_id"]}]})
-    console.print(f"\nThe user clicks [bold]{clicked['title']}[/]: POST /events.\n")
-    _show("POST /recommend again: what changed", _recommend(client, user), before)
+    clicked = before.items[min(5, len(before.items) - 1)]
+    client.add_events([{"user_id": user, "item_id": clicked.item_id}])
+    console.print(f"\nThe user clicks [bold]{clicked.title}[/]: POST /events.\n")
+    _show("POST /recommend again: what changed", client.recommend(user, k=SHOWN), before)
 
     stranger = "someone nobody has seen"
     console.print(f"\n[bold]{stranger.capitalize()}[/] has no history: the list starts from what is popular now.\n")
-    _show("an unknown user", _recommend(client, stranger))
+    _show("an unknown user", client.recommend(stranger, k=SHOWN))
     session = [{"item_id": row} for row in titles[titles.isin(["Toy Story", "Finding Nemo", "Up"])].index[:3]]
     console.print(f"\nThe same stranger, with {len(session)} films looked at in this session, not stored anywhere:\n")
-    _show("an unknown user with a session", _recommend(client, stranger, session=session))
-    event = f'{{"events": [{{"user_id": {user}, "item_id": "{clicked["item_id"]}"}}]}}'
+    _show("an unknown user with a session", client.recommend(stranger, k=SHOWN, session=session))
+    event = f'{{"events": [{{"user_id": {user}, "item_id": "{clicked.item_id}"}}]}}'
     commands = (
         f"  curl {url}/recommend {HEADER} -d '{{\"user_id\": {user}}}'",
         f"  curl {url}/events {HEADER} -d '{event}'",
@@ -155,26 +156,14 @@ def show_story(client: httpx.Client, url: str) -> None:
     console.print("\nThe same by hand:", *commands, sep="\n", highlight=False, soft_wrap=True)
 
 
-def _recommend(client: httpx.Client, user: int | str, **more: Any) -> dict[str, Any]:
-    return _post(client, "/recommend", {"user_id": user, "k": SHOWN, **more})
-
-
-def _post(client: httpx.Client, path: str, body: dict[str, Any]) -> dict[str, Any]:
-    answer = client.post(path, json=body)
-    if answer.status_code != 200:
-        raise SettingsError(f"{path} answered {answer.status_code}: {answer.text}")
-    result: dict[str, Any] = answer.json()
-    return result
-
-
-def _show(title: str, answer: dict[str, Any], before: dict[str, Any] | None = None) -> None:
+def _show(title: str, answer: RecommendResponse, before: RecommendResponse | None = None) -> None:
     table = Table(title=title, title_justify="left", title_style="bold")
     for column in ("#", "title", "score", "sources", *(("before",) if before else ())):
         table.add_column(column, justify="left" if column in ("title", "sources") else "right")
-    places = {item["item_id"]: place for place, item in enumerate(before["items"], 1)} if before else {}
-    for place, item in enumerate(answer["items"], 1):
-        row = [str(place), item["title"], f"{item['score']:.2f}", ", ".join(item["sources"])]
-        table.add_row(*row, *([str(places.get(item["item_id"], "[green]new[/]"))] if before else []))
+    places = {item.item_id: str(place) for place, item in enumerate(before.items, 1)} if before else {}
+    for place, item in enumerate(answer.items, 1):
+        row = [str(place), item.title, f"{item.score:.2f}", ", ".join(item.sources)]
+        table.add_row(*row, *([places.get(item.item_id, "[green]new[/]")] if before else []))
     console.print(table)
 
 

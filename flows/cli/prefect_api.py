@@ -34,7 +34,7 @@ def prefect_imports(*cleanup: Callable[[], None]) -> Iterator[None]:
 
     cleanup: called before Ctrl-C ends the process during the imports.
     """
-    _bypass_proxy()
+    bypass_proxy()
     with interruptible_imports(*cleanup):
         yield
     quiet_console()
@@ -136,7 +136,7 @@ def _api_error() -> str | None:
     return None if error is None else (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _bypass_proxy() -> None:
+def bypass_proxy() -> None:
     """Connect to servers of this host directly: httpx sends requests for 127.0.0.1 to a proxy too."""
     for name in ("no_proxy", "NO_PROXY"):
         os.environ[name] = ",".join(filter(None, (os.environ.get(name), LOCALHOST)))

@@ -32,23 +32,22 @@ MOST_SECONDS = 86_400 * 30
 
 def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
     """Add these commands to the command line and return their parsers."""
+    count, wait, interval = _number(int, 1, 100), _number(float, 0, MOST_SECONDS), _number(float, 1, MOST_SECONDS)
     refresh = verbs.add_parser("refresh", help="make lists for users with new events, and update trending items")
     refresh.set_defaults(verb=refresh_lists, own_session=True)
     batch = verbs.add_parser("batch", help="make lists for all users, and write their best items as Parquet")
-    batch.add_argument("--top", type=_count, default=20, help="items of a user in the Parquet file; default: 20")
+    batch.add_argument("--top", type=count, default=20, help="items of a user in the Parquet file; default: 20")
     batch.add_argument("--rules", help="the file of rules; default: TANDEM_RULES, or rules.toml")
     batch.set_defaults(verb=batch_lists, own_session=True, every=None)
     drain = verbs.add_parser("drain", help="write impressions as Parquet, with features and labels")
-    drain.add_argument("--wait", type=_seconds, default=WAIT_SECONDS, help=f"{WAIT_HELP}; default: {WAIT_SECONDS:.0f}")
+    drain.add_argument("--wait", type=wait, default=WAIT_SECONDS, help=f"{WAIT_HELP}; default: {WAIT_SECONDS:.0f}")
     drain.set_defaults(verb=drain_impressions, own_session=True)
     for verb in (refresh, drain):
-        verb.add_argument("--every", type=_interval, metavar="SECONDS", help="repeat until Ctrl-C")
+        verb.add_argument("--every", type=interval, metavar="SECONDS", help="repeat until Ctrl-C")
     schedule = verbs.add_parser("schedule", help="run all flows, and the training, on Prefect's schedule")
     schedule.add_argument("--data", help="train every night on this folder or file")
-    for name, interval in (("--refresh-every", REFRESH_SECONDS), ("--drain-every", DRAIN_SECONDS)):
-        schedule.add_argument(
-            name, type=_interval, default=interval, metavar="SECONDS", help=f"default: {interval:.0f}"
-        )
+    for name, default in (("--refresh-every", REFRESH_SECONDS), ("--drain-every", DRAIN_SECONDS)):
+        schedule.add_argument(name, type=interval, default=default, metavar="SECONDS", help=f"default: {default:.0f}")
     schedule.set_defaults(verb=run_schedule)
     return [refresh, batch, drain, schedule]
 
@@ -146,21 +145,11 @@ def print_drained(result: DrainResult) -> None:
         print(file)
 
 
-def _seconds(text: str) -> float:
-    with suppress(ValueError):
-        if 0 <= (seconds := float(text)) <= MOST_SECONDS:
-            return seconds
-    raise argparse.ArgumentTypeError(f"{text} is not a number of seconds from 0 to 30 days")
+def _number(kind: Callable[[str], float], least: float, most: float) -> Callable[[str], Any]:
+    def read(text: str) -> float:
+        with suppress(ValueError):
+            if least <= (value := kind(text)) <= most:
+                return value
+        raise argparse.ArgumentTypeError(f"{text} is not a number from {least} to {most:,}")
 
-
-def _interval(text: str) -> float:
-    if _seconds(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is less than a second")
-    return _seconds(text)
-
-
-def _count(text: str) -> int:
-    with suppress(ValueError):
-        if 1 <= (count := int(text)) <= 100:
-            return count
-    raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1 to 100")
+    return read

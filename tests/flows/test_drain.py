@@ -123,15 +123,6 @@ class TestFiles:
         assert [file.parent.name for file in files] == days
         assert [pq.read_metadata(file).num_rows for file in files] == [3, 3]
 
-    def test_a_young_impression_waits(self, store, tmp_path):
-        """It is neither written nor deleted before its wait is over."""
-        log(store, shown())
-        done = drained(store, tmp_path, later=WAIT - 60)
-        assert (done.impressions, done.waiting, done.files) == (0, 1, [])
-        assert drained(store, tmp_path, later=WAIT + 60).impressions == 1
-        assert drained(store, tmp_path).impressions == 0
-        assert store.read_impressions() == []
-
     def test_a_kill_between_write_and_delete_duplicates_nothing(self, store, tmp_path, monkeypatch):
         """The next run writes the same file again, with later impressions: no impression is lost or duplicated."""
         log(store, shown("7"))

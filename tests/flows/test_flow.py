@@ -1,6 +1,5 @@
 """Training on the command line, over an embedded store: a whole run, refusals, errors, Ctrl-C and kill -9."""
 
-import asyncio
 import io
 import json
 import os
@@ -13,10 +12,6 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from recsys.environment import Environment
-from recsys.generation.manifest import GenerationFolder
-from recsys.lists.user_record import UserRecord
-from recsys.store import RedisUserStore, open_store
 from tests.flows.ring_dataset import ring, write
 from tests.sample_data import tiny
 from tests.servers.flow_environment import ROOT, flow_environment
@@ -95,26 +90,6 @@ def test_a_run_writes_no_file_into_the_user_s_home(published):
     """Store, training and Prefect write to TANDEM_HOME and PREFECT_HOME only; fonts may be cached."""
     home = published[0] / "user"
     assert [path for path in home.rglob("*") if path.is_file() and home / ".cache" not in path.parents] == []
-
-
-def test_the_store_has_the_users_records(published):
-    """A user's record in the store equals the record in the generation's folder."""
-    home, run = published
-    environment = Environment(home / "tandem", None)
-    folder = GenerationFolder(environment.home / "generations" / json.loads(run.stdout)["generation"])
-    ids, blobs = folder.users()
-
-    async def read(store):
-        users = RedisUserStore(store.url)
-        state = await users.read_users(folder.manifest.id, folder.manifest.user_buckets, [ids[7], "nobody"])
-        await users.close()
-        return state
-
-    with open_store(environment) as store:
-        known, unknown = asyncio.run(read(store))
-    assert known.record == blobs.bytes_at(7)
-    assert len(UserRecord.unpack(known.record).candidates) > 0
-    assert unknown.record is None
 
 
 def test_batch_writes_its_file_to_a_bucket(published, bucket, prefect_url):

@@ -138,14 +138,6 @@ class TestRefresh:
         assert refresh().lists == 1
         assert refresh().lists == 0
 
-    def test_another_host_continues_at_the_cursor(self, shop, monkeypatch, tmp_path):
-        """The cursor is in the store, not on the disk of a host."""
-        shop.click("a", "drama-1")
-        assert refresh().lists == 1
-        monkeypatch.setenv("TANDEM_HOME", str(tmp_path / "another host"))
-        shop.click("b", "drama-1")
-        assert refresh().lists == 1
-
     def test_events_that_left_the_log_unread_are_counted(self, shop):
         """All users with stored events then get new lists, once. Events of deleted users are not lost events."""
         shop.click("a", "drama-1")

@@ -40,17 +40,6 @@ def test_an_interval_repeats_and_waits_for_what_may_pass(shop):
     assert process.wait(60) == 130
 
 
-def test_a_single_run_does_not_wait(shop):
-    """A single refresh with invalid rules ends with one sentence about them."""
-    shop.rules.write_text("[[cap]]\ncolumn = ")
-    process = shop.command("refresh")
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert errors.count("rules.toml is not valid TOML") == 1, errors
-    assert "Trying again" not in errors
-    assert "Traceback" not in errors
-
-
 def test_a_schedule_without_its_files_does_not_start(shop):
     """A missing dataset or missing rules are an error at once, and not in the first run at night."""
     shop.rules.unlink()

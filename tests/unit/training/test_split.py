@@ -27,17 +27,6 @@ def parts(request):
     return split(log_of(ring()), quick(), request.param)
 
 
-def test_each_part_is_later_than_what_its_models_know(parts):
-    """No label and no test event is known, and the known events of its user are earlier."""
-    labels = np.flatnonzero(parts.model_events)[parts.labels]
-    assert len(labels)
-    assert len(parts.test)
-    for known, later in ((parts.tower_events, labels), (parts.model_events, parts.test)):
-        assert not known[later].any()
-        for event in later:
-            assert np.flatnonzero(known & (parts.log.users == parts.log.users[event])).max() < event
-
-
 @pytest.mark.parametrize("protocol", ["rolling", "horizon"])
 def test_parts_in_time_follow_each_other(protocol):
     """Every event of the towers is earlier than every label, and every label than every test event."""
