@@ -23,7 +23,7 @@ from recsys.store.stored_types import LIVE
 from training.data.interaction_log import Log
 from training.evaluation.inspection import score_spread
 from training.evaluation.live_model import LiveModel
-from training.evaluation.metric_table import Comparison, Evaluation
+from training.evaluation.metric_table import Comparison
 from training.gate.check import Check, failed
 from training.gate.dataset_profile import DataProfile, LiveGeneration
 from training.gate.gate import check_data, check_model, check_trained, comparable
@@ -52,34 +52,21 @@ def load_live_model(
         return Comparison(live.id, reason=f"live can't be loaded ({str(error).rstrip('.')})")
 
 
-@step
-def check_dataset(data: DataProfile, live: LiveGeneration | None) -> list[Check]:
-    """The checks of the log and the catalogue, before the training."""
-    return log_failures(check_data(data, live))
-
-
-@step
-def check_tested_model(evaluation: Evaluation, data: DataProfile, live: LiveGeneration | None) -> list[Check]:
-    """The checks of the tested model, before it is trained again on all events."""
-    return log_failures(check_model(evaluation, data, live))
+check_dataset = step(check_data)
+check_tested_model = step(check_model)
 
 
 @step
 def check_final_model(log: Log, trained: TrainedModel) -> list[Check]:
     """The checks of the model that is published. Metrics can't be measured: the model was trained on all events."""
-    return log_failures(check_trained(score_spread(log, trained.stage, trained.stage.ranker(trained.net))))
-
-
-def log_failures(checks: list[Check]) -> list[Check]:
-    """Log the failed checks and return all checks."""
-    for line in failed(checks):
-        get_run_logger().warning("The gate: %s", line)
-    return checks
+    return check_trained(score_spread(log, trained.stage, trained.stage.ranker(trained.net)))
 
 
 def enforce_gate(report: RunReport, checks: Sequence[Check], force: bool) -> None:
     """Add checks to the report and write all as an artifact; GateRefused if one failed. With `force`, log a warning."""
     report.checks += checks
+    for line in failed(checks):
+        get_run_logger().warning("The gate: %s", line)
     name = report.data.name
     with best_effort():
         create_table_artifact(
