@@ -1,1 +1,1 @@
-"""Operate trained models without Prefect: publish, promote, delete, list, show the live ones, save for BentoML."""
+"""Operate trained models without Prefect: publish, promote, delete, list, show the live ones, pin one for a bento."""
