@@ -34,8 +34,8 @@ def test_every_field_can_be_set_and_overrides_replace_the_section():
         ({"epochs": 3}, "There is no entry epochs. Did you mean tower.epochs?"),
         (
             {"nonsense": 1},
-            "There is no entry nonsense. The entries here are tower.*, ranker.*, label_share, test_share, test_queries, "
-            "precomputed, threads, seed, device.",
+            "There is no entry nonsense. The entries here are tower.*, ranker.*, label_share, test_share, "
+            "test_queries, precomputed, threads, seed, device.",
         ),
         ({"tower": {"epoch": 3}}, "There is no entry tower.epoch. Did you mean tower.epochs?"),
         ({"tower": {"epochs": 0}}, "tower.epochs is 0; the value should be greater than or equal to 1."),
