@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flows.operate.model_store import ModelStore
+from flows.operate.pinning import pin
 from loadtests.processes.free_ports import free_ports
 from recsys.environment import Environment
 from recsys.generation.manifest import GenerationFolder
@@ -82,7 +82,7 @@ def _missing() -> str | None:
 def _pin(home: Path) -> None:
     """Train tiny models and pin them, so that the next bento contains them."""
     folder, _ = tiny.generation(home)  # into HOME/generations, where a flow leaves what it makes
-    ModelStore(Environment(home, None)).pin(folder.path.name)
+    pin(folder.path.name, Environment(home, None))
 
 
 def _image(checkout: Path, work: Path) -> None:
