@@ -15,14 +15,14 @@ from recsys.filters.allowed_items import Allowed
 from recsys.fresh_items.extended_column import ExtendedColumn
 from recsys.fresh_items.extended_tables import ExtendedTables
 from recsys.kernels.quantization import ROUNDING
-from recsys.retrieval.index import ExactIndex
+from recsys.retrieval.index import Index
 from recsys.types import F32, I32, PAD
 
 
 class ExtendedIndex:
     """The index of a generation and its new items, which are scored exactly; results are merged by score."""
 
-    def __init__(self, index: ExactIndex, tables: ExtendedTables) -> None:
+    def __init__(self, index: Index, tables: ExtendedTables) -> None:
         changes = tables.changes
         shown = changes.available.tail
         self._index = index.over(changes.available.base)
@@ -39,7 +39,7 @@ class ExtendedIndex:
     def search(self, users: F32, k: int, allowed: Sequence[Allowed | None] | None = None) -> I32:
         """The k best rows of both for users [B, d], best first: [B, k] int32, PAD past the end.
 
-        allowed: as in `ExactIndex.search`.
+        allowed: as in `Index.search`.
         """
         rows, scores = self._index.scored(users, k, allowed)
         if not len(self._rows):

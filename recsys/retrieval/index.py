@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import numkong
 import numpy as np
 
 from recsys.filters.allowed_items import Allowed
 from recsys.fresh_items.extended_column import table as table_of
+from recsys.generation.item_tables import ItemTables
 from recsys.kernels import exact_search, top_k
 from recsys.kernels.candidate_lists import score
 from recsys.kernels.jit import contiguous
@@ -37,6 +39,33 @@ CELLS = 1 << 23
 """Scores of one call, at most: 32 MiB."""
 
 
+class Index(Protocol):
+    """What retrieval calls of an index of item embeddings. `index_of` decides which index serves a generation."""
+
+    def over(self, available: Bool) -> Index:
+        """The same index after the availability of items changed."""
+
+    def search(self, users: F32, k: int, allowed: Sequence[Allowed | None] | None = None) -> I32:
+        """The k best rows for users [B, d], best first: [B, k] int32, PAD past the end of the rows that may be shown.
+
+        allowed: for each user the rows that its filter leaves, or None without a filter.
+        """
+
+    def scored(self, users: F32, k: int, allowed: Sequence[Allowed | None] | None = None) -> tuple[I32, F32]:
+        """The k best rows and their inner products: both [B, k], PAD and -inf past the end.
+
+        The result for a user does not depend on the other users of the batch.
+        """
+
+    def count_above(self, users: F32, scores: F32) -> I32:
+        """How many rows that may be shown score higher than `scores` [B] for users [B, d]: [B] int32."""
+
+
+def index_of(tables: ItemTables) -> Index:
+    """The index that serves a generation. To use another library or a vector database, return its adapter here."""
+    return ExactIndex(tables.embeddings, tables.available, tables.rounded)
+
+
 class ExactIndex:
     """Exact top-k over all items that may be shown; equal scores in the order of the rows."""
 
@@ -50,23 +79,17 @@ class ExactIndex:
         self._show(available)
 
     def over(self, available: Bool) -> ExactIndex:
-        """The same index after the availability of items changed."""
+        """See `Index`."""
         other: ExactIndex = copy.copy(self)
         other._show(available)
         return other
 
     def search(self, users: F32, k: int, allowed: Sequence[Allowed | None] | None = None) -> I32:
-        """The k best rows for users [B, d], best first: [B, k] int32, PAD past the end of the rows that may be shown.
-
-        allowed: for each user the rows that its filter leaves, or None without a filter.
-        """
+        """See `Index`."""
         return self.scored(users, k, allowed)[0]
 
     def scored(self, users: F32, k: int, allowed: Sequence[Allowed | None] | None = None) -> tuple[I32, F32]:
-        """The k best rows and their inner products: both [B, k], PAD and -inf past the end.
-
-        The result for a user does not depend on the other users of the batch.
-        """
+        """See `Index`."""
         found, best = np.full((len(users), k), PAD, np.int32), np.full((len(users), k), -np.inf, np.float32)
         if not found.size:
             return found, best
@@ -106,7 +129,7 @@ class ExactIndex:
         return found, best
 
     def count_above(self, users: F32, scores: F32) -> I32:
-        """How many rows that may be shown score higher than `scores` [B] for users [B, d]: [B] int32."""
+        """See `Index`."""
         above = np.zeros(len(users), np.int32)
         every = np.arange(len(self._items), dtype=np.int32)[None]
         every_score = np.empty(every.shape, np.float32)

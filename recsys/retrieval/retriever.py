@@ -30,7 +30,7 @@ from recsys.retrieval.candidates import (
     reciprocal,
     source_lists,
 )
-from recsys.retrieval.index import ExactIndex
+from recsys.retrieval.index import Index, index_of
 from recsys.retrieval.registry import RETRIEVED, trained_with
 from recsys.retrieval.source import CandidateSource, Finder, RetrievalBatch
 from recsys.types import CANDIDATES, F32, I32, PAD, U16, Bool, Candidates, Histories, Source
@@ -56,7 +56,7 @@ class Retriever:
         """extender: only `with_items` needs it. sources: those that the generation retrieves with."""
         self._encoder = encoder
         self._tables = tables
-        self._index: ExactIndex | ExtendedIndex = ExactIndex(tables.embeddings, tables.available, tables.rounded)
+        self._index: Index | ExtendedIndex = index_of(tables)
         self._exclude_seen = exclude_seen
         self._allowed = AllowedItems(tables)
         self._sources = [each for each in sources if each.finder and each.finder.serves(tables, exclude_seen)]

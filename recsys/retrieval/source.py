@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # the index brings torch, which a gateway with remote stages 
     from recsys.filters.allowed_items import Allowed
     from recsys.fresh_items.extended_index import ExtendedIndex
     from recsys.generation.item_tables import ItemTables
-    from recsys.retrieval.index import ExactIndex
+    from recsys.retrieval.index import Index
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
@@ -35,7 +35,7 @@ class RetrievalBatch:
     users: F32
     past: I32
     tables: ItemTables
-    index: ExactIndex | ExtendedIndex
+    index: Index | ExtendedIndex
     allowed: Sequence[Allowed | None] | None
 
 

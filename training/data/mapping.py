@@ -17,6 +17,11 @@ from training.options import training_config
 
 MAPPING = "dataset.toml"
 
+USERS_SECTION = (
+    "Tandem reads no table of users. Delete the section [users]. To let the models learn an attribute of users, add "
+    "its column to the interactions and name the column in context of [interactions]."
+)
+
 PROTOCOLS = {"next": "rolling", "all": "horizon"}
 """The evaluation protocol of each `horizon`: a slate should hold a user's next item, or all later items."""
 
@@ -64,6 +69,8 @@ class Mapping:
         raw = _parsed(path)
         training = raw.get("training", {})
         training_config(section=training, place=f"[training] of {path}")
+        if "users" in raw:
+            raise DatasetError(f"{path}: {USERS_SECTION}")
         try:
             toml = DatasetToml.model_validate(raw)
         except ValidationError as error:

@@ -33,6 +33,7 @@ def test_a_broken_file_is_one_sentence(tmp_path, refusal, toml, words):
     [
         ('itm_id = "what"\n', ["no entry interactions.itm_id", "Did you mean interactions.item_id?"]),
         ('horizon = "all"\n', ["no entry interactions.horizon", "Did you mean settings.horizon?"]),
+        ('[users]\nfile = "users.csv"\n', ["no table of users", "context of [interactions]"]),
         ("[setings]\n", ["no entry setings", "Did you mean settings?"]),
         ('event_type = ["kind"]\n', ["interactions.event_type is one text"]),
         ('decimal = [","]\n', ['interactions.decimal is "." or ",", not [\',\']']),
