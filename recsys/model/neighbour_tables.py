@@ -1,4 +1,4 @@
-"""Neighbour tables: the items most related to each item; a user's past items vote for their neighbours as candidates.
+"""Neighbour tables: the items most related to each item. Retrieval looks up those of a user's past items as candidates.
 
 Three models give such tables: interactions soon after an item (co-visitation), interactions right after it
 (succession), and the linear model EASE.

@@ -1,6 +1,7 @@
 """The registry of candidate sources, such as popular items or similar items: finds, checks and orders them.
 
-Every module of `recsys.retrieval.sources` is one source. Retrieval, the ranker's features and answers read it.
+Every module of `recsys.retrieval.sources` is one source. Retrieval, the ranker's features, and the names of sources in
+answers come from this registry.
 """
 
 from __future__ import annotations

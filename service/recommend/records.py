@@ -1,4 +1,7 @@
-"""Records (bytes of fixed width) for calls of retrieval and ranking: made from queries, and checked in answers."""
+"""Turn the gateway's queries into rows of fixed width for calls to the retrieval and ranking services.
+
+An answer has to hold one row of the expected width for each query: a service on another host may have another version.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks before a benchmark that two servers return the same slates: the same recommended items, with equal scores."""
+"""Check that two servers return the same slates, which are lists of recommended items, before a benchmark of both."""
 
 from __future__ import annotations
 
