@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 
 from loadtests.processes.free_ports import free_ports
+from recsys.process import parent_death
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ("Retrieval", "Ranking", "Gateway")
@@ -113,7 +114,12 @@ class Deployment:
         self.rules.touch()  # TANDEM_RULES has to name a file
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
-                self._command, cwd=self._cwd, env=self._env, stdout=output, stderr=subprocess.STDOUT
+                self._command,
+                cwd=self._cwd,
+                env=self._env,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                preexec_fn=parent_death.preexec(),  # a test run that is interrupted leaves no server behind
             )
 
     def wait_until_ready(self) -> None:
