@@ -47,6 +47,7 @@ COLUMNS = pa.schema(
         ("time", pa.float64()),
         ("asked", pa.float64()),
         ("mode", pa.string()),
+        ("surface", pa.string()),
         ("item_id", pa.string()),
         ("place", pa.int32()),
         ("score", pa.float32()),
@@ -155,10 +156,11 @@ def to_table(shown: Mapping[str, Impression], events: Mapping[str, Sequence[Even
         user = str(impression.user_id)
         taken = taken_after(impression, events[user], wait)
         for at, item in enumerate(map(str, impression.items)):
-            slate = entry, user, impression.generation, impression.time, impression.asked, impression.mode
+            slate = entry, user, impression.generation, impression.time, impression.asked
+            kind = impression.mode, impression.surface
             place = item, int(impression.places[at]), float(impression.scores[at])
             sources = ",".join(names_of(int(impression.sources[at])))
-            rows.append((*slate, *place, sources, item in taken, taken.get(item)))
+            rows.append((*slate, *kind, *place, sources, item in taken, taken.get(item)))
     arrays = [
         pa.array(list(column), field.type) for column, field in zip(zip(*rows, strict=True), COLUMNS, strict=True)
     ]

@@ -21,7 +21,8 @@ class Environment:
     redis_url: REDIS_URL, or the content of the file REDIS_URL_FILE (a secret of a container); None for the embedded
     store. budget: the text of TANDEM_REDIS_BUDGET. rules: the file of rules (TANDEM_RULES, by default rules.toml in the
     current folder). rules_named: whether TANDEM_RULES is set. exports: the folder or URL for exported lists and
-    impressions (TANDEM_EXPORTS); empty for the home.
+    impressions (TANDEM_EXPORTS); empty for the home. surfaces, surfaces_named: the same as the rules, of the file of
+    surfaces (TANDEM_SURFACES, by default surfaces.toml).
     """
 
     home: Path
@@ -30,15 +31,25 @@ class Environment:
     rules: Path = Path("rules.toml")
     rules_named: bool = False
     exports: str = ""
+    surfaces: Path = Path("surfaces.toml")
+    surfaces_named: bool = False
 
     @classmethod
     def read(cls) -> Environment:
         """Read the environment variables; SettingsError if REDIS_URL_FILE can't be read."""
         home = Path(os.environ.get("TANDEM_HOME") or ".tandem").absolute()
         redis_url, budget = _redis_url(), os.environ.get("TANDEM_REDIS_BUDGET", "")
-        named = os.environ.get("TANDEM_RULES")
-        exports = os.environ.get("TANDEM_EXPORTS", "")
-        return cls(home, redis_url, budget, Path(named or "rules.toml"), bool(named), exports)
+        rules, surfaces = os.environ.get("TANDEM_RULES"), os.environ.get("TANDEM_SURFACES")
+        return cls(
+            home,
+            redis_url,
+            budget,
+            Path(rules or "rules.toml"),
+            bool(rules),
+            os.environ.get("TANDEM_EXPORTS", ""),
+            Path(surfaces or "surfaces.toml"),
+            bool(surfaces),
+        )
 
     @property
     def redis_budget(self) -> int | None:

@@ -38,6 +38,10 @@ class RulesError(TandemError):
     """The file of rules is wrong."""
 
 
+class SurfacesError(TandemError):
+    """The file of surfaces is wrong."""
+
+
 class StoreError(TandemError):
     """Redis refused a command."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from enum import IntFlag
+from enum import IntFlag, StrEnum
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -80,6 +80,15 @@ class Source(IntFlag):
     REPEAT = 32
     EASE = 64
     TRENDING = 128
+
+
+class Mode(StrEnum):
+    """How a slate is made: from a precomputed list, from that list ranked again, or computed now."""
+
+    AUTO = "auto"
+    BATCH = "batch"
+    HYBRID = "hybrid"
+    REALTIME = "realtime"
 
 
 class Event(NamedTuple):

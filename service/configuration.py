@@ -50,6 +50,7 @@ def lines(settings: Settings, environment: Environment, variables: Mapping[str, 
         ),
         "TANDEM_REDIS_BUDGET": (environment.budget, "Memory of all generations in the store, at most, such as 500MB."),
         "TANDEM_RULES": (environment.rules, "File of rules, which need not exist (docs/rules.md)."),
+        "TANDEM_SURFACES": (environment.surfaces, "File of surfaces, which need not exist (docs/surfaces.md)."),
         "TANDEM_EXPORTS": (
             _shown(environment.exports),
             "Folder or URL for lists and impressions; not set: TANDEM_HOME.",

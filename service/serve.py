@@ -27,6 +27,7 @@ from service.auth.tls import Tls
 from service.generations.local_generations import GenerationFallback
 from service.settings import STARTER, Settings, place
 from service.telemetry import exporters
+from service.verbs.surfaces import SurfacesFile
 
 START_SECONDS = 120
 """Time until the service has to be ready."""
@@ -61,7 +62,7 @@ Log = Callable[[str], None]
 
 
 def serve(settings: Settings, environment: Environment, log: Log, role: str | None = None) -> int:
-    """Serve until SIGTERM or SIGINT; the exit code. SettingsError, RulesError or StoreUnavailable if it can't start.
+    """Serve until SIGTERM or SIGINT; the exit code. The errors of `check`, or StoreUnavailable, if it can't start.
 
     role: the one service of several hosts that this host runs; None for all services that have no URL. An orchestrator
     watches a role, so a role also starts when nothing is live and Redis does not answer.
@@ -84,8 +85,8 @@ def check(settings: Settings, environment: Environment, role: str | None = None)
     """Check that the deployment can serve.
 
     SettingsError if a port is taken or open to other machines without keys, the keys or certificates are wrong, the
-    state can't be written, an exporter of traces is not installed, or a role lacks a URL. RulesError if the rules are
-    wrong.
+    state can't be written, an exporter of traces is not installed, or a role lacks a URL. RulesError or SurfacesError
+    if the rules or the surfaces are wrong.
     """
     if role is not None and environment.redis_url is None:
         raise SettingsError(f"The role {role} needs REDIS_URL: all hosts serve from one store.")
@@ -99,6 +100,7 @@ def check(settings: Settings, environment: Environment, role: str | None = None)
         tls.check()
     environment.folder("cache", STATE_BYTES)
     RulesFile(environment.rules, environment.rules_named)
+    SurfacesFile(environment.surfaces, environment.surfaces_named)
     if role not in BACKENDS:
         start_checks.check(settings)
     start_checks.require_free(settings.host, settings.port, "PORT")

@@ -46,8 +46,8 @@ from service.verbs.explain import SlateExplainer
 from service.verbs.impressions import ImpressionLog
 from service.verbs.items import ItemFollower, ItemVerbs
 from service.verbs.recommender import Dependencies, Recommender
-from service.verbs.rules import RulesFollower
 from service.verbs.similar import SimilarItems
+from service.verbs.surfaces import SurfacesFollower
 from service.verbs.trending import TrendingFollower
 from service.verbs.users import UserVerbs
 
@@ -126,7 +126,7 @@ def recommender(
         explainer=SlateExplainer(pipeline, backends),
         trending=TrendingFollower(users),
         impressions=impressions,
-        rules=RulesFollower(environment.rules, environment.folder("cache") / "rules.last.toml"),
+        surfaces=SurfacesFollower(environment, settings),
     )
     keys = key_check()
     return kind(dependencies, users, settings, TenantCheck(keys.limits) if keys else None)

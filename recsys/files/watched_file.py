@@ -36,12 +36,14 @@ class WatchedFile(ABC, Generic[T]):
 
     noun: ClassVar[str]
     error: ClassVar[type[TandemError]]
+    may_be_empty: ClassVar[bool] = False
 
     def __init__(self, path: Path, last: Path | None = None) -> None:
         self.path = path
         self.fault: str | None = None
         self._last = last
         self._state = file_state(path)
+        self._emptied: FileState | None = None
         try:
             self.current = self._load()
         except self.error as error:
@@ -62,10 +64,17 @@ class WatchedFile(ABC, Generic[T]):
     def text_if_missing(self) -> str:
         """Return the text that a missing file stands for; raise `error` if the file is required."""
 
+    def checked(self, content: T) -> T:
+        """Return the content of the file; raise `error` if it can't be used here. A kept copy is not checked."""
+        return content
+
     def refresh(self) -> None:
-        """Read the file again if it changed."""
+        """Read the file again if it changed. A file that may be empty is read at the second look if it is empty."""
         state = file_state(self.path)
         if state == self._state:
+            return
+        if self.may_be_empty and state and not state[1] and state != self._emptied:
+            self._emptied = state  # editors empty a file before they write it
             return
         self._state = state
         try:
@@ -78,7 +87,7 @@ class WatchedFile(ABC, Generic[T]):
 
     def _load(self) -> T:
         text = self._read()
-        content = self.parse(text)
+        content = self.checked(self.parse(text))
         if self._last is not None:
             self._save_copy(self._last, text)
         return content

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.lists.record_format import RecordFormat
+from recsys.surfaces import DEFAULT
 from recsys.types import F32, U16, Id
 
 _FORMAT = RecordFormat("impression", b"imp1", ["f4", "f4", "i2", "u2", "u1"])
@@ -22,7 +23,7 @@ class Impression:
     """time: when the items were shown. asked: the moment that the features describe. Both in unix seconds.
 
     items: n ids. places: [n] from 0 on. scores: [n], of the ranker. sources: [n] flags of the sources. features:
-    [n, F], the columns of `features.FEATURES`.
+    [n, F], the columns of `features.FEATURES`. surface: the place of the product that showed the items.
     """
 
     generation: str
@@ -35,10 +36,12 @@ class Impression:
     scores: F32
     sources: U16
     features: F32
+    surface: str = DEFAULT
 
     def pack(self) -> bytes:
         """The bytes that the store holds."""
         head = [self.generation, self.user_id, self.time, self.asked, self.mode, self.items, self.features.shape[1]]
+        head.append(self.surface)
         text = np.frombuffer(json.dumps(head, separators=(",", ":")).encode(), np.uint8)
         return _FORMAT.pack(self.features.reshape(-1), self.scores, self.places, self.sources, text)
 
@@ -46,6 +49,7 @@ class Impression:
     def unpack(cls, blob: bytes) -> Impression:
         """Inverse of `pack`; ValueError if the bytes are damaged or of another version."""
         features, scores, places, sources, text = _FORMAT.unpack(blob)
-        generation, user_id, time, asked, mode, items, width = json.loads(text.tobytes())
+        generation, user_id, time, asked, mode, items, width, *surface = json.loads(text.tobytes())
         features = features.reshape(len(items), width)
-        return cls(generation, user_id, time, asked, mode, items, places, scores, sources, features)
+        # An impression of an earlier version names no surface.
+        return cls(generation, user_id, time, asked, mode, items, places, scores, sources, features, *surface)

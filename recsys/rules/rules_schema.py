@@ -23,7 +23,7 @@ from pydantic import model_validator as validates
 
 from recsys.errors import RulesError
 from recsys.files.toml_errors import parse_toml, shown_value, wanted
-from recsys.files.watched_file import FileState, WatchedFile, file_state
+from recsys.files.watched_file import WatchedFile, file_state
 from recsys.filters.conditions import TAGS, Condition, Range
 from recsys.model.event_types import SeenRule
 
@@ -152,21 +152,12 @@ class RulesFile(WatchedFile[Rules]):
     RulesError if the file is wrong at the first read, or named and missing. last: see `WatchedFile`.
     """
 
-    noun, error = "rules", RulesError
+    noun, error, may_be_empty = "rules", RulesError, True
 
     def __init__(self, path: Path, named: bool = False, last: Path | None = None) -> None:
         if named and file_state(path) is None:
             raise RulesError(f"There is no file {path}, which TANDEM_RULES or --rules names.")
-        self._emptied: FileState | None = None
         super().__init__(path, last)
-
-    def refresh(self) -> None:
-        """Read the file if it changed. An empty file is read at the second look only."""
-        state = file_state(self.path)
-        if state and not state[1] and state not in (self._state, self._emptied):
-            self._emptied = state  # editors empty a file before they write it, and an empty file is valid
-            return
-        super().refresh()
 
     def parse(self, text: str) -> Rules:
         """Parse the text."""

@@ -72,10 +72,10 @@ class VerbHandlers:
         try:
             if self._in_flight > limits.CALLS:
                 raise overloaded()
-            due = self._recommender.due(verb, _seconds(context, verb.timed))
+            deadline = self._recommender.admit(verb, _seconds(context, verb.timed))
             message = await received(context, verb.most_bytes)
             request = convert.request(GetMessageClass(method.input_type), verb.takes, message)
-            answer = await self._recommender.answer(verb, request, due)
+            answer = await self._recommender.answer(verb, request, deadline)
             return bytes(convert.message_of(GetMessageClass(method.output_type), answer).SerializeToString())
         except TandemError as error:
             body = error_body(error)

@@ -53,9 +53,9 @@ class Endpoints:
         if self.recommender is None:
             raise NoGeneration("The service is starting.")
         values = request.headers.getlist(deadlines.HEADER) if verb.timed else ()
-        due = self.recommender.due(verb, deadlines.requested_seconds(values))
+        deadline = self.recommender.admit(verb, deadlines.requested_seconds(values))
         parsed = await bodies.request_of(verb, request)
-        answer = await self.recommender.answer(verb, parsed, due)
+        answer = await self.recommender.answer(verb, parsed, deadline)
         if isinstance(parsed, schema.RecommendRequest) and parsed.user_ids is None:
             assert isinstance(answer, schema.SlatesResponse)
             return answer.slates[0]

@@ -68,6 +68,15 @@ OPERATIONS: dict[Verb[Any], Operation] = {
         (404,),
         {"a user and an item": {"user_id": "you", "item_id": "0114709"}},
     ),
+    verb_table.RANK: Operation(
+        "rank",
+        SLATES,
+        "Order items that the caller has found",
+        "Returns the items of the request, such as the results of a search, the best for the user first. Filters and "
+        "rules apply as in a slate, but items that the user has seen stay.",
+        (429,),
+        {"results of a search": {"user_id": "you", "items": ["0114709", "0111161", "0068646"]}},
+    ),
     verb_table.EVENTS: Operation(
         "store",
         PEOPLE,

@@ -56,6 +56,10 @@ class Admission:
         """Whether no further request is admitted."""
         return self._in_flight >= self.limit
 
+    def admits(self, count: int) -> bool:
+        """Whether a request for so many slates is admitted now."""
+        return not (self.full or (count > 1 and self._of_many >= MOST_OF_MANY * self.limit))
+
     @contextmanager
     def slates(self, count: int) -> Iterator[None]:
         """Hold the places of one request; QueryError `overloaded` if there is none.
@@ -64,7 +68,7 @@ class Admission:
         does not change the limit, because its slates wait for each other.
         """
         many, places = count > 1, min(count, MOST_OF_ONE)
-        if self.full or (many and self._of_many >= MOST_OF_MANY * self.limit):
+        if not self.admits(count):
             raise overloaded()
         start = self._clock()
         self._in_flight += places

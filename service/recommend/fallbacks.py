@@ -33,7 +33,12 @@ def take_popular(query: Query) -> None:
 
 
 def listed(query: Query) -> tuple[I32, U16]:
-    """The user's list, best first, and the sources of its items: of a flow, else of the publisher, else none."""
+    """The items of the request, or the user's list, best first, with their sources.
+
+    The list is of a flow, else of the publisher, else empty.
+    """
+    if query.given is not None:
+        return query.given, np.zeros(len(query.given), np.uint16)
     if query.listed is not None and len(query.listed.items):
         return query.listed.items, query.listed.sources | np.uint16(Source.PRECOMPUTED)
     candidates = query.record.candidates

@@ -1,25 +1,27 @@
 """The mode of an answer: the user's precomputed list (batch), that list ranked now (hybrid), or all new (realtime).
 
 Mode auto is the cheapest of these that takes all events of the user into account. A list is made without the request's
-filter: if fewer than k items of the list pass the filter, the answer is computed.
+filter: if fewer than k items of the list pass the filter, the answer is computed. Items that the request names are
+ranked like a list.
 """
 
 from __future__ import annotations
 
 from recsys.lists.user_list import digest
+from recsys.types import Mode
 from service.recommend.fallbacks import listed
 from service.recommend.filters import allowed
 from service.recommend.query import Query
-from service.schema import Mode
-from service.settings import Settings
 
 FEW_EVENTS = 3
 """Events since a list was made, up to which the list is ranked again. After more events it lacks relevant items."""
 
 
-def choose(query: Query, settings: Settings) -> Mode:
+def choose(query: Query) -> Mode:
     """batch, hybrid or realtime; hybrid only if there is a list whose items pass the filter."""
-    mode = _by_list(query, settings)
+    if query.given is not None:
+        return Mode.HYBRID
+    mode = _by_list(query)
     return Mode.REALTIME if mode != Mode.REALTIME and query.filter and _allowed_items(query) < query.k else mode
 
 
@@ -28,7 +30,7 @@ def _allowed_items(query: Query) -> int:
     return int(allowed(query, listed(query)[0]).sum())
 
 
-def _by_list(query: Query, settings: Settings) -> Mode:
+def _by_list(query: Query) -> Mode:
     if query.mode == Mode.BATCH:
         return Mode.BATCH
     if query.mode == Mode.HYBRID:
@@ -36,9 +38,9 @@ def _by_list(query: Query, settings: Settings) -> Mode:
     if query.mode == Mode.REALTIME or query.listed is None or not len(query.listed.items):
         return Mode.REALTIME
     age, since = query.now - query.listed.made_at, _events_since(query)
-    if not since and not query.context.any() and age <= settings.list_fresh_seconds:
+    if not since and not query.context.any() and age <= query.list_fresh:
         return Mode.BATCH
-    return Mode.HYBRID if since <= FEW_EVENTS and age <= settings.list_usable_seconds else Mode.REALTIME
+    return Mode.HYBRID if since <= FEW_EVENTS and age <= query.list_usable else Mode.REALTIME
 
 
 def _events_since(query: Query) -> int:

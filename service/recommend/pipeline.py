@@ -46,7 +46,7 @@ class Pipeline:
         redis: Outage | None = None,
     ) -> None:
         """wrap: returns what runs in place of a stage. redis: the outage log of the store."""
-        stages: list[Stage] = [UserHydrator(store, settings), RetrievalSource(backends), RankingScorer(backends)]
+        stages: list[Stage] = [UserHydrator(store), RetrievalSource(backends), RankingScorer(backends)]
         self._guarded = [(wrap(stage), CircuitBreaker()) for stage in stages]
         self._probe_seconds = RESERVE + settings.deadline_ms / 1000
         self._probes: set[asyncio.Task[Any]] = set()  # the event loop holds tasks weakly
@@ -87,10 +87,13 @@ class Pipeline:
             if unfinished := [query for query in queries if not query.finished]:
                 await self._enrich(stage, CircuitBreaker() if trial else breaker, unfinished)
 
-    async def hydrate(self, query: Query) -> None:
-        """Run the first stage alone: what is stored of the query's user."""
+    async def hydrate(self, queries: Sequence[Query], trial: bool = False) -> None:
+        """Run the first stage alone: what is stored of the users of the queries.
+
+        trial: whether the circuit breaker ignores a failure of this batch.
+        """
         stage, breaker = self._guarded[0]
-        await self._enrich(stage, breaker, [query])
+        await self._enrich(stage, CircuitBreaker() if trial and breaker.closed else breaker, queries)
 
     def finish(self, query: Query) -> None:
         """Make the slate of a query, with the fallbacks of the stages that it has not passed."""
@@ -173,6 +176,6 @@ def _fall_back(stage: Stage, query: Query, outage: Outage) -> None:
 def count_answer(query: Query) -> None:
     """Count the stages that an answer left out, and the candidates that filters removed."""
     for degraded in query.degraded:
-        metrics.left_out(degraded)(1)
+        metrics.left_out(degraded, query.surface)(1)
     for reason, count in query.removed.items():
         metrics.removed(reason)(count)

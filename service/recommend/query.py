@@ -18,9 +18,9 @@ from recsys.model.event_types import SeenRule
 from recsys.model.feature_spec import UNKNOWN_CONTEXT
 from recsys.model.history import NO_HISTORY, History, hidden_rows
 from recsys.rules import CompiledRules, Rules
-from recsys.types import F32, I32, I64, U8, U16, Bool, Event, Id
+from recsys.surfaces import DEFAULT
+from recsys.types import F32, I32, I64, U8, U16, Bool, Event, Id, Mode
 from service.generations.served import ServedGeneration
-from service.schema import Mode
 
 NO_RULES = CompiledRules(Rules())
 
@@ -35,11 +35,12 @@ class Ranked(NamedTuple):
 
 
 class Degraded(StrEnum):
-    """The stages that an answer may lack, in their order."""
+    """The stages that an answer may lack, in their order; and that the user's list answered because of an overload."""
 
     STORE = "store"
     RETRIEVAL = "retrieval"
     RANKING = "ranking"
+    OVERLOAD = "overload"
 
 
 def _empty(dtype: type) -> np.ndarray:
@@ -73,6 +74,11 @@ class Query:
     rules: CompiledRules = NO_RULES
     extra: Mapping[int, int] = field(default_factory=dict)  # more candidates: rows, and the flags of their sources
     traced: bool = False  # whether `dropped` is kept
+    surface: str = DEFAULT  # the place of the product that shows the slate
+    list_fresh: float = 3_600.0  # seconds: age up to which mode auto serves a list as it is
+    list_usable: float = 86_400.0  # seconds: age up to which mode auto ranks a list again
+    given: I32 | None = None  # rows of the items to rank, which the request names; None: retrieval finds candidates
+    own_seen_rule: SeenRule | None = None  # in place of the rule of the dataset or of the file of rules
 
     stages_passed: int = 0
     finished: bool = False  # the slate is made; no stage may change the query any more
@@ -115,6 +121,8 @@ class Query:
     @property
     def seen_rule(self) -> SeenRule:
         """The rule for past items of the user that slates leave out."""
+        if self.own_seen_rule is not None:
+            return self.own_seen_rule
         return self.rules.rules.seen_rule(self.generation.manifest.seen_rule)
 
     @property
@@ -131,10 +139,15 @@ class Query:
         """Remove the candidates where the mask is true, and count them by the reason."""
         count = int(np.count_nonzero(gone))
         if count:
-            self.removed[reason] = self.removed.get(reason, 0) + count
+            self.count_removed(count, reason)
             if self.traced:
                 self.dropped[reason] = self.items[gone]
             self.keep(np.flatnonzero(~gone))
+
+    def count_removed(self, count: int, reason: str) -> None:
+        """Count candidates that the slate can't hold."""
+        if count:
+            self.removed[reason] = self.removed.get(reason, 0) + count
 
     def set_candidates(self, items: I32, tower: F32, sources: U16) -> None:
         """Replace the candidates. The tower's scores order them until the ranker has scored them."""

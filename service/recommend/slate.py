@@ -5,13 +5,15 @@ Rules may take items from the whole catalogue. A query without rules and conditi
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from recsys.kernels.jit import contiguous
 from recsys.kernels.top_k import Filters, ScoredItems, pick
-from recsys.retrieval.candidates import places
+from recsys.retrieval.candidates import among, places
 from recsys.rules import Catalogue, select
-from recsys.types import PAD
+from recsys.types import I32, PAD, Bool
 from service.recommend.filters import FILTERS, allowed
 from service.recommend.query import Query
 
@@ -20,20 +22,15 @@ _NO_MARKS = np.zeros(0, bool)
 
 def make_slate(query: Query, without: int = PAD) -> None:
     """Replace the candidates of a query by the slate, best first; without: a row that the slate must not hold."""
+    if query.given is not None:  # retrieval and ranking leave out items that are hidden or that they do not hold yet
+        query.count_removed(len(query.given) - len(query.items), "unavailable")
     if without == PAD and query.rules.rules.plain and not (query.filter or query.traced) and _pick(query):
         return
     for each in FILTERS:
         gone = each.gone(query, query.items)
         if gone is not None:
             query.remove(gone, each.reason)
-    generation = query.generation
-    catalogue = Catalogue(
-        generation.tables,
-        lambda rows: allowed(query, rows) & (rows != without),
-        generation.manifest.data_end,
-        query.now,
-        generation.extended,
-    )
+    catalogue = _catalogue(query, without)
     slate = select(query.items, query.scores, query.k, query.rules, catalogue, query.context_values, query.traced)
     query.words, query.passed_over = slate.moved_by, slate.passed_over
     rows = np.array(slate.items, np.int32)
@@ -44,8 +41,22 @@ def make_slate(query: Query, without: int = PAD) -> None:
     if slate.moved_by:
         brought = np.array([slate.source_of(row) for row in slate.items], np.uint16)
         sources[~known] = brought[~known]
+    if query.given is not None:
+        query.count_removed(min(query.k, len(query.items)) - len(rows), "rules")
     query.tower, query.sources = tower, sources
     query.items, query.scores = rows, np.array(slate.scores, np.float32)
+
+
+def _catalogue(query: Query, without: int) -> Catalogue:
+    """The items that may get a place of the slate."""
+    generation, given = query.generation, query.given
+    kind = Catalogue if given is None else _GivenItems
+
+    def may(rows: I32) -> Bool:
+        kept: Bool = allowed(query, rows) & (rows != without)
+        return kept if given is None else kept & among(rows, given)
+
+    return kind(generation.tables, may, generation.manifest.data_end, query.now, generation.extended)
 
 
 _REASONS = "unavailable", "seen", "excluded"
@@ -72,7 +83,18 @@ def _pick(query: Query) -> bool:
         return False
     query.items, query.scores, query.tower, query.sources = slate
     for reason, count in zip(_REASONS, removed.tolist(), strict=True):
-        if count:
-            query.removed[reason] = query.removed.get(reason, 0) + count
+        query.count_removed(count, reason)
     query.words, query.passed_over = {}, {}
     return True
+
+
+class _GivenItems(Catalogue):
+    """The catalogue of a slate of items that the request names: it holds no others."""
+
+    def blocks(self) -> Iterator[I32]:
+        """No item fills the slate."""
+        return iter(())
+
+    def newest(self) -> Iterator[I32]:
+        """No new item is brought by a quota."""
+        return iter(())

@@ -18,7 +18,7 @@ from recsys.lists.user_record import UserRecord
 from recsys.model.history import assemble, without_revoked
 from recsys.store.redis.user_store import RedisUserStore
 from recsys.store.stored_types import UserState
-from recsys.types import CANDIDATES, EXTRA
+from recsys.types import CANDIDATES, EXTRA, Mode
 from service.backends import wire
 from service.backends.calls import Backends
 from service.generations.served import ServedGeneration
@@ -26,8 +26,6 @@ from service.recommend.fallbacks import listed, take_list
 from service.recommend.modes import choose
 from service.recommend.query import Degraded, Query, Ranked
 from service.recommend.records import call_records, candidate_records, history_records
-from service.schema import Mode
-from service.settings import Settings
 from service.telemetry.throttled_logger import ThrottledLogger
 
 PART_FAILED = ThrottledLogger("Retrieval failed for a part of a batch: %s")
@@ -58,9 +56,8 @@ class UserHydrator:
 
     name, degraded, share = "hydrate", Degraded.STORE, 0.4
 
-    def __init__(self, store: RedisUserStore, settings: Settings) -> None:
+    def __init__(self, store: RedisUserStore) -> None:
         self._store = store
-        self._settings = settings
         self._stored: set[str] = set()
         """The generations of which the store had a record."""
 
@@ -111,7 +108,7 @@ class UserHydrator:
         since = (*query.events, *query.session)
         query.past = assemble(query.record, since, generation.rows_of, generation.spec.type_row)
         query.history = without_revoked(query.past, generation.spec.negative_types)
-        query.made_by = choose(query, self._settings)
+        query.made_by = choose(query)
 
 
 class RetrievalSource:
@@ -210,7 +207,7 @@ def can_rank(query: Query) -> bool:
 
 
 def _list_candidates(query: Query) -> Ranked:
-    """The items of the user's list, without tower scores."""
+    """The items of the request or of the user's list, without tower scores."""
     items, sources = listed(query)
     unknown = np.zeros(min(len(items), CANDIDATES), np.float32)
     return Ranked(items[:CANDIDATES], unknown, sources[:CANDIDATES], unknown)

@@ -1,5 +1,6 @@
 """The pydantic models of requests and answers: the one source of validation and of the OpenAPI document."""
 
+from recsys.types import Mode as Mode
 from service.schema.answers import (
     EventsResponse,
     ExplainResponse,
@@ -10,6 +11,7 @@ from service.schema.answers import (
     ItemsResponse,
     MergedResponse,
     Process,
+    RankResponse,
     RecommendResponse,
     ScoredItem,
     SimilarItem,
@@ -29,7 +31,7 @@ from service.schema.requests import (
     ItemsRequest,
     MergeBody,
     MergeRequest,
-    Mode,
+    RankRequest,
     RecommendRequest,
     SessionEvent,
     SimilarRequest,

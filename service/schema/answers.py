@@ -31,15 +31,40 @@ class RecommendResponse(BaseModel):
     mode: str = Field(description="How the slate was made: batch, hybrid or realtime.")
     history: int = Field(description="Interactions of the user that the answer takes into account.")
     removed: dict[str, int] = Field(description="Number of candidates that filters removed, by reason.")
-    degraded: list[str] = Field(description="Stages that failed or were late. The answer was made without them.")
+    degraded: list[str] = Field(
+        description="Stages that failed or were late. The answer was made without them. `overload`: too many requests "
+        "wait, and the user's precomputed list is the answer."
+    )
     unknown_items: list[int | str] = Field(description="Items of the session that are not known. They have no effect.")
     unknown_types: list[str] = Field(description="Event types of the session that are not known. They have no effect.")
+    surface: str = Field(description="The surface of the request.")
 
 
 class SlatesResponse(BaseModel):
     """A slate for each of several users, in the order of the request."""
 
     slates: list[RecommendResponse]
+
+
+class RankResponse(BaseModel):
+    """The items of a request, the best first."""
+
+    user_id: int | str | None = Field(description="Null if the request names no user.")
+    items: list[ScoredItem]
+    generation: str = Field(description="The generation that made every part of the answer.")
+    history: int = Field(description="Interactions of the user that the answer takes into account.")
+    removed: dict[str, int] = Field(
+        description="Number of items that the answer lacks, by reason: unavailable, seen, excluded, filter or rules."
+    )
+    degraded: list[str] = Field(
+        description="Stages that failed or were late. Without ranking the tower's scores order the items, without "
+        "retrieval the order of the request stays."
+    )
+    unknown_items: list[int | str] = Field(
+        description="Items of the request and of the session that are not known. The answer lacks them."
+    )
+    unknown_types: list[str] = Field(description="Event types of the session that are not known. They have no effect.")
+    surface: str = Field(description="The surface of the request.")
 
 
 class SimilarItem(BaseModel):
@@ -95,6 +120,7 @@ class ExplainResponse(BaseModel):
     degraded: list[str]
     unknown_items: list[int | str] = Field(description="Items of the session that are not known. They have no effect.")
     unknown_types: list[str] = Field(description="Event types of the session that are not known. They have no effect.")
+    surface: str = Field(description="The surface of the request.")
 
 
 class StoredEvent(BaseModel):
@@ -202,7 +228,9 @@ class StatusResponse(BaseModel):
     topology: str
     store: str = Field(description="`ok`, or why the store can't be read.")
     away: list[str] = Field(description="Stages that are away from this process now, named as in `degraded`.")
-    rules: list[str] = Field(description="Errors in the file of rules, and rules without effect in this generation.")
+    rules: list[str] = Field(description="Errors in the files of rules, and rules without effect in this generation.")
+    surfaces: list[str] = Field(description="The surfaces that requests may name.")
+    surface_errors: list[str] = Field(description="Errors in the file of surfaces. The last valid file is in force.")
     refused: dict[str, str] = Field(description="Generations that can't be served: the process, and its reason.")
     processes: list[Process] = Field(description="Every process of the deployment that announced itself.")
     fresh_items: int = Field(description="Number of items that were put and that the generation does not know.")

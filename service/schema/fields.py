@@ -22,6 +22,14 @@ Id = Annotated[
 EventType = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=64)]
 EventId = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=128)]
 Category = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=256)]
+SurfaceName = Annotated[
+    str,
+    StringConstraints(strict=True, min_length=1, max_length=32),
+    Field(
+        description="The place of the product that shows the items, such as home: a table of the file of surfaces, "
+        "which has its own mode, number of items, deadline and rules."
+    ),
+]
 ColumnName = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=64)]
 Context = Annotated[
     dict[ColumnName, Annotated[str, StringConstraints(strict=True, max_length=256)]],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated
 
 from pydantic import (
@@ -17,7 +16,20 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from service.schema.fields import Category, ColumnName, ColumnValue, Context, EventId, EventType, Filter, Id, Timestamp
+from recsys.surfaces import DEFAULT
+from recsys.types import Mode
+from service.schema.fields import (
+    Category,
+    ColumnName,
+    ColumnValue,
+    Context,
+    EventId,
+    EventType,
+    Filter,
+    Id,
+    SurfaceName,
+    Timestamp,
+)
 
 
 class _Request(BaseModel):
@@ -34,35 +46,45 @@ class SessionEvent(_Request):
     )
 
 
-class Mode(StrEnum):
-    """How a slate is made: from a precomputed list, from that list ranked again, or computed now."""
-
-    AUTO = "auto"
-    BATCH = "batch"
-    HYBRID = "hybrid"
-    REALTIME = "realtime"
+def _of_surface(made: dict[str, JsonValue]) -> None:
+    """Leave the default out of a field's JSON schema: a client that sends it would override the surface."""
+    made.pop("default")
 
 
-class _ItemsWanted(_Request):
-    """The fields of a request for a list of items."""
+class _Filtered(_Request):
+    """The fields of a request that leave out items."""
 
-    k: int = Field(10, strict=True, ge=1, le=100, description="Number of items in the answer.")
     exclude: list[Id] = Field(default_factory=list, max_length=1000, description="Items not to show.")
     filter: Filter = Field(default_factory=dict)
 
 
-class _SlateRequest(_ItemsWanted):
-    """The fields of a request for a slate."""
+class _Shown(_Filtered):
+    """The fields of a request for items that a surface shows."""
 
     session: Annotated[list[SessionEvent], FailFast()] = Field(
         default_factory=list, max_length=100, description="Events of this session that were not sent to /events."
     )
     context: Context = Field(default_factory=dict)
+    surface: SurfaceName = DEFAULT
+
+
+class _SlateRequest(_Shown):
+    """The fields of a request for a slate. `k` and `mode` have the defaults of the surface."""
+
+    k: int = Field(
+        10,
+        strict=True,
+        ge=1,
+        le=100,
+        description="Number of items in the answer. Default: the surface's, which is 10 unless its table says another.",
+        json_schema_extra=_of_surface,
+    )
     mode: Mode = Field(
         Mode.AUTO,
         description="batch: the list that a flow made for the user. hybrid: that list, ranked again with session and "
         "context. realtime: retrieval and ranking now. auto: the cheapest of these that takes into account all that "
-        "the user did.",
+        "the user did. Default: the surface's, which is auto unless its table says another.",
+        json_schema_extra=_of_surface,
     )
 
 
@@ -111,9 +133,25 @@ class ExplainRequest(_SlateRequest):
     item_id: Id
 
 
-class SimilarRequest(_ItemsWanted):
+class RankRequest(_Shown):
+    """A request to order items that the caller has found, such as the results of a search."""
+
+    user_id: Id | None = Field(None, description="The user. Default: a visitor without an id.")
+    items: Annotated[list[Id], FailFast()] = Field(
+        min_length=1, max_length=500, description="The items to order. An item that is named twice counts once."
+    )
+    k: int | None = Field(None, strict=True, ge=1, le=500, description="Number of items in the answer. Default: all.")
+    exclude_seen: StrictBool = Field(
+        False,
+        description="true: leave out items that the user has seen, by the rule for slates; all of them if that rule "
+        "leaves out none.",
+    )
+
+
+class SimilarRequest(_Filtered):
     """A request for the items most similar to an item."""
 
+    k: int = Field(10, strict=True, ge=1, le=100, description="Number of items in the answer.")
     item_id: Id
     user_id: Id | None = Field(
         None, description="Leave out items that this user has seen, if the dataset has `exclude_seen`."

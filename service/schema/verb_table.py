@@ -23,6 +23,9 @@ IDS_BYTES = 16 << 10
 SLATE_BYTES = 512 << 10
 """Bytes of a request for a slate: 0.47 MB with all lists full of ASCII texts of the greatest length."""
 
+RANK_BYTES = 768 << 10
+"""Bytes of a request to rank: 0.6 MB in the same way, with 500 items."""
+
 VALUES = 20_000
 """Values of a JSON body. 1,000 events have 16,000, a request for a slate has 2,100. The largest have room to name the
 list that is too long."""
@@ -77,6 +80,7 @@ SIMILAR = Verb(
 EXPLAIN = Verb(
     "explain", "Explain", "POST", "/explain", _READ, schema.ExplainRequest, (schema.ExplainResponse,), **_SLATE
 )
+RANK = Verb("rank", "Rank", "POST", "/rank", _READ, schema.RankRequest, (schema.RankResponse,), RANK_BYTES, timed=True)
 EVENTS = Verb(
     "events", "AddEvents", "POST", "/events", _WRITE, schema.EventsRequest, (schema.EventsResponse,), MAX_BODY
 )
@@ -96,6 +100,7 @@ VERBS: tuple[Verb[Any], ...] = (
     RECOMMEND,
     SIMILAR,
     EXPLAIN,
+    RANK,
     EVENTS,
     ITEMS,
     ITEM,

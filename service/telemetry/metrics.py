@@ -26,7 +26,13 @@ rows_together = Histogram(
 slates_limit = Gauge(
     "tandem_slates_limit", "Slates in flight, at most; further requests get 429", multiprocess_mode="livesum"
 )
-degraded_total = Counter("tandem_degraded_total", "Answers made without a stage", ["stage"])
+slate_seconds = Histogram(  # of both doors
+    "tandem_slate_seconds",
+    "Time of a slate, by the surface that shows it and the mode that made it",
+    ["surface", "mode"],
+    buckets=_BUCKETS,
+)
+degraded_total = Counter("tandem_degraded_total", "Answers made without a stage", ["stage", "surface"])
 stage_away = Gauge(
     "tandem_stage_away",
     "Gateway processes that answer without a stage now",
@@ -89,9 +95,15 @@ def timed(verb: str, code: int | str) -> Count:
 
 
 @cache
-def left_out(stage: str) -> Count:
+def slate_timed(surface: str, mode: str) -> Count:
+    """Observe the seconds of a slate."""
+    return slate_seconds.labels(surface, mode).observe
+
+
+@cache
+def left_out(stage: str, surface: str) -> Count:
     """Count answers made without a stage."""
-    return degraded_total.labels(stage).inc
+    return degraded_total.labels(stage, surface).inc
 
 
 @cache

@@ -16,7 +16,7 @@ from opentelemetry.util.http import sanitize_method
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service import schema
+from service.recommend.deadlines import Deadline
 from service.recommend.query import Query
 from service.recommend.stages import Stage
 from service.verbs.recommender import Recommender
@@ -74,14 +74,13 @@ class TracedRecommender(Recommender):
 
     query_kind = TracedQuery
 
-    async def recommend(self, request: schema.RecommendRequest, due: float) -> list[Query]:
-        """As the recommender's."""
-        queries = await super().recommend(request, due)
+    def _observe(self, made: Sequence[Query], deadline: Deadline) -> None:
+        super()._observe(made, deadline)
         span = trace.get_current_span()
-        span.set_attribute("tandem.generation", queries[0].generation.id)
-        span.set_attribute("tandem.mode", ",".join(sorted({query.made_by for query in queries})))
-        span.set_attribute("tandem.degraded", sorted({str(stage) for query in queries for stage in query.degraded}))
-        return queries
+        span.set_attribute("tandem.generation", made[0].generation.id)
+        span.set_attribute("tandem.surface", made[0].surface)
+        span.set_attribute("tandem.mode", ",".join(sorted({query.made_by for query in made})))
+        span.set_attribute("tandem.degraded", sorted({str(stage) for query in made for stage in query.degraded}))
 
 
 class TracedStage:

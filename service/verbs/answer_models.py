@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from recsys.retrieval.registry import names_of
-from recsys.types import F32
+from recsys.types import F32, Id
 from service import schema
 from service.recommend.query import Query
 
@@ -15,9 +17,39 @@ PLACES = 4
 
 def slate(query: Query) -> schema.RecommendResponse:
     """The slate of an answered query."""
+    return schema.RecommendResponse.model_construct(
+        user_id=query.user_id,
+        items=_scored_items(query),
+        generation=query.generation.id,
+        mode=query.made_by,
+        history=len(query.history[0]),
+        removed=query.removed,
+        degraded=list(query.degraded),
+        unknown_items=query.unknown_items,
+        unknown_types=query.unknown_types,
+        surface=query.surface,
+    )
+
+
+def ranked(query: Query, unknown_items: Sequence[Id]) -> schema.RankResponse:
+    """The items of a request in the order of an answered query. unknown_items: of the request."""
+    return schema.RankResponse.model_construct(
+        user_id=query.user_id,
+        items=_scored_items(query),
+        generation=query.generation.id,
+        history=len(query.history[0]),
+        removed=query.removed,
+        degraded=list(query.degraded),
+        unknown_items=list(dict.fromkeys([*unknown_items, *query.unknown_items])),
+        unknown_types=query.unknown_types,
+        surface=query.surface,
+    )
+
+
+def _scored_items(query: Query) -> list[schema.ScoredItem]:
     generation, words = query.generation, query.words
     columns = query.items.tolist(), rounded(query.scores), rounded(query.tower), query.sources.tolist()
-    items = [
+    return [
         schema.ScoredItem.model_construct(
             item_id=generation.item_id(row),
             title=generation.title(row),
@@ -28,17 +60,6 @@ def slate(query: Query) -> schema.RecommendResponse:
         )
         for row, score, tower, sources in zip(*columns, strict=True)
     ]
-    return schema.RecommendResponse.model_construct(
-        user_id=query.user_id,
-        items=items,
-        generation=generation.id,
-        mode=query.made_by,
-        history=len(query.history[0]),
-        removed=query.removed,
-        degraded=list(query.degraded),
-        unknown_items=query.unknown_items,
-        unknown_types=query.unknown_types,
-    )
 
 
 def similar(query: Query, item_id: int | str) -> schema.SimilarResponse:

@@ -62,6 +62,7 @@ class SlateExplainer:
             degraded=list(query.degraded),
             unknown_items=query.unknown_items,
             unknown_types=query.unknown_types,
+            surface=query.surface,
         )
 
     async def _tower(self, query: Query, row: int) -> tuple[float | None, int | None]:

@@ -162,4 +162,5 @@ def _impression(query: Query, moment: float, at: np.ndarray, found: np.ndarray) 
         scores=used,
         sources=query.candidates.sources[at],
         features=found["features"][: len(at)].copy(),
+        surface=query.surface,
     )

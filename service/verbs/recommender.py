@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,25 +19,28 @@ from service.generations.served import ServedGeneration
 from service.generations.switcher import GenerationSwitcher
 from service.recommend.admission import Admission, overloaded
 from service.recommend.batcher import RequestBatcher
+from service.recommend.deadlines import Deadline
+from service.recommend.overload import ListsUnderOverload
 from service.recommend.pipeline import RESERVE, Pipeline
 from service.recommend.query import Query
 from service.schema import verb_table
 from service.schema.verb_table import Verb
 from service.settings import Settings
 from service.telemetry import lost_entries, metrics
-from service.verbs import answer_models
+from service.verbs import answer_models, queries
 from service.verbs.explain import SlateExplainer
 from service.verbs.impressions import ImpressionLog
 from service.verbs.items import ItemVerbs
-from service.verbs.rules import RulesFollower
+from service.verbs.queries import Situation
 from service.verbs.similar import SimilarItems
 from service.verbs.status import status
+from service.verbs.surfaces import SurfacesFollower
 from service.verbs.trending import TrendingFollower
-from service.verbs.users import UserVerbs, to_event
-from service.verbs.vocabulary import check_types, checked_context, checked_filter, known_row
+from service.verbs.users import UserVerbs
+from service.verbs.vocabulary import checked_filter, known_row
 
-Handler = Callable[[Any, float], Awaitable[BaseModel]]
-"""Takes a request and its deadline (monotonic seconds); returns the answer."""
+Handler = Callable[[Any, Deadline], Awaitable[BaseModel]]
+"""Takes a request and its deadline; returns the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +55,11 @@ class Dependencies:
     explainer: SlateExplainer
     trending: TrendingFollower
     impressions: ImpressionLog
-    rules: RulesFollower
+    surfaces: SurfacesFollower
 
 
 class Recommender:
-    """Answers requests to every endpoint from the generation in force. due: a deadline in monotonic seconds."""
+    """Answers requests to every endpoint from the generation in force."""
 
     query_kind: type[Query] = Query
 
@@ -76,7 +79,9 @@ class Recommender:
         self._batcher = RequestBatcher(
             dependencies.pipeline.enrich, dependencies.pipeline.finish, settings.max_batch, settings.max_in_flight
         )
-        self._admission = Admission(settings.deadline_ms / 1000, settings.max_under_way)
+        self._seconds = settings.deadline_ms / 1000
+        self._admission = Admission(self._seconds, settings.max_under_way)
+        self._lists = ListsUnderOverload(dependencies.pipeline)
         self._handlers = self._table()
 
     @property
@@ -103,21 +108,21 @@ class Recommender:
         """The generation in force; None if there is none."""
         return self.live if self.ready else None
 
-    def due(self, verb: Verb[Any], seconds: float | None = None) -> float:
-        """The deadline of a request whose client waits `seconds`, at most the deadline of the settings.
+    def admit(self, verb: Verb[Any], seconds: float | None = None) -> Deadline:
+        """The deadline of a request that arrives now, and whose client waits `seconds`.
 
-        QueryError `overloaded` while too many slates are in flight. A server calls it before it reads a request.
+        QueryError `overloaded` while too many slates are in flight. A server calls it before it reads a request. A
+        request to /recommend is refused later, because the user may have a list.
         """
-        if verb.timed and self._admission.full:
+        if verb.timed and self._admission.full and (verb is not verb_table.RECOMMEND or self._lists.full):
             raise overloaded()
-        most = self._settings.deadline_ms / 1000
-        return time.monotonic() + (most if seconds is None else min(seconds, most))
+        return Deadline.of_now(seconds)
 
-    async def answer(self, verb: Verb[Any], request: BaseModel, due: float) -> BaseModel:
+    async def answer(self, verb: Verb[Any], request: BaseModel, deadline: Deadline) -> BaseModel:
         """The answer to a request."""
         if self._check:
             self._check(request)
-        return await self._handlers[verb](request, due)
+        return await self._handlers[verb](request, deadline)
 
     def _table(self) -> dict[Verb[Any], Handler]:
         users, items = self._dependencies.users, self._dependencies.items
@@ -125,6 +130,7 @@ class Recommender:
             verb_table.RECOMMEND: self._slates,
             verb_table.SIMILAR: self.similar,
             verb_table.EXPLAIN: self.explain,
+            verb_table.RANK: self.rank,
             verb_table.EVENTS: lambda request, _: users.add_events(request.events, self.live_if_ready),
             verb_table.ITEMS: lambda request, _: items.put(request.items, self.live),
             verb_table.ITEM: lambda request, _: items.show(request.item_id, self.live),
@@ -135,22 +141,37 @@ class Recommender:
             verb_table.STATUS: self._status,
         }
 
-    async def _slates(self, request: schema.RecommendRequest, due: float) -> schema.SlatesResponse:
-        queries = await self.recommend(request, due)
-        return schema.SlatesResponse.model_construct(slates=[answer_models.slate(query) for query in queries])
+    async def _slates(self, request: schema.RecommendRequest, deadline: Deadline) -> schema.SlatesResponse:
+        made = await self.recommend(request, deadline)
+        return schema.SlatesResponse.model_construct(slates=[answer_models.slate(query) for query in made])
 
-    async def recommend(self, request: schema.RecommendRequest, due: float) -> list[Query]:
+    async def recommend(self, request: schema.RecommendRequest, deadline: Deadline) -> list[Query]:
         """The answered query of each user of the request, in the order of the request. One generation answers all."""
-        generation, now = self.live, time.time()
+        situation = self._situation(request.surface, deadline)
         users = [request.user_id] if request.user_ids is None else request.user_ids
-        queries = [self._query(request, user, generation, due, now) for user in users]
-        with self._admission.slates(len(queries)):
-            await self._batcher.submit(queries, due - RESERVE)
-        for query in queries if request.log_impression else ():  # a refused request has no slate to log
-            self._dependencies.impressions.note(query)
-        return queries
+        has_list = request.user_id is not None
+        if not (has_list or self._admission.admits(len(users))):
+            raise overloaded()
+        made = [self._slate_query(request, user, situation) for user in users]
+        if has_list and not self._admission.admits(1):
+            await self._lists.answer(made[0])
+        else:
+            await self._make(made)
+        self._observe(made, deadline)
+        if request.log_impression and situation.surface.log_impressions:
+            for query in made:
+                self._dependencies.impressions.note(query)
+        return made
 
-    async def similar(self, request: schema.SimilarRequest, due: float) -> schema.SimilarResponse:
+    async def rank(self, request: schema.RankRequest, deadline: Deadline) -> schema.RankResponse:
+        """The items of the request, the best first. No impression is logged: the caller has chosen the items."""
+        situation = self._situation(request.surface, deadline)
+        query, unknown = queries.to_rank(request, situation)
+        await self._make([query])
+        self._observe([query], deadline)
+        return answer_models.ranked(query, unknown)
+
+    async def similar(self, request: schema.SimilarRequest, deadline: Deadline) -> schema.SimilarResponse:
         """The items most similar to an item, the most similar first. Of the rules only the filters apply."""
         generation = self.live
         row = known_row(request.item_id, generation)
@@ -158,36 +179,36 @@ class Recommender:
             generation,
             request.user_id,
             request.k,
-            due,
+            deadline.within(self._seconds),
             exclude=list(request.exclude),
             filter=checked_filter(request.filter, generation),
-            rules=self._dependencies.rules.of(generation).filters,
+            rules=self._dependencies.surfaces.common_rules(generation).filters,
         )
         if request.user_id is not None:
-            await self._dependencies.pipeline.hydrate(query)
+            await self._dependencies.pipeline.hydrate([query])
         await self._dependencies.similar.find(query, row)
         return answer_models.similar(query, request.item_id)
 
-    async def explain(self, request: schema.ExplainRequest, due: float) -> schema.ExplainResponse:
+    async def explain(self, request: schema.ExplainRequest, deadline: Deadline) -> schema.ExplainResponse:
         """Why an item has its place in a user's slate, or why the slate lacks the item."""
-        generation = self.live
-        row = known_row(request.item_id, generation)
-        query = self._query(request, request.user_id, generation, due, time.time())
+        situation = self._situation(request.surface, deadline)
+        row = known_row(request.item_id, situation.generation)
+        query = self._slate_query(request, request.user_id, situation)
         query.traced = True
         return await self._dependencies.explainer.explain(query, row)
 
-    async def _status(self, _: schema.StatusRequest, __: float) -> schema.StatusResponse:
+    async def _status(self, _: schema.StatusRequest, __: Deadline) -> schema.StatusResponse:
         parts = self._dependencies
-        return status(parts.switcher.follower, self.live_if_ready, parts.pipeline, parts.rules, self._settings)
+        return status(parts.switcher.follower, self.live_if_ready, parts.pipeline, parts.surfaces, self._settings)
 
     async def follow(self) -> None:
-        """Follow the live generation, trending items, rules and counts, and log impressions. Does not return."""
+        """Follow the live generation, trending items, surfaces and counts, and log impressions. Does not return."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._dependencies.switcher.follow())
             group.create_task(self._dependencies.trending.follow())
             group.create_task(self._dependencies.impressions.follow())
             group.create_task(lost_entries.follow(self._store))
-            group.create_task(self._dependencies.rules.follow(lambda: self.live_if_ready))
+            group.create_task(self._dependencies.surfaces.follow(lambda: self.live_if_ready))
 
     async def settled(self) -> None:
         """Return when the first generation is in force, or when none can be for now."""
@@ -203,28 +224,25 @@ class Recommender:
         await self._store.close()
         await self._dependencies.items.close()
 
-    def _query(
-        self,
-        request: schema.RecommendRequest | schema.ExplainRequest,
-        user_id: Id | None,
-        generation: ServedGeneration,
-        due: float,
-        now: float,
+    def _situation(self, surface: str, deadline: Deadline) -> Situation:
+        """The generation in force for a request of a surface; QueryError for an unknown surface."""
+        served = self._dependencies.surfaces.of(surface)
+        return Situation(self.live, served, deadline.within(served.seconds), time.time(), self.query_kind)
+
+    def _slate_query(
+        self, request: schema.RecommendRequest | schema.ExplainRequest, user_id: Id | None, situation: Situation
     ) -> Query:
-        check_types("session", request.session, generation)
-        session_user: Id = "" if user_id is None else user_id
-        return self.query_kind(
-            generation,
-            user_id,
-            request.k,
-            due,
-            session=[to_event(session_user, each, now) for each in request.session],
-            exclude=list(request.exclude),
-            now=now,
-            context=generation.spec.encode_context(checked_context(request.context, generation)),
-            mode=request.mode,
-            filter=checked_filter(request.filter, generation),
-            context_values=request.context,
-            rules=self._dependencies.rules.of(generation),
-            extra=self._dependencies.trending.rows(generation, now),
-        )
+        query = queries.for_slate(request, user_id, situation)
+        query.extra = self._dependencies.trending.rows(situation.generation, situation.now)
+        return query
+
+    async def _make(self, made: Sequence[Query]) -> None:
+        """Make the slates of one request; QueryError `overloaded` if it is not admitted."""
+        with self._admission.slates(len(made)):
+            await self._batcher.submit(made, made[0].due - RESERVE)
+
+    def _observe(self, made: Sequence[Query], deadline: Deadline) -> None:
+        """Record how long the slates of a request took."""
+        seconds = time.monotonic() - deadline.arrived
+        for query in made:
+            metrics.slate_timed(query.surface, "rank" if query.given is not None else query.made_by)(seconds)

@@ -7,14 +7,14 @@ from service.generations.follower import GenerationFollower
 from service.generations.served import ServedGeneration
 from service.recommend.pipeline import Pipeline
 from service.settings import Settings
-from service.verbs.rules import RulesFollower
+from service.verbs.surfaces import SurfacesFollower
 
 
 def status(
     follower: GenerationFollower,
     live: ServedGeneration | None,
     pipeline: Pipeline,
-    rules: RulesFollower,
+    surfaces: SurfacesFollower,
     settings: Settings,
 ) -> schema.StatusResponse:
     """The status of the process that answers. live: the generation in force, if there is one."""
@@ -26,7 +26,9 @@ def status(
         topology=settings.topology,
         store=state.fault or "ok",
         away=pipeline.away,
-        rules=rules.problems(live),
+        rules=surfaces.rules_problems(live),
+        surfaces=surfaces.names,
+        surface_errors=surfaces.problems(),
         refused=follower.refusals,
         processes=[
             schema.Process(name=each.name, held=list(each.held)) for each in (follower.holding, *state.processes)

@@ -13,6 +13,7 @@ import uvloop
 from service import schema
 from service.grpc.server import GrpcServer
 from service.recommend.admission import overloaded
+from service.recommend.deadlines import Deadline
 from service.schema import verb_table
 from tests.servers.deployment import free_port
 
@@ -33,6 +34,7 @@ def slate(user_id):
         degraded=[],
         unknown_items=[],
         unknown_types=[],
+        surface="home",
     )
 
 
@@ -57,6 +59,7 @@ def explanation(request):
         degraded=["ranking"],
         unknown_items=["opera-1", 7],
         unknown_types=["Purchase"],
+        surface="default",
     )
 
 
@@ -80,6 +83,8 @@ STATUS = schema.StatusResponse(
     store="ok",
     away=["ranking"],
     rules=["cap: this generation has no categorical column 'actor'; it has genre."],
+    surfaces=["default", "home"],
+    surface_errors=["surfaces.toml: home.k is 0."],
     refused={"g0": "retrieval: a hash differs"},
     processes=[schema.Process(name="gateway@here", held=["g1"])],
     fresh_items=0,
@@ -97,6 +102,17 @@ ANSWERS = {
         item_id=request.item_id, items=[SIMILAR], generation="g1", removed={}, degraded=[]
     ),
     verb_table.EXPLAIN: explanation,
+    verb_table.RANK: lambda request: schema.RankResponse(
+        user_id=request.user_id,
+        items=[SCORED],
+        generation="g1",
+        history=1,
+        removed={"rules": 1},
+        degraded=[],
+        unknown_items=["opera-1"],
+        unknown_types=[],
+        surface=request.surface,
+    ),
     verb_table.EVENTS: lambda request: schema.EventsResponse(
         stored=len(request.events), unknown_items=[request.events[0].item_id], unknown_types=["Purchase"], too_old=1
     ),
@@ -140,15 +156,15 @@ class FakeRecommender:
         self.ended: list[str] = []
         self.dues: list[float] = []
 
-    def due(self, verb, seconds=None):
+    def admit(self, verb, seconds=None):
         if verb.timed and self.full:
             raise overloaded()
-        return time.monotonic() + min(60.0, 60.0 if seconds is None else seconds)
+        return Deadline.of_now(seconds)
 
-    async def answer(self, verb, request, due):
+    async def answer(self, verb, request, deadline):
         self.requests.append(request)
         if verb is verb_table.RECOMMEND:
-            self.dues.append(due - time.monotonic())
+            self.dues.append(deadline.within(60.0) - time.monotonic())
             await self._make_slate()
         if self.fault:
             raise self.fault.pop(0)

@@ -71,7 +71,7 @@ class InProcessService:
 
     def similar(self, query, row, store=None, **calls):
         async def scene():
-            await self.pipeline(store, **calls).hydrate(query)
+            await self.pipeline(store, **calls).hydrate([query])
             await SimilarItems(self.pipeline(**calls), self.backends(**calls)).find(query, row)
 
         asyncio.run(scene())

@@ -104,14 +104,15 @@ class Deployment:
         self._cwd = cwd
         inherited = {k: v for k, v in os.environ.items() if k not in {"REDIS_URL", "PORT", "TANDEM_HOME"}}
         ports = {"PORT": str(self.port), "GRPC_PORT": str(self.grpc_port)}
-        self.rules = home / "rules.toml"
-        own = {"TANDEM_HOME": str(home), "TANDEM_RULES": str(self.rules)}
+        self.rules, self.surfaces = home / "rules.toml", home / "surfaces.toml"
+        own = {"TANDEM_HOME": str(home), "TANDEM_RULES": str(self.rules), "TANDEM_SURFACES": str(self.surfaces)}
         self._env = inherited | ports | own | variables
 
     def start(self) -> None:
         """Start without waiting."""
         self.rules.parent.mkdir(parents=True, exist_ok=True)
-        self.rules.touch()  # TANDEM_RULES has to name a file
+        for path in (self.rules, self.surfaces):
+            path.touch()  # the variables have to name files
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
                 self._command,

@@ -15,6 +15,7 @@ BODIES = {
     "/recommend": {"user_id": "u"},
     "/similar": {"item_id": "drama-1"},
     "/explain": {"user_id": "u", "item_id": "drama-1"},
+    "/rank": {"items": ["drama-1"]},
     "/events": {"events": [{"user_id": "u", "item_id": "drama-1"}]},
     "/items": {"items": [{"item_id": "i-1"}]},
 }
@@ -86,6 +87,8 @@ NUMBERS = ("NaN", "Infinity", "-Infinity", "1e400", "-1e400", "9" * 5_000, "1" +
 RAW_PLACES = {
     "k": ("/recommend", '{"user_id": "u", "k": @}', ("0", "-1", "1e9", "2.0", "1e1", "2.5", "101")),
     "user_id": ("/recommend", '{"user_id": @}', ("1.5", '""')),
+    "items.0": ("/rank", '{"items": [@]}', ("1.5", '""')),
+    "surface": ("/rank", '{"items": ["a"], "surface": @}', ("1", '""')),
     "item_id": ("/similar", '{"item_id": @}', ("1.5", '""')),
     "events.0.item_id": ("/events", '{"events": [{"user_id": "u", "item_id": @}]}', ("1.5", '""')),
     "items.0.item_id": ("/items", '{"items": [{"item_id": @}]}', ("1.5", '""')),
@@ -96,7 +99,7 @@ RAW_PLACES = {
 """By field: a path, a body with a place for a value, and wrong values besides NUMBERS."""
 
 VALID = {
-    *((field, value) for field in RAW_PLACES if field.endswith("_id") for value in ('"10"',)),
+    *((field, value) for field in RAW_PLACES if field.endswith("_id") or field == "items.0" for value in ('"10"',)),
     *((field, "null") for field in ("user_id", "events.0.timestamp", "session.0.timestamp")),
 }
 

@@ -120,6 +120,7 @@ def values_of(verb, user):
         verb_table.RECOMMEND: {"user_id": user},
         verb_table.SIMILAR: item | {"user_id": user},
         verb_table.EXPLAIN: item | {"user_id": user},
+        verb_table.RANK: {"items": ["drama-1"], "user_id": user},
         verb_table.EVENTS: {"events": [item | {"user_id": user}]},
         verb_table.ITEMS: {"items": [item]},
         verb_table.ITEM: item,
@@ -268,7 +269,7 @@ def test_the_scope_of_each_verb(keyed):
     """A changed scope opens a verb to other keys, or shuts keys out. The OpenAPI document names the scopes."""
     by_scope = {scope: {verb.name for verb in VERBS if verb.scope is scope} for scope in Scope}
     assert by_scope == {
-        "read": {"recommend", "similar", "explain"},
+        "read": {"recommend", "similar", "explain", "rank"},
         "write": {"events", "merge"},
         "admin": {"items", "item", "forget_item", "user", "forget", "status"},
     }
@@ -282,13 +283,13 @@ def test_every_field_that_names_a_user_is_checked():
 
     def fields(model):
         for name, field in model.model_fields.items():
-            if name in {"events", "items", "session"}:
-                yield from fields(get_args(field.annotation)[0])
+            if hasattr(entry := next(iter(get_args(field.annotation)), None), "model_fields"):
+                yield from fields(entry)
             elif str(-(2**63)) in repr(field):  # an `Id`
                 yield name
 
     named = {name for verb in VERBS for name in fields(verb.takes)}
-    assert named == {*USER_FIELDS, "user_ids", "item_id", "exclude"}
+    assert named == {*USER_FIELDS, "user_ids", "item_id", "items", "exclude"}
 
 
 def test_refused_requests_and_each_user_count_for_a_rate(keyed):

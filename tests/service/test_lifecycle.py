@@ -164,14 +164,19 @@ def test_a_home_that_can_not_be_written_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("command", "name", "sentence"),
-    [("serve", "rules.toml", "cap.0.column is 3"), ("check", "rulez.toml", "There is no file")],
+    ("command", "variable", "name", "sentence"),
+    [
+        ("serve", "TANDEM_RULES", "rules.toml", "cap.0.column is 3"),
+        ("check", "TANDEM_RULES", "rulez.toml", "There is no file"),
+        ("check", "TANDEM_SURFACES", "surfaces.toml", "surfaces.toml: home.rules names"),
+    ],
 )
-def test_a_wrong_file_of_rules_is_named(tmp_path, command, name, sentence):
+def test_a_wrong_file_of_rules_or_surfaces_is_named(tmp_path, command, variable, name, sentence):
     """With its field, or with the path of a missing file, before anything starts."""
     (tmp_path / "rules.toml").write_text("[[cap]]\ncolumn = 3\n")
-    rules = str(tmp_path / name)
-    code, stderr = serve(command, TANDEM_HOME=str(tmp_path / "home"), TANDEM_RULES=rules, PORT=str(free_port()))
+    (tmp_path / "surfaces.toml").write_text('[home]\nrules = "nowhere.toml"\n')
+    named = {variable: str(tmp_path / name)}
+    code, stderr = serve(command, TANDEM_HOME=str(tmp_path / "home"), PORT=str(free_port()), **named)
     assert code == 1
     assert is_one_sentence(stderr)
     assert sentence in stderr

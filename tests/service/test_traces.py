@@ -108,6 +108,7 @@ def test_a_request_is_one_trace_through_three_processes(recorded, number, name):
     request = recorded.request(number)
     assert request["attributes"]["tandem.generation"] == recorded.answers[1]["generation"]
     assert request["attributes"]["tandem.mode"] == "realtime"
+    assert request["attributes"]["tandem.surface"] == "default"
     assert request["attributes"]["tandem.degraded"] == []
     assert {span["status"]["status_code"] for span in recorded.spans[trace(number)]} == {"UNSET"}
 

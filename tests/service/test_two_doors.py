@@ -35,6 +35,10 @@ def explain(**more):
     return verb_table.EXPLAIN, USER | ITEM | more
 
 
+def rank(**more):
+    return verb_table.RANK, USER | {"items": ["drama-1", "opera-1"]} | more
+
+
 def event(**more):
     return verb_table.EVENTS, {"events": [USER | ITEM | more]}
 
@@ -58,6 +62,10 @@ PLACES_OF_TEXT = {
     "similar user": lambda text: similar(user_id=text),
     "explain user": lambda text: explain(user_id=text),
     "explain item": lambda text: explain(item_id=text),
+    "recommend surface": lambda text: recommend(surface=text),
+    "rank user": lambda text: rank(user_id=text),
+    "rank item": lambda text: rank(items=["drama-1", text]),
+    "rank surface": lambda text: rank(surface=text),
     "event user": lambda text: event(user_id=text),
     "event item": lambda text: event(item_id=text),
     "event type": lambda text: event(event_type=text),
@@ -80,6 +88,7 @@ PLACES_OF_TEXT = {
 PLACES_OF_WHOLE = {
     "recommend k": lambda number: recommend(k=number),
     "similar k": lambda number: similar(k=number),
+    "rank items": lambda number: rank(items=[number, str(number)]),
     "recommend a user": lambda number: recommend(user_id=number),
     "recommend excluded": lambda number: recommend(exclude=[number, str(number)]),
     "similar item": lambda number: similar(item_id=number),
@@ -115,6 +124,11 @@ LISTS = {
     "an unknown column": explain(filter={"price": {"gt": 3}}),
     "an unknown event type": event(event_type=""),
     "a text as a number": item(columns={"year": "late"}),
+    "nothing to rank": (verb_table.RANK, {}),
+    "500 to rank": rank(items=[*range(499), "drama-1"]),
+    "501 to rank": rank(items=[*range(501)]),
+    "1,001 to rank": rank(items=[*range(1_001)]),
+    "501 of the ranked": rank(k=501),
     "1,000 events": (verb_table.EVENTS, {"events": [USER | ITEM | {"event_id": "one"}] * 1_000}),
     "1,001 events": (verb_table.EVENTS, {"events": [USER | ITEM] * 1_001}),
     "the last event is wrong": (verb_table.EVENTS, {"events": [USER | ITEM, USER]}),
@@ -181,7 +195,7 @@ def test_lists(doors, name):
 
 
 @pytest.mark.parametrize("values", DEADLINES, ids=lambda values: ",".join(values)[:12])
-@pytest.mark.parametrize("verb", [recommend, similar, explain])
+@pytest.mark.parametrize("verb", [recommend, similar, explain, rank])
 def test_wrong_deadlines(doors, verb, values):
     """They are refused before anything else, with the name of the header."""
     for request in (verb(), verb(k=0)):
@@ -194,7 +208,7 @@ def test_verbs_without_a_deadline_ignore_the_header(doors, verb):
     assert alike(doors.verdicts(*verb(), ["soon"])) == OK
 
 
-@pytest.mark.parametrize("verb", [recommend, similar, explain, event, item])
+@pytest.mark.parametrize("verb", [recommend, similar, explain, rank, event, item])
 def test_ten_megabytes(doors, verb):
     """They are refused unparsed."""
     row, _ = verb()
@@ -204,7 +218,7 @@ def test_ten_megabytes(doors, verb):
 
 def test_groups_in_groups_are_no_message(doors):
     """10,000 deep, as JSON of that depth: both parsers refuse the request with a clear error."""
-    for verb, _ in (recommend(), similar(), explain(), event(), item()):
+    for verb, _ in (recommend(), similar(), explain(), rank(), event(), item()):
         deep = doors.http(verb, b"[" * 10_000)
         assert doors.grpc(verb, b"\x7b" * 10_000)["code"] == "not_protobuf"
         assert deep["code"] == "not_json"

@@ -12,7 +12,6 @@ from recsys.types import PAD, Event
 from service.generations.served import ServedGeneration
 from service.recommend.query import Query
 from service.recommend.stages import UserHydrator
-from service.settings import Settings
 from tests.sample_data import tiny
 from training.data import dataset
 from training.data.interaction_log import encode
@@ -55,7 +54,7 @@ def served(generation, url, start):
         store = RedisUserStore(url)
         try:
             await store.add_events([Event(USER, item, start + later, kind) for item, later, kind in ACTS])
-            hydrator, query = UserHydrator(store, Settings()), Query(generation, USER, 10, 0.0, now=time.time())
+            hydrator, query = UserHydrator(store), Query(generation, USER, 10, 0.0, now=time.time())
             [state] = await hydrator.run([query])
             hydrator.put(query, state)
             return query.history

@@ -24,7 +24,6 @@ from recsys.types import PAD, Event
 from service.generations.served import ServedGeneration
 from service.recommend.query import Query
 from service.recommend.stages import UserHydrator
-from service.settings import Settings
 from tests.sample_data import tiny
 from tests.servers.deployment import Deployment
 
@@ -106,7 +105,7 @@ def test_a_shop_s_log_replayed(tiny_shop):
     """Before each event after a generation's data, with event types, refunds and an exclude_seen of types and days."""
     folder, log = tiny_shop
     served, spec = ServedGeneration.load(folder), folder.spec()
-    hydrator = UserHydrator(MemoryStore(), Settings())
+    hydrator = UserHydrator(MemoryStore())
     retriever, ranker = Retriever.load(folder), Ranker.load(folder)
     ids, blobs = folder.users()
     packed = {ids[row]: blobs.bytes_at(row) for row in range(len(ids))}

@@ -55,6 +55,24 @@ class RecommendResponse(BaseModel):
     degraded: list[str]
     unknown_items: list[Id] = Field(default_factory=list)
     unknown_types: list[str] = Field(default_factory=list)
+    surface: str = "default"
+
+
+class RankResponse(BaseModel):
+    """The items of a request, the best first. removed: number of items that the answer lacks, by reason.
+
+    unknown_items: items of the request and of its session that the deployment does not know; the answer lacks them.
+    """
+
+    user_id: Id | None = None
+    items: list[ScoredItem]
+    generation: str
+    history: int
+    removed: dict[str, int]
+    degraded: list[str]
+    unknown_items: list[Id]
+    unknown_types: list[str]
+    surface: str
 
 
 class SlatesResponse(BaseModel):
@@ -113,6 +131,7 @@ class ExplainResponse(BaseModel):
     degraded: list[str]
     unknown_items: list[Id] = Field(default_factory=list)
     unknown_types: list[str] = Field(default_factory=list)
+    surface: str = "default"
 
 
 class StoredEvent(BaseModel):
@@ -217,6 +236,8 @@ class StatusResponse(BaseModel):
     store: str
     away: list[str]
     rules: list[str]
+    surfaces: list[str] = []
+    surface_errors: list[str] = []
     refused: dict[str, str]
     processes: list[Process]
     fresh_items: int

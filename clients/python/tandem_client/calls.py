@@ -41,6 +41,7 @@ RECOMMEND = Verb("Recommend", "POST", "/recommend", answers.RecommendResponse)
 RECOMMEND_MANY = Verb("Recommend", "POST", "/recommend", answers.SlatesResponse)
 SIMILAR = Verb("Similar", "POST", "/similar", answers.SimilarResponse)
 EXPLAIN = Verb("Explain", "POST", "/explain", answers.ExplainResponse)
+RANK = Verb("Rank", "POST", "/rank", answers.RankResponse)
 EVENTS = Verb("AddEvents", "POST", "/events", answers.EventsResponse)
 ITEMS = Verb("PutItems", "PUT", "/items", answers.ItemsResponse)
 ITEM = Verb("GetItem", "GET", "/items/{item_id}", answers.ItemResponse)
@@ -69,6 +70,7 @@ class _Fields(TypedDict, total=False):
     context: Mapping[str, str] | None
     filter: Filter | None
     mode: str | None
+    surface: str | None
 
 
 class RecommendManyFields(_Fields, total=False):
@@ -85,6 +87,19 @@ class ExplainFields(_Fields, total=False):
 
 class RecommendFields(ExplainFields, RecommendManyFields, total=False):
     """The further fields of a request for a slate."""
+
+
+class RankFields(TypedDict, total=False):
+    """The further fields of a request to order items."""
+
+    user_id: Id | None
+    k: int | None
+    session: Sequence[SessionEvent | Values] | None
+    exclude: Sequence[Id] | None
+    context: Mapping[str, str] | None
+    filter: Filter | None
+    surface: str | None
+    exclude_seen: bool | None
 
 
 class SimilarFields(TypedDict, total=False):
@@ -125,6 +140,13 @@ def explain(
 ) -> Call[answers.ExplainResponse]:
     """Why an item has its place in the slate of `recommend` with the same fields, or why the slate lacks the item."""
     return _call(EXPLAIN, deadline, user_id=user_id, item_id=item_id, **fields)
+
+
+def rank(
+    items: Sequence[Id], *, deadline: float | None = None, **fields: Unpack[RankFields]
+) -> Call[answers.RankResponse]:
+    """Items that the program has found, such as the results of a search, the best first. fields: of `RankFields`."""
+    return _call(RANK, deadline, items=items, **fields)
 
 
 def add_events(events: Iterable[Event | Values], *, deadline: float | None = None) -> Call[answers.EventsResponse]:

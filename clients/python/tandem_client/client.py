@@ -61,6 +61,7 @@ class _Verbs:
     recommend_many = _Verb(calls.recommend_many)
     similar = _Verb(calls.similar)
     explain = _Verb(calls.explain)
+    rank = _Verb(calls.rank)
     add_events = _Verb(calls.add_events)
     put_items = _Verb(calls.put_items)
     item = _Verb(calls.item)

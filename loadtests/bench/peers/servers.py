@@ -105,13 +105,15 @@ def started(name: str, world: World, home: Path, **more: str) -> Iterator[Starte
     """Start a peer over a world without waiting for an answer, and stop it when the caller is done."""
     peer, port, grpc_port = PEERS[name], *free_ports(2)
     home.mkdir(parents=True, exist_ok=True)
-    (home / "rules.toml").touch()
+    own = {"TANDEM_RULES": home / "rules.toml", "TANDEM_SURFACES": home / "surfaces.toml"}
+    for path in own.values():
+        path.touch()
     variables = {
         "PORT": str(port),
         "GRPC_PORT": str(grpc_port),
         "REDIS_URL": world.url,
         "TANDEM_HOME": str(home),
-        "TANDEM_RULES": str(home / "rules.toml"),
+        **{name: str(path) for name, path in own.items()},
         "TANDEM_IMPRESSIONS_PER_SECOND": "0",  # no peer logs what it showed
         "BENTOML_HOME": str(home / "bentoml"),
         "BENTOML_DO_NOT_TRACK": "True",

@@ -1,5 +1,7 @@
 """Stored records: user records, lists and impressions come back as they were, or are refused."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,7 @@ PLACES, FEATURES = ROWS.astype(np.int16), np.ones((COUNT, 2), np.float32)
 RECORDS = (
     UserRecord(ROWS, np.arange(3.0), np.zeros(3, np.uint8), np.arange(5, dtype=np.int32), ROWS[:2], np.arange(5.0)),
     UserList(1.5, 2**32 - 1, ROWS, FLAGS, SCORES),
-    Impression("g1", "\ud800", 1.25, 1.5, "batch", [7, "b", ""], PLACES, SCORES, FLAGS, FEATURES),
+    Impression("g1", "\ud800", 1.25, 1.5, "batch", [7, "b", ""], PLACES, SCORES, FLAGS, FEATURES, "home"),
 )
 
 
@@ -47,3 +49,10 @@ def test_a_user_without_a_record_or_a_list():
     """None is an empty record, and no list."""
     assert len(UserRecord.unpack(None).items) == 0
     assert UserList.unpack(None) is None
+
+
+def test_an_impression_of_an_earlier_version_is_of_the_default_surface(monkeypatch):
+    """It names none."""
+    dumps = json.dumps
+    monkeypatch.setattr(json, "dumps", lambda head, **more: dumps(head[:-1], **more))
+    assert Impression.unpack(RECORDS[2].pack()).surface == "default"

@@ -70,7 +70,7 @@ class SessionEvent(_message.Message):
     def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., event_type: _Optional[str] = ..., timestamp: _Optional[float] = ...) -> None: ...
 
 class RecommendRequest(_message.Message):
-    __slots__ = ("user_id", "user_ids", "k", "session", "exclude", "context", "filter", "mode", "log_impression", "conditions")
+    __slots__ = ("user_id", "user_ids", "k", "session", "exclude", "context", "filter", "mode", "log_impression", "conditions", "surface")
     class ContextEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -102,6 +102,7 @@ class RecommendRequest(_message.Message):
     MODE_FIELD_NUMBER: _ClassVar[int]
     LOG_IMPRESSION_FIELD_NUMBER: _ClassVar[int]
     CONDITIONS_FIELD_NUMBER: _ClassVar[int]
+    SURFACE_FIELD_NUMBER: _ClassVar[int]
     user_id: Id
     user_ids: _containers.RepeatedCompositeFieldContainer[Id]
     k: int
@@ -112,7 +113,8 @@ class RecommendRequest(_message.Message):
     mode: str
     log_impression: bool
     conditions: _containers.MessageMap[str, Condition]
-    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., user_ids: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., k: _Optional[int] = ..., session: _Optional[_Iterable[_Union[SessionEvent, _Mapping]]] = ..., exclude: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., context: _Optional[_Mapping[str, str]] = ..., filter: _Optional[_Mapping[str, Texts]] = ..., mode: _Optional[str] = ..., log_impression: bool = ..., conditions: _Optional[_Mapping[str, Condition]] = ...) -> None: ...
+    surface: str
+    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., user_ids: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., k: _Optional[int] = ..., session: _Optional[_Iterable[_Union[SessionEvent, _Mapping]]] = ..., exclude: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., context: _Optional[_Mapping[str, str]] = ..., filter: _Optional[_Mapping[str, Texts]] = ..., mode: _Optional[str] = ..., log_impression: bool = ..., conditions: _Optional[_Mapping[str, Condition]] = ..., surface: _Optional[str] = ...) -> None: ...
 
 class RecommendResponse(_message.Message):
     __slots__ = ("slates",)
@@ -121,7 +123,7 @@ class RecommendResponse(_message.Message):
     def __init__(self, slates: _Optional[_Iterable[_Union[Slate, _Mapping]]] = ...) -> None: ...
 
 class Slate(_message.Message):
-    __slots__ = ("user_id", "items", "generation", "mode", "history", "removed", "degraded", "unknown_items", "unknown_types")
+    __slots__ = ("user_id", "items", "generation", "mode", "history", "removed", "degraded", "unknown_items", "unknown_types", "surface")
     class RemovedEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -138,6 +140,7 @@ class Slate(_message.Message):
     DEGRADED_FIELD_NUMBER: _ClassVar[int]
     UNKNOWN_ITEMS_FIELD_NUMBER: _ClassVar[int]
     UNKNOWN_TYPES_FIELD_NUMBER: _ClassVar[int]
+    SURFACE_FIELD_NUMBER: _ClassVar[int]
     user_id: Id
     items: _containers.RepeatedCompositeFieldContainer[ScoredItem]
     generation: str
@@ -147,7 +150,8 @@ class Slate(_message.Message):
     degraded: _containers.RepeatedScalarFieldContainer[str]
     unknown_items: _containers.RepeatedCompositeFieldContainer[Id]
     unknown_types: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., items: _Optional[_Iterable[_Union[ScoredItem, _Mapping]]] = ..., generation: _Optional[str] = ..., mode: _Optional[str] = ..., history: _Optional[int] = ..., removed: _Optional[_Mapping[str, int]] = ..., degraded: _Optional[_Iterable[str]] = ..., unknown_items: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., unknown_types: _Optional[_Iterable[str]] = ...) -> None: ...
+    surface: str
+    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., items: _Optional[_Iterable[_Union[ScoredItem, _Mapping]]] = ..., generation: _Optional[str] = ..., mode: _Optional[str] = ..., history: _Optional[int] = ..., removed: _Optional[_Mapping[str, int]] = ..., degraded: _Optional[_Iterable[str]] = ..., unknown_items: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., unknown_types: _Optional[_Iterable[str]] = ..., surface: _Optional[str] = ...) -> None: ...
 
 class ScoredItem(_message.Message):
     __slots__ = ("item_id", "title", "score", "tower_score", "sources", "rules")
@@ -231,7 +235,7 @@ class SimilarItem(_message.Message):
     def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., title: _Optional[str] = ..., score: _Optional[float] = ..., likeness: _Optional[float] = ..., sources: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ExplainRequest(_message.Message):
-    __slots__ = ("user_id", "item_id", "k", "session", "exclude", "context", "filter", "mode", "conditions")
+    __slots__ = ("user_id", "item_id", "k", "session", "exclude", "context", "filter", "mode", "conditions", "surface")
     class ContextEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -262,6 +266,7 @@ class ExplainRequest(_message.Message):
     FILTER_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
     CONDITIONS_FIELD_NUMBER: _ClassVar[int]
+    SURFACE_FIELD_NUMBER: _ClassVar[int]
     user_id: Id
     item_id: Id
     k: int
@@ -271,10 +276,11 @@ class ExplainRequest(_message.Message):
     filter: _containers.MessageMap[str, Texts]
     mode: str
     conditions: _containers.MessageMap[str, Condition]
-    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., item_id: _Optional[_Union[Id, _Mapping]] = ..., k: _Optional[int] = ..., session: _Optional[_Iterable[_Union[SessionEvent, _Mapping]]] = ..., exclude: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., context: _Optional[_Mapping[str, str]] = ..., filter: _Optional[_Mapping[str, Texts]] = ..., mode: _Optional[str] = ..., conditions: _Optional[_Mapping[str, Condition]] = ...) -> None: ...
+    surface: str
+    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., item_id: _Optional[_Union[Id, _Mapping]] = ..., k: _Optional[int] = ..., session: _Optional[_Iterable[_Union[SessionEvent, _Mapping]]] = ..., exclude: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., context: _Optional[_Mapping[str, str]] = ..., filter: _Optional[_Mapping[str, Texts]] = ..., mode: _Optional[str] = ..., conditions: _Optional[_Mapping[str, Condition]] = ..., surface: _Optional[str] = ...) -> None: ...
 
 class ExplainResponse(_message.Message):
-    __slots__ = ("user_id", "item_id", "title", "generation", "mode", "place", "dropped_by", "reason", "sources", "tower_score", "tower_place", "score", "ranked_place", "features", "rules", "history", "degraded", "unknown_items", "unknown_types")
+    __slots__ = ("user_id", "item_id", "title", "generation", "mode", "place", "dropped_by", "reason", "sources", "tower_score", "tower_place", "score", "ranked_place", "features", "rules", "history", "degraded", "unknown_items", "unknown_types", "surface")
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     ITEM_ID_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
@@ -294,6 +300,7 @@ class ExplainResponse(_message.Message):
     DEGRADED_FIELD_NUMBER: _ClassVar[int]
     UNKNOWN_ITEMS_FIELD_NUMBER: _ClassVar[int]
     UNKNOWN_TYPES_FIELD_NUMBER: _ClassVar[int]
+    SURFACE_FIELD_NUMBER: _ClassVar[int]
     user_id: Id
     item_id: Id
     title: str
@@ -313,7 +320,8 @@ class ExplainResponse(_message.Message):
     degraded: _containers.RepeatedScalarFieldContainer[str]
     unknown_items: _containers.RepeatedCompositeFieldContainer[Id]
     unknown_types: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., item_id: _Optional[_Union[Id, _Mapping]] = ..., title: _Optional[str] = ..., generation: _Optional[str] = ..., mode: _Optional[str] = ..., place: _Optional[int] = ..., dropped_by: _Optional[str] = ..., reason: _Optional[str] = ..., sources: _Optional[_Iterable[str]] = ..., tower_score: _Optional[float] = ..., tower_place: _Optional[int] = ..., score: _Optional[float] = ..., ranked_place: _Optional[int] = ..., features: _Optional[_Iterable[_Union[Feature, _Mapping]]] = ..., rules: _Optional[_Iterable[str]] = ..., history: _Optional[int] = ..., degraded: _Optional[_Iterable[str]] = ..., unknown_items: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., unknown_types: _Optional[_Iterable[str]] = ...) -> None: ...
+    surface: str
+    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., item_id: _Optional[_Union[Id, _Mapping]] = ..., title: _Optional[str] = ..., generation: _Optional[str] = ..., mode: _Optional[str] = ..., place: _Optional[int] = ..., dropped_by: _Optional[str] = ..., reason: _Optional[str] = ..., sources: _Optional[_Iterable[str]] = ..., tower_score: _Optional[float] = ..., tower_place: _Optional[int] = ..., score: _Optional[float] = ..., ranked_place: _Optional[int] = ..., features: _Optional[_Iterable[_Union[Feature, _Mapping]]] = ..., rules: _Optional[_Iterable[str]] = ..., history: _Optional[int] = ..., degraded: _Optional[_Iterable[str]] = ..., unknown_items: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., unknown_types: _Optional[_Iterable[str]] = ..., surface: _Optional[str] = ...) -> None: ...
 
 class Feature(_message.Message):
     __slots__ = ("name", "value", "contribution")
@@ -324,6 +332,80 @@ class Feature(_message.Message):
     value: float
     contribution: float
     def __init__(self, name: _Optional[str] = ..., value: _Optional[float] = ..., contribution: _Optional[float] = ...) -> None: ...
+
+class RankRequest(_message.Message):
+    __slots__ = ("user_id", "items", "k", "session", "exclude", "context", "filter", "conditions", "surface", "exclude_seen")
+    class ContextEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class FilterEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Texts
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Texts, _Mapping]] = ...) -> None: ...
+    class ConditionsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Condition
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Condition, _Mapping]] = ...) -> None: ...
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    K_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    EXCLUDE_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    CONDITIONS_FIELD_NUMBER: _ClassVar[int]
+    SURFACE_FIELD_NUMBER: _ClassVar[int]
+    EXCLUDE_SEEN_FIELD_NUMBER: _ClassVar[int]
+    user_id: Id
+    items: _containers.RepeatedCompositeFieldContainer[Id]
+    k: int
+    session: _containers.RepeatedCompositeFieldContainer[SessionEvent]
+    exclude: _containers.RepeatedCompositeFieldContainer[Id]
+    context: _containers.ScalarMap[str, str]
+    filter: _containers.MessageMap[str, Texts]
+    conditions: _containers.MessageMap[str, Condition]
+    surface: str
+    exclude_seen: bool
+    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., items: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., k: _Optional[int] = ..., session: _Optional[_Iterable[_Union[SessionEvent, _Mapping]]] = ..., exclude: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., context: _Optional[_Mapping[str, str]] = ..., filter: _Optional[_Mapping[str, Texts]] = ..., conditions: _Optional[_Mapping[str, Condition]] = ..., surface: _Optional[str] = ..., exclude_seen: bool = ...) -> None: ...
+
+class RankResponse(_message.Message):
+    __slots__ = ("user_id", "items", "generation", "history", "removed", "degraded", "unknown_items", "unknown_types", "surface")
+    class RemovedEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    HISTORY_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_FIELD_NUMBER: _ClassVar[int]
+    DEGRADED_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_ITEMS_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_TYPES_FIELD_NUMBER: _ClassVar[int]
+    SURFACE_FIELD_NUMBER: _ClassVar[int]
+    user_id: Id
+    items: _containers.RepeatedCompositeFieldContainer[ScoredItem]
+    generation: str
+    history: int
+    removed: _containers.ScalarMap[str, int]
+    degraded: _containers.RepeatedScalarFieldContainer[str]
+    unknown_items: _containers.RepeatedCompositeFieldContainer[Id]
+    unknown_types: _containers.RepeatedScalarFieldContainer[str]
+    surface: str
+    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., items: _Optional[_Iterable[_Union[ScoredItem, _Mapping]]] = ..., generation: _Optional[str] = ..., history: _Optional[int] = ..., removed: _Optional[_Mapping[str, int]] = ..., degraded: _Optional[_Iterable[str]] = ..., unknown_items: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., unknown_types: _Optional[_Iterable[str]] = ..., surface: _Optional[str] = ...) -> None: ...
 
 class Event(_message.Message):
     __slots__ = ("user_id", "item_id", "event_type", "timestamp", "event_id", "context")
@@ -540,7 +622,7 @@ class StatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class StatusResponse(_message.Message):
-    __slots__ = ("ready", "generation", "live", "topology", "store", "refused", "processes", "fresh_items", "hidden_items", "data", "metrics", "rules", "away", "event_types")
+    __slots__ = ("ready", "generation", "live", "topology", "store", "refused", "processes", "fresh_items", "hidden_items", "data", "metrics", "rules", "away", "event_types", "surfaces", "surface_errors")
     class RefusedEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -562,6 +644,8 @@ class StatusResponse(_message.Message):
     RULES_FIELD_NUMBER: _ClassVar[int]
     AWAY_FIELD_NUMBER: _ClassVar[int]
     EVENT_TYPES_FIELD_NUMBER: _ClassVar[int]
+    SURFACES_FIELD_NUMBER: _ClassVar[int]
+    SURFACE_ERRORS_FIELD_NUMBER: _ClassVar[int]
     ready: bool
     generation: str
     live: str
@@ -576,7 +660,9 @@ class StatusResponse(_message.Message):
     rules: _containers.RepeatedScalarFieldContainer[str]
     away: _containers.RepeatedScalarFieldContainer[str]
     event_types: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, ready: bool = ..., generation: _Optional[str] = ..., live: _Optional[str] = ..., topology: _Optional[str] = ..., store: _Optional[str] = ..., refused: _Optional[_Mapping[str, str]] = ..., processes: _Optional[_Iterable[_Union[Process, _Mapping]]] = ..., fresh_items: _Optional[int] = ..., hidden_items: _Optional[int] = ..., data: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., metrics: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., rules: _Optional[_Iterable[str]] = ..., away: _Optional[_Iterable[str]] = ..., event_types: _Optional[_Iterable[str]] = ...) -> None: ...
+    surfaces: _containers.RepeatedScalarFieldContainer[str]
+    surface_errors: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, ready: bool = ..., generation: _Optional[str] = ..., live: _Optional[str] = ..., topology: _Optional[str] = ..., store: _Optional[str] = ..., refused: _Optional[_Mapping[str, str]] = ..., processes: _Optional[_Iterable[_Union[Process, _Mapping]]] = ..., fresh_items: _Optional[int] = ..., hidden_items: _Optional[int] = ..., data: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., metrics: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., rules: _Optional[_Iterable[str]] = ..., away: _Optional[_Iterable[str]] = ..., event_types: _Optional[_Iterable[str]] = ..., surfaces: _Optional[_Iterable[str]] = ..., surface_errors: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Process(_message.Message):
     __slots__ = ("name", "held")

@@ -50,6 +50,11 @@ class RecommenderStub(object):
                 request_serializer=service_dot_grpc_dot_tandem_dot_v1_dot_recommender__pb2.ExplainRequest.SerializeToString,
                 response_deserializer=service_dot_grpc_dot_tandem_dot_v1_dot_recommender__pb2.ExplainResponse.FromString,
                 _registered_method=True)
+        self.Rank = channel.unary_unary(
+                '/tandem.v1.Recommender/Rank',
+                request_serializer=service_dot_grpc_dot_tandem_dot_v1_dot_recommender__pb2.RankRequest.SerializeToString,
+                response_deserializer=service_dot_grpc_dot_tandem_dot_v1_dot_recommender__pb2.RankResponse.FromString,
+                _registered_method=True)
         self.AddEvents = channel.unary_unary(
                 '/tandem.v1.Recommender/AddEvents',
                 request_serializer=service_dot_grpc_dot_tandem_dot_v1_dot_recommender__pb2.AddEventsRequest.SerializeToString,
@@ -112,6 +117,13 @@ class RecommenderServicer(object):
 
     def Explain(self, request, context):
         """Explain the place of an item in a user's slate.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Rank(self, request, context):
+        """Order items that the caller has found, such as the results of a search.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -190,6 +202,11 @@ def add_RecommenderServicer_to_server(servicer, server):
                     servicer.Explain,
                     request_deserializer=service_dot_grpc_dot_tandem_dot_v1_dot_recommender__pb2.ExplainRequest.FromString,
                     response_serializer=service_dot_grpc_dot_tandem_dot_v1_dot_recommender__pb2.ExplainResponse.SerializeToString,
+            ),
+            'Rank': grpc.unary_unary_rpc_method_handler(
+                    servicer.Rank,
+                    request_deserializer=service_dot_grpc_dot_tandem_dot_v1_dot_recommender__pb2.RankRequest.FromString,
+                    response_serializer=service_dot_grpc_dot_tandem_dot_v1_dot_recommender__pb2.RankResponse.SerializeToString,
             ),
             'AddEvents': grpc.unary_unary_rpc_method_handler(
                     servicer.AddEvents,
@@ -314,6 +331,33 @@ class Recommender(object):
             '/tandem.v1.Recommender/Explain',
             service_dot_grpc_dot_tandem_dot_v1_dot_recommender__pb2.ExplainRequest.SerializeToString,
             service_dot_grpc_dot_tandem_dot_v1_dot_recommender__pb2.ExplainResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Rank(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tandem.v1.Recommender/Rank',
+            service_dot_grpc_dot_tandem_dot_v1_dot_recommender__pb2.RankRequest.SerializeToString,
+            service_dot_grpc_dot_tandem_dot_v1_dot_recommender__pb2.RankResponse.FromString,
             options,
             channel_credentials,
             insecure,

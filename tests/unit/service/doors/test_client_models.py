@@ -72,6 +72,7 @@ VERBS = {
     "recommend_many": (calls.RECOMMEND_MANY, verb_table.RECOMMEND, {"user_id", "session"}),
     "similar": (calls.SIMILAR, verb_table.SIMILAR, set()),
     "explain": (calls.EXPLAIN, verb_table.EXPLAIN, set()),
+    "rank": (calls.RANK, verb_table.RANK, set()),
     "add_events": (calls.EVENTS, verb_table.EVENTS, set()),
     "put_items": (calls.ITEMS, verb_table.ITEMS, set()),
     "item": (calls.ITEM, verb_table.ITEM, set()),

@@ -10,10 +10,12 @@ import pytest
 from recsys.errors import QueryError
 from recsys.fresh_items.put_items import NOTHING_PUT
 from recsys.types import Source
+from service.recommend.deadlines import Deadline
 from service.recommend.query import NO_RULES, Degraded
 from service.schema import Mode, RecommendRequest, verb_table
 from service.settings import Settings
 from service.verbs.recommender import Dependencies, Recommender
+from service.verbs.surfaces import ServedSurface
 from tests.fakes.in_process import AwayStore, InProcessService, broken, counted, ids
 
 
@@ -25,7 +27,10 @@ def world(tiny_world):
 def dependencies(world, **more):
     """Dependencies without users, explanations and similar items."""
     served = {"generation": lambda alias: world.served, "current": NOTHING_PUT, "note": lambda _: None}
-    parts = SimpleNamespace(**(served | more), of=lambda _: NO_RULES, rows=lambda *_: {}, show=None)
+    surface = ServedSurface(
+        "default", Mode.AUTO, 10, 0.5, 3600.0, 86_400.0, True, SimpleNamespace(of=lambda _: NO_RULES)
+    )
+    parts = SimpleNamespace(**(served | more), of=lambda _: surface, rows=lambda *_: {}, show=None)
     return Dependencies(world.pipeline(), parts, parts, parts, None, None, parts, parts, parts)
 
 
@@ -42,7 +47,7 @@ def test_a_request_for_several_users_is_admitted_whole_or_not_at_all(world):
         async def recommend(*users):
             request = RecommendRequest(user_ids=list(users), mode=Mode.REALTIME)
             try:
-                return len(await recommender.recommend(request, time.monotonic() + 5))
+                return len(await recommender.recommend(request, Deadline.of_now()))
             except QueryError as error:
                 return error.code
 
@@ -56,17 +61,22 @@ def test_a_request_for_several_users_is_admitted_whole_or_not_at_all(world):
 
 
 def test_while_too_many_slates_are_in_flight_a_door_refuses_before_it_reads_a_request(world):
-    """Verbs that make no slate are answered. The deadline is at most the deadline of the settings."""
-    recommender = Recommender(dependencies(world), world.store, Settings(max_under_way=1, deadline_ms=500))
-    now = time.monotonic()
-    assert 0.2 < recommender.due(verb_table.RECOMMEND, 0.3) - now <= recommender.due(verb_table.SIMILAR, 60) - now < 5
+    """Verbs that make no slate are answered, and /recommend is refused after it was read: the user may have a list."""
+    recommender = Recommender(dependencies(world), world.store, Settings(max_under_way=1))
     with recommender._admission.slates(1):
         for verb in verb_table.VERBS:
-            if verb.timed:
+            if verb.timed and verb is not verb_table.RECOMMEND:
                 with pytest.raises(QueryError, match="Too many requests"):
-                    recommender.due(verb)
+                    recommender.admit(verb)
             else:
-                recommender.due(verb)
+                recommender.admit(verb)
+
+
+def test_a_deadline_of_a_request_is_at_most_that_of_the_surface():
+    """It counts from the arrival of the request."""
+    now = time.monotonic()
+    assert Deadline(now, 0.3).within(0.5) == now + 0.3
+    assert Deadline(now, 60).within(0.5) == Deadline(now).within(0.5) == now + 0.5
 
 
 class TestExplanation:
@@ -112,7 +122,9 @@ class TestSimilar:
         """Once each, as for a slate."""
 
         def counts():
-            stages = [counted("tandem_degraded_total", stage=stage) for stage in ("store", "retrieval")]
+            stages = [
+                counted("tandem_degraded_total", stage=stage, surface="default") for stage in ("store", "retrieval")
+            ]
             return *stages, counted("tandem_removed_total", reason="excluded")
 
         before = counts()

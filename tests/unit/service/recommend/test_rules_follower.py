@@ -5,10 +5,18 @@ import time
 
 import pytest
 
+from recsys.environment import Environment
 from recsys.rules import Rules, RulesFile
-from service.verbs.rules import RulesFollower
+from service.settings import Settings
+from service.verbs.surfaces import SurfacesFollower
 
 pytestmark = pytest.mark.anyio
+
+
+def follower(home):
+    """A follower of the rules and surfaces in a folder."""
+    files = {"rules": home / "rules.toml", "surfaces": home / "surfaces.toml"}
+    return SurfacesFollower(Environment(home, None, **files), Settings())
 
 
 def test_a_file_that_is_just_being_written_changes_nothing(tmp_path):
@@ -34,8 +42,9 @@ async def test_a_failed_check_does_not_end_the_following(tmp_path, monkeypatch):
     """An edit after an error of the disk is in force."""
     path = tmp_path / "rules.toml"
     path.write_text("")
-    rules = RulesFollower(path, tmp_path / "last")
-    monkeypatch.setattr("service.verbs.rules.POLL_SECONDS", 0.01)
+    surfaces = follower(tmp_path)
+    monkeypatch.setattr("service.verbs.surfaces.POLL_SECONDS", 0.01)
+    (rules,) = surfaces._rules.values()
     reads, look = [], rules._file.refresh
 
     def breaks_once():
@@ -46,7 +55,7 @@ async def test_a_failed_check_does_not_end_the_following(tmp_path, monkeypatch):
 
     monkeypatch.setattr(rules._file, "refresh", breaks_once)
 
-    following = asyncio.create_task(rules.follow(lambda: None))
+    following = asyncio.create_task(surfaces.follow(lambda: None))
     await asyncio.sleep(0.1)
     path.write_text("[diversity]\nweight = 0.5\n")
     end = time.monotonic() + 10

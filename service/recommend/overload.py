@@ -1,0 +1,59 @@
+"""Answers under overload: a request that admission control refuses gets the user's precomputed list, if there is one.
+
+Such an answer takes one read of the store and no model. The reads of waiting requests are merged, and their number is
+bounded; a request beyond the bound, or of a user without a list, gets 429.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from recsys.types import Mode
+from service.recommend.admission import overloaded
+from service.recommend.batcher import RequestBatcher
+from service.recommend.fallbacks import listed
+from service.recommend.pipeline import RESERVE, Pipeline
+from service.recommend.query import Degraded, Query
+
+MOST = 256
+"""Requests that wait for a list in a gateway process, at most. A list takes under 1 ms of the process."""
+
+MOST_USERS = 64
+"""Users of one read of the store: its reply of some 200 kB is parsed in a few milliseconds."""
+
+
+class ListsUnderOverload:
+    """Answers queries from users' lists alone."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self._batcher = RequestBatcher(self._read, self._finish, MOST_USERS, 1)
+        self._waiting = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether no further request may wait."""
+        return self._waiting >= MOST
+
+    async def answer(self, query: Query) -> None:
+        """Make the slate of a query from the user's list; QueryError `overloaded` if there is none or too many wait."""
+        if self.full:
+            raise overloaded()
+        query.mode = Mode.BATCH
+        self._waiting += 1
+        try:
+            await self._batcher.submit([query], query.due - RESERVE)
+        finally:
+            self._waiting -= 1
+        if not query.finished:
+            raise overloaded()
+
+    async def _read(self, queries: Sequence[Query]) -> None:
+        """Read the lists. A late read in an overloaded process must not open the circuit breaker of the store."""
+        await self._pipeline.hydrate(queries, trial=True)
+
+    def _finish(self, query: Query) -> None:
+        """Complete a query whose user has a list that passes the request's filter; leave the others unfinished."""
+        if query.stages_passed and query.made_by == Mode.BATCH and len(listed(query)[0]):
+            query.leave_out(Degraded.OVERLOAD)
+            self._pipeline.finish(query)

@@ -1,0 +1,78 @@
+"""Conversion of validated requests of a surface to queries, which the pipeline enriches: slates, and items to rank."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from recsys.model.event_types import SeenRule
+from recsys.types import Id, Mode
+from service import schema
+from service.generations.served import ServedGeneration
+from service.recommend.query import Query
+from service.verbs.surfaces import ServedSurface
+from service.verbs.users import to_event
+from service.verbs.vocabulary import check_types, checked_context, checked_filter
+
+
+class Situation(NamedTuple):
+    """What all queries of a request share. due: monotonic seconds. now: unix seconds. kind: the queries' class."""
+
+    generation: ServedGeneration
+    surface: ServedSurface
+    due: float
+    now: float
+    kind: type[Query]
+
+
+def for_slate(
+    request: schema.RecommendRequest | schema.ExplainRequest, user_id: Id | None, situation: Situation
+) -> Query:
+    """The query of a user's slate. `k` and `mode` are those of the surface unless the request has its own."""
+    stated, surface = request.model_fields_set, situation.surface
+    k = request.k if "k" in stated else surface.k
+    mode = request.mode if "mode" in stated else surface.mode
+    return _query(request, user_id, situation, k, mode)
+
+
+def to_rank(request: schema.RankRequest, situation: Situation) -> tuple[Query, list[Id]]:
+    """The query that ranks the known items of a request; and the unknown items."""
+    found = situation.generation.rows_of(request.items)
+    rows = dict.fromkeys(row for row in found if row is not None)
+    query = _query(request, request.user_id, situation, request.k or len(rows), Mode.HYBRID)
+    query.given = np.array([*rows], np.int32)
+    if not request.exclude_seen:
+        query.own_seen_rule = SeenRule(excludes=False)
+    elif not query.seen_rule.excludes:
+        query.own_seen_rule = SeenRule()
+    return query, [item for item, row in zip(request.items, found, strict=True) if row is None]
+
+
+def _query(
+    request: schema.RecommendRequest | schema.ExplainRequest | schema.RankRequest,
+    user_id: Id | None,
+    situation: Situation,
+    k: int,
+    mode: Mode,
+) -> Query:
+    generation, surface, due, now, kind = situation
+    check_types("session", request.session, generation)
+    session_user: Id = "" if user_id is None else user_id
+    return kind(
+        generation,
+        user_id,
+        k,
+        due,
+        session=[to_event(session_user, each, now) for each in request.session],
+        exclude=list(request.exclude),
+        now=now,
+        context=generation.spec.encode_context(checked_context(request.context, generation)),
+        mode=mode,
+        filter=checked_filter(request.filter, generation),
+        context_values=request.context,
+        rules=surface.rules.of(generation),
+        surface=surface.name,
+        list_fresh=surface.list_fresh,
+        list_usable=surface.list_usable,
+    )
