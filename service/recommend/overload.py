@@ -16,10 +16,10 @@ from service.recommend.pipeline import RESERVE, Pipeline
 from service.recommend.query import Degraded, Query
 
 MOST = 256
-"""Requests that wait for a list in a gateway process, at most. A list takes under 1 ms of the process."""
+"""Requests that wait for a list in a gateway process, at most. The best number was not measured."""
 
 MOST_USERS = 64
-"""Users of one read of the store: its reply of some 200 kB is parsed in a few milliseconds."""
+"""Users of one read of the store, at most: two full batches of slates."""
 
 
 class ListsUnderOverload:
