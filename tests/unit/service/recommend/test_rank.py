@@ -29,7 +29,7 @@ def ranked(world):
     """Rank rows for the user, with rules from a text."""
 
     def run(rows=ROWS, rules="", k=None, calls=None, **more):
-        query = world.query(user=USER, k=k or len(rows), now=NOW, own_seen_rule=SHOWN, **more)
+        query = world.query(user=USER, k=k or len(rows), deadline=60.0, now=NOW, own_seen_rule=SHOWN, **more)
         query.given = np.array(rows, np.int32)
         if rules:
             query.rules = compile_rules(parse(rules), world.served.spec)
@@ -42,9 +42,10 @@ def test_candidates_features_and_scores_are_those_of_a_list_in_mode_hybrid(world
     """To the last bit, for a user with a history."""
     made = ranked()
     world.store.write_lists(world.served.id, 1, {str(USER): UserList(NOW, 0, ROWS, *_flags(ROWS)).pack()})
-    other = world.run(world.query(user=USER, k=30, now=NOW, mode=Mode.HYBRID, own_seen_rule=SHOWN))
+    other = world.run(world.query(user=USER, k=30, deadline=60.0, now=NOW, mode=Mode.HYBRID, own_seen_rule=SHOWN))
     world.store._lists.clear()
     assert made.made_by == other.made_by == Mode.HYBRID
+    assert made.degraded == other.degraded == []
     for column in ("items", "tower", "scores"):
         np.testing.assert_array_equal(getattr(made.candidates, column), getattr(other.candidates, column))
         np.testing.assert_array_equal(getattr(made, column), getattr(other, column))
