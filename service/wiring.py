@@ -16,6 +16,7 @@ from recsys.errors import SettingsError
 from recsys.fresh_items.put_items import PutItems
 from recsys.generation import content_checks
 from recsys.generation.cache import GenerationCache
+from recsys.slates.served_generation import ServedGeneration
 from recsys.store.redis.generation_store import RedisGenerationStore
 from recsys.store.redis.item_store import RedisItemReader, RedisItemWriter
 from recsys.store.redis.redis_registry import RedisProcessRegistry
@@ -32,7 +33,6 @@ from service.backends.models import RankingModel, RetrievalModel
 from service.generations.follower import GenerationFollower
 from service.generations.holder import GenerationHolder
 from service.generations.local_generations import GenerationFallback
-from service.generations.served import ServedGeneration
 from service.generations.switcher import GenerationSwitcher
 from service.recommend.pipeline import Pipeline
 from service.recommend.stages import RankingScorer, RetrievalSource

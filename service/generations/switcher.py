@@ -13,13 +13,13 @@ import time
 from functools import partial
 
 from recsys.errors import GenerationError, NoGeneration, TandemError
+from recsys.slates.served_generation import ServedGeneration
 from recsys.store.stored_types import LIVE
 from service.generations import warm_up
 from service.generations.follower import GenerationFollower
 from service.generations.holder import GenerationHolder
 from service.generations.local_generations import GenerationFallback
 from service.generations.readiness import ReadinessLog, not_up
-from service.generations.served import ServedGeneration
 from service.recommend.pipeline import Pipeline
 from service.settings import Settings
 from service.telemetry import metrics

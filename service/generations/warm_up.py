@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from recsys.slates.query import Degraded, Query
+from recsys.slates.served_generation import ServedGeneration
 from recsys.types import Event
-from service.generations.served import ServedGeneration
 from service.recommend.pipeline import Pipeline
-from service.recommend.query import Degraded, Query
 
 FIRST_BATCHES = (1, 2, 4, 8, 16, 32) * 2
 """Sizes of the batches in a gateway that starts: each size runs cold once."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from recsys.slates.fallbacks import listed
+from recsys.slates.query import Degraded, Query
 from recsys.types import Mode
 from service.recommend.admission import overloaded
 from service.recommend.batcher import RequestBatcher
-from service.recommend.fallbacks import listed
 from service.recommend.pipeline import RESERVE, Pipeline
-from service.recommend.query import Degraded, Query
 
 MOST = 256
 """Requests that wait for a list in a gateway process, at most. The best number was not measured."""

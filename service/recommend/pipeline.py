@@ -9,11 +9,11 @@ from contextvars import Context
 from copy import copy
 from typing import Any
 
+from recsys.slates.query import Degraded, Query, Ranked
+from recsys.slates.slate import make_slate
 from recsys.store.redis.user_store import RedisUserStore
 from service.backends.calls import Backends
 from service.recommend.circuit_breaker import CircuitBreaker
-from service.recommend.query import Degraded, Query, Ranked
-from service.recommend.slate import make_slate
 from service.recommend.stages import RankingScorer, RetrievalSource, Stage, UserHydrator
 from service.settings import Settings
 from service.telemetry import metrics

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from recsys.errors import StageError
+from recsys.slates.query import Query, Ranked
 from service.backends import wire
 from service.backends.calls import Call
-from service.recommend.query import Query, Ranked
 
 
 def history_records(queries: Sequence[Query]) -> list[bytes]:

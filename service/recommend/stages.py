@@ -16,15 +16,15 @@ from recsys.filters.compiled_conditions import packed
 from recsys.lists.user_list import UserList
 from recsys.lists.user_record import UserRecord
 from recsys.model.history import assemble, without_revoked
+from recsys.slates.fallbacks import listed, take_list
+from recsys.slates.modes import choose
+from recsys.slates.query import Degraded, Query, Ranked
+from recsys.slates.served_generation import ServedGeneration
 from recsys.store.redis.user_store import RedisUserStore
 from recsys.store.stored_types import UserState
 from recsys.types import CANDIDATES, EXTRA, Mode
 from service.backends import wire
 from service.backends.calls import Backends
-from service.generations.served import ServedGeneration
-from service.recommend.fallbacks import listed, take_list
-from service.recommend.modes import choose
-from service.recommend.query import Degraded, Query, Ranked
 from service.recommend.records import call_records, candidate_records, history_records
 from service.telemetry.throttled_logger import ThrottledLogger
 

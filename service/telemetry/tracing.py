@@ -16,8 +16,8 @@ from opentelemetry.util.http import sanitize_method
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from recsys.slates.query import Query
 from service.recommend.deadlines import Deadline
-from service.recommend.query import Query
 from service.recommend.stages import Stage
 from service.verbs.recommender import Recommender
 

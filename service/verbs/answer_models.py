@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from recsys.retrieval.registry import names_of
+from recsys.slates.query import Query
 from recsys.types import F32, Id
 from service import schema
-from service.recommend.query import Query
 
 PLACES = 4
 """Decimal places of a score."""

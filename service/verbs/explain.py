@@ -8,13 +8,13 @@ from recsys.filters.compiled_conditions import meets
 from recsys.filters.conditions import in_words, values_in_words
 from recsys.model.features import FEATURES
 from recsys.retrieval.registry import names_of
+from recsys.slates.query import Degraded, Query
+from recsys.slates.slate_filters import FILTERS
 from recsys.types import I32
 from service import schema
 from service.backends import wire
 from service.backends.calls import Backends
-from service.recommend.filters import FILTERS
 from service.recommend.pipeline import Pipeline
-from service.recommend.query import Degraded, Query
 from service.recommend.records import history_table, rank_table
 from service.recommend.stages import can_rank
 from service.verbs import answer_models

@@ -16,11 +16,11 @@ import numpy as np
 from recsys.errors import StageError
 from recsys.lists.impression import Impression
 from recsys.retrieval.candidates import places
+from recsys.slates.query import Degraded, Query
 from recsys.store.redis.user_store import RedisUserStore
 from recsys.types import Id, is_load_test
 from service.backends import wire
 from service.backends.calls import Call
-from service.recommend.query import Degraded, Query
 from service.recommend.records import answered, rank_table
 from service.schema import Mode
 from service.telemetry import metrics

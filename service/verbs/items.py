@@ -13,10 +13,10 @@ import numpy as np
 from recsys.errors import QueryError, StoreUnavailable, TandemError
 from recsys.fresh_items.put_items import CAPACITY, CATEGORIES, HIDING_CAPACITY, NOTHING_PUT, Put, PutItem, PutItems
 from recsys.model.feature_spec import FeatureSpec
+from recsys.slates.served_generation import ServedGeneration
 from recsys.store.redis.item_store import RedisItemReader, RedisItemWriter, stored_fields
 from recsys.types import Id
 from service import schema
-from service.generations.served import ServedGeneration
 from service.telemetry import metrics
 from service.telemetry.outage import Outage
 from service.verbs.vocabulary import known_row

@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from recsys.model.event_types import SeenRule
+from recsys.slates.query import Query
+from recsys.slates.served_generation import ServedGeneration
 from recsys.types import Id, Mode
 from service import schema
-from service.generations.served import ServedGeneration
-from service.recommend.query import Query
 from service.verbs.surfaces import ServedSurface
 from service.verbs.users import to_event
 from service.verbs.vocabulary import check_types, checked_context, checked_filter

@@ -11,18 +11,18 @@ from typing import Any
 from pydantic import BaseModel
 
 from recsys.fresh_items.catalogue_changes import CatalogueChanges
+from recsys.slates.query import Query
+from recsys.slates.served_generation import ServedGeneration
 from recsys.store.redis.user_store import RedisUserStore
 from recsys.store.stored_types import LIVE
 from recsys.types import Id
 from service import schema
-from service.generations.served import ServedGeneration
 from service.generations.switcher import GenerationSwitcher
 from service.recommend.admission import Admission, overloaded
 from service.recommend.batcher import RequestBatcher
 from service.recommend.deadlines import Deadline
 from service.recommend.overload import ListsUnderOverload
 from service.recommend.pipeline import RESERVE, Pipeline
-from service.recommend.query import Query
 from service.schema import verb_table
 from service.schema.verb_table import Verb
 from service.settings import Settings

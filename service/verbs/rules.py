@@ -10,7 +10,7 @@ import logging
 from pathlib import Path
 
 from recsys.rules import CompiledRules, Rules, RulesFile, compile_rules, unknown_items
-from service.generations.served import ServedGeneration
+from recsys.slates.served_generation import ServedGeneration
 
 logger = logging.getLogger("tandem")
 

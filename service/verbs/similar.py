@@ -7,13 +7,13 @@ import time
 import numpy as np
 
 from recsys.filters.compiled_conditions import packed
+from recsys.slates.fallbacks import take_popular
+from recsys.slates.query import Degraded, Query
+from recsys.slates.slate import make_slate
 from recsys.types import PAD
 from service.backends import wire
 from service.backends.calls import Backends
-from service.recommend.fallbacks import take_popular
 from service.recommend.pipeline import Pipeline, count_answer
-from service.recommend.query import Degraded, Query
-from service.recommend.slate import make_slate
 from service.verbs.unbatched_call import call_backend
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from recsys.slates.served_generation import ServedGeneration
 from service import schema
 from service.generations.follower import GenerationFollower
-from service.generations.served import ServedGeneration
 from service.recommend.pipeline import Pipeline
 from service.settings import Settings
 from service.verbs.surfaces import SurfacesFollower

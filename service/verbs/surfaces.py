@@ -15,9 +15,9 @@ from recsys.environment import Environment
 from recsys.errors import QueryError, RulesError, SurfacesError
 from recsys.files.watched_file import FileState, WatchedFile, file_state
 from recsys.rules import CompiledRules, RulesFile
+from recsys.slates.served_generation import ServedGeneration
 from recsys.surfaces import Surface, parse
 from recsys.types import Mode
-from service.generations.served import ServedGeneration
 from service.schema.errors import NAME_CHARACTERS
 from service.settings import Settings
 from service.telemetry.periodic import repeat

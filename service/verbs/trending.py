@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from recsys.slates.served_generation import ServedGeneration
 from recsys.store.redis.user_store import RedisUserStore
 from recsys.store.stored_types import Trending
 from recsys.types import EXTRA, Source
-from service.generations.served import ServedGeneration
 from service.telemetry.periodic import repeat
 
 POLL_SECONDS = 5.0

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from recsys.errors import StageError
+from recsys.slates.query import Degraded, Query
 from service.backends.calls import Call
 from service.recommend.pipeline import RESERVE, Pipeline
-from service.recommend.query import Degraded, Query
 from service.recommend.records import answered
 from service.telemetry.throttled_logger import ThrottledLogger
 

@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 from recsys.errors import StoreError, StoreUnavailable
 from recsys.lists.user_list import UserList
 from recsys.lists.user_record import UserRecord
+from recsys.slates.served_generation import ServedGeneration
 from recsys.store.redis.user_store import RedisUserStore
 from recsys.store.stored_types import EVENTS_EXPIRE
 from recsys.types import Event, Id
 from service import schema
-from service.generations.served import ServedGeneration
 from service.telemetry.throttled_logger import ThrottledLogger
 from service.verbs.impressions import STEP_SECONDS, ImpressionLog
 from service.verbs.vocabulary import check_types, checked_context

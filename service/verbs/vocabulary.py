@@ -11,9 +11,9 @@ from difflib import get_close_matches
 from recsys.errors import QueryError
 from recsys.filters.compiled_conditions import FILTER_WORDS, ConditionError, TokenMatch, match
 from recsys.filters.conditions import Stated
+from recsys.slates.served_generation import ServedGeneration
 from recsys.types import Id
 from service import schema
-from service.generations.served import ServedGeneration
 from service.schema.errors import NAME_CHARACTERS
 
 NAMED = 20

@@ -13,6 +13,8 @@ from recsys.generation import content_checks
 from recsys.generation.cache import GenerationCache
 from recsys.generation.loader import load_ranker, load_retriever
 from recsys.generation.publisher import Publisher
+from recsys.slates.query import Query
+from recsys.slates.served_generation import ServedGeneration
 from recsys.store import RedisGenerationStore
 from recsys.store.key_names import alias_key
 from recsys.store.redis.generation_store import ALIASES_CHANNEL
@@ -24,10 +26,8 @@ from service.backends.models import RankingModel, RetrievalModel
 from service.generations.follower import GenerationFollower
 from service.generations.holder import GenerationHolder
 from service.generations.local_generations import GenerationFallback
-from service.generations.served import ServedGeneration
 from service.generations.switcher import GenerationSwitcher
 from service.recommend.pipeline import Pipeline
-from service.recommend.query import Query
 from service.settings import Settings
 from service.verbs import answer_models
 

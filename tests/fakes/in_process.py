@@ -13,12 +13,12 @@ from recsys.errors import StoreUnavailable
 from recsys.fresh_items.put_items import NOTHING_PUT
 from recsys.model.ranker import Ranker
 from recsys.retrieval.retriever import Retriever
+from recsys.slates.query import Query
+from recsys.slates.served_generation import ServedGeneration
 from recsys.store import MemoryStore
 from service.backends.calls import Backends
 from service.backends.models import RankingModel, RetrievalModel
-from service.generations.served import ServedGeneration
 from service.recommend.pipeline import Pipeline
-from service.recommend.query import Query
 from service.settings import Settings
 from service.verbs.explain import SlateExplainer
 from service.verbs.similar import SimilarItems

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from recsys.slates.query import Query
+from recsys.slates.served_generation import ServedGeneration
 from recsys.store import RedisUserStore
 from recsys.types import PAD, Event
-from service.generations.served import ServedGeneration
-from service.recommend.query import Query
 from service.recommend.stages import UserHydrator
 from tests.sample_data import tiny
 from training.data import dataset

@@ -17,12 +17,12 @@ from recsys.lists.user_record import UserRecord
 from recsys.model.history import assemble, stack
 from recsys.model.ranker import Ranker, RankerNet
 from recsys.retrieval.retriever import Retriever
+from recsys.slates.query import Query
+from recsys.slates.served_generation import ServedGeneration
 from recsys.store import RedisFlowStore, RedisGenerationStore
 from recsys.store.memory.memory_store import MemoryStore
 from recsys.store.stored_types import UserState
 from recsys.types import PAD, Event
-from service.generations.served import ServedGeneration
-from service.recommend.query import Query
 from service.recommend.stages import UserHydrator
 from tests.sample_data import tiny
 from tests.servers.deployment import Deployment

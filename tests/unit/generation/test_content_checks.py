@@ -16,8 +16,8 @@ from recsys.generation.loader import check_servable, load_ranker, load_retriever
 from recsys.generation.manifest import MANIFEST, RANKER, TOWERS, GenerationFolder, describe
 from recsys.generation.smoke_queries import SmokeQueries
 from recsys.model.context_lift import table_columns
+from recsys.slates.served_generation import ServedGeneration
 from recsys.types import CLOCK, CONTEXTS
-from service.generations.served import ServedGeneration
 from tests.sample_data import tiny
 
 

@@ -5,8 +5,8 @@ import pytest
 
 from recsys.lists.user_record import UserRecord
 from recsys.model.history import assemble
+from recsys.slates.served_generation import ServedGeneration
 from recsys.types import Event
-from service.generations.served import ServedGeneration
 
 
 @pytest.fixture(scope="module")

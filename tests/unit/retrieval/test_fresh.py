@@ -18,10 +18,10 @@ from recsys.model.ranker import Ranker
 from recsys.model.towers import content_encoder
 from recsys.retrieval.retriever import Retriever
 from recsys.retrieval.sources.new_items import PUT_SHARE
+from recsys.slates.served_generation import ServedGeneration
 from recsys.types import CANDIDATES, PAD, Source
 from service.backends import wire
 from service.backends.models import RetrievalModel
-from service.generations.served import ServedGeneration
 from tests.sample_data import put_items, tiny
 from tests.sample_data.put_items import UNSEEN, hide, item, putting
 

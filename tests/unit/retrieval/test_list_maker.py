@@ -15,13 +15,13 @@ from recsys.lists.user_record import UserRecord
 from recsys.model.ranker import Ranker
 from recsys.retrieval.retriever import Retriever
 from recsys.rules import Rules, compile_rules
+from recsys.slates.query import Query
+from recsys.slates.served_generation import ServedGeneration
 from recsys.store import MemoryStore
 from recsys.types import EXTRA, Event, Source
 from service.backends.calls import Backends
 from service.backends.models import RankingModel, RetrievalModel
-from service.generations.served import ServedGeneration
 from service.recommend.pipeline import Pipeline
-from service.recommend.query import Query
 from service.settings import Settings
 from tests.fakes.in_process import Held
 from tests.sample_data import tiny

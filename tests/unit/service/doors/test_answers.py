@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from recsys.errors import QueryError
+from recsys.slates.query import Degraded, Query
+from recsys.slates.served_generation import ServedGeneration
 from recsys.types import Event, Source
-from service.generations.served import ServedGeneration
 from service.grpc import convert
 from service.grpc.tandem.v1 import recommender_pb2 as pb
-from service.recommend.query import Degraded, Query
 from service.schema import Mode, verb_table
 from service.verbs import answer_models
 from tandem_client import answers as client_answers

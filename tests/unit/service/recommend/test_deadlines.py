@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
+from recsys.slates.query import Degraded
 from recsys.store import MemoryStore
 from service.recommend.batcher import RequestBatcher
 from service.recommend.circuit_breaker import FAILURES, REST_SECONDS, CircuitBreaker
 from service.recommend.pipeline import LEAST_TIMEOUT, RESERVE
-from service.recommend.query import Degraded
 from tests.fakes.in_process import InProcessService, counted, ids
 
 pytestmark = pytest.mark.anyio

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from recsys.errors import StoreFull
+from recsys.slates.query import Query
 from recsys.store import UserState
 from recsys.types import LOAD_TEST_USERS, Event
-from service.recommend.query import Query
 from service.schema import Mode, UserRequest
 from service.schema.verb_table import FORGET
 from service.settings import Settings

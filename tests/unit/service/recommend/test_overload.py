@@ -6,10 +6,10 @@ import time
 import pytest
 
 from recsys.errors import QueryError
+from recsys.slates.query import Degraded
 from recsys.types import Mode
 from service.recommend import overload
 from service.recommend.overload import ListsUnderOverload
-from service.recommend.query import Degraded
 from tests.fakes.in_process import AwayStore, InProcessService, broken, ids
 
 

@@ -7,11 +7,11 @@ import pytest
 
 from recsys.model.ranker import Ranker
 from recsys.retrieval.retriever import Retriever
+from recsys.slates.query import Degraded
 from recsys.store import MemoryStore, UserState
 from recsys.types import Event, Source
 from service.backends import wire
 from service.recommend.circuit_breaker import FAILURES
-from service.recommend.query import Degraded
 from service.schema import Mode
 from tests.fakes.in_process import AwayStore, InProcessService, broken, ids
 

@@ -7,9 +7,9 @@ from recsys.filters.conditions import Range
 from recsys.lists.user_list import UserList
 from recsys.model.event_types import SeenRule
 from recsys.rules import compile_rules, parse
+from recsys.slates.query import Degraded
 from recsys.types import Mode
 from service.backends import wire
-from service.recommend.query import Degraded
 from service.recommend.records import rank_table
 from tests.fakes.in_process import InProcessService, broken
 from tests.sample_data.put_items import hide, putting

@@ -9,9 +9,9 @@ import pytest
 
 from recsys.errors import QueryError
 from recsys.fresh_items.put_items import NOTHING_PUT
+from recsys.slates.query import NO_RULES, Degraded
 from recsys.types import Source
 from service.recommend.deadlines import Deadline
-from service.recommend.query import NO_RULES, Degraded
 from service.schema import Mode, RecommendRequest, verb_table
 from service.settings import Settings
 from service.verbs.recommender import Dependencies, Recommender

@@ -13,9 +13,9 @@ from recsys.kernels.jit import contiguous
 from recsys.kernels.top_k import Filters, ScoredItems, pick
 from recsys.retrieval.candidates import among, places
 from recsys.rules import Catalogue, select
+from recsys.slates.query import Query
+from recsys.slates.slate_filters import FILTERS, allowed
 from recsys.types import I32, PAD, Bool
-from service.recommend.filters import FILTERS, allowed
-from service.recommend.query import Query
 
 _NO_MARKS = np.zeros(0, bool)
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from recsys.slates.query import Query
 from recsys.types import I32, U16, Source
-from service.recommend.query import Query
 
 
 def take_list(query: Query) -> None:

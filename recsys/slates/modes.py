@@ -8,10 +8,10 @@ ranked like a list.
 from __future__ import annotations
 
 from recsys.lists.user_list import digest
+from recsys.slates.fallbacks import listed
+from recsys.slates.query import Query
+from recsys.slates.slate_filters import allowed
 from recsys.types import Mode
-from service.recommend.fallbacks import listed
-from service.recommend.filters import allowed
-from service.recommend.query import Query
 
 FEW_EVENTS = 3
 """Events since a list was made, up to which the list is ranked again. After more events it lacks relevant items."""

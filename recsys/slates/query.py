@@ -18,9 +18,9 @@ from recsys.model.event_types import SeenRule
 from recsys.model.feature_spec import UNKNOWN_CONTEXT
 from recsys.model.history import NO_HISTORY, History, hidden_rows
 from recsys.rules import CompiledRules, Rules
+from recsys.slates.served_generation import ServedGeneration
 from recsys.surfaces import DEFAULT
 from recsys.types import F32, I32, I64, U8, U16, Bool, Event, Id, Mode
-from service.generations.served import ServedGeneration
 
 NO_RULES = CompiledRules(Rules())
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from recsys.filters.compiled_conditions import meets
 from recsys.retrieval.candidates import among
+from recsys.slates.query import Query
 from recsys.types import I32, Bool
-from service.recommend.query import Query
 
 
 class CandidateFilter(NamedTuple):
