@@ -1,4 +1,7 @@
-"""`python -m training VERB`: check a dataset, evaluate models on it, or generate one; needs no Prefect and no store."""
+"""`python -m training VERB`: check a dataset, evaluate models on it, generate one, or advise a mode of serving.
+
+No verb needs Prefect or a store.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ with required_packages(), interruptible_imports():
     from rich.console import Console
 
     from training import recipe
+    from training.advisor.command import add_advise_options, run_advise
     from training.data import dataset
     from training.data.generated_log import SHAPES, generate
     from training.data.interaction_log import encode
@@ -27,7 +31,7 @@ with required_packages(), interruptible_imports():
     from training.gate.check import failed
     from training.gate.dataset_profile import AVAILABLE, DataProfile
     from training.gate.gate import check_data
-    from training.options import add_training_options, config_of
+    from training.options import add_training_options, checked, config_of
     from training.progress import LearningCurves, terminal_progress
     from training.report.run_page import RunReport, write
     from training.tensorboard import TensorBoard
@@ -66,6 +70,11 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--items", type=size, metavar="N", help="default: the shape's")
     made.add_argument("--seed", type=int, default=0)
     made.set_defaults(run=run_generate)
+    advised = verbs.add_parser(
+        "advise", help="which mode each page or e-mail should be served in, what it costs, and why"
+    )
+    add_advise_options(advised)
+    advised.set_defaults(run=run_advise)
     return parser
 
 
@@ -158,15 +167,6 @@ def run_generate(options: argparse.Namespace) -> None:
     shape = replace(shape, interactions=options.interactions or shape.interactions, items=options.items or shape.items)
     folder = generate(shape, options.out, options.seed, options.shape)
     print(f"{shape.interactions:,} interactions of {shape.items:,} items in {folder}")
-
-
-def checked(target: Path | None, option: str = "--json") -> Path | None:
-    """A file to write; DatasetError before the work where it can't be written."""
-    if target is not None and not target.parent.is_dir():
-        raise DatasetError(f"{option} names {target}, whose folder does not exist.")
-    if target is not None and target.is_dir():
-        raise DatasetError(f"{option} names {target}, which is a folder: name a file in it.")
-    return target
 
 
 if __name__ == "__main__":

@@ -8,11 +8,12 @@ import argparse
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
+from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from recsys.errors import SettingsError
+from recsys.errors import DatasetError, SettingsError
 from recsys.files.toml_errors import first_mistake
 from training.config import CONFIGS, RankerConfig, TowerConfig, TrainingConfig
 
@@ -98,3 +99,12 @@ def _changed(config: TrainingConfig, changes: Mapping[str, Any], source: str) ->
         return TypeAdapter(TrainingConfig).validate_python(values)
     except ValidationError as error:
         raise SettingsError(f"{source}: {first_mistake(error, FIELDS)}") from error
+
+
+def checked(target: Path | None, option: str = "--json") -> Path | None:
+    """A file to write; DatasetError before the work where it can't be written."""
+    if target is not None and not target.parent.is_dir():
+        raise DatasetError(f"{option} names {target}, whose folder does not exist.")
+    if target is not None and target.is_dir():
+        raise DatasetError(f"{option} names {target}, which is a folder: name a file in it.")
+    return target

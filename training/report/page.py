@@ -1,6 +1,6 @@
 """A report as one HTML page: tables and charts of a training run, a load test or a measurement.
 
-The file loads no other file and runs no script. The template escapes all text.
+The file loads no other file, and this template runs no script. It escapes all text.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from recsys.files.atomic_write import atomic_write
 from training.report.charts import Chart
 
-_TEMPLATES = Environment(
+TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
 )
+"""Of the pages. `page.html.j2` has blocks for a page that needs more, such as a script."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Report:
 
     def html(self) -> str:
         """The page. A lone surrogate, which no file can hold, is shown as `?`."""
-        page = _TEMPLATES.get_template("page.html.j2").render(report=self)
+        page = TEMPLATES.get_template("page.html.j2").render(report=self)
         return page.encode("utf-8", "replace").decode("utf-8")
 
 

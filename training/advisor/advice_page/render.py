@@ -1,0 +1,177 @@
+"""The page of an advice: one HTML file with the surfaces, costs with sliders, freshness curves and the checklist."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import FileSystemLoader
+from markupsafe import Markup
+
+from recsys.surfaces import shown_duration
+from training.advisor.advice import Advice
+from training.advisor.advice_page.freshness_charts import freshness
+from training.advisor.advise_options import TOLERANCE
+from training.advisor.checklist import QUESTIONS
+from training.advisor.curves import WHATS, FreshnessCurve
+from training.advisor.thresholds import percent
+from training.report import page
+from training.report.page import Report, Section, Table
+
+FOLDER = Path(__file__).parent
+
+NO_PROFILE = "No costs were measured on this machine: nothing is said on CPU, memory and money (--profile FILE)."
+
+HEADINGS = {
+    "cpu_s": "CPU s, a million slates",
+    "list_cpu_s": "CPU s of their lists",
+    "cores": "cores at the peak",
+    "redis_bytes": "bytes in Redis",
+    "money": "money, a million slates",
+}
+"""The figures of `ModeCost` in the table of costs, with their headings."""
+
+SLIDERS = {
+    "slates": ("slates a second", 0.1, 10_000.0),
+    "peak_factor": ("peak, times the average", 1.0, 20.0),
+    "price_core_hour": ("price of a core-hour", 0.0, 0.2),
+    "price_gib_month": ("price of a GiB in Redis for a month", 0.0, 20.0),
+}
+"""Label, least and greatest value of each slider. A slider reaches further where the user stated more."""
+
+
+@dataclass(frozen=True)
+class Slider:
+    """A slider. low, high, at: positions, which are decimal logarithms if it is logarithmic."""
+
+    name: str
+    label: str
+    low: float
+    high: float
+    at: float
+    shown: str
+    logarithmic: bool
+
+
+def html(advice: Advice) -> str:
+    """The page."""
+    templates = page.TEMPLATES.overlay(loader=FileSystemLoader([FOLDER, Path(page.__file__).parent]))
+    script = (FOLDER / "advice.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    text = templates.get_template("advice.html.j2").render(
+        report=_report(advice),
+        advice=advice,
+        figures=advice.to_json(),
+        script=Markup(script),
+        script_hash=f"sha256-{digest}",
+        sliders=[*_sliders(advice)],
+        headings=HEADINGS,
+        no_profile=NO_PROFILE,
+        percent=percent,
+        shown_figure=shown_figure,
+    )
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def shown_figure(value: float) -> str:
+    """A figure as text, as `shownFigure` of advice.js writes it."""
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.2f}" if value >= 1 or value == 0 else f"{value:.4f}"
+
+
+def assumptions(advice: Advice) -> list[str]:
+    """Which figures the user did not state, and what the log does not allow, in sentences."""
+    found = []
+    if advice.assumed:
+        found.append(
+            f"Assumed, because it was not stated: {', '.join(_assumed(advice, name) for name in advice.assumed)}."
+        )
+    if not advice.measurement.exact_times:
+        found.append("The log has no times within a day: ages below 1d are not judged.")
+    return found
+
+
+def _assumed(advice: Advice, name: str) -> str:
+    """A figure with the default value that it has."""
+    if name == "tolerance":
+        return f"{name} {percent(TOLERANCE)}"
+    value = getattr(advice.workload, name)
+    words = "of the profile" if value is None else shown_duration(value) if name.endswith("_every") else f"{value:g}"
+    return f"{name.replace('_', ' ')} {words}"
+
+
+def _report(advice: Advice) -> Report:
+    measured = advice.measurement
+    return Report(
+        f"Which mode for which surface: {measured.data}",
+        f"{measured.queries:,} queries, {measured.users:,} users, {measured.items:,} items",
+        " ".join(assumptions(advice)),
+        None,
+        [*_curves(advice), _fresh_until(advice), _checklist(advice)],
+        headline=[(name, each.mode, f"{percent(each.share)} of the slates") for name, each in advice.surfaces.items()],
+        details=("surfaces.toml", advice.surfaces_toml),
+    )
+
+
+def _sliders(advice: Advice) -> Iterator[Slider]:
+    for name, (label, low, high) in SLIDERS.items():
+        value = getattr(advice.workload, name)
+        low, high, logarithmic = min(low, value), max(high, value), name == "slates"
+        low, high, at = (math.log10(each) if logarithmic else each for each in (low, high, value))
+        yield Slider(name, label, low, high, at, shown_figure(value), logarithmic)
+
+
+def _curves(advice: Advice) -> Iterator[Section | Table]:
+    """Charts and tables of the freshness curves, and which of them no curve fits that falls with age."""
+    charts = [chart for what in WHATS for chart in freshness(advice.measurement, what)]
+    note = (
+        "How good the first ten items are when a part of the answer is made less often than at each request. Bars are "
+        "two paired standard errors to each side, clustered by user. Dashed: the closest curve that falls with age. "
+        "Hollow points are not judged."
+    )
+    misfits = advice.to_json()["misfits"]
+    yield Section("Freshness", " ".join([note, *misfits]), charts)
+    rows = [
+        [f"{WHATS[curve.what]}, {curve.segment}", shown_age(age), *_cells(curve, row)]
+        for curve in advice.measurement.curves
+        for row, age in enumerate(curve.ages_s)
+    ]
+    header = ["part, segment", "made every", "Recall@10", "loss", "NDCG@10", "loss", "queries"]
+    yield Table(
+        "Freshness by age", header, rows, "± one standard error; the losses are paired with the answer of realtime."
+    )
+
+
+def _cells(curve: FreshnessCurve, row: int) -> list[str]:
+    cells = []
+    for metric in (curve.recall, curve.ndcg):
+        loss = f"{metric.paired_loss[row]:+.4f} ±{metric.paired_se[row]:.4f}"
+        cells += [f"{metric.mean[row]:.4f} ±{metric.se[row]:.4f}", loss if curve.judged[row] else "not judged"]
+    return [*cells, f"{curve.queries:,}"]
+
+
+def shown_age(age: float) -> str:
+    """The time between two makings."""
+    return shown_duration(age) if age else "request"
+
+
+def _fresh_until(advice: Advice) -> Table:
+    rows = [
+        [WHATS[what], "not measured" if age is None else shown_age(age)] for what, age in advice.fresh_until.items()
+    ]
+    return Table(
+        "How often each part has to be made", [], rows, "The longest measured time that is fresh enough.", prose=True
+    )
+
+
+def _checklist(advice: Advice) -> Table:
+    rows = []
+    for name, question in QUESTIONS.items():
+        answer = question.answers.get(advice.checklist.answers.get(name, ""))
+        rows.append([question.text, answer.text if answer else "not answered", answer.vote if answer else ""])
+    return Table("The checklist", ["question", "answer", "speaks for"], rows, advice.checklist.sentence, prose=True)
