@@ -15,7 +15,7 @@ from training.advisor import checklist
 from training.advisor.advise_options import AdviceOptions, PlannedSurface
 from training.advisor.checklist import Checklist
 from training.advisor.cost import CostProfile, Workload, costs, parameters
-from training.advisor.curves import WHATS, Measurement, What, fit, freshest, misfits
+from training.advisor.curves import NAMES, WHATS, Measurement, What, fit, freshest, misfits
 from training.advisor.judgement import NEAR, Case, Judgement, allowed, choose
 from training.advisor.mode import Mode
 from training.advisor.reasons import reasons
@@ -66,7 +66,7 @@ class Advice:
         """All figures, for programs and for the script of the page."""
         figures: dict[str, Any] = to_jsonable_python(self)
         for curve, shown in zip(self.measurement.curves, figures["measurement"]["curves"], strict=True):
-            for name in ("recall", "ndcg"):
+            for name in NAMES:
                 shown[name]["fit"] = to_jsonable_python(fit(curve, getattr(curve, name)))
         figures["misfits"] = [sentence for curve in self.measurement.curves for sentence in misfits(curve)]
         figures["checklist"]["sentence"] = self.checklist.sentence
@@ -132,7 +132,7 @@ def _of_surface(
 def _entry(case: Case, planned: PlannedSurface, mode: Mode) -> Surface:
     """The surface of surfaces.toml: the stated fields, the mode, and the ages of lists for the mode auto."""
     stated = {name: getattr(planned, name) for name in Surface.model_fields if name in planned.model_fields_set}
-    fresh, usable = (freshest(case.measurement, what, case.segment, case.tolerance) for what in ("list", "list_ranked"))
+    fresh, usable = (freshest(case.measurement.curve(what, case.segment), case.tolerance) for what in LISTS)
     if fresh is None or usable is None or not stated.keys().isdisjoint({"list_fresh", "list_usable"}):
         return Surface.model_validate({"mode": mode.served} | stated)
     ages = {"list_fresh": fresh, "list_usable": max(fresh, usable)}

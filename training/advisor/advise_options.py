@@ -51,7 +51,7 @@ class PlannedSurface(Surface):
     share: _Share | None = None
     segment: Annotated[Segment, wanted(_words(SEGMENTS))] = "all"
     tolerance: _Tolerance | None = None
-    answers: Answers = Answers()  # type: ignore[valid-type]
+    answers: Answers = Answers()
 
     @validates(mode="after")
     def _has_no_mode(self) -> Self:
@@ -66,7 +66,7 @@ class AdviceOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     tolerance: _Tolerance = TOLERANCE
-    answers: Answers = Answers()  # type: ignore[valid-type]
+    answers: Answers = Answers()
     workload: Workload = Workload()
     surfaces: Annotated[dict[str, PlannedSurface], Field(min_length=1)] = Field(
         default_factory=lambda: {DEFAULT: PlannedSurface()}
@@ -90,7 +90,7 @@ class AdviceOptions(BaseModel):
     def answered(self, name: str | None = None) -> dict[str, str]:
         """The answers for all surfaces, with those of one surface."""
         own = self.surfaces[name].answers.model_dump(exclude_none=True) if name else {}  # type: ignore[attr-defined]
-        return self.answers.model_dump(exclude_none=True) | own  # type: ignore[attr-defined, no-any-return]
+        return self.answers.model_dump(exclude_none=True) | own
 
     @property
     def assumed(self) -> list[str]:
@@ -147,10 +147,10 @@ def read_options(path: Path | None, arguments: argparse.Namespace) -> AdviceOpti
 
 
 def _validate(tables: dict[str, Any], place: str) -> AdviceOptions:
-    surfaces = tables.get("surfaces", {})
+    surfaces = tables.get("surfaces")
+    surfaces = surfaces if isinstance(surfaces, dict) else {}
     try:
-        if isinstance(surfaces, dict):
-            check_names(surfaces)
+        check_names(surfaces)
         return AdviceOptions.model_validate(tables)
     except ValidationError as error:
         of_surface = [*field_names(PlannedSurface)]

@@ -44,6 +44,9 @@ SEGMENTS = {
 
 Segment = Literal["all", "warm", "cold", "in_session", "heavy"]
 
+NAMES = {"recall": "Recall@10", "ndcg": "NDCG@10"}
+"""The metrics of a curve by field."""
+
 SMALLEST_ERROR = 1e-6
 """The least standard error in a fit. At age 0 all queries have the same answer, and the error is 0."""
 
@@ -134,7 +137,8 @@ class Loss:
 
 def misfits(curve: FreshnessCurve) -> Iterator[str]:
     """A sentence for each metric that is measured not to fall with age."""
-    for name, metric in (("Recall@10", curve.recall), ("NDCG@10", curve.ndcg)):
+    for field, name in NAMES.items():
+        metric = getattr(curve, field)
         if ages := fit(curve, metric).outside:
             place = f"{WHATS[curve.what]}, {SEGMENTS[curve.segment]}, {name}"
             at = ", ".join(map(shown_duration, ages))

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from recsys.surfaces import shown_duration
-from training.advisor.curves import SEGMENTS, WHATS, FreshnessCurve, Measurement, MetricByAge, What, fit
+from training.advisor.curves import NAMES, SEGMENTS, WHATS, FreshnessCurve, Measurement, MetricByAge, What, fit
 from training.report.charts import COLOURS, NARROW, Chart, chart
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def freshness(measurement: Measurement, what: What) -> list[Chart]:
     if not curves:
         return []
     ages = sorted({age for curve in curves for age in curve.ages_s})
-    return [_chart(curves, ages, what, name) for name in ("recall", "ndcg")]
+    return [_chart(curves, ages, what, name) for name in NAMES]
 
 
 def _chart(curves: list[FreshnessCurve], ages: list[float], what: What, name: str) -> Chart:
@@ -32,7 +32,7 @@ def _chart(curves: list[FreshnessCurve], ages: list[float], what: What, name: st
             _draw(axes, curve, getattr(curve, name), [ages.index(age) + shift for age in curve.ages_s])
         axes.set_xticks(range(len(ages)), [shown_duration(age) if age else "request" for age in ages])
 
-    title = f"{'Recall' if name == 'recall' else 'NDCG'}@10 by age: {WHATS[what]}"
+    title = f"{NAMES[name]} by age: {WHATS[what]}"
     return chart(title, draw, (NARROW[0], NARROW[1] + 0.3), xlabel="made every")
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import FileSystemLoader
+from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from recsys.surfaces import shown_duration
@@ -17,7 +18,7 @@ from training.advisor.advice import Advice
 from training.advisor.advice_page.freshness_charts import freshness
 from training.advisor.advise_options import TOLERANCE
 from training.advisor.checklist import QUESTIONS
-from training.advisor.curves import WHATS, FreshnessCurve
+from training.advisor.curves import NAMES, WHATS, FreshnessCurve, Measurement
 from training.advisor.thresholds import percent
 from training.report import page
 from training.report.page import Report, Section, Table
@@ -65,7 +66,7 @@ def html(advice: Advice) -> str:
     text = templates.get_template("advice.html.j2").render(
         report=_report(advice),
         advice=advice,
-        figures=advice.to_json(),
+        figures=htmlsafe_json_dumps(advice.to_json()),  # the script needs the order of the modes
         script=Markup(script),
         script_hash=f"sha256-{digest}",
         sliders=[*_sliders(advice)],
@@ -136,23 +137,27 @@ def _curves(advice: Advice) -> Iterator[Section | Table]:
     )
     misfits = advice.to_json()["misfits"]
     yield Section("Freshness", " ".join([note, *misfits]), charts)
+    yield from (_by_age(advice.measurement, name) for name in NAMES)
+
+
+def _by_age(measurement: Measurement, name: str) -> Table:
+    """A metric of every curve by age."""
+    ages = sorted({age for curve in measurement.curves for age in curve.ages_s})
     rows = [
-        [f"{WHATS[curve.what]}, {curve.segment}", shown_age(age), *_cells(curve, row)]
-        for curve in advice.measurement.curves
-        for row, age in enumerate(curve.ages_s)
+        [f"{WHATS[curve.what]}, {curve.segment}", f"{curve.queries:,}", *(_cell(curve, name, age) for age in ages)]
+        for curve in measurement.curves
     ]
-    header = ["part, segment", "made every", "Recall@10", "loss", "NDCG@10", "loss", "queries"]
-    yield Table(
-        "Freshness by age", header, rows, "± one standard error; the losses are paired with the answer of realtime."
-    )
+    header = ["part, segment", "queries", *map(shown_age, ages)]
+    note = "By the time between two makings; in brackets the paired loss against realtime ± one standard error."
+    return Table(NAMES[name], header, rows, note)
 
 
-def _cells(curve: FreshnessCurve, row: int) -> list[str]:
-    cells = []
-    for metric in (curve.recall, curve.ndcg):
-        loss = f"{metric.paired_loss[row]:+.4f} ±{metric.paired_se[row]:.4f}"
-        cells += [f"{metric.mean[row]:.4f} ±{metric.se[row]:.4f}", loss if curve.judged[row] else "not judged"]
-    return [*cells, f"{curve.queries:,}"]
+def _cell(curve: FreshnessCurve, name: str, age: float) -> str:
+    if age not in curve.ages_s:
+        return ""
+    row, metric = curve.ages_s.index(age), getattr(curve, name)
+    loss = f"{metric.paired_loss[row]:+.4f} ±{metric.paired_se[row]:.4f}" if curve.judged[row] else "not judged"
+    return f"{metric.mean[row]:.4f} ({loss})"
 
 
 def shown_age(age: float) -> str:

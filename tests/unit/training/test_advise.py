@@ -1,0 +1,394 @@
+"""`python -m training advise` on planted freshness curves and costs: the mode of each surface, its thresholds, the
+checklist, the files that the command writes, and the sentences of wrong options.
+"""
+
+import base64
+import hashlib
+import io
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from recsys.surfaces import parse
+from tests.sample_data.planted_curves import FLAT, HOUR, TURNS, curve, measurement, profile
+from training.__main__ import main
+from training.advisor.advice_page import freshness_charts
+from training.advisor.curves import FreshnessCurve, MetricByAge, fit
+from training.report.charts import Chart
+
+SCRIPT = Path("training/advisor/advice_page/advice.js").resolve()
+
+
+@pytest.fixture
+def advise(tmp_path, monkeypatch, capsys):
+    """Run the command on planted curves; the figures of --json. The page and surfaces.toml are in tmp_path.
+
+    drawn: whether the page has its charts, which take most of the time.
+    """
+    monkeypatch.setenv("TANDEM_HOME", str(tmp_path / "home"))
+
+    def advise(curves, *options, costs=True, toml="", drawn=False):
+        if not drawn:
+            monkeypatch.setattr(freshness_charts, "chart", lambda title, *_, **__: Chart(title, "data:,"))
+        (tmp_path / "curves.json").write_text(json.dumps(curves))
+        (tmp_path / "options.toml").write_text(toml)
+        arguments = ["--curves", tmp_path / "curves.json", "--options", tmp_path / "options.toml"]
+        if costs:
+            (tmp_path / "profile.json").write_text(json.dumps(profile()))
+            arguments += ["--profile", tmp_path / "profile.json"]
+        outputs = ["--json", tmp_path / "out.json", "--page", tmp_path / "page.html"]
+        outputs += ["--surfaces", tmp_path / "surfaces.toml"]
+        status = main(["advise", *map(str, [*arguments, *outputs, *options])])
+        assert status == 0, capsys.readouterr().err
+        return json.loads((tmp_path / "out.json").read_text())
+
+    return advise
+
+
+def advised(figures, surface="default"):
+    """The advice on a surface: the mode, and a text of all reasons."""
+    return figures["surfaces"][surface]["mode"], " ".join(figures["surfaces"][surface]["why"])
+
+
+def kinds(figures, surface="default"):
+    """The thresholds of a surface by kind and mode."""
+    return {(each["kind"], each["mode"]): each for each in figures["surfaces"][surface]["thresholds"]}
+
+
+def test_taste_that_turns_hourly_asks_for_realtime(advise):
+    """Every list loses more than what is accepted, also one that is made every two minutes or ranked again."""
+    mode, why = advised(advise(measurement(TURNS, TURNS)))
+    assert mode == "realtime"
+    assert (
+        "batch: a list that is made every 1d loses 40 % of Recall@10 (standard error 0.4 %); 2 % are accepted." in why
+    )
+    assert "micro-batch: a list that is made every 2min loses up to 8 %" in why
+    assert "Only realtime is fresh enough and in time." in why
+
+
+def test_taste_that_never_turns_asks_for_batch(advise):
+    """A loss within chance is none, and batch is the cheapest."""
+    noise = [0, 0.03, -0.02, 0.03, 0.01, 0.03]
+    assert advised(advise(measurement(FLAT, FLAT)))[0] == "batch"
+    assert advised(advise(measurement(noise, noise, se=0.02)))[0] == "batch"
+    lost = [0, 0.03, 0.03, 0.03, 0.03, 0.03]
+    assert advised(advise(measurement(lost, lost, se=0.002)))[0] == "realtime"
+
+
+def test_lists_that_a_ranking_keeps_fresh_ask_for_hybrid(advise):
+    """The items of a day-old list are good, their order is not."""
+    figures = advise(measurement(TURNS, FLAT), "--active-share", "0.5", "--slates", "100")
+    assert advised(figures)[0] == "hybrid"
+    assert parse(figures["surfaces_toml"])["default"].list_usable == 86_400
+
+
+def test_lists_of_two_minutes_ask_for_micro_batch(advise):
+    """Where a list of a day is stale and one of minutes is not; the file says which flow makes the lists."""
+    figures = advise(measurement([0, 0, 0.01, 0.2, 0.3, 0.4], TURNS), "--active-share", "0.01")
+    assert advised(figures)[0] == "micro-batch"
+    assert parse(figures["surfaces_toml"])["default"].mode == "batch"
+    assert "flows refresh --every 120" in figures["surfaces_toml"]
+
+
+def test_the_dearest_mode_is_taken_only_for_what_is_measured(advise):
+    """The lists of very many users cost more than computing each answer, so batch is no matter of course."""
+    assert advised(advise(measurement(FLAT, FLAT), "--users", "50000000"))[0] == "realtime"
+
+
+def test_a_deadline_excludes_a_slow_mode(advise):
+    """At the peak the measured latency of realtime is above the deadline; the least loss of the others is taken."""
+    figures = advise(measurement(TURNS, TURNS), toml="[surfaces.default]\ndeadline_ms = 20\n")
+    mode, why = advised(figures)
+    assert mode == "micro-batch"
+    assert "99 % of the answers take up to 30 ms at 30 slates a second, and the deadline is 20 ms." in why
+    assert kinds(figures)["deadline", "realtime"]["value"] == 30
+
+
+def test_each_surface_has_its_own_advice(advise):
+    """Segment, tolerance, share and answers are those of the surface; nobody waits for an e-mail."""
+    toml = """
+    [answers]
+    team = "small"
+    [surfaces.home]
+    share = 0.7
+    k = 20
+    rules = "rules-home.toml"
+    [surfaces.item]
+    segment = "in_session"
+    [surfaces.mail]
+    answers = { latency = "offline" }
+    tolerance = 0.5
+    log_impressions = false
+    """
+    curves = measurement(FLAT, FLAT)
+    curves["curves"] += [curve("list", TURNS, "in_session"), curve("list_ranked", TURNS, "in_session")]
+    figures = advise(curves, toml=toml)
+    assert {name: each["mode"] for name, each in figures["surfaces"].items()} == {
+        "home": "batch",
+        "item": "realtime",
+        "mail": "batch",
+    }
+    assert figures["surfaces"]["item"]["share"] == pytest.approx(0.15)
+    assert "Queries within a visit lose 40 %" in advised(figures, "home")[1]
+    assert [*figures["surfaces"]["mail"]["judgements"]] == ["batch", "micro-batch"]
+    assert "nobody waits for an answer" in advised(figures, "mail")[1]
+    assert figures["surfaces"]["mail"]["checklist"]["votes"]["batch"] == 2
+
+
+def test_the_written_surfaces_are_read_back(advise, tmp_path):
+    """The file has the stated fields, the mode, and the ages that were measured; the reasons are comments."""
+    toml = "[surfaces.home]\nk = 20\ndeadline_ms = 150\nrate = 50\np50_ms = 60\np99_ms = 150\nerror_share = 0.0\n"
+    figures = advise(measurement(TURNS, TURNS), toml=toml + "degraded_share = 0.01\n", costs=False)
+    text = (tmp_path / "surfaces.toml").read_text()
+    assert text == figures["surfaces_toml"]
+    home = parse(text)["home"]
+    assert (home.mode, home.k, home.deadline_ms, home.list_fresh, home.list_usable) == ("realtime", 20, 150, 60, 60)
+    assert home.promise == {"rate": 50, "p50_ms": 60, "p99_ms": 150, "error_share": 0.0, "degraded_share": 0.01}
+    assert all(f"# {sentence}" in text for sentence in figures["surfaces"]["home"]["why"])
+
+
+@pytest.mark.parametrize(
+    ("answers", "mode"),
+    [
+        ("latency=offline team=small risk=low", "batch"),
+        ("latency=offline team=small risk=low features=session", "batch"),
+        ("latency=offline team=small risk=low features=session catalogue=fast", "hybrid"),
+        ("latency=action features=session catalogue=fast", "realtime"),
+        ("latency=action features=session catalogue=fast team=small", "realtime"),
+        ("latency=action features=session catalogue=fast team=small risk=low", "hybrid"),
+        ("team=small risk=low", "hybrid"),
+        ("", None),
+    ],
+)
+def test_the_rule_of_thumb(advise, answers, mode):
+    """Three answers for batch and fewer than two for real-time start with batch, and the other way round."""
+    options = [f"--{answer}" for answer in answers.split()]
+    assert advise(measurement(FLAT, FLAT), *options)["checklist"]["mode"] == mode
+
+
+def test_the_checklist_decides_where_nothing_was_measured(advise):
+    """Curves without judged ages say nothing; without a checklist either, everything is computed at the request."""
+    curves = measurement(FLAT, FLAT, judged=[False] * 6)
+    answers = ["--team=small", "--risk=low", "--catalogue=slow"]
+    mode, why = advised(advise(curves, *answers))
+    assert mode == "batch"
+    assert "batch: its loss was not measured." in why
+    assert advised(advise(curves))[0] == "realtime"
+
+
+def test_among_equally_cheap_modes_the_checklist_decides(advise):
+    """Without costs all modes are equally cheap; the one with the least work is taken unless the checklist has one."""
+    assert advised(advise(measurement(FLAT, FLAT), costs=False))[0] == "batch"
+    answers = ["--latency=action", "--features=session", "--catalogue=fast"]
+    assert advised(advise(measurement(FLAT, FLAT), *answers, costs=False))[0] == "realtime"
+
+
+def test_traffic_users_and_tolerance_have_thresholds(advise):
+    """The advice of the other side of each threshold is the mode that the threshold names."""
+    curves = measurement(FLAT, FLAT)
+    found = kinds(advise(curves, "--users", "2000000"))
+    at = found["traffic", "batch"]["value"]
+    assert advised(advise(curves, "--users", "2000000", "--slates", str(at * 2)))[0] == "batch"
+    assert advised(advise(curves, "--users", "2000000", "--slates", str(at / 2)))[0] == "realtime"
+    users = kinds(advise(curves))["users", "realtime"]["value"]
+    assert advised(advise(curves, "--users", str(round(users * 2))))[0] == "realtime"
+    found = kinds(advise(measurement(TURNS, TURNS)))
+    assert found["tolerance", "hybrid"]["value"] == pytest.approx(0.4)
+    assert advised(advise(measurement(TURNS, TURNS), "--tolerance", "0.41"))[0] == "batch"
+    assert found["period", "batch"]["value"] == 60
+    often = advise(measurement(TURNS, TURNS), "--batch-every", "1min")
+    assert often["surfaces"]["default"]["judgements"]["batch"]["freshness"] == "enough"
+
+
+def test_a_curve_that_does_not_fall_with_age_is_named(advise):
+    """A list of an hour that is measured better than one of a minute, by more than chance."""
+    bent = [0, 0.2, 0.2, 0.02, 0.3, 0.4]
+    figures = advise(measurement(bent, FLAT))
+    assert any(
+        "stored list, served as it is, all queries, Recall@10: at " in sentence for sentence in figures["misfits"]
+    )
+    assert advise(measurement(FLAT, TURNS))["misfits"] == []
+    metric = MetricByAge((0.1,) * 4, (0.01,) * 4, (0.0, 0.02, 0.01, 0.05), (0.0, 0.01, 0.01, 0.01))
+    fitted = fit(FreshnessCurve("list", "all", 9, (0.0, 60.0, HOUR, 86_400.0), (True,) * 4, metric, metric), metric)
+    assert fitted.loss == pytest.approx((0, 0.015, 0.015, 0.05), abs=1e-6)
+    assert fitted.outside == ()
+
+
+def test_ages_below_a_day_are_not_judged_without_times(advise, capsys):
+    """The page and the terminal say it; a day is judged, and bounds what is made more often."""
+    curves = measurement(FLAT, FLAT, judged=[True, False, False, False, False, True], exact_times=False)
+    figures = advise(curves)
+    assert "ages below 1d are not judged" in capsys.readouterr().out
+    micro = figures["surfaces"]["default"]["judgements"]["micro-batch"]
+    assert (micro["freshness"], micro["loss"]["age_s"]) == ("enough", 86_400)
+
+
+def test_costs_follow_the_profile(advise):
+    """CPU by rate, cores at the peak, lists, bytes and money, computed here by hand."""
+    figures = advise(
+        measurement(FLAT, FLAT), "--slates=10", "--peak-factor=2", "--price-core-hour=0.36", "--price-gib-month=0"
+    )
+    batch, _, _, realtime = (each["cost"] for each in figures["surfaces"]["default"]["judgements"].values())
+    assert realtime["cpu_s"] == pytest.approx((30 / 10 + 2) * 1_000)
+    assert realtime["cores"] == pytest.approx((30 + 2 * 20) / 1_000)
+    assert realtime["redis_bytes"] == pytest.approx(3e7)
+    assert realtime["money"] == pytest.approx(0.07 * 0.36 / 3_600 / 10 * 1e6)
+    assert batch["lists_a_second"] == pytest.approx(5_000 / 86_400)
+    assert batch["redis_bytes"] == pytest.approx(3e7 + 5_000 * 2_400)
+    assert batch["batch_window_s"] == pytest.approx(5_000 * 1.6 / 1_000)
+
+
+class TestPage:
+    """The page: its figures are those of --json, also those that its script computes."""
+
+    @pytest.fixture
+    def page(self, advise, tmp_path):
+        """The figures, and the text of a page with two surfaces."""
+        toml = "[surfaces.home]\nshare = 0.7\n[surfaces.mail]\nanswers = { latency = 'offline' }\n"
+        figures = advise(measurement(TURNS, FLAT), toml=toml, drawn=True)
+        return figures, (tmp_path / "page.html").read_text()
+
+    def test_the_embedded_figures_are_those_of_the_json(self, page):
+        """Data cannot end the script element, and the policy allows this script alone."""
+        figures, html = page
+        assert html.count("data:image/svg+xml") == 4
+        embedded = re.search(r'<script type="application/json" id="advice">(.*?)</script>', html, re.DOTALL)[1]
+        assert json.dumps(json.loads(embedded)) == json.dumps(figures)  # the script needs the order too
+        assert "<" not in embedded
+        script = re.search(r"<script>(.*?)</script>", html, re.DOTALL)[1]
+        assert script == SCRIPT.read_text()
+        assert base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() in html
+
+    def test_each_cell_shows_the_figure_of_the_json(self, page):
+        """The first table, before the script runs."""
+        figures, html = page
+        for name, surface in figures["surfaces"].items():
+            table = re.search(rf'<table data-costs="{name}">(.*?)</table>', html, re.DOTALL)[1]
+            for mode, judged in surface["judgements"].items():
+                row = re.search(rf'<tr data-mode="{mode}".*?</tr>', table, re.DOTALL)[0]
+                cells = dict(re.findall(r'data-figure="(\w+)">([^<]*)<', row))
+                assert float(cells["money"]) == pytest.approx(judged["cost"]["money"], abs=0.01)
+                assert ('class="chosen"' in row) == (mode == surface["mode"])
+
+    def test_the_script_computes_what_the_command_computes(self, page, advise):
+        """In Node: costs and modes of the stated traffic, and of another, equal those of the command."""
+        node = shutil.which("node") or pytest.skip("there is no node on PATH")
+        run = (
+            "const [figures, workload] = JSON.parse(require('fs').readFileSync(0, 'utf8'));"
+            "console.log(JSON.stringify(evaluate(figures, workload)))"
+        )
+        curves = measurement(TURNS, FLAT)
+        toml = '[surfaces.home]\nshare = 0.7\ndeadline_ms = 29\n[surfaces.mail]\nanswers = { latency = "offline" }\n'
+        stated = advise(curves, toml=toml)
+        for options in (
+            ["--slates=0.5"],
+            ["--slates=700", "--peak-factor=9"],
+            ["--price-core-hour=0.1", "--users=900000"],
+        ):
+            other = advise(curves, *options, toml=toml)
+            done = subprocess.run(
+                [node, "-e", SCRIPT.read_text() + run],
+                input=json.dumps([stated, other["workload"]]),
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            for name, computed in json.loads(done.stdout).items():
+                surface = other["surfaces"][name]
+                assert computed["mode"] == surface["mode"], (name, options)
+                for mode, judged in surface["judgements"].items():
+                    assert computed["costs"][mode] == pytest.approx(judged["cost"])
+
+    def test_text_of_the_data_stays_text(self, advise, tmp_path):
+        """A dataset's name with markup; a page without costs has no script and says so."""
+        advise(measurement(FLAT, FLAT, data="</script><script>alert(1)</script>"), costs=False)
+        html = (tmp_path / "page.html").read_text()
+        assert "alert(1)</script>" not in html
+        assert html.count("<script") == 1
+        assert "No costs were measured" in html
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--team", "big"], '--team is "small", "some" or "platform", not \'big\'.'),
+        (["--slates", "many"], "--slates is a number of slates a second above 0, not 'many'."),
+        (["--slates", "nan"], "--slates is a number of slates a second above 0, not nan."),
+        (["--batch-every", "1w"], '--batch-every is a duration such as "90s", "15min", "6h" or "1d"'),
+        (["--refresh-every", "0"], "--refresh-every is"),
+        (["--tolerance", "2"], "--tolerance is a share from 0 to below 1, such as 0.02, not 2."),
+        (["--users", "1.5"], "--users is a whole number above 0, not 1.5."),
+        (["--profile", "/nowhere.json"], "The cost profile /nowhere.json can't be read: No such file"),
+        (["--options", "/nowhere.toml"], "The options of /nowhere.toml can't be read: No such file"),
+        (["--json", "/nowhere/out.json"], "--json names /nowhere/out.json, whose folder does not exist."),
+    ],
+)
+def test_a_wrong_option_is_a_sentence(tmp_path, capsys, options, sentence):
+    """It names the option, the value and what is wanted."""
+    (tmp_path / "curves.json").write_text(json.dumps(measurement(FLAT, FLAT)))
+    assert main(["advise", "--curves", str(tmp_path / "curves.json"), *options]) == 1
+    assert capsys.readouterr().err.startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("toml", "sentence"),
+    [
+        ("slates = 3", "There is no entry slates. Did you mean workload.slates?"),
+        ("[workload]\nslate = 3", "There is no entry workload.slate. Did you mean workload.slates?"),
+        ('[answers]\nteam = "big"', 'answers.team is "small", "some" or "platform", not \'big\'.'),
+        ('[surfaces.home]\nmode = "batch"', "surfaces.home: the advice chooses the mode; leave `mode` out."),
+        ("[surfaces.Home]", "surfaces: [Home] is no name of a surface"),
+        ('[surfaces.home]\nsegment = "new"', 'surfaces.home.segment is "all", "warm"'),
+        ("[surfaces.a]\nshare = 0.7\n[surfaces.b]\nshare = 0.7", "the shares of the surfaces add up to 1.4"),
+        ("[surfaces.a]\nshare = 1\n[surfaces.b]", "the stated shares of the surfaces leave nothing"),
+        ("[surfaces.a]\nk = 0", "surfaces.a.k is a whole number from 1 to 100, not 0."),
+        ("[surfaces]", "surfaces"),
+        ("surfaces = 3", "surfaces is"),
+    ],
+)
+def test_a_wrong_file_of_options_is_a_sentence(tmp_path, capsys, toml, sentence):
+    """It names the file, the field and what is wanted."""
+    (tmp_path / "curves.json").write_text(json.dumps(measurement(FLAT, FLAT)))
+    file = tmp_path / "options.toml"
+    file.write_text(toml)
+    assert main(["advise", "--curves", str(tmp_path / "curves.json"), "--options", str(file)]) == 1
+    assert capsys.readouterr().err.startswith(f"{file}: {sentence}")
+
+
+def test_wrong_curves_and_profiles_are_sentences(tmp_path, capsys):
+    """The place of the first mistake; a profile needs each mode at two rates."""
+    file = tmp_path / "file.json"
+    for broken in (
+        measurement(FLAT, FLAT) | {"users": -1},
+        measurement(FLAT[:-1], FLAT),
+        measurement(FLAT, FLAT) | {"curves": [curve("list", FLAT)] * 2},
+        {},
+    ):
+        file.write_text(json.dumps(broken))
+        assert main(["advise", "--curves", str(file)]) == 1
+        assert capsys.readouterr().err.startswith(f"{file} holds no freshness curves: ")
+    curves = tmp_path / "curves.json"
+    curves.write_text(json.dumps(measurement(FLAT, FLAT)))
+    file.write_text(json.dumps(profile() | {"points": profile()["points"][:1]}))
+    assert main(["advise", "--curves", str(curves), "--profile", str(file)]) == 1
+    assert re.search(r"is no cost profile: the mode \w+ needs points at two rates", capsys.readouterr().err)
+
+
+def test_without_curves_the_command_says_what_to_name(capsys):
+    """Nothing measures them yet."""
+    assert main(["advise", "--data", "data/movietweetings"]) == 1
+    assert "--curves FILE" in capsys.readouterr().err
+
+
+def test_ask_asks_for_open_answers_alone(advise, monkeypatch, capsys):
+    """A wrong answer is asked for again; an input that ends is an error."""
+    typed = "offline\npeaks\nbig\nsmall\njobs\nlow\nslow\n"
+    monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+    figures = advise(measurement(FLAT, FLAT), "--ask", "--features=session")
+    assert figures["checklist"]["votes"] == {"batch": 6, "realtime": 1, "either": 0}
+    assert figures["checklist"]["mode"] == "batch"
+    assert "Features" not in capsys.readouterr().err
