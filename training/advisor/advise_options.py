@@ -89,7 +89,7 @@ class AdviceOptions(BaseModel):
 
     def answered(self, name: str | None = None) -> dict[str, str]:
         """The answers for all surfaces, with those of one surface."""
-        own = self.surfaces[name].answers.model_dump(exclude_none=True) if name else {}  # type: ignore[attr-defined]
+        own = self.surfaces[name].answers.model_dump(exclude_none=True) if name else {}
         return self.answers.model_dump(exclude_none=True) | own
 
     @property

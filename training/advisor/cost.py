@@ -20,7 +20,7 @@ from scipy.optimize import nnls
 from recsys.errors import SettingsError
 from recsys.files.toml_errors import wanted
 from recsys.surfaces import Duration
-from training.advisor.curves import mistake
+from training.advisor.curves import STRICT, mistake
 from training.advisor.mode import Mode, ServedMode
 
 DAY, MONTH, HOUR = 86_400, 30 * 86_400, 3_600
@@ -31,7 +31,7 @@ _Above = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _NotBelow = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-@checked_dataclass(frozen=True)
+@checked_dataclass(frozen=True, config=STRICT)
 class Point:
     """A measured rate in slates a second: CPU of all processes of the deployment for a slate, and the 99th percentile
     of the latency, None where it was not measured.
@@ -43,7 +43,7 @@ class Point:
     p99_ms: _Above | None = None
 
 
-@checked_dataclass(frozen=True)
+@checked_dataclass(frozen=True, config=STRICT)
 class Memory:
     """Bytes in Redis of one generation, the published models and tables: its parts, the records of all users, and one
     user's list.
@@ -68,7 +68,7 @@ class CpuByRate:
         return self.fixed_ms / rate + self.slate_ms
 
 
-@checked_dataclass(frozen=True)
+@checked_dataclass(frozen=True, config=STRICT)
 class CostProfile:
     """The measured figures of one machine. machine: in words. source: the command or the metrics, and the date.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import numpy as np
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic import model_validator as validates
 from pydantic.dataclasses import dataclass as checked_dataclass
 from scipy.optimize import isotonic_regression
@@ -44,6 +44,9 @@ SEGMENTS = {
 
 Segment = Literal["all", "warm", "cold", "in_session", "heavy"]
 
+STRICT = ConfigDict(extra="forbid")
+"""Of a class that is read from JSON: a misspelt field is an error."""
+
 NAMES = {"recall": "Recall@10", "ndcg": "NDCG@10"}
 """The metrics of a curve by field."""
 
@@ -54,7 +57,7 @@ _Finite = Annotated[float, Field(allow_inf_nan=False)]
 _Positive = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-@checked_dataclass(frozen=True)
+@checked_dataclass(frozen=True, config=STRICT)
 class MetricByAge:
     """One metric at each age. mean, se: over the queries, with one standard error, clustered by user.
 
@@ -68,7 +71,7 @@ class MetricByAge:
     paired_se: tuple[_Positive, ...]
 
 
-@checked_dataclass(frozen=True)
+@checked_dataclass(frozen=True, config=STRICT)
 class FreshnessCurve:
     """Recall@10 and NDCG@10 of one segment by age.
 
@@ -166,7 +169,7 @@ def freshest(curve: FreshnessCurve | None, tolerance: float) -> float | None:
     return max((loss.age_s for loss in found if not loss.exceeds(tolerance)), default=0.0) if found else None
 
 
-@checked_dataclass(frozen=True)
+@checked_dataclass(frozen=True, config=STRICT)
 class Measurement:
     """The curves of a dataset. exact_times: whether the log's times are real ones, not interpolated within a day."""
 

@@ -99,6 +99,15 @@ def test_the_dearest_mode_is_taken_only_for_what_is_measured(advise):
     assert advised(advise(measurement(FLAT, FLAT), "--users", "50000000"))[0] == "realtime"
 
 
+def test_a_peak_above_the_measured_rates_is_named(advise, capsys):
+    """So are the figures that were not stated, on the terminal and on the page."""
+    advise(measurement(FLAT, FLAT), "--slates=1000", "--tolerance=0.05")
+    shown = capsys.readouterr().out
+    assert "The costs were measured up to 400 slates a second, and the peak is 3,000" in shown
+    assert "Assumed, because it was not stated: peak factor 3, active share 0.1, batch every 1d" in shown
+    assert "tolerance" not in shown
+
+
 def test_a_deadline_excludes_a_slow_mode(advise):
     """At the peak the measured latency of realtime is above the deadline; the least loss of the others is taken."""
     figures = advise(measurement(TURNS, TURNS), toml="[surfaces.default]\ndeadline_ms = 20\n")
@@ -365,6 +374,7 @@ def test_wrong_curves_and_profiles_are_sentences(tmp_path, capsys):
     for broken in (
         measurement(FLAT, FLAT) | {"users": -1},
         measurement(FLAT[:-1], FLAT),
+        measurement(FLAT, FLAT) | {"query": 3},
         measurement(FLAT, FLAT) | {"curves": [curve("list", FLAT)] * 2},
         {},
     ):

@@ -19,7 +19,7 @@ from training.advisor.advice_page.freshness_charts import freshness
 from training.advisor.advise_options import TOLERANCE
 from training.advisor.checklist import QUESTIONS
 from training.advisor.curves import NAMES, WHATS, FreshnessCurve, Measurement
-from training.advisor.thresholds import percent
+from training.advisor.thresholds import percent, shown
 from training.report import page
 from training.report.page import Report, Section, Table
 
@@ -92,6 +92,10 @@ def assumptions(advice: Advice) -> list[str]:
         found.append(
             f"Assumed, because it was not stated: {', '.join(_assumed(advice, name) for name in advice.assumed)}."
         )
+    highest = max((point.rate for point in advice.profile.points), default=0.0) if advice.profile else 0.0
+    if advice.profile and highest < advice.workload.peak:
+        rates = f"up to {shown(highest)} slates a second, and the peak is {shown(advice.workload.peak)}"
+        found.append(f"The costs were measured {rates}: latencies at the peak are those of the highest measured rate.")
     if not advice.measurement.exact_times:
         found.append("The log has no times within a day: ages below 1d are not judged.")
     return found
