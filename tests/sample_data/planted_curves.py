@@ -13,14 +13,15 @@ FRESH = 0.2
 
 
 def curve(what, losses, segment="all", se=0.004, judged=None):
-    """The curve of a part. losses, se: shares of the fresh metric."""
+    """The curve of a part. losses, se: shares of the fresh metric; se may differ by age."""
+    errors = se if isinstance(se, list) else [se] * len(losses)
 
     def metric(fresh):
         return {
             "mean": [fresh - fresh * loss for loss in losses],
             "se": [0.005] * len(losses),
             "paired_loss": [fresh * loss for loss in losses],
-            "paired_se": [fresh * se if loss else 0.0 for loss in losses],
+            "paired_se": [fresh * error if loss else 0.0 for loss, error in zip(losses, errors, strict=True)],
         }
 
     judged = judged or [True] * len(AGES)

@@ -50,7 +50,7 @@ class Advice:
     """Everything that the page and the JSON show. profile: None where no cost was measured.
 
     workload: with users and items. assumed: the figures that the user did not state. fresh_until: of each part, the
-    greatest measured age in seconds that is fresh enough, None where no age was measured.
+    greatest measured age in seconds up to which the part is fresh enough; -1: at no age, None: not measured.
     """
 
     measurement: Measurement
@@ -135,7 +135,7 @@ def _entry(case: Case, planned: PlannedSurface, mode: Mode) -> Surface:
     fresh, usable = (freshest(case.measurement.curve(what, case.segment), case.tolerance) for what in LISTS)
     if fresh is None or usable is None or not stated.keys().isdisjoint({"list_fresh", "list_usable"}):
         return Surface.model_validate({"mode": mode.served} | stated)
-    ages = {"list_fresh": fresh, "list_usable": max(fresh, usable)}
+    ages = {"list_fresh": max(fresh, 0.0), "list_usable": max(fresh, usable, 0.0)}
     return Surface.model_validate({"mode": mode.served} | stated | ages)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -164,9 +164,13 @@ def loss_at(curve: FreshnessCurve | None, period: float) -> Loss | None:
 
 
 def freshest(curve: FreshnessCurve | None, tolerance: float) -> float | None:
-    """The greatest judged age at which a part is fresh enough, 0 without such an age; None if no age was judged."""
+    """The greatest judged age up to which a part is fresh enough, -1 without such an age; None if no age was judged.
+
+    A part that is too old at one age is too old at each greater age, also where that loss is measured less exactly.
+    """
     found = losses(curve) if curve else []
-    return max((loss.age_s for loss in found if not loss.exceeds(tolerance)), default=0.0) if found else None
+    enough = takewhile(lambda loss: not loss.exceeds(tolerance), found)
+    return max((loss.age_s for loss in enough), default=-1.0) if found else None
 
 
 @checked_dataclass(frozen=True, config=STRICT)

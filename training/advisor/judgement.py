@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from training.advisor.cost import CostProfile, ModeCost, Workload
-from training.advisor.curves import Loss, Measurement, What, loss_at
+from training.advisor.curves import Loss, Measurement, What, freshest, loss_at
 from training.advisor.mode import Mode
 
 NEAR = 1.1
@@ -73,18 +73,19 @@ class Case:
     def judge(self, mode: Mode) -> Judgement:
         """Freshness, latency and cost of a mode."""
         each = period(mode, self.workload)
-        loss = self._loss(mode, each)
-        freshness = Freshness.UNKNOWN if loss is None else Freshness.ENOUGH
-        if loss is not None and loss.exceeds(self.tolerance):
-            freshness = Freshness.STALE
+        loss, freshness = self._freshness(mode, each)
         p99 = self.profile.p99_ms(mode.served, self.workload.peak) if self.profile else None
         in_time = p99 is None or self.deadline_ms is None or p99 <= self.deadline_ms
         return Judgement(mode, each, freshness, loss, p99, in_time, self.costs[mode] if self.costs else None)
 
-    def _loss(self, mode: Mode, each: float) -> Loss | None:
+    def _freshness(self, mode: Mode, each: float) -> tuple[Loss | None, Freshness]:
         if mode is Mode.REALTIME:
-            return Loss(0.0, 0.0, 0.0)
-        return loss_at(self.measurement.curve(CURVES[mode], self.segment), each)
+            return Loss(0.0, 0.0, 0.0), Freshness.ENOUGH
+        curve = self.measurement.curve(CURVES[mode], self.segment)
+        loss, limit = loss_at(curve, each), freshest(curve, self.tolerance)
+        if loss is None or limit is None:
+            return None, Freshness.UNKNOWN
+        return loss, Freshness.ENOUGH if loss.age_s <= limit else Freshness.STALE
 
 
 def allowed(judgements: Mapping[Mode, Judgement], preferred: Mode | None) -> list[Mode]:

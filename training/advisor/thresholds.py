@@ -91,7 +91,8 @@ def _periods(case: Case, judgements: Mapping[Mode, Judgement]) -> Iterator[Thres
     for mode, judged in judgements.items():
         if mode is Mode.MICRO_BATCH or judged.freshness is not Freshness.STALE:
             continue
-        if age := freshest(case.measurement.curve(CURVES[mode], case.segment), case.tolerance):
+        age = freshest(case.measurement.curve(CURVES[mode], case.segment), case.tolerance)
+        if age is not None and age > 0:
             now = shown_duration(judged.period_s)
             sentence = f"With lists that are made every {shown_duration(age)} (now {now}), {mode} is fresh enough."
             yield Threshold("period", age, mode, sentence)

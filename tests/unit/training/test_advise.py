@@ -79,6 +79,16 @@ def test_taste_that_never_turns_asks_for_batch(advise):
     assert advised(advise(measurement(lost, lost, se=0.002)))[0] == "realtime"
 
 
+def test_a_loss_at_an_hour_is_a_loss_at_a_day(advise):
+    """Also where the day is measured less exactly; a part that is too old at each age is so from the start."""
+    errors = [0.0, 0.004, 0.004, 0.004, 0.05, 0.05]
+    figures = advise(measurement([0, 0, 0.001, 0.06, 0.07, 0.08], [0.05] * 6, se=errors))
+    judged = figures["surfaces"]["default"]["judgements"]
+    assert [judged[mode]["freshness"] for mode in ("batch", "micro-batch", "hybrid")] == ["stale", "enough", "stale"]
+    assert (figures["fresh_until"]["list"], figures["fresh_until"]["list_ranked"]) == (900, -1)
+    assert figures["fresh_until"]["model"] is None
+
+
 def test_lists_that_a_ranking_keeps_fresh_ask_for_hybrid(advise):
     """The items of a day-old list are good, their order is not."""
     figures = advise(measurement(TURNS, FLAT), "--active-share", "0.5", "--slates", "100")
@@ -283,15 +293,16 @@ class TestPage:
                 assert float(cells["money"]) == pytest.approx(judged["cost"]["money"], abs=0.01)
                 assert ('class="chosen"' in row) == (mode == surface["mode"])
 
-    def test_the_script_computes_what_the_command_computes(self, page, advise):
+    @pytest.mark.parametrize("judged", [True, False], ids=["measured", "not measured"])
+    def test_the_script_computes_what_the_command_computes(self, advise, judged):
         """In Node: costs and modes of the stated traffic, and of another, equal those of the command."""
         node = shutil.which("node") or pytest.skip("there is no node on PATH")
         run = (
             "const [figures, workload] = JSON.parse(require('fs').readFileSync(0, 'utf8'));"
             "console.log(JSON.stringify(evaluate(figures, workload)))"
         )
-        curves = measurement(TURNS, FLAT)
-        toml = '[surfaces.home]\nshare = 0.7\ndeadline_ms = 29\n[surfaces.mail]\nanswers = { latency = "offline" }\n'
+        curves = measurement(TURNS, FLAT, judged=[judged] * 6)
+        toml = '[surfaces.home]\nshare = 0.7\ndeadline_ms = 29\n[surfaces.item]\n[surfaces.mail]\nanswers = { latency = "offline" }\n'
         stated = advise(curves, toml=toml)
         for options in (
             ["--slates=0.5"],

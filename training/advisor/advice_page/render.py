@@ -170,12 +170,14 @@ def shown_age(age: float) -> str:
 
 
 def _fresh_until(advice: Advice) -> Table:
-    rows = [
-        [WHATS[what], "not measured" if age is None else shown_age(age)] for what, age in advice.fresh_until.items()
-    ]
+    rows = [[WHATS[what], _limit(age)] for what, age in advice.fresh_until.items()]
     return Table(
         "How often each part has to be made", [], rows, "The longest measured time that is fresh enough.", prose=True
     )
+
+
+def _limit(age: float | None) -> str:
+    return "not measured" if age is None else "at no measured time" if age < 0 else shown_age(age)
 
 
 def _checklist(advice: Advice) -> Table:
