@@ -302,7 +302,8 @@ class TestPage:
             "console.log(JSON.stringify(evaluate(figures, workload)))"
         )
         curves = measurement(TURNS, FLAT, judged=[judged] * 6)
-        toml = '[surfaces.home]\nshare = 0.7\ndeadline_ms = 29\n[surfaces.item]\n[surfaces.mail]\nanswers = { latency = "offline" }\n'
+        toml = "[surfaces.home]\nshare = 0.7\ndeadline_ms = 29\n[surfaces.item]\n"
+        toml += '[surfaces.mail]\nanswers = { latency = "offline" }\n'
         stated = advise(curves, toml=toml)
         for options in (
             ["--slates=0.5"],
