@@ -28,11 +28,11 @@ FOLDER = Path(__file__).parent
 NO_PROFILE = "No costs were measured on this machine: nothing is said on CPU, memory and money (--profile FILE)."
 
 HEADINGS = {
+    "money": "money, a million slates",
     "cpu_s": "CPU s, a million slates",
     "list_cpu_s": "CPU s of their lists",
     "cores": "cores at the peak",
     "redis_bytes": "bytes in Redis",
-    "money": "money, a million slates",
 }
 """The figures of `ModeCost` in the table of costs, with their headings."""
 
