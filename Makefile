@@ -62,7 +62,7 @@ TESTS = tests/integration tests/flows tests/service tests/chaos tests/skew tests
 
 test: .venv/installed ## lint, types, imports, tests
 	@$(MAKE) --no-print-directory -j 2 warm-kernels lint
-	@OPENBLAS_NUM_THREADS=1 GOMP_SPINCOUNT=0 $(PY) -m pytest -q -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder $(TESTS)
+	@OPENBLAS_NUM_THREADS=1 GOMP_SPINCOUNT=0 $(PY) -m pytest -q -m "not slow" -n 3 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 coverage: .venv/installed-dev ## the tests once more, a third slower, and which lines none of them runs
 	@exec $(PY) -m pytest --cov --cov-report=term -q
