@@ -95,7 +95,7 @@ def test_an_outage_is_two_log_lines_of_each_process(served):
         time.sleep(3)
     lines = redis_lines(served)[earlier:]
     assert descendants(served.deployment.process.pid) == processes, "no process ended, and none started"
-    assert len(lines) == 6, lines
+    assert len(lines) == 6, "\n".join(lines)
     for words in ("Redis is away: ", "Redis is back after "):
         roles = Counter(re.search(r"gateway|retrieval|ranking", line.lower())[0] for line in lines if words in line)
         assert roles == {"gateway": 1, "retrieval": 1, "ranking": 1}
