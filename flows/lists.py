@@ -1,7 +1,8 @@
-"""The Prefect flows that precompute recommendation lists: `batch` for all users, `refresh` for users with new events.
+"""The Prefect flows that precompute lists: `batch` for all users, `refresh` for users with new events, and `item-lists`
+for all items: the items that are similar to each.
 
-Both update the trending items. Each list is stored by itself, so a killed run leaves complete lists, and the next run
-makes the missing ones. If newly trained models go live during a run, the run makes its lists again with these.
+The first two update the trending items. Each list is stored by itself, so a killed run leaves complete lists, and the
+next run makes the missing ones. If newly trained models go live during a run, the run makes its lists again with these.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from flows.steps.list_making import (
     read_active,
     update_trending,
 )
+from flows.steps.parquet_export import RowFile, export_file
+from flows.steps.similar_lists import SCHEMA, make_similar_lists
 from recsys.environment import Environment
 from recsys.rules import Rules, RulesFile
 from recsys.store.from_environment import OpenStore, open_store
@@ -37,7 +40,7 @@ from training.progress import RunProgress
 
 @dataclass(frozen=True)
 class ListResult:
-    """The result of a run. lists: users with a new list. parquet: the file that `batch` wrote.
+    """The result of a run. lists: users, or items, with a new list. parquet: the file that the run wrote.
 
     superseded: generations that stopped being live while their lists were made. lost: events that left the log before
     `refresh` read them.
@@ -45,7 +48,7 @@ class ListResult:
 
     generation: str
     lists: int
-    trending: int
+    trending: int = 0
     seconds: float = 0.0
     parquet: str | None = None
     superseded: tuple[str, ...] = ()
@@ -74,6 +77,16 @@ def refresh() -> ListResult:
     with open_store(environment) as store, run_progress() as progress:
         return for_live_generation(
             "refresh", store.generations(), lambda live: list_active(live, store, environment, in_force, progress)
+        )
+
+
+@flow(name="item-lists", timeout_seconds=2 * 3_600, on_crashed=[restart_after_crash])
+def item_lists() -> ListResult:
+    """Make a list of similar items for every available item of the live generation, in the store and as Parquet."""
+    environment = Environment.read()
+    with open_store(environment) as store, run_progress() as progress:
+        return for_live_generation(
+            "item-lists", store.generations(), lambda live: list_items(live, store, environment, progress)
         )
 
 
@@ -122,3 +135,17 @@ def list_active(
     if active.cursor:
         flows.write_cursor(generation, active.cursor)  # last: a killed run is repeated with the same users
     return ListResult(generation, made, len(trending.items), lost=active.lost)
+
+
+def list_items(generation: str, store: OpenStore, environment: Environment, progress: RunProgress) -> ListResult:
+    """Make the lists of similar items in a generation, and the Parquet file."""
+    now = time.time()
+    folder = fetch(generation, environment, store.generations())
+    maker = load_list_maker(folder, store.items(), Rules())
+    with (
+        export_file(environment, "similar", generation, now) as (path, scratch),
+        RowFile(path, scratch, SCHEMA) as export,
+        progress.step("similar items") as step,
+    ):
+        made = make_similar_lists(maker, store.flows(), export, now, step)
+    return ListResult(generation, made, parquet=str(path))

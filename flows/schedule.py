@@ -1,7 +1,8 @@
 """Run all flows (jobs) on a schedule in one process, for `python -m flows schedule`.
 
-Training runs every night, `batch` after each training, `refresh` and `drain` at intervals. A run of refresh, drain or
-train that is due while the last one still runs is skipped. `prefect.yaml` has the same schedule for Prefect workers.
+Training runs every night, `batch` and `item-lists` after each training, `refresh` and `drain` at intervals. A run of
+refresh, drain or train that is due while the last one still runs is skipped. `prefect.yaml` has the same schedule for
+Prefect workers.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from prefect.schedules import Cron, Interval
 from prefect.types.entrypoint import EntrypointType
 
 from flows.drain import drain
-from flows.lists import batch, refresh
+from flows.lists import batch, item_lists, refresh
 from flows.orchestration import TAG
 from flows.train import run
 
@@ -39,9 +40,11 @@ def serve_all(data: str | None, refresh_every: float, drain_every: float) -> Non
         deployments.append(
             run.to_deployment("nightly", schedule=Cron(NIGHTLY_TRAINING), parameters={"data": data}, **skip)
         )
-        deployments.append(batch.to_deployment("trained", triggers=[_after_training()], **wait))
-    else:
-        deployments.append(batch.to_deployment("nightly", schedule=Cron(NIGHTLY_LISTS), **wait))
+    for lists in (batch, item_lists):
+        if data:
+            deployments.append(lists.to_deployment("trained", triggers=[_after_training(lists.name)], **wait))
+        else:
+            deployments.append(lists.to_deployment("nightly", schedule=Cron(NIGHTLY_LISTS), **wait))
     serve(*deployments, pause_on_shutdown=False)
 
 
@@ -50,10 +53,10 @@ def _one_run(strategy: ConcurrencyLimitStrategy) -> dict[str, Any]:
     return {"concurrency_limit": limit, "tags": [TAG], "entrypoint_type": EntrypointType.MODULE_PATH}
 
 
-def _after_training() -> DeploymentEventTrigger:
-    """Fires when a run of `train` has completed: its generation is live."""
+def _after_training(lists: str) -> DeploymentEventTrigger:
+    """Fires when a run of `train` has completed: its generation is live. lists: the flow to start."""
     return DeploymentEventTrigger(
-        name="lists after a training",
+        name=f"{lists} after a training",
         match={"prefect.resource.id": "prefect.flow-run.*"},
         match_related=[
             {"prefect.resource.role": "flow", "prefect.resource.name": run.name},

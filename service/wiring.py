@@ -122,7 +122,7 @@ def recommender(
         switcher=GenerationSwitcher(following, served, pipeline, fallback, settings),
         users=UserVerbs(users, impressions),
         items=ItemVerbs(RedisItemWriter(_url(environment)), _items(_url(environment))),
-        similar=SimilarItems(pipeline, backends),
+        similar=SimilarItems(pipeline, backends, users),
         explainer=SlateExplainer(pipeline, backends),
         trending=TrendingFollower(users),
         impressions=impressions,

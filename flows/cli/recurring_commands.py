@@ -1,7 +1,7 @@
-"""The commands `refresh`, `batch`, `drain` and `schedule` of `python -m flows`, which run jobs once or repeatedly.
+"""The commands `refresh`, `batch`, `item-lists`, `drain` and `schedule` of `python -m flows`, which run jobs.
 
-`refresh` and `batch` precompute recommendation lists, `drain` moves logged impressions to Parquet files, and `schedule`
-runs all jobs.
+`refresh` and `batch` precompute lists for users, `item-lists` lists of similar items. `drain` moves logged impressions
+to Parquet files, and `schedule` runs all jobs.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
     batch.add_argument("--top", type=count, default=20, help="items of a user in the Parquet file; default: 20")
     batch.add_argument("--rules", help="the file of rules; default: TANDEM_RULES, or rules.toml")
     batch.set_defaults(verb=batch_lists, own_session=True, every=None)
+    items = verbs.add_parser("item-lists", help="make a list of similar items for each item, also as Parquet")
+    items.set_defaults(verb=item_lists, own_session=True, every=None)
     drain = verbs.add_parser("drain", help="write impressions as Parquet, with features and labels")
     drain.add_argument("--wait", type=wait, default=WAIT_SECONDS, help=f"{WAIT_HELP}; default: {WAIT_SECONDS:.0f}")
     drain.set_defaults(verb=drain_impressions, own_session=True)
@@ -49,7 +51,7 @@ def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
     for name, default in (("--refresh-every", REFRESH_SECONDS), ("--drain-every", DRAIN_SECONDS)):
         schedule.add_argument(name, type=interval, default=default, metavar="SECONDS", help=f"default: {default:.0f}")
     schedule.set_defaults(verb=run_schedule)
-    return [refresh, batch, drain, schedule]
+    return [refresh, batch, items, drain, schedule]
 
 
 def refresh_lists(options: argparse.Namespace) -> None:
@@ -64,6 +66,13 @@ def batch_lists(options: argparse.Namespace) -> None:
     with prefect_imports():
         from flows.lists import batch
     _run_repeatedly(options, lambda: batch(options.top, options.rules), _print_lists)
+
+
+def item_lists(options: argparse.Namespace) -> None:
+    """Run the flow `item-lists`."""
+    with prefect_imports():
+        from flows import lists
+    _run_repeatedly(options, lists.item_lists, _print_item_lists)
 
 
 def drain_impressions(options: argparse.Namespace) -> None:
@@ -126,6 +135,16 @@ def _print_lists(result: ListResult) -> None:
             f"{result.lost:,} events left the log before this run read them, so all users with stored events have new "
             "lists. Run refresh more often, or raise TANDEM_EVENT_LOG_MIB."
         )
+    _print_superseded(result)
+
+
+def _print_item_lists(result: ListResult) -> None:
+    items = f"{result.lists:,} item{'s' * (result.lists != 1)}"
+    print(f"Lists of similar items for {items} of {result.generation}: {result.parquet}. {result.seconds:.1f} s")
+    _print_superseded(result)
+
+
+def _print_superseded(result: ListResult) -> None:
     for generation in result.superseded:
         print(f"{generation} was superseded meanwhile: its lists were made again.")
 

@@ -13,6 +13,7 @@ import numpy as np
 from recsys.fresh_items.catalogue_changes import CatalogueChanges
 from recsys.generation.item_tables import ItemTables
 from recsys.generation.manifest import Manifest
+from recsys.lists.similar_list import SIMILAR_LENGTH, SimilarList
 from recsys.lists.user_list import UserList, digest
 from recsys.lists.user_record import UserRecord
 from recsys.model.feature_spec import FeatureSpec
@@ -71,15 +72,25 @@ class ListMaker:
 
     def excluded(self, user: UserData, rows: I32, now: float) -> Bool:
         """Which rows the filters exclude for a user: unavailable ones, and seen ones if the rules say so."""
-        excluded: Bool = rows == PAD
-        if self.rules.hide_unavailable:
-            real = rows.clip(min=0)
-            excluded |= ~(self.fresh.shows(real) if self.fresh else np.asarray(self.tables.available[real]))
+        excluded: Bool = ~self.shows(rows) if self.rules.hide_unavailable else rows == PAD
         rule = self.rules.seen_rule(self.manifest.seen_rule)
         if rule.excludes:
             past = assemble(*user, self.rows_of, self.spec.type_row)
             excluded |= np.isin(rows, hidden_rows(user[0], past, rule, self.spec, now))
         return excluded
+
+    def shows(self, rows: I32) -> Bool:
+        """Which rows are items that may be shown."""
+        real = rows.clip(min=0)
+        shown: Bool = self.fresh.shows(real) if self.fresh else np.asarray(self.tables.available[real])
+        shown &= rows != PAD
+        return shown
+
+    def similar(self, row: int, now: float) -> SimilarList:
+        """The items most similar to the item at a row, by the function that also serves POST /similar."""
+        found, scores = self.retriever.similar(row)
+        best = np.flatnonzero(self.shows(found.items[0]))[:SIMILAR_LENGTH]
+        return SimilarList(now, found.items[0, best], found.sources[0, best], scores[0, best], found.tower[0, best])
 
     def _make_batch(self, users: Sequence[UserData], now: float) -> list[UserList]:
         pasts = [assemble(record, events, self.rows_of, self.spec.type_row) for record, events in users]

@@ -14,6 +14,7 @@ impression is a slate that a user was shown.
 | gen:{id}:part:{name}:{n} | string | bytes n * CHUNK to (n + 1) * CHUNK of a part |
 | gen:{id}:users:{bucket} | hash | users' packed records, by id as text; under "" the number of deleted users |
 | gen:{id}:lists:{bucket} | hash | users' packed lists, in the same form; expires |
+| gen:{id}:similar:{n} | hash | packed lists of similar items, by the item's row as text; expires |
 | gen:{id}:cursor | hash | the last event that `flows refresh` has read: entry, number |
 | user:{user_id}:events | list | events, oldest first: [user_id, item_id, timestamp, event_type, context?] |
 | user:{user_id}:event_ids | zset | the ids of the newest events, by the time of their arrival; expires |
@@ -32,7 +33,7 @@ uses keys of several slots.
 from __future__ import annotations
 
 from recsys.generation.manifest import Manifest
-from recsys.store.stored_types import CHUNK
+from recsys.store.stored_types import CHUNK, ITEMS_OF_HASH
 from recsys.types import Id
 
 GENERATIONS, PUBLISHING, FENCE, PROMOTED = "generations", "publishing", "fence", "promoted"
@@ -53,6 +54,11 @@ def users_key(generation: str, bucket: int) -> str:
 
 def lists_key(generation: str, bucket: int) -> str:
     return f"gen:{generation}:lists:{bucket}"
+
+
+def similar_key(generation: str, row: int) -> str:
+    """The hash that holds the list of the item at a row."""
+    return f"gen:{generation}:similar:{row // ITEMS_OF_HASH}"
 
 
 def cursor_key(generation: str) -> str:
@@ -106,3 +112,10 @@ def generation_keys(generation: str, manifest: Manifest) -> list[str]:
     """The keys of a generation's parts, then the hashes of users' records."""
     users = [users_key(generation, bucket) for bucket in range(manifest.user_buckets)]
     return [*part_keys(generation, manifest), *users]
+
+
+def list_keys(generation: str, manifest: Manifest) -> list[str]:
+    """The keys of the lists that flows make for a generation: those of users, then those of items."""
+    users = [lists_key(generation, bucket) for bucket in range(manifest.user_buckets)]
+    items = [similar_key(generation, row) for row in range(0, manifest.dims.get("items", 0), ITEMS_OF_HASH)]
+    return users + items

@@ -39,6 +39,9 @@ LISTS_EXPIRE = 2 * 86_400
 
 TRENDING_EXPIRE = 86_400
 
+ITEMS_OF_HASH = 512
+"""Items whose lists of similar items share a hash, which then takes some 400 KB."""
+
 
 def user_bucket(user_id: Id, buckets: int) -> int:
     """The hash that holds a user's record in a generation with so many buckets."""

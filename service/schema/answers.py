@@ -85,6 +85,8 @@ class SimilarResponse(BaseModel):
     generation: str
     removed: dict[str, int]
     degraded: list[str]
+    mode: str = Field(description="batch: the list that a flow made for the item. realtime: computed now.")
+    surface: str = Field(description="The surface of the request.")
 
 
 class Feature(BaseModel):

@@ -51,6 +51,18 @@ def _of_surface(made: dict[str, JsonValue]) -> None:
     made.pop("default")
 
 
+_SurfaceK = Annotated[
+    int,
+    Field(
+        strict=True,
+        ge=1,
+        le=100,
+        description="Number of items in the answer. Default: the surface's, which is 10 unless its table says another.",
+        json_schema_extra=_of_surface,
+    ),
+]
+
+
 class _Filtered(_Request):
     """The fields of a request that leave out items."""
 
@@ -71,14 +83,7 @@ class _Shown(_Filtered):
 class _SlateRequest(_Shown):
     """The fields of a request for a slate. `k` and `mode` have the defaults of the surface."""
 
-    k: int = Field(
-        10,
-        strict=True,
-        ge=1,
-        le=100,
-        description="Number of items in the answer. Default: the surface's, which is 10 unless its table says another.",
-        json_schema_extra=_of_surface,
-    )
+    k: _SurfaceK = 10
     mode: Mode = Field(
         Mode.AUTO,
         description="batch: the list that a flow made for the user. hybrid: that list, ranked again with session and "
@@ -151,11 +156,12 @@ class RankRequest(_Shown):
 class SimilarRequest(_Filtered):
     """A request for the items most similar to an item."""
 
-    k: int = Field(10, strict=True, ge=1, le=100, description="Number of items in the answer.")
+    k: _SurfaceK = 10
     item_id: Id
     user_id: Id | None = Field(
         None, description="Leave out items that this user has seen, if the dataset has `exclude_seen`."
     )
+    surface: SurfaceName = DEFAULT
 
 
 class Event(_Request):

@@ -82,6 +82,8 @@ def similar(query: Query, item_id: int | str) -> schema.SimilarResponse:
         generation=generation.id,
         removed=query.removed,
         degraded=list(query.degraded),
+        mode=query.made_by,
+        surface=query.surface,
     )
 
 

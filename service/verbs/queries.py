@@ -49,6 +49,23 @@ def to_rank(request: schema.RankRequest, situation: Situation) -> tuple[Query, l
     return query, [item for item, row in zip(request.items, found, strict=True) if row is None]
 
 
+def for_similar(request: schema.SimilarRequest, situation: Situation) -> Query:
+    """The query for the items similar to an item. `k` is that of the surface unless the request has its own."""
+    generation, surface, due, now, kind = situation
+    return kind(
+        generation,
+        request.user_id,
+        request.k if "k" in request.model_fields_set else surface.k,
+        due,
+        exclude=list(request.exclude),
+        now=now,
+        mode=Mode.BATCH if surface.mode == Mode.BATCH else Mode.REALTIME,
+        filter=checked_filter(request.filter, generation),
+        rules=surface.rules.of(generation).filters,
+        surface=surface.name,
+    )
+
+
 def _query(
     request: schema.RecommendRequest | schema.ExplainRequest | schema.RankRequest,
     user_id: Id | None,

@@ -37,7 +37,7 @@ from service.verbs.status import status
 from service.verbs.surfaces import SurfacesFollower
 from service.verbs.trending import TrendingFollower
 from service.verbs.users import UserVerbs
-from service.verbs.vocabulary import checked_filter, known_row
+from service.verbs.vocabulary import known_row
 
 Handler = Callable[[Any, Deadline], Awaitable[BaseModel]]
 """Takes a request and its deadline; returns the answer."""
@@ -173,17 +173,9 @@ class Recommender:
 
     async def similar(self, request: schema.SimilarRequest, deadline: Deadline) -> schema.SimilarResponse:
         """The items most similar to an item, the most similar first. Of the rules only the filters apply."""
-        generation = self.live
-        row = known_row(request.item_id, generation)
-        query = self.query_kind(
-            generation,
-            request.user_id,
-            request.k,
-            deadline.within(self._seconds),
-            exclude=list(request.exclude),
-            filter=checked_filter(request.filter, generation),
-            rules=self._dependencies.surfaces.common_rules(generation).filters,
-        )
+        situation = self._situation(request.surface, deadline)
+        row = known_row(request.item_id, situation.generation)
+        query = queries.for_similar(request, situation)
         if request.user_id is not None:
             await self._dependencies.pipeline.hydrate([query])
         await self._dependencies.similar.find(query, row)

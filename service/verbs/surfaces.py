@@ -14,7 +14,7 @@ from pathlib import Path
 from recsys.environment import Environment
 from recsys.errors import QueryError, RulesError, SurfacesError
 from recsys.files.watched_file import FileState, WatchedFile, file_state
-from recsys.rules import CompiledRules, RulesFile
+from recsys.rules import RulesFile
 from recsys.slates.served_generation import ServedGeneration
 from recsys.surfaces import Surface, parse
 from recsys.types import Mode
@@ -124,10 +124,6 @@ class SurfacesFollower:
     def names(self) -> list[str]:
         """The surfaces, `default` first."""
         return list(self._served)
-
-    def common_rules(self, generation: ServedGeneration) -> CompiledRules:
-        """The rules of requests that belong to no surface."""
-        return self._rules[None].of(generation)
 
     async def follow(self, live: Callable[[], ServedGeneration | None]) -> None:
         """Check the files, without an end. New rules are compiled at once for the generation in force, `live()`."""

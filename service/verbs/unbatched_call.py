@@ -19,22 +19,33 @@ FAILED = ThrottledLogger("An answer is made without %s: %s")
 
 
 async def call_backend(
-    pipeline: Pipeline, stage: Degraded, query: Query, call: Call, request: np.ndarray, dtype: np.dtype
+    pipeline: Pipeline,
+    stage: Degraded,
+    query: Query,
+    call: Call,
+    request: np.ndarray,
+    dtype: np.dtype,
+    share: float = 1.0,
 ) -> Any | None:
-    """The backend's record of `dtype` for a request of one row.
+    """The backend's record of `dtype` for a request of one row. share: of the time left that the call may take.
 
     None if the backend fails or the query is due: the query is then degraded by `stage`.
     """
     try:
-        async with asyncio.timeout(query.due - RESERVE - time.monotonic()):
+        async with asyncio.timeout(share * (query.due - RESERVE - time.monotonic())):
             (found,) = await answered(call, request, dtype)
         if found["failed"]:
             raise StageError(f"{stage} failed")
     except Exception as error:
-        outage = pipeline.outages[stage]
-        outage.without()
-        if not outage.away:
-            FAILED.warn(stage, str(error) or type(error).__name__)
-        query.leave_out(stage)
+        count_failure(pipeline, stage, query, error)
         return None
     return found
+
+
+def count_failure(pipeline: Pipeline, stage: Degraded, query: Query, error: Exception) -> None:
+    """Mark a query as made without a stage, whose error is logged unless the stage is known to be away."""
+    outage = pipeline.outages[stage]
+    outage.without()
+    if not outage.away:
+        FAILED.warn(stage, str(error) or type(error).__name__)
+    query.leave_out(stage)

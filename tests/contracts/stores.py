@@ -24,7 +24,7 @@ from recsys.store.redis.redis_registry import RedisProcessRegistry
 from recsys.store.stored_types import CHUNK, IMPRESSION_LIMITS, LOG_LIMITS, Claim, StreamLimits
 from recsys.types import Event
 
-USERS = 1_500
+USERS, CATALOGUE = 1_500, 700
 LONG = 1e12
 """The age limit of events, for tests whose timestamps are small numbers."""
 SMALL = {"small": 5, "two": CHUNK + 1}
@@ -62,6 +62,10 @@ class Store:
 
     def read(self, generation: str, *users: str | int) -> list[UserState]:
         return self.users(lambda store: store.read_users(generation, manifest(generation).user_buckets, users))
+
+    def read_similar(self, generation: str, *rows: int) -> list[bytes | None]:
+        """The list of similar items of each row."""
+        return [self.users(lambda store, row=row: store.read_similar(generation, row)) for row in rows]
 
     def add(self, *events: Event) -> int:
         added: int = self.users(lambda store: store.add_events(events))
@@ -143,7 +147,7 @@ def content(size: int) -> bytes:
 def manifest(generation: str) -> Manifest:
     """The manifest of the generation that `Store.publish` writes."""
     parts = {name: Part(hashlib.sha256(content(size)).hexdigest(), size) for name, size in SIZES.items()}
-    return Manifest(generation, 0.0, "test", parts, {"users": USERS})
+    return Manifest(generation, 0.0, "test", parts, {"users": USERS, "items": CATALOGUE})
 
 
 def keys(store: Store) -> set[str]:

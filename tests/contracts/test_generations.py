@@ -13,6 +13,7 @@ from recsys.store.redis.generation_store import ALIASES_CHANNEL, UNFINISHED_EXPI
 from recsys.store.stored_types import CHUNK, LIVE, PREVIOUS
 from recsys.types import Event
 from tests.contracts.stores import (
+    CATALOGUE,
     SIZES,
     USERS,
     Store,
@@ -151,12 +152,15 @@ class TestDelete:
         """It is neither listed nor read, and generations with a similar id stay. A second deletion is no error."""
         for generation in ("g1", "g10"):
             store.publish(generation)
+            store.flows.write_similar(generation, {0: b"first", CATALOGUE - 1: b"last"})
         for _ in range(2):
             store.generations.delete("g1")
         assert store.generations.generations() == ["g10"]
         assert store.generations.read_manifest("g1") is None
         assert store.read("g1", 7)[0].record is None
         assert store.read("g10", 7)[0].record == b"record"
+        assert store.read_similar("g1", 0, CATALOGUE - 1) == [None, None]
+        assert store.read_similar("g10", 0, CATALOGUE - 1) == [b"first", b"last"]
         with pytest.raises(GenerationError):
             list(store.generations.read_part("g1", "several", SIZES["several"]))
 
@@ -167,6 +171,8 @@ class TestDelete:
         before = keys(real)
         whole = real.publish("g1", {str(user): b"r" for user in range(USERS)})
         assert len(keys(real) - before) == 1 + 1 + 1 + 1 + 2 + 4 + manifest("g1").user_buckets  # zset, then g1's
+        real.flows.write_lists("g1", whole.user_buckets, {"7": b"list"})
+        real.flows.write_similar("g1", dict.fromkeys(range(CATALOGUE), b"list"))
         if format_:
             real.client.set("gen:g1:manifest", replace(whole, format=format_).to_json())
         real.generations.delete("g1")

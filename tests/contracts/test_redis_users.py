@@ -80,6 +80,7 @@ def test_the_user_of_the_flows(real: Store, urls: dict[str, str]) -> None:
     assert store.generations.generations() == ["g1", "g2"]
     store.flows.write_lists("g1", whole.user_buckets, {"7": b"list"})
     assert store.flows.read_bucket("g1", 0) | store.flows.read_bucket("g1", 1)
+    store.flows.write_similar("g1", {3: b"similar"})
     store.flows.write_trending(Trending(1.0, (("a", 1.0),)))
     store.add(click("a", 5.0, "e1"))
     assert [each.event.item_id for each in store.flows.read_log()] == ["a"]
@@ -103,11 +104,13 @@ def test_the_user_of_the_gateway(real: Store, urls: dict[str, str]) -> None:
     real.publish("g1")
     real.generations.promote("g1")
     real.flows.write_lists("g1", 2, {"7": b"list"})
+    real.flows.write_similar("g1", {3: b"similar"})
     store = as_roles(real, urls)
     now = time.time()
     assert store.add(click("b", now, "e1"), click("a", now - 9, "e2"), click("old", 1.0)) == 3
     (state,) = store.read("g1", "7")
     assert (state.record, state.listed) == (b"record", b"list")
+    assert store.read_similar("g1", 3, 4) == [b"similar", None]
     assert store.users(lambda users: users.read_trending()) is None
     store.users(lambda users: users.add_impressions([("7", b"shown")] * 999 + [("8", b"shown")]))
     assert store.users(lambda users: users.read_lost()) == LostEntries(0, 0)

@@ -11,7 +11,7 @@ from redis.asyncio.connection import AbstractConnection
 from recsys.errors import StoreUnavailable
 from recsys.store import UserState
 from recsys.store.redis.user_store import RedisUserStore
-from recsys.store.stored_types import EVENTS_EXPIRE, EVENTS_KEPT, user_bucket
+from recsys.store.stored_types import EVENTS_EXPIRE, EVENTS_KEPT, LISTS_EXPIRE, user_bucket
 from recsys.types import Event
 from tests.contracts.stores import Store, manifest
 
@@ -139,3 +139,21 @@ class TestConnections:
 
         added, states = real.users(work)
         assert (added, states[0].record) == (1, b"of a")
+
+
+class TestSimilarItems:
+    def test_lists_are_of_one_generation_and_are_replaced(self, store: Store) -> None:
+        """Each row has its own list; a row without one, and rows of another generation, have none."""
+        store.flows.write_similar("g1", {row: b"%d" % row for row in range(600)})
+        store.flows.write_similar("g1", {5: b"newer"})
+        store.flows.write_similar("g10", {})
+        assert store.read_similar("g1", 0, 5, 511, 512, 599, 600) == [b"0", b"newer", b"511", b"512", b"599", None]
+        assert store.read_similar("g10", 5) == [None]
+
+    def test_they_expire_and_a_damaged_key_is_no_list(self, real: Store) -> None:
+        """Each write starts the time anew."""
+        real.flows.write_similar("g1", {5: b"list", 600: b"list"})
+        for key in ("gen:g1:similar:0", "gen:g1:similar:1"):
+            assert LISTS_EXPIRE - 60 < real.client.ttl(key) <= LISTS_EXPIRE
+        real.client.set("gen:g1:similar:0", "text")
+        assert real.read_similar("g1", 5, 600) == [None, b"list"]

@@ -99,7 +99,13 @@ ANSWERS = {
         slates=[slate(user) for user in request.user_ids or [request.user_id]]
     ),
     verb_table.SIMILAR: lambda request: schema.SimilarResponse(
-        item_id=request.item_id, items=[SIMILAR], generation="g1", removed={}, degraded=[]
+        item_id=request.item_id,
+        items=[SIMILAR],
+        generation="g1",
+        removed={},
+        degraded=[],
+        mode="batch",
+        surface=request.surface,
     ),
     verb_table.EXPLAIN: explanation,
     verb_table.RANK: lambda request: schema.RankResponse(

@@ -72,7 +72,7 @@ class InProcessService:
     def similar(self, query, row, store=None, **calls):
         async def scene():
             await self.pipeline(store, **calls).hydrate([query])
-            await SimilarItems(self.pipeline(**calls), self.backends(**calls)).find(query, row)
+            await SimilarItems(self.pipeline(**calls), self.backends(**calls), store or self.store).find(query, row)
 
         asyncio.run(scene())
         return query

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from flows.steps.list_export import KEPT, exporting
+from flows.steps.list_export import exporting
+from flows.steps.parquet_export import KEPT
 from recsys.environment import Environment
 from recsys.generation.loader import load_ranker, load_retriever
 from recsys.lists.list_maker import ListMaker

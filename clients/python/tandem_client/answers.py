@@ -92,13 +92,15 @@ class SimilarItem(BaseModel):
 
 
 class SimilarResponse(BaseModel):
-    """The items most similar to an item, the most similar first."""
+    """The items most similar to an item, the most similar first. mode: batch if a flow made the list before."""
 
     item_id: Id
     items: list[SimilarItem]
     generation: str
     removed: dict[str, int]
     degraded: list[str]
+    mode: str = "realtime"
+    surface: str = "default"
 
 
 class Feature(BaseModel):

@@ -109,6 +109,7 @@ class SimilarFields(TypedDict, total=False):
     k: int | None
     exclude: Sequence[Id] | None
     filter: Filter | None
+    surface: str | None
 
 
 def recommend(

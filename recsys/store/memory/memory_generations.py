@@ -33,6 +33,7 @@ class MemoryGenerations:
         self.chunks: dict[tuple[str, str, int], bytes] = {}
         self.records: dict[tuple[str, int], dict[str, bytes | None]] = {}
         self._lists: dict[tuple[str, str], bytes] = {}
+        self._similar: dict[tuple[str, int], bytes] = {}
         self._cursors: dict[str, Cursor] = {}
         self._manifests: dict[str, str] = {}
         self._aliases: dict[str, str] = {}
@@ -130,6 +131,7 @@ class MemoryGenerations:
         self.chunks = {key: chunk for key, chunk in self.chunks.items() if key[0] != generation}
         self.records = {key: records for key, records in self.records.items() if key[0] != generation}
         self._lists = {key: listed for key, listed in self._lists.items() if key[0] != generation}
+        self._similar = {key: listed for key, listed in self._similar.items() if key[0] != generation}
 
     def discard(self, manifest: Manifest, claim: Claim) -> None:
         self.renew(claim)

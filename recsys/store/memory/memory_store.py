@@ -81,6 +81,9 @@ class MemoryStore(MemoryGenerations):
     async def read_trending(self) -> Trending | None:
         return self._trending
 
+    async def read_similar(self, generation: str, row: int) -> bytes | None:
+        return self._similar.get((generation, row))
+
     async def add_impressions(self, impressions: Sequence[tuple[Id, bytes]]) -> None:
         for user, data in impressions:
             self._impressions.append((str(user), LoggedImpression(self._entry(), data, time.time())))
@@ -132,6 +135,9 @@ class MemoryStore(MemoryGenerations):
         known = zip(lists, self.read_records(generation, buckets, [*lists]), strict=True)
         users = [user for user, record in known if record is not None or user in self._events]
         self._lists.update({(generation, user): lists[user] for user in users})
+
+    def write_similar(self, generation: str, lists: Mapping[int, bytes]) -> None:
+        self._similar.update({(generation, row): packed for row, packed in lists.items()})
 
     def read_log(self, after: str = "", count: int = 1_000) -> list[LoggedEvent]:
         return [logged for logged in self._log if _place(logged.entry) > _place(after)][:count]

@@ -17,6 +17,7 @@ from recsys.store.key_names import (
     cursor_key,
     events_key,
     lists_key,
+    similar_key,
     text_of,
     users_key,
 )
@@ -82,6 +83,17 @@ class RedisFlowStore:
                 keys = [*head, *map(events_key, users)]
                 values: list[Any] = [value for user in users for value in (text_of(user), lists[user])]
                 pipe.eval(WRITE_LISTS, len(keys), *keys, LISTS_EXPIRE, *values)
+            pipe.execute()
+
+    def write_similar(self, generation: str, lists: Mapping[int, bytes]) -> None:
+        """Write the packed lists of similar items, by the item's row; they expire LISTS_EXPIRE after the last write."""
+        hashes: dict[str, dict[Any, Any]] = {}
+        for row, packed in lists.items():
+            hashes.setdefault(similar_key(generation, row), {})[str(row)] = packed
+        with translated_errors(self.address), self._redis.pipeline(transaction=True) as pipe:
+            for key, of_hash in hashes.items():
+                pipe.hset(key, mapping=of_hash)
+                pipe.expire(key, LISTS_EXPIRE)
             pipe.execute()
 
     def read_log(self, after: str = "", count: int = 1_000) -> list[LoggedEvent]:

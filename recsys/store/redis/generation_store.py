@@ -23,7 +23,7 @@ from recsys.store.key_names import (
     chunks_of,
     cursor_key,
     generation_keys,
-    lists_key,
+    list_keys,
     manifest_key,
     part_key,
     part_keys,
@@ -188,7 +188,7 @@ class RedisGenerationStore:
         if text is not None:
             manifest = Manifest.from_json(text, any_format=True)
             keys += generation_keys(generation, manifest)
-            keys += [lists_key(generation, bucket) for bucket in range(manifest.user_buckets)]
+            keys += list_keys(generation, manifest)
         if self._run(scripts.DELETE, keys, generation)[0] == b"aliased":
             raise refusals.aliased(generation)
 

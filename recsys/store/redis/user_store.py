@@ -17,6 +17,7 @@ from recsys.store.key_names import (
     event_ids_key,
     events_key,
     lists_key,
+    similar_key,
     text_of,
     users_key,
 )
@@ -119,6 +120,13 @@ class RedisUserStore:
         with translated_errors(self.address):
             (text,) = _own_values(await round_trip(self._reads, [(b"GET", TRENDING.encode())], _HOT_SECONDS))
         return parse_trending(text) if text else None
+
+    async def read_similar(self, generation: str, row: int) -> bytes | None:
+        """Return the packed list of the items similar to the item at a row, None if there is none."""
+        command = b"HGET", similar_key(generation, row).encode(), str(row).encode()
+        with translated_errors(self.address):
+            (packed,) = _own_values(await round_trip(self._reads, [command], _HOT_SECONDS))
+        return packed  # type: ignore[no-any-return]  # redis-py's replies are Any
 
     async def add_impressions(self, impressions: Sequence[tuple[Id, bytes]]) -> None:
         """Append packed impressions with their users."""

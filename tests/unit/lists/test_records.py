@@ -7,6 +7,7 @@ import pytest
 
 from recsys.lists.impression import Impression
 from recsys.lists.record_format import RecordFormat
+from recsys.lists.similar_list import SimilarList
 from recsys.lists.user_list import UserList
 from recsys.lists.user_record import UserRecord
 from recsys.types import Source
@@ -18,6 +19,7 @@ PLACES, FEATURES = ROWS.astype(np.int16), np.ones((COUNT, 2), np.float32)
 RECORDS = (
     UserRecord(ROWS, np.arange(3.0), np.zeros(3, np.uint8), np.arange(5, dtype=np.int32), ROWS[:2], np.arange(5.0)),
     UserList(1.5, 2**32 - 1, ROWS, FLAGS, SCORES),
+    SimilarList(1.5, ROWS, FLAGS, SCORES, SCORES[::-1]),
     Impression("g1", "\ud800", 1.25, 1.5, "batch", [7, "b", ""], PLACES, SCORES, FLAGS, FEATURES, "home"),
 )
 
@@ -49,10 +51,11 @@ def test_a_user_without_a_record_or_a_list():
     """None is an empty record, and no list."""
     assert len(UserRecord.unpack(None).items) == 0
     assert UserList.unpack(None) is None
+    assert SimilarList.unpack(None) is None
 
 
 def test_an_impression_of_an_earlier_version_is_of_the_default_surface(monkeypatch):
     """It names none."""
     dumps = json.dumps
     monkeypatch.setattr(json, "dumps", lambda head, **more: dumps(head[:-1], **more))
-    assert Impression.unpack(RECORDS[2].pack()).surface == "default"
+    assert Impression.unpack(RECORDS[3].pack()).surface == "default"

@@ -170,7 +170,7 @@ class ScoredItem(_message.Message):
     def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., title: _Optional[str] = ..., score: _Optional[float] = ..., tower_score: _Optional[float] = ..., sources: _Optional[_Iterable[str]] = ..., rules: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class SimilarRequest(_message.Message):
-    __slots__ = ("item_id", "user_id", "k", "exclude", "filter", "conditions")
+    __slots__ = ("item_id", "user_id", "k", "exclude", "filter", "conditions", "surface")
     class FilterEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -191,16 +191,18 @@ class SimilarRequest(_message.Message):
     EXCLUDE_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
     CONDITIONS_FIELD_NUMBER: _ClassVar[int]
+    SURFACE_FIELD_NUMBER: _ClassVar[int]
     item_id: Id
     user_id: Id
     k: int
     exclude: _containers.RepeatedCompositeFieldContainer[Id]
     filter: _containers.MessageMap[str, Texts]
     conditions: _containers.MessageMap[str, Condition]
-    def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., user_id: _Optional[_Union[Id, _Mapping]] = ..., k: _Optional[int] = ..., exclude: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., filter: _Optional[_Mapping[str, Texts]] = ..., conditions: _Optional[_Mapping[str, Condition]] = ...) -> None: ...
+    surface: str
+    def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., user_id: _Optional[_Union[Id, _Mapping]] = ..., k: _Optional[int] = ..., exclude: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., filter: _Optional[_Mapping[str, Texts]] = ..., conditions: _Optional[_Mapping[str, Condition]] = ..., surface: _Optional[str] = ...) -> None: ...
 
 class SimilarResponse(_message.Message):
-    __slots__ = ("item_id", "items", "generation", "removed", "degraded")
+    __slots__ = ("item_id", "items", "generation", "removed", "degraded", "mode", "surface")
     class RemovedEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -213,12 +215,16 @@ class SimilarResponse(_message.Message):
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     REMOVED_FIELD_NUMBER: _ClassVar[int]
     DEGRADED_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    SURFACE_FIELD_NUMBER: _ClassVar[int]
     item_id: Id
     items: _containers.RepeatedCompositeFieldContainer[SimilarItem]
     generation: str
     removed: _containers.ScalarMap[str, int]
     degraded: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., items: _Optional[_Iterable[_Union[SimilarItem, _Mapping]]] = ..., generation: _Optional[str] = ..., removed: _Optional[_Mapping[str, int]] = ..., degraded: _Optional[_Iterable[str]] = ...) -> None: ...
+    mode: str
+    surface: str
+    def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., items: _Optional[_Iterable[_Union[SimilarItem, _Mapping]]] = ..., generation: _Optional[str] = ..., removed: _Optional[_Mapping[str, int]] = ..., degraded: _Optional[_Iterable[str]] = ..., mode: _Optional[str] = ..., surface: _Optional[str] = ...) -> None: ...
 
 class SimilarItem(_message.Message):
     __slots__ = ("item_id", "title", "score", "likeness", "sources")
