@@ -1,4 +1,4 @@
-"""The flows `batch`, `refresh` and `drain` over a real store: lists, trending items, cursor, clock, lost entries."""
+"""The flows `batch`, `item-lists`, `refresh` and `drain` over a real store: lists, trending, cursor, lost entries."""
 
 import time
 from contextlib import contextmanager, nullcontext
@@ -9,7 +9,9 @@ import pytest
 import redis
 
 from recsys.errors import NoGeneration, RulesError
+from recsys.lists.similar_list import SIMILAR_LENGTH, SimilarList
 from recsys.lists.user_list import digest
+from recsys.retrieval.retriever import Retriever
 from recsys.store import RedisFlowStore
 from recsys.store.stored_types import StreamLimits
 from tests.flows.test_drain import shown
@@ -24,6 +26,13 @@ def batch(shop, top=5, on_update=None, rules=None):
 
     with shown_to(on_update):
         return batch(top, rules)
+
+
+def item_lists(on_update=None):
+    from flows.lists import item_lists
+
+    with shown_to(on_update):
+        return item_lists()
 
 
 def refresh(on_update=None):
@@ -112,6 +121,35 @@ class TestBatch:
         with pytest.raises(ZeroDivisionError):
             batch(shop, on_update=lambda update: 1 / 0)
         assert list((shop.home / "lists").rglob("*.parquet")) == []
+
+
+class TestItemLists:
+    def test_each_available_item_gets_the_list_that_similar_would_find(self, shop):
+        """In the store and in the file, without hidden items; for the generation that is live at the end."""
+        shop.hide("drama-3")
+        later = []
+        done = item_lists(lambda update: later or later.append(shop.another_live()))
+        assert (done.generation, done.superseded, done.lists) == (later[0], (shop.live,), len(shop.folder.tables()) - 1)
+        assert item_lists().superseded == ()
+
+        ids, row_of = shop.folder.tables().ids, shop.folder.tables().ids.row_of
+        item = row_of("drama-1")
+        found, scores = Retriever.load(shop.folder).similar(item)
+        expected = [(ids[row], score) for row, score in zip(found.items[0], scores[0], strict=True) if row >= 0]
+        expected = [each for each in expected if each[0] != "drama-3"][:SIMILAR_LENGTH]
+        assert {name for name, _ in expected} & {f"drama-{number}" for number in range(2, 9)}
+        made = SimilarList.unpack(shop.with_users(lambda store: store.read_similar(done.generation, item)))
+        assert [ids[row] for row in made.items] == [name for name, _ in expected]
+        assert shop.with_users(lambda store: store.read_similar(done.generation, row_of("drama-3"))) is None
+
+        frame = pq.read_table(done.parquet).to_pandas()
+        assert Path(done.parquet).parent == shop.home / "similar" / done.generation
+        assert frame["item_id"].nunique() == done.lists
+        assert "drama-3" not in {*frame["item_id"], *frame["similar_item_id"]}
+        of_item = frame[frame["item_id"] == "drama-1"]
+        assert [*zip(of_item["similar_item_id"], of_item["score"], strict=True)] == expected
+        assert of_item["rank"].tolist() == [*range(1, len(expected) + 1)]
+        assert (of_item["likeness"].to_numpy() == made.likeness).all()
 
 
 class TestRefresh:

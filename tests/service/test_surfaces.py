@@ -1,4 +1,4 @@
-"""Surfaces, items to rank, and lists under overload, on a running deployment over HTTP and gRPC."""
+"""Surfaces, similar items, items to rank, and lists under overload, on a running deployment over HTTP and gRPC."""
 
 import re
 import time
@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import redis
 
+from recsys.lists.similar_list import SimilarList
 from recsys.lists.user_list import UserList
 from recsys.store import RedisGenerationStore
 from recsys.store.redis.flow_store import RedisFlowStore
+from recsys.types import Source
 from service.schema import verb_table
 from tandem_client import Client, RequestRefused
 from tests.sample_data import tiny
@@ -34,7 +36,7 @@ deadline_ms = 1
 list_fresh = 0
 """
 PIN = '[[pin]]\nitem = "drama-20"\nplace = 2\n'
-LISTED, PLAIN = 5, 7
+LISTED, PLAIN, WITH_LIST = 5, 7, "drama-2"
 ITEMS = [f"{name}-{number}" for number in range(10, 18) for name in tiny.CATEGORIES]
 
 
@@ -64,7 +66,12 @@ def world(tiny_world, own_valkey_url, tmp_path_factory):
     rows = np.array([tables.ids.row_of(item) for item in ITEMS], np.int32)
     empty = np.zeros(len(rows), np.uint16), np.zeros(len(rows), np.float32)
     listed = UserList(time.time(), 0, rows, *empty).pack()
-    RedisFlowStore(own_valkey_url).write_lists(served, tiny_world[0].manifest.user_buckets, {str(LISTED): listed})
+    flows = RedisFlowStore(own_valkey_url)
+    flows.write_lists(served, tiny_world[0].manifest.user_buckets, {str(LISTED): listed})
+    similar = SimilarList(
+        time.time(), rows, np.full(len(rows), Source.EASE, np.uint16), *2 * [empty[1] - np.arange(len(rows))]
+    )
+    flows.write_similar(served, {tables.ids.row_of(WITH_LIST): similar.pack()})
     home = tmp_path_factory.mktemp("surfaces")
     (home / "surfaces.toml").write_text(SURFACES)
     (home / "home.toml").write_text(PIN)
@@ -125,6 +132,7 @@ class TestSurfaces:
             (verb_table.RECOMMEND, {}),
             (verb_table.EXPLAIN, {"item_id": "drama-1"}),
             (verb_table.RANK, {"items": ["drama-1"]}),
+            (verb_table.SIMILAR, {"item_id": "drama-1"}),
         ):
             http, rpc = doors.verdicts(verb, values | {"surface": "hom"})
             message = "There is no surface 'hom'; there is default, home, feed, hasty, mail."
@@ -154,6 +162,28 @@ class TestSurfaces:
         world.edit("home.toml", PIN)
         world.edit("surfaces.toml", SURFACES)
         assert world.web.status().rules == []
+
+
+class TestSimilar:
+    def test_a_surface_in_mode_batch_answers_from_the_list_of_the_item(self, world):
+        """At both doors, with the filters of the request and `k` of the surface. Other surfaces compute the answer."""
+        for door in world.doors:
+            home = door.similar(WITH_LIST, surface="home")
+            assert (ids(home), home.mode, home.surface, home.degraded) == (ITEMS[:4], "batch", "home", [])
+            assert [item.sources for item in home.items] == [["precomputed", "ease"]] * 4
+            assert [item.score for item in home.items] == [item.likeness for item in home.items] == [0, -1, -2, -3]
+            dramas = door.similar(
+                WITH_LIST, surface="home", k=3, exclude=["drama-10"], filter={"categories": ["drama"]}
+            )
+            assert (ids(dramas), dramas.mode) == (["drama-11", "drama-12", "drama-13"], "batch")
+            for other in (
+                door.similar(WITH_LIST),
+                door.similar(WITH_LIST, surface="feed"),
+                door.similar("drama-1", surface="home"),  # it has no list
+                door.similar(WITH_LIST, surface="home", filter={"year": {"lt": 1993}}),  # its list has none of them
+            ):
+                assert (other.mode, "precomputed" in other.items[0].sources) == ("realtime", False)
+                assert len(other.items) == {"default": 10, "feed": 7, "home": 4}[other.surface]
 
 
 class TestRank:

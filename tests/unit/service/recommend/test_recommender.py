@@ -7,9 +7,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from recsys.errors import QueryError
+from recsys.errors import QueryError, StoreUnavailable
 from recsys.fresh_items.put_items import NOTHING_PUT
+from recsys.lists.list_maker import ListMaker
+from recsys.retrieval.retriever import Retriever
 from recsys.slates.query import NO_RULES, Degraded
+from recsys.store import MemoryStore
 from recsys.types import Source
 from service.recommend.deadlines import Deadline
 from service.schema import Mode, RecommendRequest, verb_table
@@ -22,6 +25,13 @@ from tests.fakes.in_process import AwayStore, InProcessService, broken, counted,
 @pytest.fixture(scope="module")
 def world(tiny_world):
     return InProcessService(tiny_world[0])
+
+
+class LostLists(MemoryStore):
+    """A store whose lists of items can't be read."""
+
+    async def read_similar(self, *_):
+        raise StoreUnavailable("No Redis answers.")
 
 
 def dependencies(world, **more):
@@ -117,6 +127,32 @@ class TestSimilar:
         assert (query.sources == Source.POPULAR).all()
         assert len(ids(query)) == 10
         assert 0 not in query.items
+
+    def test_the_list_of_an_item_answers_in_mode_batch_and_without_retrieval(self, world, tiny_world):
+        """It equals what is computed now. If fewer than k of its items may be shown, retrieval answers."""
+        maker = ListMaker(
+            world.served.manifest, world.served.tables, world.served.spec, Retriever.load(tiny_world[0]), None
+        )
+        item = world.served.row_of("drama-1")
+        world.store.write_similar(world.served.id, {item: maker.similar(item, 1.5).pack()})
+
+        def answer(mode=Mode.BATCH, **more):
+            calls = {name: more.pop(name) for name in ("similar", "store") if name in more}
+            return world.similar(world.query(user=None, mode=mode, **more), item, **calls)
+
+        now, listed, away = answer(Mode.REALTIME), answer(similar=broken), answer(Mode.REALTIME, similar=broken)
+        assert [each.made_by for each in (now, listed, away)] == ["realtime", "batch", "batch"]
+        assert [each.degraded for each in (now, listed, away)] == [[], [], [Degraded.RETRIEVAL]]
+        for made in (listed, away):
+            assert ids(made) == ids(now)
+            assert (made.scores == now.scores).all()
+            assert (made.tower == now.tower).all()
+            assert (made.sources == now.sources | Source.PRECOMPUTED).all()
+        assert answer(exclude=ids(now)).removed == {"excluded": 10}
+        for more in ({"k": 60}, {"exclude": ids(answer(k=45))}, {"filter": {"year": [1990]}}):
+            assert answer(**more).made_by == "realtime"
+        lost = answer(store=LostLists())
+        assert (ids(lost), lost.made_by, lost.degraded) == (ids(now), "realtime", [Degraded.STORE])
 
     def test_stages_left_out_and_removed_items_are_counted(self, world):
         """Once each, as for a slate."""
