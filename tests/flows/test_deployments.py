@@ -177,6 +177,7 @@ def test_the_other_deployments_take_parameters(operator, client):
 
     runs = {
         "batch": start("batch/trained", top=3),
+        "item-lists": start("item-lists/trained"),
         "drain": start("drain/often", wait=0.0),
     }
     for flow, run in runs.items():

@@ -60,6 +60,7 @@ PLACES_OF_TEXT = {
     "recommend mode": lambda text: recommend(mode=text),
     "similar item": lambda text: similar(item_id=text),
     "similar user": lambda text: similar(user_id=text),
+    "similar surface": lambda text: similar(surface=text),
     "explain user": lambda text: explain(user_id=text),
     "explain item": lambda text: explain(item_id=text),
     "recommend surface": lambda text: recommend(surface=text),
