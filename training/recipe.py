@@ -31,7 +31,7 @@ from training.evaluation.split import Split, split
 from training.progress import NO_PROGRESS, RunProgress
 from training.ranker.fit_ranker import RankerFit, fit_ranker
 from training.retrieval_stage import FirstStage, fit_first_stage
-from training.towers.checkpoint import Checkpoints
+from training.towers.checkpoint import SERVED, Checkpoints
 from training.towers.validation import tower_validation
 
 
@@ -70,6 +70,13 @@ def train_ranker(parts: Split, run: TrainingRun) -> RankerFit:
         return fit_ranker(parts, stage, run.config, step)
 
 
+def stage_before_test(parts: Split, ranker: RankerFit, run: TrainingRun) -> FirstStage:
+    """The first stage of the models under test: the towers and tables of every event before the test."""
+    use_threads(run.config)
+    with run.progress.step("towers before the test") as step:
+        return fit_first_stage(parts.before_test, ranker.with_epochs(run.config), step, None, run.checkpoints)
+
+
 def evaluate(
     parts: Split, ranker: RankerFit, run: TrainingRun, live: LiveModel | Comparison | None = None
 ) -> Evaluation:
@@ -78,9 +85,7 @@ def evaluate(
     live: the live generation to compare with, or a Comparison with the reason why it can't be scored.
     """
     config, progress, start = run.config, run.progress, time.monotonic()
-    use_threads(config)
-    with progress.step("towers before the test") as step:
-        stage = fit_first_stage(parts.before_test, ranker.with_epochs(config), step, None, run.checkpoints)
+    stage = stage_before_test(parts, ranker, run)
     tested = stage.ranker(ranker.net)
     with progress.step("baselines") as step:
         fitted, left_out = baselines(parts.before_test, config.threads, config.seed, step)
@@ -110,7 +115,7 @@ def train_on_everything(log: Log, ranker: RankerFit, evaluation: Evaluation, run
     """The model to serve: towers and tables of every event, and the ranker. evaluation: of the same recipe."""
     use_threads(run.config)
     with run.progress.step("towers on everything") as step:
-        stage = fit_first_stage(log, ranker.with_epochs(run.config), step, None, run.checkpoints)
+        stage = fit_first_stage(log, ranker.with_epochs(run.config), step, None, run.checkpoints, SERVED)
     return TrainedModel(stage, ranker.net, evaluation)
 
 

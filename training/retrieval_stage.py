@@ -52,11 +52,15 @@ def fit_first_stage(
     progress: StepProgress = no_step,
     validation: TowerValidation | None = None,
     checkpoints: Checkpoints | None = None,
+    purpose: str = "all epochs",
 ) -> FirstStage:
-    """Train on every event of `log` that is not revoked; a validation chooses the number of epochs."""
+    """Train on every event of `log` that is not revoked; a validation chooses the number of epochs.
+
+    purpose: distinguishes the checkpoint from that of another training on the same log.
+    """
     log = log.without_revoked()
-    purpose = validation.key if validation else "all epochs"
-    checkpoint = checkpoints.of(log, config.tower, config.seed, purpose) if checkpoints else None
+    key = validation.key if validation else purpose
+    checkpoint = checkpoints.of(log, config.tower, config.seed, key) if checkpoints else None
     device = find_device(config.device)
     towers, epochs = fit_towers(log, config.tower, config.seed, progress, validation, checkpoint, device)
     tables = build_tables(log, towers)

@@ -18,15 +18,27 @@ from training.advisor.advise_options import add_options, read_options
 from training.advisor.checklist import QUESTIONS
 from training.advisor.cost import CostProfile
 from training.advisor.curves import Measurement
-from training.options import checked
+from training.advisor.replay import QUERIES, measure
+from training.data import dataset
+from training.data.mapping import Mapping
+from training.options import add_training_options, checked, config_of
+from training.progress import terminal_progress
+from training.recipe import TrainingRun
+from training.towers.checkpoint import Checkpoints
 
 PROFILE = "cost_profile.json"
 """The file of the home (TANDEM_HOME) with the measured costs of this machine."""
+
+CURVES = "freshness_curves.json"
+"""The file of the home with the freshness curves that were measured last."""
 
 
 def add_advise_options(parser: argparse.ArgumentParser) -> None:
     """The options of `advise`."""
     parser.add_argument("--data", help="a folder with a dataset.toml, or such a file, to measure the curves on")
+    parser.add_argument(
+        "--queries", type=positive, default=QUERIES, metavar="N", help=f"of the test to replay; default: {QUERIES}"
+    )
     parser.add_argument("--curves", type=Path, metavar="FILE", help="freshness curves that were measured before")
     parser.add_argument(
         "--profile", type=Path, metavar="FILE", help="measured costs; default: .tandem/cost_profile.json"
@@ -39,6 +51,14 @@ def add_advise_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--page", type=Path, metavar="FILE", help="the page; default: .tandem/reports/advice.html")
     parser.add_argument("--surfaces", type=Path, metavar="FILE", help="write the surfaces.toml of the advice")
     add_options(parser)
+    add_training_options(parser)
+
+
+def positive(text: str) -> int:
+    """A whole number from 1 on."""
+    if not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"a whole number from 1 on, not {text}")
+    return int(text)
 
 
 def run_advise(options: argparse.Namespace) -> None:
@@ -51,7 +71,7 @@ def run_advise(options: argparse.Namespace) -> None:
     stated = read_options(options.options, options)
     environment = Environment.read()
     profile = read_profile(options.profile, environment.home / PROFILE)
-    advice = advise(measured(options), profile, stated)
+    advice = advise(measured(options, environment), profile, stated)
     console = Console()
     for line in sentences(advice):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -64,11 +84,25 @@ def run_advise(options: argparse.Namespace) -> None:
     console.print(f"The page: {page}", highlight=False, markup=False, soft_wrap=True)
 
 
-def measured(options: argparse.Namespace) -> Measurement:
-    """The freshness curves of the options."""
-    if options.curves is None:
-        raise SettingsError("This version measures no freshness curves. Name measured ones: --curves FILE.json.")
-    return Measurement.read(options.curves)
+def measured(options: argparse.Namespace, environment: Environment) -> Measurement:
+    """The freshness curves of the options: read from a file, or measured on a dataset and written to the home."""
+    if options.curves is not None:
+        return Measurement.read(options.curves)
+    if options.data is None:
+        raise SettingsError(
+            "Name a dataset to measure freshness curves on (--data DIR), or measured ones (--curves FILE)."
+        )
+    mapping = Mapping.read(options.data)
+    config = config_of(options, mapping.training, f"[training] of {mapping.path}")
+    table = dataset.read(options.data)
+    checkpoints = Checkpoints(environment.folder("checkpoints"))
+    with terminal_progress() as progress:
+        found = measure(table, TrainingRun(config, progress, checkpoints), options.queries)
+    checkpoints.clear()
+    target = environment.home / CURVES
+    write(target, found.to_json())
+    Console().print(f"The curves, for --curves: {target}", highlight=False, markup=False, soft_wrap=True)
+    return found
 
 
 def read_profile(named: Path | None, usual: Path) -> CostProfile | None:

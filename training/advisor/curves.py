@@ -35,8 +35,8 @@ WHATS: dict[What, str] = {
 }
 SEGMENTS = {
     "all": "all queries",
-    "warm": "queries of users with a history",
-    "cold": "queries of users without a history",
+    "warm": "queries of users known at the training",
+    "cold": "queries of users new since the training",
     "in_session": "queries within a visit",
     "heavy": "queries of the most active users",
 }
@@ -175,7 +175,10 @@ def freshest(curve: FreshnessCurve | None, tolerance: float) -> float | None:
 
 @checked_dataclass(frozen=True, config=STRICT)
 class Measurement:
-    """The curves of a dataset. exact_times: whether the log's times are real ones, not interpolated within a day."""
+    """The curves of a dataset. exact_times: whether the log's times are real ones, not interpolated within a day.
+
+    notes: what was not measured, in sentences.
+    """
 
     data: str
     users: Annotated[int, Field(ge=0)]
@@ -183,6 +186,7 @@ class Measurement:
     queries: Annotated[int, Field(ge=0)]
     exact_times: bool
     curves: tuple[FreshnessCurve, ...]
+    notes: tuple[str, ...] = ()
 
     @validates(mode="after")
     def _check_curves(self) -> Self:

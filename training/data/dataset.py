@@ -15,7 +15,7 @@ import pandas as pd
 from recsys.model.event_types import EventRules, SeenRule
 from training.data.mapping import Mapping, Moments
 from training.data.reading.items_reader import check_ids, read_items, unmatched_events
-from training.data.reading.log_reader import read_log
+from training.data.reading.log_reader import are_days, read_log
 from training.data.reading.quarantine import Quarantine, ReadingNotes
 
 
@@ -27,7 +27,7 @@ class Dataset:
     of `context_columns`, in order of time; rows of one second keep the file's order. items: item_id, title, available
     and content columns. events: the meaning of each event type. weighed_by_value: types whose events weigh by `value`.
     protocol: how models of the dataset are trained and measured. moments: when the test begins, if the mapping states
-    it.
+    it. exact_times: whether the times are exact within a day: no mapping says otherwise, and they are not all days.
     """
 
     name: str
@@ -43,6 +43,7 @@ class Dataset:
     protocol: str = "rolling"
     moments: Moments = field(default_factory=Moments)
     notes: ReadingNotes = field(default_factory=ReadingNotes)
+    exact_times: bool = True
 
 
 def read(data: str | Path, quarantine_folder: Path | None = None) -> Dataset:
@@ -69,4 +70,5 @@ def read(data: str | Path, quarantine_folder: Path | None = None) -> Dataset:
         protocol=mapping.protocol,
         moments=Moments(toml.evaluation.test_from, toml.evaluation.labels_from),
         notes=quarantine.notes,
+        exact_times=toml.interactions.exact_times and not are_days(log["timestamp"]),
     )

@@ -113,6 +113,7 @@ class Interactions(Table):
     timezone: Zone | None = None
     decimal: Decimal = "."
     duplicates: Duplicates = "drop"
+    exact_times: Annotated[StrictBool, wanted("true or false, without quotes")] = True
 
 
 class Items(Table):

@@ -1,5 +1,5 @@
 """Checkpoints of the towers' training, saved after each epoch, so that a killed training continues from its last
-complete epoch.
+complete epoch, and `python -m training advise` has the towers of the last evaluation without a training.
 
 The towers are the two networks that turn a user's history and an item into vectors.
 """
@@ -20,7 +20,13 @@ from training.config import TowerConfig
 from training.data.interaction_log import DAY, Log
 
 KEPT = 7 * DAY
-"""Age in seconds at which the checkpoint of a killed run is deleted."""
+"""Age in seconds at which a checkpoint is deleted."""
+
+MOST = 6
+"""Checkpoints after a successful run, at most: an evaluation has two. Each is some times as large as its towers."""
+
+SERVED = "served"
+"""The purpose of the towers that are served. No later command trains them on the same log again."""
 
 
 class Checkpoint:
@@ -52,7 +58,7 @@ class Checkpoints:
         for path in folder.glob("*towers-*"):
             if time.time() - path.stat().st_mtime > KEPT:
                 path.unlink(missing_ok=True)
-        self._used: list[Path] = []
+        self._served: list[Path] = []
 
     def of(self, log: Log, config: TowerConfig, seed: int, purpose: str) -> Checkpoint:
         """The checkpoint of a training on `log`; purpose: what else decides its result, such as the validation."""
@@ -62,10 +68,14 @@ class Checkpoints:
         digest.update(json.dumps([asdict(config), seed, purpose, len(log.catalogue)]).encode())
         digest.update(log.catalogue.spec.to_json().encode())
         path = self._folder / f"towers-{digest.hexdigest()[:24]}.pt"
-        self._used.append(path)
+        if purpose == SERVED:
+            self._served.append(path)
         return Checkpoint(path)
 
     def clear(self) -> None:
-        """Delete the checkpoints of this run, which has succeeded."""
-        for path in self._used:
+        """After a successful run: keep the newest checkpoints of evaluations, and delete those of the served towers."""
+        for path in self._served:
+            path.unlink(missing_ok=True)
+        newest_first = sorted(self._folder.glob("towers-*.pt"), key=lambda path: -path.stat().st_mtime)
+        for path in newest_first[MOST:]:
             path.unlink(missing_ok=True)

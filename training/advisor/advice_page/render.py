@@ -97,8 +97,8 @@ def assumptions(advice: Advice) -> list[str]:
         rates = f"up to {shown(highest)} slates a second, and the peak is {shown(advice.workload.peak)}"
         found.append(f"The costs were measured {rates}: latencies at the peak are those of the highest measured rate.")
     if not advice.measurement.exact_times:
-        found.append("The log has no times within a day: ages below 1d are not judged.")
-    return found
+        found.append("The log has no exact times within a day: ages below 1d are not judged.")
+    return [*found, *advice.measurement.notes]
 
 
 def _assumed(advice: Advice, name: str) -> str:

@@ -65,6 +65,11 @@ def read_log(mapping: Mapping, quarantine: Quarantine) -> pd.DataFrame:
     return log[~duplicates].drop(columns="timestamp" + GIVEN)
 
 
+def are_days(times: pd.Series) -> bool:
+    """Whether the times have no time of day: all have that of a midnight, which summer time moves by an hour."""
+    return len(times) > 1 and times.mod(DAY).nunique() <= 2
+
+
 def _repeats(log: pd.DataFrame) -> pd.Series:
     """Which rows of a log in order of time repeat an earlier row in every column."""
     times = log["timestamp"].to_numpy()

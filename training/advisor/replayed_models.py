@@ -1,0 +1,76 @@
+"""Replay queries with models of the last day and of the last week: their item tables (such as popularity and neighbours
+of items) know the log until then.
+
+The towers and the ranker stay those of the evaluation: training them again for many moments takes hours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from recsys.model.ranker import RankerNet
+from recsys.types import I64
+from training.advisor.replayed_queries import ReplayedQueries
+from training.advisor.replayed_slates import ReplayedService
+from training.data.interaction_log import DAY
+from training.evaluation.protocols import QUERY_SEED
+from training.evaluation.split import Split
+from training.progress import StepProgress, no_step
+from training.retrieval_stage import FirstStage
+from training.tables.item_tables import build_tables
+
+AGES = (DAY, 7 * DAY)
+"""Seconds between two trainings."""
+
+DAYS = 8
+"""Days of the test that are replayed: tables are built for each. On MovieTweetings that takes NN s on two cores."""
+
+Realtime = Callable[[ReplayedService, I64], I64]
+"""The places of the targets of some queries in slates that a service makes at the request."""
+
+
+@dataclass(frozen=True)
+class StaleModels:
+    """queries: those of the drawn days. places: of their targets, by age. notes: sentences on what was measured."""
+
+    queries: ReplayedQueries
+    places: dict[float, I64]
+    notes: tuple[str, ...]
+
+
+def stale_models(
+    parts: Split,
+    stage: FirstStage,
+    net: RankerNet,
+    queries: ReplayedQueries,
+    realtime: Realtime,
+    progress: StepProgress = no_step,
+) -> StaleModels:
+    """The places of the targets of the queries of some days, by the age of the models."""
+    days = np.unique(queries.moments(DAY))
+    drawn = np.random.default_rng(QUERY_SEED).choice(days, min(DAYS, len(days)), replace=False)
+    some = np.flatnonzero(np.isin(queries.moments(DAY), drawn))
+    moments = {age: queries.moments(age)[some] for age in AGES}
+    each = np.unique(np.concatenate([*moments.values()]))
+    places = {age: np.empty(len(some), np.int64) for age in AGES}
+    for done, moment in enumerate(each.tolist()):
+        progress(done / len(each), f"{done} of {len(each)} tables")
+        service = _service_at(parts, stage, net, moment)
+        for age in AGES:
+            here = moments[age] == moment
+            places[age][here] = realtime(service, some[here])
+    note = (
+        f"Trained models were replayed on {len(drawn)} of {len(days)} days, at 1d and 7d, and compared with those of "
+        "1d. Their item tables were made anew; their towers and ranker stayed those of the evaluation."
+    )
+    return StaleModels(queries.take(some), places, (note,))
+
+
+def _service_at(parts: Split, stage: FirstStage, net: RankerNet, moment: float) -> ReplayedService:
+    """The models under test with tables of every event before a moment, and of what the models know already."""
+    log = parts.log[parts.model_events | (parts.log.times < moment)].without_revoked()
+    tables = build_tables(log, stage.towers)
+    return ReplayedService.of(log, FirstStage.over(stage.towers, tables, log.exclude_seen), net)
