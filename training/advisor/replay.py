@@ -51,8 +51,8 @@ def measure(dataset: Dataset, run: TrainingRun, most: int = QUERIES) -> Measurem
     stage = stage_before_test(parts, ranker, run)
     tested = parts if parts.protocol == "rolling" else split(log, run.config, "rolling", dataset.moments)
     queries = draw_queries(tested, most)
-    replay = Replay.of(queries, ReplayedService.of(tested.before_test, stage, ranker.net))
     with run.progress.step("replay of the test") as step:
+        replay = Replay.of(queries, ReplayedService.of(tested.before_test, stage, ranker.net))
         fresh, replayed = replay.run(step)
     curves: list[FreshnessCurve] = []
     for what, places in replayed.items():

@@ -48,7 +48,6 @@ class ReplayedService:
         """The service over models in memory. log: the events that the tables know."""
         settings = {"exclude_seen": stage.exclude_seen.to_json(), "item_id_type": id_type(log.catalogue.ids)}
         manifest = Manifest("replay", 0.0, "", {}, {}, {"last": log.end}, settings)
-        stage.tables.ids.prepare()
         generation = ServedGeneration(manifest, stage.tables, log.catalogue.spec)
         return cls(generation, stage.retriever, stage.ranker(net))
 

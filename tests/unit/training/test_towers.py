@@ -19,7 +19,7 @@ from recsys.types import CLOCK, CONTEXTS
 from tests.flows.ring_dataset import log_of, quick, ring
 from training.recipe import train
 from training.towers import gradients
-from training.towers.checkpoint import Checkpoints
+from training.towers.checkpoint import MOST, SERVED, Checkpoints
 from training.towers.crops import Batch, Crops
 from training.towers.fit_towers import fit_towers
 from training.towers.loss import Negatives, corrected_softmax
@@ -189,8 +189,11 @@ def test_a_checkpoint_of_another_training_is_not_used(tmp_path):
         damaged.writestr("archive/data.pkl", b"\x80\x02a.")  # an append with an empty stack: IndexError
         damaged.writestr("archive/version", b"3\n")
     assert own.load() is None
+    served = checkpoints.of(log, config, 1, SERVED)
+    served.save({})
     checkpoints.clear()
-    assert not list(tmp_path.iterdir())
+    assert served.load() is None
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_checkpoint_of_another_release_changes_nothing(tmp_path, one_thread):
@@ -214,3 +217,13 @@ def test_old_checkpoints_are_deleted(tmp_path):
         os.utime(path, (time.time() - age,) * 2)
     Checkpoints(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["towers-young.pt"]
+
+
+def test_a_successful_run_keeps_the_newest_checkpoints_alone(tmp_path):
+    """Those of the evaluation are for `advise`; their number is bounded."""
+    for age in range(MOST + 3):
+        path = tmp_path / f"towers-{age}.pt"
+        path.touch()
+        os.utime(path, (time.time() - 60 * age,) * 2)
+    Checkpoints(tmp_path).clear()
+    assert {path.name for path in tmp_path.iterdir()} == {f"towers-{age}.pt" for age in range(MOST)}
