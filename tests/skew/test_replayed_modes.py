@@ -28,7 +28,7 @@ USERS, AT_ONCE = 200, 4
 
 @pytest.fixture(scope="module")
 def replay(tiny_world):
-    """A query of each user at this time, over the generation that is served. Half of the history is older than a day."""
+    """A query of each user now, over the served generation. Half of a history is older than a day."""
     folder, log = tiny_world
     asked = {"items": 0, "times": time.time(), "types": 0, "weights": 1, "users": np.arange(USERS)}
     columns = {
