@@ -26,7 +26,7 @@ AGES = (DAY, 7 * DAY)
 """Seconds between two trainings."""
 
 DAYS = 8
-"""Days of the test that are replayed: tables are built for each. On MovieTweetings that takes NN s on two cores."""
+"""Days of the test that are replayed: tables are built for each. MEASURE"""
 
 Realtime = Callable[[ReplayedService, I64], I64]
 """The places of the targets of some queries in slates that a service makes at the request."""
@@ -50,8 +50,9 @@ def stale_models(
     progress: StepProgress = no_step,
 ) -> StaleModels:
     """The places of the targets of the queries of some days, by the age of the models."""
-    days = np.unique(queries.moments(DAY))
-    drawn = np.random.default_rng(QUERY_SEED).choice(days, min(DAYS, len(days)), replace=False)
+    # A day with more queries is more likely to be drawn: the last days of a log may have one each.
+    days = [*dict.fromkeys(np.random.default_rng(QUERY_SEED).permutation(queries.moments(DAY)).tolist())]
+    drawn = days[:DAYS]
     some = np.flatnonzero(np.isin(queries.moments(DAY), drawn))
     moments = {age: queries.moments(age)[some] for age in AGES}
     each = np.unique(np.concatenate([*moments.values()]))
