@@ -26,7 +26,7 @@ AGES = (DAY, 7 * DAY)
 """Seconds between two trainings."""
 
 DAYS = 8
-"""Days of the test that are replayed: tables are built for each. On MovieTweetings eight take 91 s on two busy cores."""
+"""Days that are replayed: tables are built for each. Eight of MovieTweetings take 91 s on two busy cores."""
 
 Realtime = Callable[[ReplayedService, I64], I64]
 """The places of the targets of some queries in slates that a service makes at the request."""
