@@ -79,9 +79,9 @@ proto: .venv/installed-dev ## write the gRPC code of the service and of the clie
 	@$(PY) -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. --include_imports \
 		--descriptor_set_out=clients/python/tandem_client/recommender.binpb service/grpc/tandem/v1/recommender.proto
 
-load: .venv/installed ## an open loop against PORT (RATE a second, SHAPE, DURATION s, USERS=file, CLICKS=1): slo.toml held? exit code, page
+load: .venv/installed ## an open loop against PORT (SURFACE, RATE a second, SHAPE, DURATION s, USERS=file, CLICKS=1): promise held? exit code, page
 	@exec $(PY) -m locust -f loadtests/locustfile.py --headless --only-summary --host http://127.0.0.1:$${PORT:-3000} \
-		--rate $${RATE:-0} --shape $${SHAPE:-steady} --seconds $${DURATION:-30} \
+		--surface $${SURFACE:-default} --rate $${RATE:-0} --shape $${SHAPE:-steady} --seconds $${DURATION:-30} \
 		$(if $(USERS),--user-file '$(USERS)') $(if $(CLICKS),--clicks)
 
 bench: .venv/installed-bench ## beside FastAPI, plain BentoML and LitServe: the same slates, CPU a request; an hour (BENCH=--knee, --overload, ...)

@@ -16,8 +16,10 @@ from locust.argument_parser import LocustArgumentParser
 
 from loadtests.arrivals import SHAPES, Shape
 from loadtests.options import number, result_file, share, user_file
-from loadtests.slo import RESULTS, ROOT, Slo
+from loadtests.slo import RESULTS, ROOT, Slo, surfaces
 from loadtests.user_sequence import Population
+from recsys.errors import SurfacesError
+from recsys.surfaces import DEFAULT, NAME, Surface
 
 SPAWN_RATE = 100.0
 """Users a second, Locust's highest without a warning: the load starts when all users exist."""
@@ -30,7 +32,7 @@ of users and processes. The run starts when all users exist, and ends when the s
 
 Locust's web page (without --headless) starts one run after the other. Each run is judged alone and replaces --result.
 
-Exit code: 0 slo.toml held, 1 slo.toml did not hold, 3 the generator was late or lost a process: nothing was measured.
+Exit code: 0 every limit held, 1 a limit did not hold, 3 the generator was late or lost a process: nothing was measured.
 
     python -m locust -f loadtests/locustfile.py --headless --host http://127.0.0.1:3000 --users 4 --processes 2
 """
@@ -46,8 +48,15 @@ def pieces(text: str) -> str:
     return text
 
 
+def surface(text: str) -> str:
+    """The name of a surface. The deployment has the last word on which ones exist."""
+    if NAME.fullmatch(text):
+        return text
+    raise ArgumentTypeError(f"{text!r} is no name of a surface (docs/surfaces.md)")
+
+
 OPTIONS: dict[str, dict[str, Any]] = {
-    "rate": {"type": number(float, 0, 1e5), "default": 0.0, "help": "requests a second in all; 0: that of slo.toml"},
+    "rate": {"type": number(float, 0, 1e5), "default": 0.0, "help": "requests a second in all; 0: the promised rate"},
     "shape": {"choices": list(SHAPES), "default": "steady", "help": "how the rate changes over time"},
     "pieces": {"type": pieces, "help": "SECONDS:RATE,SECONDS:RATE instead of --rate, --shape and --seconds"},
     "seconds": {"type": number(float, 0.1, 1e6), "default": 30.0, "help": "length of the run"},
@@ -69,7 +78,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "is_secret": True,
         "help": "API key with the scopes read and write; other users of the machine can read the command line",
     },
-    "k": {"type": number(int, 1, 100), "default": 10, "help": "items of a slate"},
+    "surface": {
+        "type": surface,
+        "default": DEFAULT,
+        "help": "surface that the requests name; its promise in surfaces.toml is the limit, else that of slo.toml",
+    },
+    "k": {"type": number(int, 1, 100), "help": "items of a slate; default: those of the surface in surfaces.toml"},
     "deadline-ms": {
         "type": number(int, 0, 999_999),
         "default": 0,
@@ -114,6 +128,10 @@ def check(options: Namespace) -> None:
         result_file(options.result)  # here and not by the parser: a worker writes no result
     except ArgumentTypeError as error:
         raise LoadError(f"--result: {error}") from error
+    try:
+        surfaces()
+    except SurfacesError as error:
+        raise LoadError(str(error)) from error
     for name, arguments in OPTIONS.items():
         value, convert = getattr(options, name.replace("-", "_")), arguments.get("type")
         if value in (None, "", arguments.get("default")):
@@ -129,7 +147,12 @@ def check(options: Namespace) -> None:
 
 def rate_of(options: Namespace) -> float:
     """Requests a second, which the shape changes over time; of --pieces the first rate."""
-    return float(shape_of(options).pieces[0][1] if options.pieces else options.rate or Slo.read().rate)
+    return float(shape_of(options).pieces[0][1] if options.pieces else options.rate or Slo.read(options.surface).rate)
+
+
+def slate_size(options: Namespace) -> int:
+    """Items of a slate: those of --k, else those of the surface."""
+    return int(options.k or surfaces().get(options.surface, Surface()).k)
 
 
 def shape_of(options: Namespace) -> Shape:

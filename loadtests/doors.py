@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from loadtests.tally import Outcome
+from recsys.surfaces import DEFAULT
 
 Id = int | str
 
@@ -96,15 +97,16 @@ def _since(moment: float) -> float:
 class HttpDoor:
     """POST /recommend and POST /events through a Locust session."""
 
-    def __init__(self, session: Any, deadline_ms: int, key: str = "") -> None:
+    def __init__(self, session: Any, deadline_ms: int, key: str = "", surface: str = DEFAULT) -> None:
         """session: FastHttpSession. deadline_ms: 0 for the deployment's own. key: "" without one."""
+        self._surface = {} if surface == DEFAULT else {"surface": surface}
         self._session = session
         self._headers = {"Content-Type": "application/json", **_credentials(key)}
         self._deadline = {"x-deadline-ms": str(deadline_ms)} if deadline_ms else {}
 
     def recommend(self, user: Id, k: int, due: float | None) -> Reply:
         """See `Door`."""
-        body = json.dumps({"user_id": user, "k": k, "log_impression": False})
+        body = json.dumps({"user_id": user, "k": k, "log_impression": False, **self._surface})
         headers = self._headers | self._deadline
         answer = self._session.post("/recommend", data=body, headers=headers, catch_response=True)
         reply = judged_http(answer.status_code, answer.content, k)
@@ -130,7 +132,7 @@ class HttpDoor:
 class GrpcDoor:
     """tandem.v1.Recommender's Recommend and AddEvents over a channel with a connection of its own."""
 
-    def __init__(self, address: str, deadline_ms: int, key: str, request_event: Any) -> None:
+    def __init__(self, address: str, deadline_ms: int, key: str, request_event: Any, surface: str = DEFAULT) -> None:
         """address: host:port, or a URL with them. key: "" without one. request_event: Locust's event `request`."""
         import grpc
         import grpc.experimental.gevent
@@ -139,6 +141,7 @@ class GrpcDoor:
         from service.grpc.tandem.v1 import recommender_pb2_grpc as stubs
 
         grpc.experimental.gevent.init_gevent()
+        self._surface = None if surface == DEFAULT else surface
         self._messages, self._error, self._codes = messages, grpc.RpcError, grpc.StatusCode
         own_connection = [("grpc.use_local_subchannel_pool", 1)]
         channel = grpc.insecure_channel(urlsplit(address).netloc or address, options=own_connection)
@@ -150,7 +153,8 @@ class GrpcDoor:
 
     def recommend(self, user: Id, k: int, due: float | None) -> Reply:
         """See `Door`."""
-        request, answer = self._messages.RecommendRequest(user_id=self._id(user), k=k, log_impression=False), None
+        fields = {"user_id": self._id(user), "k": k, "log_impression": False, "surface": self._surface}
+        request, answer = self._messages.RecommendRequest(**fields), None
         try:
             answer = self._stub.Recommend(request, **self._more)
             reply = judged_message(answer, k)

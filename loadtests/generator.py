@@ -49,7 +49,7 @@ class Generator:
     """Sends a share of the load that the options describe."""
 
     def __init__(self, doors: Sequence[Door], options: Namespace, share: Share, population: Population) -> None:
-        """doors: one for each Locust user of this process; they send in turn."""
+        """doors: one for each Locust user of this process; they send in turn. options: with the rate and k."""
         self.tally = Tally()
         self._doors, self._options = itertools.cycle(doors), options
         self._shape, self._share = shape_of(options), share

@@ -1,6 +1,7 @@
 """Load test of a deployment with Locust, as an open loop: each request is sent when it is due, whatever the answers.
 
-`make load` runs it; the exit code is 0 if the limits of slo.toml held. By hand, with Locust's page or without:
+`make load` runs it; the exit code is 0 if the limits of slo.toml, or of the surface, held. By hand, with Locust's page
+or without:
 `locust -f loadtests/locustfile.py --headless --host http://127.0.0.1:3000 --rate 200 --shape spike --seconds 60`.
 A closed loop slows down with the deployment that it measures. Here every time counts from the moment a request was due.
 
@@ -67,7 +68,7 @@ class HttpVisitor(Visitor, FastHttpUser):
     def door(self) -> HttpDoor:
         """The session that Locust made."""
         options = self.environment.parsed_options
-        return HttpDoor(self.client, options.deadline_ms, options.key)
+        return HttpDoor(self.client, options.deadline_ms, options.key, options.surface)
 
 
 class GrpcVisitor(Visitor):
@@ -76,7 +77,7 @@ class GrpcVisitor(Visitor):
     def door(self) -> GrpcDoor:
         """A channel."""
         options, request_event = self.environment.parsed_options, self.environment.events.request
-        return GrpcDoor(str(self.environment.host), options.deadline_ms, options.key, request_event)
+        return GrpcDoor(str(self.environment.host), options.deadline_ms, options.key, request_event, options.surface)
 
 
 class WholeRun(LoadTestShape):

@@ -24,7 +24,7 @@ PER_DECADE = 25
 
 PERCENTILES = {"p50": 0.50, "p90": 0.90, "p99": 0.99}
 LIMITED = {"p50 ms": "--", "p99 ms": ":"}
-"""Lines of slo.toml that the charts of response times show, and how they are drawn."""
+"""Limits that the charts of response times show, and how they are drawn."""
 
 _COLOURS = {Outcome.WHOLE: COLOURS[0], Outcome.DEGRADED: COLOURS[1], Outcome.REJECTED: SOFT, Outcome.FAILED: BAD}
 
@@ -41,7 +41,7 @@ def load_report(run: Mapping[str, Any]) -> Report:
         sentence(run),
         bool(run["held"]) and not run["failed_clicks"] and not run["generator_late"],
         [
-            judged("Against slo.toml", _lines(run)),
+            judged(f"Against {run['against']}", _lines(run)),
             over_time(tally, limits),
             throughput(tally, shape),
             _distribution(tally.of(*ANSWERED), limits),
@@ -58,16 +58,16 @@ def sentence(run: Mapping[str, Any]) -> str:
     if run["generator_late"]:
         return Tally.from_json(run).lateness
     if failed := broken(_lines(run)):
-        return f"slo.toml did not hold: {failed}."
+        return f"{run['against']} did not hold: {failed}."
     times = Tally.from_json(run).of(*ANSWERED)
     return (
-        f"slo.toml held: of {run['requests']:,} requests for slates half were answered within "
+        f"{run['against']} held: of {run['requests']:,} requests for slates half were answered within "
         f"{times.percentile(0.5):.0f} ms and 99 % within {times.percentile(0.99):.0f} ms."
     )
 
 
 def _lines(run: Mapping[str, Any]) -> list[Line]:
-    """The lines of slo.toml, and failed clicks where there are some."""
+    """The limits, and failed clicks where there are some."""
     lines = [Line(line["name"], line["limit"], _measured(line["measured"])) for line in run["lines"]]
     return lines + [Line("failed clicks", 0, run["failed_clicks"])] * bool(run["failed_clicks"])
 
@@ -78,7 +78,7 @@ def _measured(value: float | None) -> float:
 
 
 def over_time(tally: Tally, limits: Mapping[str, float]) -> Chart:
-    """Percentiles of the answered requests over time. limits: lines of slo.toml by name."""
+    """Percentiles of the answered requests over time. limits: by name."""
     step = _step(tally.seconds)
     starts = range(0, tally.seconds, step)
     times = [tally.of(*ANSWERED, first=start, end=start + step) for start in starts]

@@ -17,7 +17,7 @@ from locust.env import Environment
 from locust.runners import STATE_MISSING, LocalRunner, MasterRunner, WorkerRunner
 from locust.stats import CSV_STATS_INTERVAL_SEC
 
-from loadtests.command_line import LoadError, check, population_of
+from loadtests.command_line import LoadError, check, population_of, rate_of, slate_size
 from loadtests.doors import Door
 from loadtests.generator import GIVE_UP_SECONDS, LEAD_SECONDS, Generator, Share
 from loadtests.tally import Tally
@@ -64,7 +64,8 @@ class Worker:
             gevent.sleep(0.01)
         population = work["population"]
         users = Population(**population | {"names": tuple(population["names"])})
-        options, doors = self._environment.parsed_options, list(self._doors.values())
+        options = Namespace(**vars(self._environment.parsed_options) | work["promised"])
+        doors = list(self._doors.values())
         self._generator = generator = Generator(doors, options, Share(work["number"], work["of"]), users)
         try:
             if not self._stopped:
@@ -155,9 +156,11 @@ class RunCoordinator:
             return
         self.population = None
         self._parts = dict.fromkeys(self._processes())
+        # The workers' hosts need no surfaces.toml.
+        work = {"promised": {"rate": rate_of(self._options), "k": slate_size(self._options)}}
+        work |= {"run": self._run, "of": len(self._parts), "population": asdict(population)}
         for number, process in enumerate(self._parts):
-            share = {"run": self._run, "number": number, "of": len(self._parts), "population": asdict(population)}
-            runner.send_message(SHARE, share, process)
+            runner.send_message(SHARE, work | {"number": number}, process)
         gevent.spawn_later(LEAD_SECONDS + self._options.warmup, self._count, self._run)
 
     def _processes(self) -> list[str]:

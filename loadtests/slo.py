@@ -1,4 +1,6 @@
-"""Service level objectives: the limits that slo.toml sets for the service, and the verdict on a load test."""
+"""Service level objectives: the limits that slo.toml and surfaces.toml set for the service, and the verdict on a load
+test.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from loadtests.tally import ANSWERED, Outcome, Tally
+from recsys.environment import Environment
+from recsys.errors import SurfacesError
+from recsys.surfaces import DEFAULT, Surface, parse
 from training.report.page import Table
 
+SLO_TOML = "slo.toml"
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "loadtests" / "results"
 
@@ -56,19 +62,21 @@ def _figure(value: float) -> str:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The limits with the measured values of a run, and whether all were held."""
+    """The limits with the measured values of a run, and whether all were held. against: where the limits are."""
 
     requests: int
     lines: list[Line]
+    against: str = SLO_TOML
 
     @property
     def held(self) -> bool:
         """Whether every limit was held; a run without requests holds none."""
         return self.requests > 0 and all(line.held for line in self.lines)
 
-    def table(self, against: str = "slo.toml") -> str:
+    def table(self, against: str = "") -> str:
         """The lines as text."""
-        return f"\n{judged(f'{self.requests:,} requests for slates, against {against}', self.lines).text()}"
+        title = f"{self.requests:,} requests for slates, against {against or self.against}"
+        return f"\n{judged(title, self.lines).text()}"
 
     def summary(self, tally: Tally) -> str:
         """The table and the failures of the run; only the reason, if nothing was measured."""
@@ -84,7 +92,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Slo:
-    """The limits of /recommend at `rate` requests a second."""
+    """The limits of /recommend at `rate` requests a second. source: the file and its table, if it is not slo.toml."""
 
     rate: float
     deadline_ms: float
@@ -92,23 +100,76 @@ class Slo:
     p99_ms: float
     error_share: float
     degraded_share: float
+    source: str = SLO_TOML
 
     @classmethod
-    def read(cls) -> Slo:
-        """From slo.toml."""
-        with (ROOT / "slo.toml").open("rb") as file:
-            recommend = tomllib.load(file)["recommend"]
-        return cls(**{name: recommend[name] for name in cls.__dataclass_fields__})
+    def read(cls, name: str = DEFAULT) -> Slo:
+        """The promise of a surface in surfaces.toml; that of [recommend] in slo.toml if the surface states none."""
+        common, surface = cls(**_stated()["recommend"]), surfaces().get(name)
+        if surface is None or surface.promise is None:
+            return common
+        deadline_ms = surface.deadline_ms or common.deadline_ms
+        return cls(**surface.promise, deadline_ms=deadline_ms, source=f"{Environment.read().surfaces.name} [{name}]")
 
     def judge(self, tally: Tally) -> Verdict:
         """Compare a run with the limits. A rejected request counts as an error."""
         times = tally.of(*ANSWERED)
-        return Verdict(
-            tally.count(),
-            [
-                Line("p50 ms", self.p50_ms, times.percentile(0.50)),
-                Line("p99 ms", self.p99_ms, times.percentile(0.99)),
-                Line("error share", self.error_share, tally.share(Outcome.FAILED, Outcome.REJECTED)),
-                Line("degraded share", self.degraded_share, tally.share(Outcome.DEGRADED)),
-            ],
+        lines = [
+            Line("p50 ms", self.p50_ms, times.percentile(0.50)),
+            Line("p99 ms", self.p99_ms, times.percentile(0.99)),
+            Line("error share", self.error_share, tally.share(Outcome.FAILED, Outcome.REJECTED)),
+            Line("degraded share", self.degraded_share, tally.share(Outcome.DEGRADED)),
+        ]
+        return Verdict(tally.count(), lines, self.source)
+
+
+@dataclass(frozen=True)
+class VerbPromise:
+    """The limits of a verb beside /recommend, such as /similar: of its p99, and of its share of errors."""
+
+    p99_ms: float
+    error_share: float
+
+
+@dataclass(frozen=True)
+class Promises:
+    """Every promise. verbs: by name, beside `recommend`. modes: p99 of its slates in ms, by mode. surfaces: those that
+    promise something of their own.
+    """
+
+    recommend: Slo
+    verbs: dict[str, VerbPromise]
+    modes: dict[str, float]
+    surfaces: dict[str, Surface]
+
+    @classmethod
+    def read(cls) -> Promises:
+        """From slo.toml and surfaces.toml."""
+        verbs = _stated()
+        recommend, modes = Slo(**verbs.pop("recommend")), verbs.pop("modes")
+        return cls(
+            recommend,
+            {name: VerbPromise(**promise) for name, promise in verbs.items()},
+            {name: promise["p99_ms"] for name, promise in modes.items()},
+            {name: surface for name, surface in surfaces().items() if surface.promise},
         )
+
+
+def _stated() -> dict[str, Any]:
+    """The tables of slo.toml."""
+    return tomllib.loads((ROOT / SLO_TOML).read_text(encoding="utf-8"))
+
+
+def surfaces() -> dict[str, Surface]:
+    """The surfaces of the file that TANDEM_SURFACES names, or of surfaces.toml; without a file `default` alone.
+
+    SurfacesError if the file is wrong, or named and missing.
+    """
+    environment = Environment.read()
+    path = environment.surfaces
+    if not path.exists() and not environment.surfaces_named:
+        return parse("", path.name)
+    try:
+        return parse(path.read_text(encoding="utf-8", errors="surrogateescape"), path.name)
+    except OSError as error:
+        raise SurfacesError(f"{path} can't be read: {error.strerror}.") from error

@@ -18,11 +18,12 @@ from service.grpc.tandem.v1.recommender_pb2_grpc import RecommenderServicer, add
 
 
 class SlateServer:
-    """The address of a server, the users of its requests in order, and the addresses of its clients."""
+    """The address of a server, the users and surfaces of its requests, and the addresses of its clients."""
 
     def __init__(self) -> None:
         self.url = ""
         self.users: list[int | str] = []
+        self.surfaces: set[str] = set()
         self.peers: set[str] = set()
 
 
@@ -39,6 +40,7 @@ def http_slate_server(status: int = 200, delay: float = 0.0) -> Iterator[SlateSe
         def do_POST(self) -> None:
             request = json.loads(self.rfile.read(int(self.headers["content-length"])))
             stub.users.append(request["user_id"])
+            stub.surfaces.add(request.get("surface", ""))
             time.sleep(delay)
             body = json.dumps({"items": [{"item_id": n} for n in range(request["k"])], "degraded": []}).encode()
             self.send_response(status)
@@ -65,6 +67,7 @@ def grpc_slate_server() -> Iterator[SlateServer]:
         kind = request.user_id.WhichOneof("kind")
         stub.users.append(getattr(request.user_id, kind))
         stub.peers.add(context.peer())
+        stub.surfaces.add(request.surface)
         if kind == "text":
             context.abort(grpc.StatusCode.INTERNAL, "no such user")
         items = [pb.ScoredItem(item_id=pb.Id(number=n)) for n in range(request.k)]

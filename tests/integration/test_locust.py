@@ -158,3 +158,22 @@ def test_the_gate_passes_a_good_deployment_and_fails_a_slow_or_broken_one(status
     report = (tmp_path / "load.html").read_text()
     assert ("slo.toml did not hold" if broken else "slo.toml held") in report
     assert broken in report
+
+
+@pytest.mark.parametrize(("door", "server"), [("http", http_slate_server), ("grpc", grpc_slate_server)])
+def test_a_surface_has_its_own_promise(door, server, tmp_path, monkeypatch):
+    """Requests name the surface, and the surface's file has the limits, the rate and the number of items."""
+    promise = "rate = 30\np50_ms = 9000\np99_ms = 9000\nerror_share = 1.0\ndegraded_share = 0.5\n"
+    (tmp_path / "surfaces.toml").write_text(f"[home]\nk = 7\n{promise}")
+    monkeypatch.setenv("TANDEM_SURFACES", str(tmp_path / "surfaces.toml"))
+    with server() as slates:
+        options = ["--surface", "home", "--door", door, "--rate", "0"]
+        run = locust(slates.url, tmp_path / "load.json", *options, seconds=2)
+    figures = json.loads((tmp_path / "load.json").read_text())
+    assert slates.surfaces == {"home"}, run.stderr
+    assert (figures["asked"]["rate"], figures["asked"]["k"]) == (30, 7)
+    assert "surfaces.toml [home]" in run.stdout
+    assert run.returncode in {0, LATE}, run.stdout
+    (tmp_path / "surfaces.toml").write_text("[home]\nmode = 3")
+    run = locust(slates.url, tmp_path / "load.json")
+    assert "\ntandem: surfaces.toml: home.mode" in run.stderr

@@ -1,0 +1,60 @@
+"""The promise that a load test is judged against: of the surface if surfaces.toml states one, else of slo.toml."""
+
+import pytest
+
+from loadtests.report import sentence
+from loadtests.slo import Slo
+from loadtests.tally import Outcome, Tally
+from recsys.errors import SurfacesError
+
+FILE = """
+[home]
+k = 20
+deadline_ms = 150
+rate = 5
+p50_ms = 20
+p99_ms = 90
+error_share = 0.0
+degraded_share = 0.03
+
+[mail]
+mode = "batch"
+"""
+
+
+@pytest.fixture
+def surfaces(tmp_path, monkeypatch):
+    """Write the file of surfaces."""
+    path = tmp_path / "surfaces.toml"
+    path.write_text(FILE)
+    monkeypatch.setenv("TANDEM_SURFACES", str(path))
+    return path
+
+
+def test_a_surface_with_a_promise_is_judged_by_it(surfaces):
+    """The verdict names the surface."""
+    slo = Slo.read("home")
+    assert (slo.rate, slo.deadline_ms, slo.p50_ms, slo.p99_ms, slo.degraded_share) == (5, 150, 20, 90, 0.03)
+    tally = Tally()
+    tally.add(0.0, 50.0, Outcome.WHOLE)
+    verdict = slo.judge(tally)
+    assert "against surfaces.toml [home]" in verdict.table()
+    run = {**verdict.to_json(), "failed_clicks": 0, "generator_late": False, **tally.to_json()}
+    assert sentence(run).startswith("surfaces.toml [home] did not hold: p50 ms was 50")
+
+
+@pytest.mark.parametrize("name", ["default", "mail", "of-another-host"])
+def test_other_surfaces_are_judged_by_slo_toml(surfaces, name):
+    """A surface without a promise, and one that this host's file does not have."""
+    assert Slo.read(name) == Slo.read()
+    assert Slo.read(name).source == "slo.toml"
+
+
+def test_a_wrong_or_missing_file_of_surfaces_is_a_sentence(surfaces):
+    """A file that TANDEM_SURFACES names must exist."""
+    surfaces.write_text("[home]\nmode = 3")
+    with pytest.raises(SurfacesError, match=r"surfaces.toml: home.mode"):
+        Slo.read()
+    surfaces.unlink()
+    with pytest.raises(SurfacesError, match="can't be read"):
+        Slo.read()
