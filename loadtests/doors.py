@@ -63,6 +63,15 @@ def judged_http(status: int, content: bytes, k: int) -> Reply:
         return Reply(Outcome.FAILED, [], "no slate in the body")
 
 
+def judged_verb(status: int, content: bytes) -> Reply:
+    """The outcome of a verb beside /recommend, whose answer needs no number of items."""
+    if status == 429:
+        return Reply(Outcome.REJECTED, [])
+    if status != 200:
+        return Reply(Outcome.FAILED, [], f"status {status}" if status else "no answer")
+    return Reply(Outcome.DEGRADED if json.loads(content).get("degraded") else Outcome.WHOLE, [])
+
+
 def judged_rpc(status: int, content: bytes, k: int) -> Reply:
     """The outcome of Recommend; status: gRPC's number."""
     from google.protobuf.message import DecodeError

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,16 +92,26 @@ class Loader:
         self._seeds = itertools.count(1)
 
     def load(
-        self, peer: Running, name: str, shape: Shape, number: int, give_up: float = 10.0, seed: int | None = None
+        self,
+        peer: Running,
+        name: str,
+        shape: Shape,
+        number: int,
+        give_up: float = 10.0,
+        seed: int | None = None,
+        more: Sequence[str] = (),
     ) -> Point:
-        """Run the open loop once. give_up: seconds until a request has failed. seed: of users and arrivals."""
+        """Run the open loop once. give_up: seconds until a request has failed. seed: of users and arrivals.
+
+        more: further options of the generator.
+        """
         with tempfile.TemporaryDirectory() as scratch:
             result = Path(scratch) / "load.json"
             url = f"grpc://{peer.grpc}" if peer.grpc else peer.url
             seed = next(self._seeds) if seed is None else seed
             command = ["loadtests.bench.fast_generator", "--host", url, "--pieces", str(shape)]
             command += ["--give-up", str(give_up), "--seed", str(seed), "--k", str(K)]
-            command += ["--user-file", str(self._users), "--pid", str(peer.pid), "--result", str(result)]
+            command += ["--user-file", str(self._users), "--pid", str(peer.pid), "--result", str(result), *more]
             ended = subprocess.run(
                 [sys.executable, "-m", *command],
                 cwd=ROOT,

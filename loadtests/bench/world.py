@@ -22,7 +22,7 @@ from recsys.store.redis.generation_store import RedisGenerationStore
 from training.data import dataset
 from training.data.generated_log import Shape, generate
 from training.data.interaction_log import encode
-from training.progress import terminal_progress
+from training.progress import RunProgress, terminal_progress
 from training.untrained_generation import some_users, untrained
 
 HOME = ROOT / ".tandem" / "bench"
@@ -58,8 +58,18 @@ def world(items: int, home: Path, count: int = 1) -> Iterator[World]:
     folder = home / f"{items}"
     if not (folder / "made").exists():
         shutil.rmtree(folder, ignore_errors=True)
-        _make(items, folder, count)
+        with terminal_progress() as progress:
+            with progress.step(f"a log of {items:,} items"):
+                generate(Shape(EVENTS_AN_ITEM * items, items), folder / "data")
+            make_generations(folder / "data", folder, count, progress)
         (folder / "made").touch()
+    with stored(folder) as place:
+        yield place
+
+
+@contextmanager
+def stored(folder: Path) -> Iterator[World]:
+    """Run a store with the generations of a folder until the caller is done."""
     generations = [GenerationFolder(each) for each in sorted((folder / "generations").iterdir())]
     embedded = EmbeddedValkey(folder / "store")
     try:
@@ -80,14 +90,11 @@ def world(items: int, home: Path, count: int = 1) -> Iterator[World]:
         embedded.stop()
 
 
-def _make(items: int, folder: Path, count: int) -> None:
-    """Make generations of so many items with untrained towers. A request costs as much as with trained ones."""
-    with terminal_progress() as progress:
-        with progress.step(f"a log of {items:,} items"):
-            generate(Shape(EVENTS_AN_ITEM * items, items), folder / "data")
-        with progress.step("reading the log"):
-            log = encode(dataset.read(folder / "data"))
-        users = some_users(log, max(1, len(log.user_ids) // USERS))
-        for seed in range(count):
-            with progress.step(f"generation {seed + 1} of {count}"):
-                untrained(folder / "generations", log, users, seed)
+def make_generations(data: Path, folder: Path, count: int, progress: RunProgress) -> None:
+    """Make generations of a dataset with untrained towers. A request costs as much as with trained ones."""
+    with progress.step("reading the log"):
+        log = encode(dataset.read(data))
+    users = some_users(log, max(1, len(log.user_ids) // USERS))
+    for seed in range(count):
+        with progress.step(f"generation {seed + 1} of {count}"):
+            untrained(folder / "generations", log, users, seed)

@@ -24,11 +24,24 @@ WORK = 2 << 20
 
 def predict(manifest: Manifest) -> int:
     """Bytes of `used_memory` that a generation needs."""
-    parts = sum(_part_memory(part.bytes) for part in manifest.stored_parts.values())
+    return parts_memory(manifest) + records_memory(manifest)
+
+
+def parts_memory(manifest: Manifest) -> int:
+    """The bytes of the models and of the tables of items, with the manifest."""
+    return sum(_part_memory(part.bytes) for part in manifest.stored_parts.values()) + KEY
+
+
+def records_memory(manifest: Manifest) -> int:
+    """The bytes of the records of all users."""
     tables = [f"{table}.data.npy" for table in (USER_IDS, USER_RECORDS)]
     user_bytes = sum(manifest.parts[name].bytes for name in tables if name in manifest.parts)
-    records = round(user_bytes * (1 + ROUNDING)) + RECORD * manifest.dims["users"]
-    return parts + records + KEY * manifest.user_buckets + KEY
+    return entries_memory(user_bytes, manifest.dims["users"]) + KEY * manifest.user_buckets
+
+
+def entries_memory(size: float, count: int) -> int:
+    """The bytes of `count` entries of hashes. size: bytes of all ids and values."""
+    return round(size * (1 + ROUNDING)) + RECORD * count
 
 
 def _part_memory(size: int) -> int:

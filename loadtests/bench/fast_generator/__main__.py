@@ -21,8 +21,8 @@ from urllib.parse import urlsplit
 import uvloop
 
 from loadtests.arrivals import Shape
-from loadtests.bench.fast_generator.connections import PROTOCOLS, Connection, Request
-from loadtests.options import number, user_file
+from loadtests.bench.fast_generator.connections import Connection, GrpcProtocol, HttpProtocol, Request
+from loadtests.options import number, share, user_file
 from loadtests.processes.usage import cpu_seconds
 from loadtests.tally import Outcome, Tally
 from loadtests.user_sequence import Population, UserSequence
@@ -33,9 +33,9 @@ MOST_CONNECTIONS = 8_000
 class FastGenerator:
     """Sends the requests of a shape, and counts their outcomes in a tally."""
 
-    def __init__(self, host: str, k: int, give_up: float, tally: Tally) -> None:
-        """host: URL of http or grpc. give_up: seconds from the moment a request was due until it has failed."""
-        self._protocol = PROTOCOLS[urlsplit(host).scheme](host, k)
+    def __init__(self, protocol: HttpProtocol | GrpcProtocol, give_up: float, tally: Tally) -> None:
+        """give_up: seconds from the moment a request was due until it has failed."""
+        self._protocol = protocol
         self._give_up, self._tally = give_up, tally
         self._idle: list[Connection] = []
         self._all: set[Connection] = set()
@@ -141,8 +141,11 @@ class FastGenerator:
 async def generate(options: argparse.Namespace, tally: Tally) -> None:
     """Send the warm-up, then the counted requests. CPU is that of the counted requests alone."""
     names = tuple(Path(options.user_file).read_text(encoding="utf-8").splitlines()) if options.user_file else ()
-    population = Population(names=names)
-    sender = FastGenerator(options.host, options.k, options.give_up, tally)
+    population = Population(names=names, cold_share=options.cold_share)
+    protocol: HttpProtocol | GrpcProtocol = GrpcProtocol(options.host, options.k)
+    if urlsplit(options.host).scheme == "http":
+        protocol = HttpProtocol(options.host, options.k, options.path, options.body)
+    sender = FastGenerator(protocol, options.give_up, tally)
     shape: Shape = options.pieces
     warmup = Shape("warm-up", ((options.warmup, shape.pieces[0][1]),))
     await sender.follow(warmup, f"warm-up {options.seed}", UserSequence(population, f"warm-up {options.seed}"), False)
@@ -164,6 +167,9 @@ def main() -> None:
     )
     parser.add_argument("--seed", type=int, default=1, help="of arrivals and users")
     parser.add_argument("--k", type=number(int, 1, 100), default=10, help="items of a slate")
+    parser.add_argument("--path", default="/recommend", help="of another verb, over HTTP alone")
+    parser.add_argument("--body", default="", help='JSON of its requests, where "{id}" stands for the user')
+    parser.add_argument("--cold-share", type=share, default=Population.cold_share, help="of unknown users")
     parser.add_argument("--give-up", type=number(float, 0.001, 3600), default=10, help="seconds")
     parser.add_argument("--user-file", type=user_file, help="ids, one a line, the most frequent first")
     parser.add_argument("--pid", type=int, default=0, help="of the server: its CPU time is measured, too")

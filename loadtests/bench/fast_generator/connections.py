@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import grpc
 
-from loadtests.doors import Id, Reply, judged_http, judged_rpc
+from loadtests.doors import Id, Reply, judged_http, judged_rpc, judged_verb
 from service.grpc.tandem.v1 import recommender_pb2 as messages
 
 _RESET = struct.pack("ii", 1, 0)
@@ -148,12 +148,13 @@ class GrpcConnection(Connection):
 class HttpProtocol:
     """The requests over HTTP."""
 
-    def __init__(self, host: str, k: int) -> None:
-        """host: URL."""
-        self._k = k
+    def __init__(self, host: str, k: int, path: str = "/recommend", body: str = "") -> None:
+        """host: URL. body: JSON in which "{id}" stands for the user or the item; "": a request for a slate of k."""
+        self._k, self._is_slate = k, path == "/recommend"
+        self._body = body or json.dumps({"user_id": "{id}", "k": k})
         parts = urlsplit(host)
         place, self._place = parts.netloc, (parts.hostname or "127.0.0.1", parts.port or 80)
-        head = f"POST /recommend HTTP/1.1\r\nHost: {place}\r\nContent-Type: application/json\r\n"
+        head = f"POST {path} HTTP/1.1\r\nHost: {place}\r\nContent-Type: application/json\r\n"
         self._head = f"{head}Content-Length: ".encode()
 
     async def connect(self, answered: Answered, lost: Lost) -> HttpConnection:
@@ -167,12 +168,12 @@ class HttpProtocol:
 
     def message(self, user: Id) -> bytes:
         """The request."""
-        body = json.dumps({"user_id": user, "k": self._k}).encode()
+        body = self._body.replace('"{id}"', json.dumps(user)).encode()
         return b"%b%d\r\n\r\n%b" % (self._head, len(body), body)
 
     def judge(self, status: int, content: bytes) -> Reply:
         """The outcome of an answer."""
-        return judged_http(status, content, self._k)
+        return judged_http(status, content, self._k) if self._is_slate else judged_verb(status, content)
 
 
 class GrpcProtocol:
@@ -205,7 +206,3 @@ class GrpcProtocol:
     def judge(self, status: int, content: bytes) -> Reply:
         """As in `HttpProtocol`."""
         return judged_rpc(status, content, self._k)
-
-
-PROTOCOLS: dict[str, type[HttpProtocol] | type[GrpcProtocol]] = {"http": HttpProtocol, "grpc": GrpcProtocol}
-"""By the scheme of an URL."""

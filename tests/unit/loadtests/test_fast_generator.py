@@ -24,3 +24,17 @@ def test_the_generator_counts_every_request_once(status, outcome, tmp_path):
     tally = Tally.from_json(json.loads((tmp_path / "load.json").read_text()))
     assert tally.count() == tally.count(outcome) == len(server.users) == sent
     assert tally.words == ({f"status {status}": sent} if status != 200 else {})
+
+
+def test_another_verb_gets_its_own_requests(tmp_path):
+    """The id of each request is put into the body, and the answer needs no number of items."""
+    (tmp_path / "ids").write_text("a\nb")
+    command = [sys.executable, "-m", "loadtests.bench.fast_generator", "--pieces", "1:40", "--warmup", "0"]
+    command += ["--path", "/rank", "--body", '{"user_id": "{id}", "k": 1}', "--cold-share", "0"]
+    with http_slate_server() as server:
+        command += ["--host", server.url, "--user-file", str(tmp_path / "ids"), "--result", str(tmp_path / "load.json")]
+        run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert run.returncode == 0, run.stderr
+    assert {*server.users} == {"a", "b"}
+    tally = Tally.from_json(json.loads((tmp_path / "load.json").read_text()))
+    assert tally.count(Outcome.WHOLE) == len(server.users)
