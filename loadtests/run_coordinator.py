@@ -157,7 +157,7 @@ class RunCoordinator:
         self.population = None
         self._parts = dict.fromkeys(self._processes())
         # The workers' hosts need no surfaces.toml.
-        work = {"promised": {"rate": rate_of(self._options), "k": slate_size(self._options)}}
+        work: dict[str, Any] = {"promised": {"rate": rate_of(self._options), "k": slate_size(self._options)}}
         work |= {"run": self._run, "of": len(self._parts), "population": asdict(population)}
         for number, process in enumerate(self._parts):
             runner.send_message(SHARE, work | {"number": number}, process)
