@@ -90,7 +90,8 @@ def main() -> int:
     path = options.profile or Environment.read().home / PROFILE
     with error_sentences():
         earlier = CostProfile.read(path) if options.check else None
-        with deployed(options.data, options.topology, options.seconds) as deployment:
+        flows = not (options.check or options.promises)
+        with deployed(options.data, options.topology, options.seconds, flows) as deployment:
             if options.promises:
                 held = print_promises(promises(deployment)) and not deployment.lost
             elif earlier:

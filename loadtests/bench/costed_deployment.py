@@ -30,7 +30,7 @@ from recsys.store.key_names import lists_key
 from recsys.store.needed_memory import entries_memory, parts_memory, records_memory
 from training.advisor.cost import Memory, Point
 from training.advisor.mode import ServedMode
-from training.progress import terminal_progress
+from training.progress import RunProgress, terminal_progress
 
 K = 10
 """Items of a slate."""
@@ -51,7 +51,6 @@ class Deployment:
     place: World
     peer: Running
     loader: Loader
-    home: Path
     memory: Memory
     list_cpu_ms: float
     flow_cpu_ms: float
@@ -79,8 +78,11 @@ class Deployment:
 
 
 @contextmanager
-def deployed(data: Path, topology: str, seconds: float) -> Iterator[Deployment]:
-    """Run a deployment over a generation of the data until the caller is done. seconds: of a load."""
+def deployed(data: Path, topology: str, seconds: float, flows: bool) -> Iterator[Deployment]:
+    """Run a deployment over a generation of the data until the caller is done.
+
+    seconds: of a load. flows: measure their CPU too, else it is 0.
+    """
     home = ROOT / ".tandem" / "cost_profile"
     shutil.rmtree(home, ignore_errors=True)
     with terminal_progress() as progress:
@@ -92,10 +94,7 @@ def deployed(data: Path, topology: str, seconds: float) -> Iterator[Deployment]:
         run = home / "run"
         peer = stack.enter_context(running(topology, place, run, TANDEM_IMPRESSIONS_PER_SECOND="20"))
         with terminal_progress() as progress:
-            with progress.step("flows refresh, the first time"):
-                _flow(place, run, "refresh")
-            with progress.step("flows refresh without events"):
-                _, flow_ms = _flow(place, run, "refresh")
+            flow_ms = _empty_refresh(place, run, progress) if flows else 0.0
             before = _used_memory(place)
             with progress.step("flows batch"):
                 lists, batch_ms = _flow(place, run, "batch")
@@ -104,7 +103,16 @@ def deployed(data: Path, topology: str, seconds: float) -> Iterator[Deployment]:
         memory = Memory(dims["users"], dims["items"], generation_bytes, 0.0, list_bytes)
         _check_modes(peer, place)
         loader = stack.enter_context(loading(place))
-        yield Deployment(place, peer, loader, run, memory, (batch_ms - flow_ms) / lists, flow_ms, seconds)
+        list_ms = (batch_ms - flow_ms) / lists if flows else 0.0
+        yield Deployment(place, peer, loader, memory, list_ms, flow_ms, seconds)
+
+
+def _empty_refresh(place: World, home: Path, progress: RunProgress) -> float:
+    """CPU ms of `flows refresh` without events. A first run, which is not counted, fetches the generation."""
+    with progress.step("flows refresh, the first time"):
+        _flow(place, home, "refresh")
+    with progress.step("flows refresh"):
+        return _flow(place, home, "refresh")[1]
 
 
 def _used_memory(place: World, name: str = "used_memory") -> int:
