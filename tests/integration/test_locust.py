@@ -172,7 +172,7 @@ def test_a_surface_has_its_own_promise(door, server, tmp_path, monkeypatch):
     figures = json.loads((tmp_path / "load.json").read_text())
     assert slates.surfaces == {"home"}, run.stderr
     assert (figures["asked"]["rate"], figures["asked"]["k"]) == (30, 7)
-    assert "surfaces.toml [home]" in run.stdout
+    assert figures["against"] == "surfaces.toml [home]"
     assert run.returncode in {0, LATE}, run.stdout
     (tmp_path / "surfaces.toml").write_text("[home]\nmode = 3")
     run = locust(slates.url, tmp_path / "load.json")
