@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from recsys.fresh_items.put_items import PutItem, PutItems
 from recsys.lists.user_record import UserRecord
 from recsys.rules import CompiledRules, Rules
+from recsys.slates import slate
 from recsys.slates.query import Query
 from recsys.slates.served_generation import ServedGeneration
-from service.recommend import slate
 
 PICKED = slate._pick
 ROWS = 20
