@@ -18,7 +18,7 @@ def take_list(query: Query) -> None:
     A list made by a flow has the scores of the ranker; other scores fall with the place. There are no tower scores.
     """
     items, sources = listed(query)
-    if len(items):
+    if len(items) or query.given is not None:  # a request without a known item gets none
         _in_order(query, items, sources)
         if query.listed is not None and items is query.listed.items:
             query.scores = query.listed.scores
