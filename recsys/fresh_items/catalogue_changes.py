@@ -103,7 +103,7 @@ class CatalogueChanges:
 
     def shows(self, rows: I32) -> Bool:
         """Which of any rows are available items; False for a row that this process has not received."""
-        known = self.available.knows(rows)
+        known = self.available.holds(rows)
         shown = np.zeros(len(rows), bool)
         shown[known] = self.available[rows[known]]
         return shown

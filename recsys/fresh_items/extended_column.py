@@ -38,7 +38,7 @@ class ExtendedColumn:
         """The largest value."""
         return max(int(self.base.max(initial=initial)), int(self.tail.max(initial=initial)))
 
-    def knows(self, rows: I32) -> Bool:
+    def holds(self, rows: I32) -> Bool:
         """Whether each row is in the column or PAD."""
         known: Bool = (rows >= PAD) & (rows < len(self.base))
         if not known.all() and len(self.rows):

@@ -40,9 +40,9 @@ class ExtendedTables(ItemTables):
         """Content tokens and hashed tokens of the new items: [m, 2 C]."""
         return np.concatenate([cast(ExtendedColumn, self.content).tail, self.hashed], axis=1)
 
-    def knows(self, rows: I32) -> Bool:
+    def holds(self, rows: I32) -> Bool:
         """Whether each row is an item of the generation, a new item that this process received, or PAD."""
-        return self.changes.available.knows(rows)
+        return self.changes.available.holds(rows)
 
     @classmethod
     def of(cls, tables: ItemTables, changes: CatalogueChanges, encoded: Sequence[np.ndarray]) -> ExtendedTables:

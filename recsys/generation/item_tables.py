@@ -57,7 +57,7 @@ class ItemTables:
     def __len__(self) -> int:
         return len(self.embeddings)
 
-    def knows(self, rows: I32) -> Bool:
+    def holds(self, rows: I32) -> Bool:
         """Whether each row is an item of these tables or PAD."""
         known: Bool = (rows >= PAD) & (rows < len(self))
         return known

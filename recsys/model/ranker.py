@@ -141,10 +141,10 @@ class Ranker:
     def _known(self, histories: Histories, candidates: Candidates) -> tuple[Histories, Candidates, I64 | None]:
         """Both without unknown rows, and the order of the candidates if unknown ones were moved to the end."""
         if not self._tables.knows_all(histories.items):
-            histories = histories.only(self._tables.knows(histories.items))
+            histories = histories.only(self._tables.holds(histories.items))
         if self._tables.knows_all(candidates.items):
             return histories, candidates, None
-        named = self._tables.knows(candidates.items)
+        named = self._tables.holds(candidates.items)
         order = np.argsort(~named, axis=1, kind="stable")
         columns = np.where(named, candidates.items, PAD), candidates.tower, candidates.sources
         return histories, Candidates(*(np.take_along_axis(each, order, axis=1) for each in columns)), order

@@ -103,7 +103,7 @@ class Retriever:
         allowed = None if filters is None else self._allowed.of(filters)
         lists = self._found(users, past, shares, allowed)
         if extra is not None:
-            lists[NO_SOURCE] = only(np.where(self._tables.knows(extra), extra, PAD).astype(np.int32), allowed)
+            lists[NO_SOURCE] = only(np.where(self._tables.holds(extra), extra, PAD).astype(np.int32), allowed)
             shares[NO_SOURCE] = extra.shape[1]
         found = self._joined(lists, shares, past if self._exclude_seen else None, users)
         found.keys.sort(axis=1)
@@ -129,14 +129,14 @@ class Retriever:
         items: [B] int32. Both [B]; NaN and PAD if the generation does not have the item.
         """
         users = self._encoder.encode(self._known(histories))
-        known = self.knows(items)
+        known = self.holds(items)
         scores = self.tower_scores(users, np.where(known, items, PAD)[:, None])[:, 0]
         places = self._index.count_above(users, scores)
         return np.where(known, scores, np.nan).astype(np.float32), np.where(known, places, PAD).astype(np.int32)
 
-    def knows(self, items: I32) -> Bool:
+    def holds(self, items: I32) -> Bool:
         """Which rows are items of the generation or items added since."""
-        known: Bool = self._tables.knows(items) & (items != PAD)
+        known: Bool = self._tables.holds(items) & (items != PAD)
         return known
 
     def similar(self, item: int, filters: I32 | None = None) -> tuple[Candidates, F32]:
@@ -171,7 +171,7 @@ class Retriever:
         """The histories without rows that the generation does not have."""
         if self._tables.knows_all(histories.items):
             return histories
-        return histories.only(self._tables.knows(histories.items))
+        return histories.only(self._tables.holds(histories.items))
 
     def each_source(self, histories: Histories, k: int) -> dict[int, I32]:
         """The k items of each source alone, by the source's flag: [B, at most k] int32, best first, padded."""

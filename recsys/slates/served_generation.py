@@ -137,9 +137,9 @@ class ServedGeneration:
         shown[shown] = self.tables.available[rows[shown]]
         return shown
 
-    def knows(self, rows: I32) -> Bool:
+    def holds(self, rows: I32) -> Bool:
         """Mask of the rows that are PAD, or items that this process has received."""
-        return self.all_tables.knows(rows)
+        return self.all_tables.holds(rows)
 
     def filter_tokens(self, rows: I32) -> I32:
         """Content tokens of known rows, and the hashed tokens of put items: [n, 2 C], or [n, C] if no row is put."""

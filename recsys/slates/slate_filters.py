@@ -26,7 +26,7 @@ class CandidateFilter(NamedTuple):
 def _unavailable(query: Query, rows: I32) -> Bool:
     """Items that are hidden, and new items that this process has not received."""
     if not query.rules.rules.hide_unavailable:
-        return ~query.generation.knows(rows)  # such a row has no item id
+        return ~query.generation.holds(rows)  # such a row has no item id
     return ~query.generation.shows(rows)
 
 

@@ -99,7 +99,7 @@ class RetrievalModel(_Model["Retriever"]):
     def similar(self, queries: np.ndarray, retriever: Retriever) -> list[bytes]:
         """The items most similar to an item. A row fails if the item was put and this process does not know it yet."""
         found = [wire.failure(wire.SIMILAR_FOUND)] * len(queries)
-        for row in np.flatnonzero(retriever.knows(queries["item"])):
+        for row in np.flatnonzero(retriever.holds(queries["item"])):
             of = queries[row : row + 1]
             found[row] = wire.similar_found(*retriever.similar(int(of["item"][0]), wire.filters(of)))
         return found

@@ -57,7 +57,7 @@ _SurfaceK = Annotated[
         strict=True,
         ge=1,
         le=100,
-        description="Number of items in the answer. Default: the surface's, which is 10 unless its table says another.",
+        description="Number of items in the answer. Default: the surface's, which is 10 unless its table has another.",
         json_schema_extra=_of_surface,
     ),
 ]
@@ -88,7 +88,7 @@ class _SlateRequest(_Shown):
         Mode.AUTO,
         description="batch: the list that a flow made for the user. hybrid: that list, ranked again with session and "
         "context. realtime: retrieval and ranking now. auto: the cheapest of these that takes into account all that "
-        "the user did. Default: the surface's, which is auto unless its table says another.",
+        "the user did. Default: the surface's, which is auto unless its table has another.",
         json_schema_extra=_of_surface,
     )
 

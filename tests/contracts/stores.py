@@ -125,7 +125,7 @@ def user_of(real: Store, name: str, *rights: str) -> Iterator[str]:
         real.client.acl_deluser(name)
 
 
-def heard(registry: Any, ring: Callable[[], Any]) -> bool:
+def is_notified(registry: Any, ring: Callable[[], Any]) -> bool:
     """Whether a moved alias ends a wait."""
     registry.wait(5)  # subscribes
     ring()

@@ -18,7 +18,7 @@ from recsys.store.process_registry import Announcement
 from recsys.store.redis.item_store import RedisItemReader, RedisItemWriter
 from recsys.store.redis.redis_registry import RedisProcessRegistry
 from recsys.store.stored_types import Trending
-from tests.contracts.stores import Store, click, heard, manifest
+from tests.contracts.stores import Store, click, is_notified, manifest
 from tests.contracts.test_redis_users import MAKE
 from tests.servers.debian_program import REDIS
 from tests.servers.deployment import free_port
@@ -78,7 +78,7 @@ def test_every_client_connects(urls: dict[str, str]) -> None:
     assert store.put(Put("new", title="New"))
     assert [item.item_id for item in reader.changes(NOTHING_PUT).items] == ["new"]
     registry.announce(Announcement("ranking here 1", "ranking", ("g1",)))
-    assert heard(registry, lambda: generations.promote("g2"))
+    assert is_notified(registry, lambda: generations.promote("g2"))
     for each in (generations, flows, reader, registry):
         each.close()
 

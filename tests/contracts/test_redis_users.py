@@ -18,7 +18,7 @@ from recsys.store.process_registry import Announcement
 from recsys.store.redis.item_store import RedisItemReader, RedisItemWriter
 from recsys.store.redis.redis_registry import RedisProcessRegistry
 from recsys.store.stored_types import Cursor, LostEntries, Trending
-from tests.contracts.stores import LONG, Store, click, heard, manifest
+from tests.contracts.stores import LONG, Store, click, is_notified, manifest
 from tests.servers.debian_program import REDIS
 from tests.servers.store_server import StoreServer
 
@@ -144,7 +144,7 @@ def test_serving_users_follow_aliases(real: Store, urls: dict[str, str], role: s
     assert items.changes(NOTHING_PUT) is NOTHING_PUT
     registry.announce(Announcement(f"{role} here 1", role, ("g1",)))
     assert [process.role for process in registry.processes()] == [role]
-    assert heard(registry, lambda: real.generations.promote("g1") and real.client.publish("aliases", "live g1"))
+    assert is_notified(registry, lambda: real.generations.promote("g1") and real.client.publish("aliases", "live g1"))
     registry.withdraw(f"{role} here 1")
     for each in (generations, registry, items):
         each.close()

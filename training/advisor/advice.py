@@ -109,18 +109,18 @@ def _of_surface(
     tolerance = options.tolerance if planned.tolerance is None else planned.tolerance
     share = options.share(name)
     priced = costs(profile, workload, share) if profile else None
-    asked = checklist.judge(options.answered(name))
-    waits = asked.answers.get("latency") != checklist.OFFLINE
+    checked = checklist.judge(options.answered(name))
+    waits = checked.answers.get("latency") != checklist.OFFLINE
     case = Case(measurement, profile, workload, planned.segment, tolerance, planned.deadline_ms, priced, waits)
     judgements = case.judgements()
-    mode, modes = choose(judgements, asked.mode), allowed(judgements, asked.mode)
+    mode, modes = choose(judgements, checked.mode), allowed(judgements, checked.mode)
     return SurfaceAdvice(
         mode,
-        reasons(case, judgements, mode, asked),
+        reasons(case, judgements, mode, checked),
         thresholds(case, share, judgements, modes),
         judgements,
         modes,
-        asked,
+        checked,
         share,
         planned.segment,
         tolerance,

@@ -22,7 +22,7 @@ from training.advisor.cost import Workload
 from training.advisor.curves import SEGMENTS, Segment
 
 TOLERANCE = 0.02
-"""The share of Recall@10 that an answer may lose because a part of it is out of date, unless the user says another."""
+"""The share of Recall@10 that an answer may lose because a part of it is out of date, unless the user sets one."""
 
 _Share = Annotated[float, Field(gt=0, le=1), wanted("a share above 0, up to 1")]
 _Tolerance = Annotated[float, Field(ge=0, lt=1), wanted("a share from 0 to below 1, such as 0.02")]

@@ -47,7 +47,7 @@ OFFLINE = "offline"
 QUESTIONS = {
     "latency": _question(
         "Latency budget: how long may an answer take?",
-        offline=("nobody waits, as for an e-mail", Vote.BATCH),
+        offline=("no page waits, as for an e-mail", Vote.BATCH),
         page=("a page waits, and shows the rest meanwhile", Vote.EITHER),
         action=("the answer follows each action of the user at once", Vote.REALTIME),
     ),
@@ -65,7 +65,7 @@ QUESTIONS = {
     ),
     "operations": _question(
         "Operations: who looks after services at night?",
-        jobs=("nobody; jobs run on a schedule", Vote.BATCH),
+        jobs=("no one; jobs run on a schedule", Vote.BATCH),
         alerts=("alerts are read in working hours", Vote.EITHER),
         on_call=("people on call, who roll back in minutes", Vote.REALTIME),
     ),
@@ -78,7 +78,7 @@ QUESTIONS = {
     "risk": _question(
         "Risk: which wrong answer is expensive?",
         low=("none", Vote.BATCH),
-        unchecked=("one that nobody looked at before it was shown", Vote.BATCH),
+        unchecked=("one that was not reviewed before it was shown", Vote.BATCH),
         stale=("one that is out of date", Vote.REALTIME),
     ),
     "catalogue": _question(
@@ -105,7 +105,7 @@ class Checklist:
         if self.mode is None:
             return "No question of the checklist was answered."
         counts = f"{self.votes[Vote.BATCH]} for batch, {self.votes[Vote.REALTIME]} for real-time"
-        return f"The checklist alone says {self.mode} ({counts}, {len(self.answers)} of {len(QUESTIONS)} answered)."
+        return f"The checklist alone gives {self.mode} ({counts}, {len(self.answers)} of {len(QUESTIONS)} answered)."
 
 
 def judge(answers: Mapping[str, str]) -> Checklist:

@@ -67,7 +67,7 @@ class Case:
     waits: bool = True
 
     def judgements(self) -> dict[Mode, Judgement]:
-        """The judgement of every mode. Where nobody waits for an answer, no mode works at a request."""
+        """The judgement of every mode. Where no page waits for an answer, no mode works at a request."""
         return {mode: self.judge(mode) for mode in (Mode if self.waits else (Mode.BATCH, Mode.MICRO_BATCH))}
 
     def judge(self, mode: Mode) -> Judgement:

@@ -12,16 +12,16 @@ from training.advisor.mode import Mode
 from training.advisor.thresholds import percent, shown
 
 
-def reasons(case: Case, judgements: Mapping[Mode, Judgement], chosen: Mode, asked: Checklist) -> list[str]:
-    """All sentences. asked: the checklist with the answers of the surface."""
+def reasons(case: Case, judgements: Mapping[Mode, Judgement], chosen: Mode, checked: Checklist) -> list[str]:
+    """All sentences. checked: the checklist with the answers of the surface."""
     sentences = [
         sentence for mode, each in judgements.items() if mode is not chosen for sentence in _against(case, each)
     ]
     if not case.waits:
-        sentences.append("hybrid and realtime work at a request, and nobody waits for an answer.")
-    sentences += [*_of_chosen(judgements[chosen]), _choice(judgements, chosen, asked.mode)]
-    if asked.mode is not None:
-        sentences.append(asked.sentence + ("" if asked.mode is chosen else " The measurement counts more."))
+        sentences.append("hybrid and realtime work at a request, and no page waits for an answer.")
+    sentences += [*_of_chosen(judgements[chosen]), _choice(judgements, chosen, checked.mode)]
+    if checked.mode is not None:
+        sentences.append(checked.sentence + ("" if checked.mode is chosen else " The measurement counts more."))
     return [*sentences, *_segments(case, judgements[chosen])]
 
 

@@ -38,7 +38,7 @@ def test_an_extended_column_is_like_one_array(late, rows):
     late = np.array(sorted(100 + n for n in late), np.int32)
     column = ExtendedColumn(base, late, late * 7)
     rows = np.array(rows, np.int32)
-    known = column.knows(rows)
+    known = column.holds(rows)
     assert known.tolist() == [row < 100 or row in late for row in rows]
     whole = {PAD: base[-1]} | dict(enumerate(base)) | dict(zip(late.tolist(), (late * 7).tolist(), strict=True))
     assert column[rows[known]].tolist() == [whole[row] for row in rows[known].tolist()]

@@ -128,7 +128,7 @@ def test_a_deadline_excludes_a_slow_mode(advise):
 
 
 def test_each_surface_has_its_own_advice(advise):
-    """Segment, tolerance, share and answers are those of the surface; nobody waits for an e-mail."""
+    """Segment, tolerance, share and answers are those of the surface; no page waits for an e-mail."""
     toml = """
     [answers]
     team = "small"
@@ -154,7 +154,7 @@ def test_each_surface_has_its_own_advice(advise):
     assert figures["surfaces"]["item"]["share"] == pytest.approx(0.15)
     assert "Queries within a visit lose 40 %" in advised(figures, "home")[1]
     assert [*figures["surfaces"]["mail"]["judgements"]] == ["batch", "micro-batch"]
-    assert "nobody waits for an answer" in advised(figures, "mail")[1]
+    assert "no page waits for an answer" in advised(figures, "mail")[1]
     assert figures["surfaces"]["mail"]["checklist"]["votes"]["batch"] == 2
 
 
