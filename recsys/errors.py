@@ -42,6 +42,10 @@ class SurfacesError(TandemError):
     """The file of surfaces is wrong."""
 
 
+class ExperimentError(TandemError):
+    """An experiment is wrong, or can't be changed as wanted."""
+
+
 class StoreError(TandemError):
     """Redis refused a command."""
 

@@ -1,0 +1,158 @@
+"""The definition of an experiment, as a TOML or JSON file states it: arms, audience, metric and guardrails.
+
+An arm is a variant of the recommendations. Users outside all arms get the control: the recommendations as they are
+without the experiment. An error is a sentence that names the field.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Annotated, Any, Literal, Self
+
+import tomli_w
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import model_validator as validates
+
+from recsys.errors import ExperimentError
+from recsys.files.toml_errors import field_names, first_mistake, parse_toml, wanted
+from recsys.rules import Rules
+from recsys.types import CANDIDATES
+
+CONTROL = "control"
+"""The name of the control in answers, metrics and reports; no arm has it."""
+
+MOST_ARMS = 4
+"""Arms of an experiment, without the control: their names are labels of metrics."""
+
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+
+Name = Annotated[
+    str, Field(strict=True, pattern=f"^{NAME.pattern}$"), wanted("1 to 32 of a-z, 0-9, - and _, from a letter on")
+]
+Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False), wanted("a share above 0, at most 1")]
+_Part = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False), wanted("a share from 0, below 1")]
+_Value = Annotated[str, Field(strict=True, min_length=1, max_length=256), wanted("a text of 1 to 256 characters")]
+_Milliseconds = Annotated[float, Field(gt=0, le=999_999), wanted("a number of milliseconds above 0")]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Arm(_Table):
+    """What an arm changes. share: of the audience, at a ramp of 100 %.
+
+    generation: the id of the models to answer from. rules: a table as in rules.toml, in place of the rules of the
+    surface. mode: of requests that name none. candidates: the most that are ranked.
+    """
+
+    share: Share
+    generation: Annotated[str, Field(strict=True, min_length=1, max_length=64)] | None = None
+    rules: Rules | None = None
+    mode: (
+        Annotated[Literal["auto", "batch", "hybrid", "realtime"], wanted('"auto", "batch", "hybrid" or "realtime"')]
+        | None
+    ) = None
+    candidates: (
+        Annotated[int, Field(strict=True, ge=1, le=CANDIDATES), wanted(f"a whole number from 1 to {CANDIDATES}")] | None
+    ) = None
+
+    @property
+    def changes(self) -> frozenset[str]:
+        """The fields that the arm changes; empty for an arm that is equal to the control, for an A/A test."""
+        return frozenset(
+            name for name in ("generation", "rules", "mode", "candidates") if getattr(self, name) is not None
+        )
+
+
+class Audience(_Table):
+    """Which requests take part. surfaces: all if empty. context: the values that a request must have one of, by column.
+
+    holdout: the share of users who take part in no experiment with the same holdout; they get the control.
+    """
+
+    surfaces: tuple[Name, ...] = ()
+    context: dict[Name, tuple[_Value, ...]] = Field(default_factory=dict)
+    holdout: _Part = 0.0
+
+
+class Guardrails(_Table):
+    """The limits of an arm; a breach sets its share to 0. None: not watched.
+
+    p99_ms: of its slates. error_share, degraded_share, empty_share: of its slates. click_rate_drop: the relative loss
+    against the control that is not accepted. sample_ratio: whether the counts of users must fit the shares.
+    """
+
+    p99_ms: _Milliseconds | None = None
+    error_share: Share | None = 0.01
+    degraded_share: Share | None = 0.05
+    empty_share: Share | None = 0.05
+    click_rate_drop: Share | None = 0.1
+    sample_ratio: Annotated[bool, Field(strict=True), wanted("true or false")] = True
+
+
+class Definition(_Table):
+    """An experiment.
+
+    layer: experiments of one layer have different users; default: a layer of its own. traffic: the share of the layer's
+    users who take part. salt: decides who gets which arm; default: the name. assignment: by `salt`, or by the caller,
+    who names the arm in each request. primary: what the report judges, clicks or conversions. start, end: when.
+    """
+
+    name: Name
+    layer: Name | None = None
+    traffic: Share = 1.0
+    salt: Annotated[str, Field(strict=True, min_length=1, max_length=64)] | None = None
+    assignment: Annotated[Literal["salt", "caller"], wanted('"salt" or "caller"')] = "salt"
+    audience: Audience = Audience()
+    arms: Annotated[dict[Name, Arm], Field(min_length=1, max_length=MOST_ARMS)]
+    primary: Annotated[Literal["click", "conversion"], wanted('"click" or "conversion"')] = "click"
+    guardrails: Guardrails = Guardrails()
+    start: AwareDatetime | None = None
+    end: AwareDatetime | None = None
+
+    @property
+    def layer_or_own(self) -> str:
+        """The layer; the experiment's name if it has a layer of its own."""
+        return self.layer or self.name
+
+    @property
+    def salt_or_name(self) -> str:
+        """The salt of the assignment."""
+        return self.salt or self.name
+
+    @validates(mode="after")
+    def _check(self) -> Self:
+        if CONTROL in self.arms:
+            raise ValueError(f'"{CONTROL}" is the name of what users get without an arm; name the arm otherwise')
+        if (total := sum(arm.share for arm in self.arms.values())) > 1 + 1e-9:
+            raise ValueError(f"the shares of the arms have the sum {total:.4g}, above 1")
+        if self.start and self.end and self.end <= self.start:
+            raise ValueError("end is not later than start")
+        return self
+
+
+def parse(text: str, name: str = "experiment.toml") -> Definition:
+    """The experiment of a file, in JSON if the text begins with a brace; ExperimentError names the field and fix."""
+    try:
+        return checked(json.loads(text) if text.lstrip().startswith("{") else parse_toml(text.encode()), name)
+    except json.JSONDecodeError as error:
+        raise ExperimentError(f"{name} is not valid JSON: {error}.") from error
+    except ValueError as error:
+        raise ExperimentError(f"{name} {error}") from error
+
+
+def checked(fields: Any, name: str = "experiment") -> Definition:
+    """The experiment of parsed fields; ExperimentError names the field and the fix."""
+    try:
+        return Definition.model_validate(fields, strict=False)
+    except ValidationError as error:
+        raise ExperimentError(
+            f"{name}: {first_mistake(error, [*field_names(Definition), *field_names(Arm, 'arms.')])}"
+        ) from error
+
+
+def to_toml(experiment: Definition) -> str:
+    """The text that `parse` reads back: the fields that were set."""
+    return tomli_w.dumps(experiment.model_dump(exclude_unset=True, exclude_none=True))

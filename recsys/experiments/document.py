@@ -1,0 +1,111 @@
+"""The experiments of a deployment as one document: definitions, states, ramps and the history of changes.
+
+The store holds the document as JSON with a version. A change is a function of the old document; it checks what must
+hold between experiments: their slots of a layer do not overlap, and no two of them change the same thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from recsys.experiments.assignment import Lanes
+from recsys.experiments.definition import Arm, Definition
+
+Status = Literal["draft", "running", "paused", "stopped"]
+"""draft: created, without users. running: arms have users. paused: every user gets the control, and the ramp is kept.
+stopped: ended for good."""
+
+MOST_KEPT, MOST_RUNNING = 100, 8
+"""Experiments of the document, and those that run at once. Their names are labels of metrics."""
+
+
+class Change(BaseModel):
+    """A change of an experiment. at: unix seconds. what: a sentence. by: a command, the monitor or a canary."""
+
+    model_config = ConfigDict(frozen=True)
+
+    at: float
+    what: str
+    by: str = "command"
+
+
+class Experiment(BaseModel):
+    """An experiment with its state.
+
+    ramp: the part of each arm's share that is in force, 0 to 1. slot: its positions of the layer. halted: the arms
+    whose share is 0, with the reason. changes: oldest first.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    definition: Definition
+    status: Status = "draft"
+    ramp: float = Field(0.0, ge=0, le=1)
+    slot: tuple[float, float] = (0.0, 1.0)
+    halted: Mapping[str, str] = Field(default_factory=dict)
+    changes: tuple[Change, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The name."""
+        return self.definition.name
+
+    def runs_at(self, now: float) -> bool:
+        """Whether arms have users at a time, unix seconds."""
+        start, end = self.definition.start, self.definition.end
+        return (
+            self.status == "running"
+            and not (start and now < start.timestamp())
+            and not (end and now >= end.timestamp())
+        )
+
+    def arms_in_force(self) -> dict[str, Arm]:
+        """The arms that are not halted."""
+        return {name: arm for name, arm in self.definition.arms.items() if name not in self.halted}
+
+    @property
+    def lanes(self) -> Lanes:
+        """How the experiment divides users while it runs."""
+        arms, ramp = self.definition.arms, self.ramp if self.status == "running" else 0.0
+        starts, stops, start = [], [], 0.0
+        for name, arm in arms.items():
+            starts.append(start)
+            stops.append(start + (0.0 if name in self.halted else arm.share * ramp))
+            start += arm.share
+        definition = self.definition
+        return Lanes(
+            definition.layer_or_own,
+            definition.salt_or_name,
+            self.slot,
+            definition.audience.holdout,
+            tuple(arms),
+            tuple(starts),
+            tuple(stops),
+        )
+
+
+class ExperimentsDocument(BaseModel):
+    """All experiments, by name. version: rises by one with each change; 0 before the first."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: int = 0
+    experiments: Mapping[str, Experiment] = Field(default_factory=dict)
+
+    def running(self, now: float) -> list[Experiment]:
+        """The experiments whose arms have users at a time, unix seconds."""
+        return [each for each in self.experiments.values() if each.runs_at(now)]
+
+    @property
+    def generations(self) -> set[str]:
+        """The generations that arms of experiments need which are not stopped: the store does not delete these."""
+        return {
+            arm.generation
+            for each in self.experiments.values()
+            if each.status != "stopped"
+            for arm in each.definition.arms.values()
+            if arm.generation
+        }
