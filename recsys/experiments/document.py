@@ -21,6 +21,9 @@ stopped: ended for good."""
 MOST_KEPT, MOST_RUNNING = 100, 8
 """Experiments of the document, and those that run at once. Their names are labels of metrics."""
 
+MOST_RUNNING_GENERATIONS = 4
+"""Generations that arms of running experiments have besides `live`: each process holds all of them in memory."""
+
 
 class Change(BaseModel):
     """A change of an experiment. at: unix seconds. what: a sentence. by: a command, the monitor or a canary."""

@@ -6,7 +6,8 @@ The service logs a sample of impressions, and `python -m flows drain` moves them
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,7 @@ class Impression:
 
     items: n ids. places: [n] from 0 on. scores: [n], of the ranker. sources: [n] flags of the sources. features:
     [n, F], the columns of `features.FEATURES`. surface: the place of the product that showed the items.
+    arms: the user's arm ("control" included) in each experiment that the slate took part in.
     """
 
     generation: str
@@ -37,11 +39,12 @@ class Impression:
     sources: U16
     features: F32
     surface: str = DEFAULT
+    arms: Mapping[str, str] = field(default_factory=dict)
 
     def pack(self) -> bytes:
         """The bytes that the store holds."""
         head = [self.generation, self.user_id, self.time, self.asked, self.mode, self.items, self.features.shape[1]]
-        head.append(self.surface)
+        head += [self.surface, dict(self.arms)]
         text = np.frombuffer(json.dumps(head, separators=(",", ":")).encode(), np.uint8)
         return _FORMAT.pack(self.features.reshape(-1), self.scores, self.places, self.sources, text)
 
@@ -49,7 +52,7 @@ class Impression:
     def unpack(cls, blob: bytes) -> Impression:
         """Inverse of `pack`; ValueError if the bytes are damaged or of another version."""
         features, scores, places, sources, text = _FORMAT.unpack(blob)
-        generation, user_id, time, asked, mode, items, width, *surface = json.loads(text.tobytes())
+        generation, user_id, time, asked, mode, items, width, *later = json.loads(text.tobytes())
         features = features.reshape(len(items), width)
-        # An impression of an earlier version names no surface.
-        return cls(generation, user_id, time, asked, mode, items, places, scores, sources, features, *surface)
+        # An impression of an earlier version has no surface or no arms.
+        return cls(generation, user_id, time, asked, mode, items, places, scores, sources, features, *later)

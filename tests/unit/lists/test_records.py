@@ -15,12 +15,13 @@ from recsys.types import Source
 COUNT = 3
 FLAGS = np.array([Source.TOWER | Source.TRENDING, 1 << 8, 1 << 15 | Source.EASE], np.uint16)
 ROWS, SCORES = np.arange(COUNT, dtype=np.int32), np.arange(COUNT, dtype=np.float32)
+ARMS = {"wider": "b"}
 PLACES, FEATURES = ROWS.astype(np.int16), np.ones((COUNT, 2), np.float32)
 RECORDS = (
     UserRecord(ROWS, np.arange(3.0), np.zeros(3, np.uint8), np.arange(5, dtype=np.int32), ROWS[:2], np.arange(5.0)),
     UserList(1.5, 2**32 - 1, ROWS, FLAGS, SCORES),
     SimilarList(1.5, ROWS, FLAGS, SCORES, SCORES[::-1]),
-    Impression("g1", "\ud800", 1.25, 1.5, "batch", [7, "b", ""], PLACES, SCORES, FLAGS, FEATURES, "home"),
+    Impression("g1", "\ud800", 1.25, 1.5, "batch", [7, "b", ""], PLACES, SCORES, FLAGS, FEATURES, "home", ARMS),
 )
 
 
@@ -54,8 +55,10 @@ def test_a_user_without_a_record_or_a_list():
     assert SimilarList.unpack(None) is None
 
 
-def test_an_impression_of_an_earlier_version_is_of_the_default_surface(monkeypatch):
-    """It names none."""
+@pytest.mark.parametrize(("fields", "surface"), [(1, "home"), (2, "default")])
+def test_an_impression_of_an_earlier_version_can_be_read(monkeypatch, fields, surface):
+    """It has no arms, or neither arms nor a surface."""
     dumps = json.dumps
-    monkeypatch.setattr(json, "dumps", lambda head, **more: dumps(head[:-1], **more))
-    assert Impression.unpack(RECORDS[3].pack()).surface == "default"
+    monkeypatch.setattr(json, "dumps", lambda head, **more: dumps(head[:-fields], **more))
+    again = Impression.unpack(RECORDS[3].pack())
+    assert (again.surface, again.arms) == (surface, {})
