@@ -28,7 +28,7 @@ slates_limit = Gauge(
 )
 slate_seconds = Histogram(  # of both doors
     "tandem_slate_seconds",
-    "Time of a slate, by the surface that shows it and the mode that made it",
+    "Time of a slate, by the surface that shows it and the mode that made it, or the verb beside /recommend",
     ["surface", "mode"],
     buckets=_BUCKETS,
 )
@@ -96,7 +96,7 @@ def timed(verb: str, code: int | str) -> Count:
 
 @cache
 def slate_timed(surface: str, mode: str) -> Count:
-    """Observe the seconds of a slate."""
+    """Observe the seconds of a slate; mode: or rank, similar, explain."""
     return slate_seconds.labels(surface, mode).observe
 
 

@@ -74,8 +74,8 @@ class TracedRecommender(Recommender):
 
     query_kind = TracedQuery
 
-    def _observe(self, made: Sequence[Query], deadline: Deadline) -> None:
-        super()._observe(made, deadline)
+    def _observe(self, made: Sequence[Query], deadline: Deadline, verb: str = "") -> None:
+        super()._observe(made, deadline, verb)
         span = trace.get_current_span()
         span.set_attribute("tandem.generation", made[0].generation.id)
         span.set_attribute("tandem.surface", made[0].surface)

@@ -168,7 +168,7 @@ class Recommender:
         situation = self._situation(request.surface, deadline)
         query, unknown = queries.to_rank(request, situation)
         await self._make([query])
-        self._observe([query], deadline)
+        self._observe([query], deadline, "rank")
         return answer_models.ranked(query, unknown)
 
     async def similar(self, request: schema.SimilarRequest, deadline: Deadline) -> schema.SimilarResponse:
@@ -179,6 +179,7 @@ class Recommender:
         if request.user_id is not None:
             await self._dependencies.pipeline.hydrate([query])
         await self._dependencies.similar.find(query, row)
+        self._observe([query], deadline, "similar")
         return answer_models.similar(query, request.item_id)
 
     async def explain(self, request: schema.ExplainRequest, deadline: Deadline) -> schema.ExplainResponse:
@@ -187,7 +188,9 @@ class Recommender:
         row = known_row(request.item_id, situation.generation)
         query = self._slate_query(request, request.user_id, situation)
         query.traced = True
-        return await self._dependencies.explainer.explain(query, row)
+        explained = await self._dependencies.explainer.explain(query, row)
+        self._observe([query], deadline, "explain")
+        return explained
 
     async def _status(self, _: schema.StatusRequest, __: Deadline) -> schema.StatusResponse:
         parts = self._dependencies
@@ -233,8 +236,8 @@ class Recommender:
         with self._admission.slates(len(made)):
             await self._batcher.submit(made, made[0].due - RESERVE)
 
-    def _observe(self, made: Sequence[Query], deadline: Deadline) -> None:
-        """Record how long the slates of a request took."""
+    def _observe(self, made: Sequence[Query], deadline: Deadline, verb: str = "") -> None:
+        """Record how long the slates of a request took. verb: the label in place of the mode, beside /recommend."""
         seconds = time.monotonic() - deadline.arrived
         for query in made:
-            metrics.slate_timed(query.surface, "rank" if query.given is not None else query.made_by)(seconds)
+            metrics.slate_timed(query.surface, verb or query.made_by)(seconds)
