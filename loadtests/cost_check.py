@@ -47,7 +47,7 @@ def write_profile(profile: CostProfile, path: Path) -> None:
 
 
 def predicted_cpu(profile: CostProfile, points: Iterable[Point]) -> list[Prediction]:
-    """CPU ms a slate at each point, by the fit of the profile."""
+    """CPU ms a slate at each point, between the points of the profile."""
     return [
         Prediction(
             f"{point.mode} at {point.rate:g}/s: CPU ms a slate",

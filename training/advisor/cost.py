@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from math import exp
+from math import exp, log
 from pathlib import Path
+from statistics import fmean
 from typing import Annotated
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked_dataclass
-from scipy.optimize import nnls
 
 from recsys.errors import SettingsError
 from recsys.files.toml_errors import wanted
@@ -58,14 +58,20 @@ class Memory:
 
 @dataclass(frozen=True)
 class CpuByRate:
-    """CPU ms a slate at a rate, fixed_ms / rate + slate_ms: work of each second, and work of each slate."""
+    """CPU ms a slate, between the measured points on a logarithmic scale of the rate: full batches make slates cheaper.
 
-    fixed_ms: float
-    slate_ms: float
+    points: rate and CPU ms, the lowest rate first. Below it the first line goes on, above the highest CPU stays.
+    """
+
+    points: tuple[tuple[float, float], ...]
 
     def at(self, rate: float) -> float:
         """CPU ms of a slate."""
-        return self.fixed_ms / rate + self.slate_ms
+        (first, first_ms), (second, second_ms) = self.points[:2]
+        if rate < first:
+            return first_ms + max(first_ms - second_ms, 0.0) * log(first / rate) / log(second / first)
+        rates, cpu_ms = zip(*self.points, strict=True)
+        return float(np.interp(log(rate), np.log(rates), cpu_ms))
 
 
 @checked_dataclass(frozen=True, config=STRICT)
@@ -97,11 +103,11 @@ class CostProfile:
         return profile
 
     def cpu(self, mode: ServedMode) -> CpuByRate:
-        """The least squares of relative errors through the points of a mode, without negative parts."""
-        points = [point for point in self.points if point.mode == mode]
-        shares = np.array([[1 / (point.rate * point.cpu_ms), 1 / point.cpu_ms] for point in points])
-        fixed, slate = nnls(shares, np.ones(len(points)))[0]
-        return CpuByRate(float(fixed), float(slate))
+        """The measured points of a mode, the mean of those at one rate."""
+        measured: dict[float, list[float]] = {}
+        for point in sorted((each for each in self.points if each.mode == mode), key=lambda each: each.rate):
+            measured.setdefault(point.rate, []).append(point.cpu_ms)
+        return CpuByRate(tuple((rate, fmean(cpu_ms)) for rate, cpu_ms in measured.items()))
 
     def latencies(self, mode: ServedMode) -> list[tuple[float, float]]:
         """The measured rates and the 99th percentile of the latency at each, in ms."""
@@ -207,7 +213,7 @@ def _redis_bytes(memory: Memory, workload: Workload, users: int, listed: bool) -
 def parameters(profile: CostProfile) -> Mapping[str, object]:
     """The figures of the profile that the formulas use, for the page."""
     return {
-        "cpu": {mode: asdict(profile.cpu(mode.served)) for mode in Mode},
+        "cpu": {mode: profile.cpu(mode.served).points for mode in Mode},
         "p99_ms": {mode: profile.latencies(mode.served) for mode in Mode},
         "list_cpu_ms": profile.list_cpu_ms,
         "flow_cpu_ms": profile.flow_cpu_ms,

@@ -1,6 +1,7 @@
 """The cost profile that loadtests writes: `training advise` reads it, and its check compares it with measurements."""
 
 from dataclasses import replace
+from math import log
 
 import pytest
 from pydantic import TypeAdapter
@@ -24,8 +25,8 @@ def test_the_advisor_reads_the_file(tmp_path):
     ("factor", "difference", "held"), [(1.0, 0.0, True), (1.24, 0.24, True), (1.3, 0.3, False), (0.7, -0.3, False)]
 )
 def test_cpu_is_predicted_within_a_quarter(factor, difference, held):
-    """At a rate between those of the profile, whose hybrid takes 30 ms a second and 1.2 ms a slate."""
-    [found] = predicted_cpu(PROFILE, [Point("hybrid", 60.0, (30 / 60 + 1.2) / factor)])
+    """At a rate between two of the profile, at which hybrid takes 2.7 and 1.5 ms, on a logarithmic scale."""
+    [found] = predicted_cpu(PROFILE, [Point("hybrid", 60.0, (2.7 - 1.2 * log(3) / log(5)) / factor)])
     assert found.difference == pytest.approx(difference, abs=1e-6)
     assert found.held == held
     assert checked([found]).rows[0][-1] == ("held" if held else "BROKEN")

@@ -3,11 +3,19 @@
 
 const DAY = 86400, HOUR = 3600, MONTH = 30 * DAY, GIB = 2 ** 30, MILLION = 1e6;
 
+function cpuAt(points, rate) {
+  const [first, second] = points, last = points[points.length - 1];
+  if (rate < first[0]) return first[1] + Math.max(first[1] - second[1], 0) * Math.log(first[0] / rate) / Math.log(second[0] / first[0]);
+  if (rate >= last[0]) return last[1];
+  const above = points.findIndex(([at]) => at > rate), [from, to] = [points[above - 1], points[above]];
+  return from[1] + (to[1] - from[1]) * Math.log(rate / from[0]) / Math.log(to[0] / from[0]);
+}
+
 function costOf(mode, parameters, workload, share) {
   const memory = parameters.memory, cpu = parameters.cpu[mode];
   const users = workload.users || memory.users, slates = workload.slates * share, listed = mode !== "realtime";
   const peak = workload.slates * workload.peak_factor;
-  const cores = (cpu.fixed_ms / peak + cpu.slate_ms) * peak * share / 1000;
+  const cores = cpuAt(cpu, peak) * peak * share / 1000;
   const refreshed = mode === "micro-batch";
   const active = users * workload.active_share, every = workload.refresh_every;
   let lists = listed ? users / workload.batch_every : 0;
@@ -17,7 +25,7 @@ function costOf(mode, parameters, workload, share) {
     + memory.records_bytes * users / memory.users + (listed ? memory.list_bytes * users : 0);
   const money = (cores + listCores) * workload.price_core_hour / HOUR + redis * workload.price_gib_month / GIB / MONTH;
   return {
-    cpu_s: (cpu.fixed_ms / workload.slates + cpu.slate_ms) * MILLION / 1000,
+    cpu_s: cpuAt(cpu, workload.slates) * MILLION / 1000,
     list_cpu_s: listCores / slates * MILLION,
     cores,
     lists_a_second: lists,
