@@ -16,7 +16,7 @@ from pydantic import model_validator as validates
 
 from recsys.errors import ExperimentError
 from recsys.files.toml_errors import field_names, first_mistake, parse_toml, wanted
-from recsys.rules import Rules
+from recsys.rules.rules_schema import Rules
 from recsys.types import CANDIDATES
 
 CONTROL = "control"

@@ -69,8 +69,11 @@ class Publisher:
         return manifest
 
     def delete_old(self, folder: Path | None = None) -> list[str]:
-        """Delete all but the newest KEPT generations and those with an alias, in `folder` too; return their ids."""
-        named = set(self.store.aliases())
+        """Delete all but the newest KEPT generations and those in use, in `folder` too; return their ids.
+
+        In use are generations that an alias names or an experiment needs.
+        """
+        named = {*self.store.aliases(), *self.store.needed()}
         stored = self.store.generations()
         old = [generation for generation in stored[:-KEPT] if generation not in named]
         if folder is not None:
@@ -83,7 +86,7 @@ class Publisher:
     def _delete(self, generation: str) -> bool:
         try:
             self.store.delete(generation)
-        except GenerationError:  # it has become live since
+        except GenerationError:  # it is in use since
             return False
         return True
 

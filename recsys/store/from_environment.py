@@ -11,6 +11,7 @@ from recsys.environment import Environment
 from recsys.errors import StoreError, StoreUnavailable, TandemError
 from recsys.store.embedded_valkey import EmbeddedValkey
 from recsys.store.redis.connection import address
+from recsys.store.redis.experiment_store import RedisExperimentStore
 from recsys.store.redis.flow_store import RedisFlowStore
 from recsys.store.redis.generation_store import RedisGenerationStore
 from recsys.store.redis.item_store import RedisItemReader
@@ -37,6 +38,10 @@ class OpenStore:
     def flows(self) -> RedisFlowStore:
         """What the flows `batch`, `refresh` and `drain` read and write."""
         return self._clients.enter_context(closing(RedisFlowStore(self.url)))
+
+    def experiments(self) -> RedisExperimentStore:
+        """The experiments of the deployment."""
+        return self._clients.enter_context(closing(RedisExperimentStore(self.url)))
 
     def items(self) -> RedisItemReader:
         """The items that were added or changed through PUT /items."""

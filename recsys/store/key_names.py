@@ -19,8 +19,14 @@ impression is a slate that a user was shown.
 | user:{user_id}:events | list | events, oldest first: [user_id, item_id, timestamp, event_type, context?] |
 | user:{user_id}:event_ids | zset | the ids of the newest events, by the time of their arrival; expires |
 | events | stream | the newest events of all users: e the event, n its number, b the bytes of all events before it |
+| gen:{id}:lists:{variant}:{bucket} | hash | the same, for an arm of an experiment with other rules or candidates |
+| gen:{id}:variants | set | the variants of which lists were written; expires |
 | trending | string | the trending items as JSON; expires |
 | impressions | stream | impressions until `flows drain` exports them: u the user, d the impression, n and b as above |
+| experiments | string | the experiments as JSON (`recsys.experiments.document`) |
+| experiments:version | string | the number of changes of `experiments` |
+| experiments:generations | set | the ids of generations that arms of experiments need |
+| experiments:halt:{experiment}:{arm} | string | the reason why a gateway halted an arm; expires |
 | {stream}:counts | hash | entries added, their bytes, expired (by age), evicted (by bytes), reported (as lost) |
 | {stream}:forgetting | string | the lock of a rewrite that removes deleted users from the stream; expires |
 | {stream}:copy | stream | the copy that will replace the stream (`stream_deletion`); expires |
@@ -32,11 +38,14 @@ uses keys of several slots.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from recsys.generation.manifest import Manifest
 from recsys.store.stored_types import CHUNK, ITEMS_OF_HASH
 from recsys.types import Id
 
 GENERATIONS, PUBLISHING, FENCE, PROMOTED = "generations", "publishing", "fence", "promoted"
+EXPERIMENTS, EXPERIMENTS_VERSION, NEEDED = "experiments", "experiments:version", "experiments:generations"
 EVENT_LOG, IMPRESSIONS, TRENDING = "events", "impressions", "trending"
 
 
@@ -52,8 +61,17 @@ def users_key(generation: str, bucket: int) -> str:
     return f"gen:{generation}:users:{bucket}"
 
 
-def lists_key(generation: str, bucket: int) -> str:
-    return f"gen:{generation}:lists:{bucket}"
+def lists_key(generation: str, bucket: int, variant: str = "") -> str:
+    """The hash of lists of all users, or of the users of an arm whose lists differ: its variant."""
+    return f"gen:{generation}:lists:{variant}:{bucket}" if variant else f"gen:{generation}:lists:{bucket}"
+
+
+def variants_key(generation: str) -> str:
+    return f"gen:{generation}:variants"
+
+
+def halt_key(experiment: str, arm: str) -> str:
+    return f"experiments:halt:{experiment}:{arm}"
 
 
 def similar_key(generation: str, row: int) -> str:
@@ -114,8 +132,9 @@ def generation_keys(generation: str, manifest: Manifest) -> list[str]:
     return [*part_keys(generation, manifest), *users]
 
 
-def list_keys(generation: str, manifest: Manifest) -> list[str]:
-    """The keys of the lists that flows make for a generation: those of users, then those of items."""
-    users = [lists_key(generation, bucket) for bucket in range(manifest.user_buckets)]
+def list_keys(generation: str, manifest: Manifest, variants: Iterable[str] = ()) -> list[str]:
+    """The keys of the lists that flows make for a generation: those of users, by variant, then those of items."""
+    buckets = range(manifest.user_buckets)
+    users = [lists_key(generation, bucket, variant) for variant in ("", *variants) for bucket in buckets]
     items = [similar_key(generation, row) for row in range(0, manifest.dims.get("items", 0), ITEMS_OF_HASH)]
     return users + items

@@ -14,6 +14,13 @@ def aliased(generation: str) -> GenerationError:
     return GenerationError(f"Generation {generation} is named by an alias and stays.")
 
 
+def needed(generation: str) -> GenerationError:
+    return GenerationError(
+        f"Generation {generation} stays: an experiment needs it. Stop the experiment first; "
+        "python -m flows experiment list names it."
+    )
+
+
 def no_previous() -> GenerationError:
     return GenerationError("There is nothing to roll back to: no other generation was live before.")
 

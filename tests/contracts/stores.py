@@ -13,11 +13,15 @@ from typing import Any
 import pytest
 import redis
 
+from recsys.experiments.definition import Arm, Definition
+from recsys.experiments.document import Experiment, ExperimentsDocument
 from recsys.fresh_items.put_items import Put
 from recsys.generation.manifest import Manifest, Part
 from recsys.store import MemoryStore, RedisFlowStore, RedisGenerationStore, RedisUserStore, UserState
+from recsys.store.memory.memory_experiments import MemoryExperiments
 from recsys.store.memory.memory_items import MemoryItems
 from recsys.store.memory.memory_store import MemoryProcessRegistry
+from recsys.store.redis.experiment_store import RedisExperimentStore
 from recsys.store.redis.generation_store import ALIASES_CHANNEL
 from recsys.store.redis.item_store import RedisItemReader, RedisItemWriter
 from recsys.store.redis.redis_registry import RedisProcessRegistry
@@ -47,6 +51,7 @@ class Store:
     ring: Callable[[], Any]
     client: Any = None
     url: str = ""
+    experiments: Any = None
 
     def users(self, work: Callable[[Any], Awaitable[Any]]) -> Any:
         """Run `work` with the user store in a new event loop."""
@@ -60,8 +65,9 @@ class Store:
         """Run `work` with the writer of items in a new event loop."""
         return asyncio.run(_closing(self.open_items, work))
 
-    def read(self, generation: str, *users: str | int) -> list[UserState]:
-        return self.users(lambda store: store.read_users(generation, manifest(generation).user_buckets, users))
+    def read(self, generation: str, *users: str | int, variant: str = "") -> list[UserState]:
+        buckets = manifest(generation).user_buckets
+        return self.users(lambda store: store.read_users(generation, buckets, users, variant))
 
     def read_similar(self, generation: str, *rows: int) -> list[bytes | None]:
         """The list of similar items of each row."""
@@ -87,21 +93,24 @@ def opened(
     """The empty store that the parameter of a fixture names."""
     if request.param == "memory":
         memory, items, registry = MemoryStore(), MemoryItems(), MemoryProcessRegistry()
-        yield Store(memory, memory, items, registry, lambda: memory, lambda: items, registry.alias_moved.set)
+        opened = (lambda: memory), (lambda: items), registry.alias_moved.set
+        yield Store(memory, memory, items, registry, *opened, experiments=MemoryExperiments(memory))
         return
     url = request.getfixturevalue("own_valkey_url" if request.param == "valkey" else "own_redis_url")
     clients = [RedisGenerationStore(url), RedisFlowStore(url, LONG), RedisItemReader(url), RedisProcessRegistry(url)]
+    experiments = RedisExperimentStore(url)
     with redis.Redis.from_url(url) as client:
         client.flushall()
         yield Store(
             *clients,
             open_users=lambda: RedisUserStore(url, LONG, log, impressions),
             open_items=lambda: RedisItemWriter(url),
+            experiments=experiments,
             ring=lambda: client.publish(ALIASES_CHANNEL, "live g2"),
             client=client,
             url=url,
         )
-    for each in clients:
+    for each in (*clients, experiments):
         each.close()
 
 
@@ -148,6 +157,12 @@ def manifest(generation: str) -> Manifest:
     """The manifest of the generation that `Store.publish` writes."""
     parts = {name: Part(hashlib.sha256(content(size)).hexdigest(), size) for name, size in SIZES.items()}
     return Manifest(generation, 0.0, "test", parts, {"users": USERS, "items": CATALOGUE})
+
+
+def of_generation(generation: str, ramp: float = 0.0) -> ExperimentsDocument:
+    """A document with the running experiment `test`, whose arm `new` has a generation."""
+    definition = Definition(name="test", arms={"new": Arm(share=0.5, generation=generation)})
+    return ExperimentsDocument(experiments={"test": Experiment(definition=definition, status="running", ramp=ramp)})
 
 
 def keys(store: Store) -> set[str]:

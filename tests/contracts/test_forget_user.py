@@ -18,7 +18,8 @@ def fill(store: Store) -> None:
     """Store data of every kind for two users, one of whom will be deleted."""
     store.publish("g1", {USER: b"record", "7": b"record of 7"})
     store.publish("g2", {USER: b"record"})
-    store.flows.write_lists("g1", 2, {USER: b"list", "7": b"list of 7"})
+    for variant in ("", "test.new"):
+        store.flows.write_lists("g1", 2, {USER: b"list", "7": b"list of 7"}, variant)
     for user in (USER, "7"):
         store.add(click("a", user=user, name=f"{user}-1"), click("b", user=user, kind="impression"))
 
@@ -36,6 +37,8 @@ class TestForget:
         for generation in ("g1", "g2"):
             (state,) = store.read(generation, USER)
             assert (state.record, state.events, state.listed, state.lost) == (None, [], None, False)
+        assert store.read("g1", USER, variant="test.new")[0].listed is None
+        assert store.read("g1", "7", variant="test.new")[0].listed == b"list of 7"
         (other,) = store.read("g1", "7")
         assert (other.record, other.listed) == (b"record of 7", b"list of 7")
         assert [event.item_id for event in other.events] == ["a"]

@@ -11,14 +11,16 @@ from pathlib import Path
 import pytest
 import redis
 
+from recsys.errors import StoreError
 from recsys.fresh_items.put_items import NOTHING_PUT, Put
 from recsys.store import RedisFlowStore, RedisGenerationStore, RedisUserStore
 from recsys.store.embedded_valkey import valkey_binary
 from recsys.store.process_registry import Announcement
+from recsys.store.redis.experiment_store import RedisExperimentStore
 from recsys.store.redis.item_store import RedisItemReader, RedisItemWriter
 from recsys.store.redis.redis_registry import RedisProcessRegistry
 from recsys.store.stored_types import Cursor, LostEntries, Trending
-from tests.contracts.stores import LONG, Store, click, is_notified, manifest
+from tests.contracts.stores import LONG, Store, click, is_notified, manifest, of_generation
 from tests.servers.debian_program import REDIS
 from tests.servers.store_server import StoreServer
 
@@ -56,6 +58,7 @@ def as_roles(real: Store, urls: dict[str, str]) -> Store:
     return replace(
         real,
         generations=RedisGenerationStore(urls["flows"]),
+        experiments=RedisExperimentStore(urls["flows"]),
         flows=RedisFlowStore(urls["flows"], LONG),
         items=RedisItemReader(urls["model"]),
         open_users=lambda: RedisUserStore(urls["gateway"], LONG),
@@ -97,6 +100,10 @@ def test_the_user_of_the_flows(real: Store, urls: dict[str, str]) -> None:
     real.generations.promote("g2")
     real.client.unlink("alias:previous")
     store.generations.delete("g1")
+    store.experiments.change(lambda _: of_generation("g2"))
+    assert store.generations.needed() == {"g2"}
+    store.flows.write_lists("g2", whole.user_buckets, {"7": b"of the arm"}, "test.new")
+    real.generations.promote("g2")
 
 
 def test_the_user_of_the_gateway(real: Store, urls: dict[str, str]) -> None:
@@ -124,6 +131,15 @@ def test_the_user_of_the_gateway(real: Store, urls: dict[str, str]) -> None:
     assert store.put(Put("new", title="New"), Put("gone", available=False))
     store.write_items(lambda writer: writer.forget(store.items.changes(NOTHING_PUT).items[:1]))
 
+    real.experiments.change(lambda _: of_generation("g1"))
+    experiments = RedisExperimentStore(urls["gateway"])
+    document = experiments.read()
+    experiments.halt("test", "new", "It is slow.")
+    assert (experiments.version(), experiments.halts(document)) == (1, {("test", "new"): "It is slow."})
+    with pytest.raises(StoreError, match=r"(?i)permission|ACL"):
+        experiments.change(lambda _: of_generation("g1", ramp=0.5))
+    experiments.close()
+
 
 @pytest.mark.parametrize("role", ["model", "gateway"])
 def test_serving_users_follow_aliases(real: Store, urls: dict[str, str], role: str) -> None:
@@ -146,13 +162,30 @@ def test_serving_users_follow_aliases(real: Store, urls: dict[str, str], role: s
     assert [process.role for process in registry.processes()] == [role]
     assert is_notified(registry, lambda: real.generations.promote("g1") and real.client.publish("aliases", "live g1"))
     registry.withdraw(f"{role} here 1")
+    real.experiments.change(lambda _: of_generation("g1"))
+    experiments = RedisExperimentStore(urls[role])
+    assert (experiments.version(), experiments.read()) == (1, real.experiments.read())
+    experiments.close()
     for each in (generations, registry, items):
         each.close()
 
 
 OTHERS = {
-    "model": ["SET alias:live g9", "SET gen:g1:manifest x", "HGET gen:g1:users:0 7", "LRANGE user:7:events 0 -1"],
-    "gateway": ["SET alias:live g9", "UNLINK gen:g1:manifest", "UNLINK gen:g1:users:0", "SET trending x"],
+    "model": [
+        "SET alias:live g9",
+        "SET gen:g1:manifest x",
+        "HGET gen:g1:users:0 7",
+        "LRANGE user:7:events 0 -1",
+        "SET experiments x",
+    ],
+    "gateway": [
+        "SET alias:live g9",
+        "UNLINK gen:g1:manifest",
+        "UNLINK gen:g1:users:0",
+        "SET trending x",
+        "SET experiments x",
+        "SET experiments:version 9",
+    ],
     "flows": ["RPUSH user:7:events x", "XADD events * e x", "HSET item:a id x", "SET items:version 9"],
 }
 ADMINISTRATION = ["FLUSHALL", "CONFIG GET *", "KEYS *", "ACL LIST", "MODULE LIST", "SCRIPT FLUSH", "SHUTDOWN"]

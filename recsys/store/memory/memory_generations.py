@@ -26,13 +26,15 @@ from recsys.store.stored_types import (
 class MemoryGenerations:
     """Trained models and tables, and the aliases that name them, as in `RedisGenerationStore`.
 
-    records: of each hash of users; None for a user who was deleted after the record was written.
+    records: of each hash of users; None for a user who was deleted after the record was written. needed_generations:
+    by experiments.
     """
 
     def __init__(self) -> None:
         self.chunks: dict[tuple[str, str, int], bytes] = {}
         self.records: dict[tuple[str, int], dict[str, bytes | None]] = {}
-        self._lists: dict[tuple[str, str], bytes] = {}
+        self.needed_generations: set[str] = set()
+        self._lists: dict[tuple[str, str, str], bytes] = {}
         self._similar: dict[tuple[str, int], bytes] = {}
         self._cursors: dict[str, Cursor] = {}
         self._manifests: dict[str, str] = {}
@@ -125,6 +127,8 @@ class MemoryGenerations:
     def delete(self, generation: str) -> None:
         if generation in self._aliases.values():
             raise refusals.aliased(generation)
+        if generation in self.needed_generations:
+            raise refusals.needed(generation)
         self._manifests.pop(generation, None)
         self._fences.pop(generation, None)
         self._cursors.pop(generation, None)
@@ -161,6 +165,9 @@ class MemoryGenerations:
 
     def aliases(self, names: Sequence[str] = (LIVE, PREVIOUS)) -> tuple[str | None, ...]:
         return tuple(self._aliases.get(name) for name in names)
+
+    def needed(self) -> set[str]:
+        return {*self.needed_generations}
 
     def memory_use(self) -> None:
         """The store has no limit."""

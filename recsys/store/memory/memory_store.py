@@ -40,11 +40,13 @@ class MemoryStore(MemoryGenerations):
         self._entries = self._logged = 0
         self._trending: Trending | None = None
 
-    async def read_users(self, generation: str, buckets: int, users: Sequence[Id]) -> list[UserState]:
+    async def read_users(
+        self, generation: str, buckets: int, users: Sequence[Id], variant: str = ""
+    ) -> list[UserState]:
         states = []
         for user in map(str, users):
             records = self.records.get((generation, user_bucket(user, buckets)))
-            listed = self._lists.get((generation, user))
+            listed = self._lists.get((generation, user, variant))
             states.append(UserState((records or {}).get(user), [*self._events.get(user, [])], records is None, listed))
         return states
 
@@ -131,10 +133,10 @@ class MemoryStore(MemoryGenerations):
     def read_events(self, users: Sequence[str]) -> list[list[Event]]:
         return [[*self._events.get(user, [])] for user in users]
 
-    def write_lists(self, generation: str, buckets: int, lists: Mapping[str, bytes]) -> None:
+    def write_lists(self, generation: str, buckets: int, lists: Mapping[str, bytes], variant: str = "") -> None:
         known = zip(lists, self.read_records(generation, buckets, [*lists]), strict=True)
         users = [user for user, record in known if record is not None or user in self._events]
-        self._lists.update({(generation, user): lists[user] for user in users})
+        self._lists.update({(generation, user, variant): lists[user] for user in users})
 
     def write_similar(self, generation: str, lists: Mapping[int, bytes]) -> None:
         self._similar.update({(generation, row): packed for row, packed in lists.items()})

@@ -20,6 +20,7 @@ from recsys.store.key_names import (
     similar_key,
     text_of,
     users_key,
+    variants_key,
 )
 from recsys.store.redis.connection import address, sync_client, translated_errors
 from recsys.store.redis.scripts import WRITE_LISTS
@@ -72,14 +73,19 @@ class RedisFlowStore:
         histories = [parse_events(texts if isinstance(texts, list) else None) for texts in found]
         return [[event for event in events if event.timestamp >= oldest] for events in histories]
 
-    def write_lists(self, generation: str, buckets: int, lists: Mapping[str, bytes]) -> None:
+    def write_lists(self, generation: str, buckets: int, lists: Mapping[str, bytes], variant: str = "") -> None:
         """Write users' packed lists; they expire LISTS_EXPIRE after the last write.
+
+        variant: of an arm of an experiment whose lists differ; without one, the lists of all users.
 
         A user without a record in that generation and without events was deleted meanwhile, and gets no list.
         """
         with translated_errors(self.address), self._redis.pipeline(transaction=False) as pipe:
+            if variant:  # before the lists, so that every list can be found and deleted
+                pipe.sadd(variants_key(generation), variant)
+                pipe.expire(variants_key(generation), LISTS_EXPIRE)
             for bucket, users in users_by_bucket(lists, buckets).items():
-                head: list[Any] = [lists_key(generation, bucket), users_key(generation, bucket)]
+                head: list[Any] = [lists_key(generation, bucket, variant), users_key(generation, bucket)]
                 keys = [*head, *map(events_key, users)]
                 values: list[Any] = [value for user in users for value in (text_of(user), lists[user])]
                 pipe.eval(WRITE_LISTS, len(keys), *keys, LISTS_EXPIRE, *values)

@@ -17,6 +17,7 @@ from recsys.store import refusals
 from recsys.store.key_names import (
     FENCE,
     GENERATIONS,
+    NEEDED,
     PROMOTED,
     PUBLISHING,
     alias_key,
@@ -29,6 +30,7 @@ from recsys.store.key_names import (
     part_keys,
     text_of,
     users_key,
+    variants_key,
 )
 from recsys.store.publisher_lock import ClaimOwner
 from recsys.store.redis import scripts
@@ -182,15 +184,19 @@ class RedisGenerationStore:
         return [generation.decode() for generation in ids]
 
     def delete(self, generation: str) -> None:
-        """Delete a generation in one step; GenerationError if an alias names it."""
+        """Delete a generation in one step; GenerationError if an alias names it or an experiment needs it."""
         text = self.read_manifest(generation)
-        keys = [manifest_key(generation), GENERATIONS, alias_key(LIVE), alias_key(PREVIOUS), cursor_key(generation)]
+        keys = [manifest_key(generation), GENERATIONS, alias_key(LIVE), alias_key(PREVIOUS), NEEDED]
+        keys += [cursor_key(generation), variants_key(generation)]
         if text is not None:
             manifest = Manifest.from_json(text, any_format=True)
             keys += generation_keys(generation, manifest)
-            keys += list_keys(generation, manifest)
-        if self._run(scripts.DELETE, keys, generation)[0] == b"aliased":
+            keys += list_keys(generation, manifest, self._members(variants_key(generation)))
+        outcome = self._run(scripts.DELETE, keys, generation)[0]
+        if outcome == b"aliased":
             raise refusals.aliased(generation)
+        if outcome == b"needed":
+            raise refusals.needed(generation)
 
     def discard(self, manifest: Manifest, claim: Claim) -> None:
         """Delete an unfinished generation."""
@@ -233,6 +239,10 @@ class RedisGenerationStore:
             ids: Any = self._redis.mget([alias_key(name) for name in names])
         return tuple(None if generation is None else generation.decode() for generation in ids)
 
+    def needed(self) -> set[str]:
+        """Return the generations that experiments need."""
+        return self._members(NEEDED)
+
     def memory_use(self) -> tuple[int, int] | None:
         """Return used and allowed bytes, None if the store has no limit or does not report it."""
         try:
@@ -247,6 +257,11 @@ class RedisGenerationStore:
     def close(self) -> None:
         """Close all connections."""
         self._redis.close()
+
+    def _members(self, key: str) -> set[str]:
+        with translated_errors(self.address):
+            members: Any = self._redis.smembers(key)
+        return {member.decode() for member in members}
 
     def _run_claimed(self, script: str, keys: Sequence[str], claim: Claim | None, *values: Any) -> list[Any]:
         """Run a script whose first value is the token of a claim."""

@@ -45,5 +45,7 @@ LOCK_STREAM = load("streams/lock")
 MARK_ENTRIES = load("streams/mark_entries")
 COPY_ENTRIES = load("streams/copy_entries")
 
+WRITE_EXPERIMENTS = load("experiments/write")
+
 PUT_ITEMS = load("items/put")
 FORGET_ITEMS = load("items/forget")

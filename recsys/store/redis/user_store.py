@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any
 
@@ -20,6 +20,7 @@ from recsys.store.key_names import (
     similar_key,
     text_of,
     users_key,
+    variants_key,
 )
 from recsys.store.redis.connection import Command, address, async_client, round_trip, translated_errors
 from recsys.store.redis.scripts import ADD_EVENTS, ADD_IMPRESSIONS, FORGET_FIELD, LIMIT_STREAM, MERGE_USERS
@@ -71,12 +72,17 @@ class RedisUserStore:
         self._log = StreamDeletion(self._redis, EVENT_LOG, whole=False)
         self._impressions = StreamDeletion(self._redis, IMPRESSIONS, whole=True)
 
-    async def read_users(self, generation: str, buckets: int, users: Sequence[Id]) -> list[UserState]:
-        """Return the state of each user, read in one round trip; events oldest first."""
+    async def read_users(
+        self, generation: str, buckets: int, users: Sequence[Id], variant: str = ""
+    ) -> list[UserState]:
+        """Return the state of each user, read in one round trip; events oldest first.
+
+        variant: of the lists of an arm of an experiment; without one, the lists of all users.
+        """
         if not users:
             return []
         with translated_errors(self.address):
-            commands = [command for user in users for command in _read_commands(generation, buckets, user)]
+            commands = [command for user in users for command in _read_commands(generation, buckets, user, variant)]
             replies = _own_values(await round_trip(self._reads, commands, _HOT_SECONDS))
         states = zip(replies[::4], replies[1::4], replies[2::4], replies[3::4], strict=True)
         oldest = time.time() - self._events_age
@@ -184,13 +190,22 @@ class RedisUserStore:
     async def _forget_fields(self, user: Id) -> None:
         """Delete a user from the hashes of all generations."""
         # By key name, not by manifest: an unfinished generation holds records too.
-        names = [key.split(b":") async for key in self._redis.scan_iter("gen:*", count=_KEYS_PER_SCAN)]
-        records = {tuple(name) for name in names if name[-2] == b"users"}
-        lists = {tuple(name) for name in names if name[-2] == b"lists"}
+        names = [tuple(key.split(b":")) async for key in self._redis.scan_iter("gen:*", count=_KEYS_PER_SCAN)]
+        records = {name for name in names if name[2:3] == (b"users",)}
+        await self._forget_field(user, records)
         # Lists after records, and also lists begun since: a flow writes a list only for a user with a record or events.
-        lists |= {(*name[:-2], b"lists", name[-1]) for name in records}
-        hashes = iter([*records, *lists])
-        while some := list(islice(hashes, _HASHES_AT_ONCE)):
+        lists = {name for name in names if name[2:3] == (b"lists",)}
+        lists |= {(*name[:2], b"lists", *name[3:]) for name in records}
+        for generation in {name[1] for name in records}:
+            variants: Any = await self._redis.smembers(variants_key(generation.decode()))
+            own = [name for name in records if name[1] == generation]
+            lists |= {(*name[:2], b"lists", variant, *name[3:]) for name in own for variant in variants}
+        await self._forget_field(user, lists)
+
+    async def _forget_field(self, user: Id, hashes: Iterable[tuple[bytes, ...]]) -> None:
+        """Delete a user from hashes, which the parts of their keys name."""
+        rest = iter(hashes)
+        while some := list(islice(rest, _HASHES_AT_ONCE)):
             async with self._redis.pipeline(transaction=False) as pipe:
                 for name in some:
                     pipe.eval(FORGET_FIELD, 1, b":".join(name), text_of(user))
@@ -226,10 +241,10 @@ def _limit(pipe: Any, stream: str, limits: StreamLimits) -> None:
     pipe.eval(LIMIT_STREAM, 2, stream, counts_key(stream), limits.seconds, limits.bytes)
 
 
-def _read_commands(generation: str, buckets: int, user: Id) -> list[Command]:
+def _read_commands(generation: str, buckets: int, user: Id, variant: str) -> list[Command]:
     """Read the record, whether its hash exists, the events and the list."""
     name, bucket = text_of(user), user_bucket(user, buckets)
-    records, lists = users_key(generation, bucket).encode(), lists_key(generation, bucket).encode()
+    records, lists = users_key(generation, bucket).encode(), lists_key(generation, bucket, variant).encode()
     return [
         (b"HGET", records, name),
         (b"EXISTS", records),

@@ -1,0 +1,75 @@
+"""What the stores of experiments share: a change of the document as a function, which is repeated after a lost race."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+from recsys.errors import ExperimentError
+from recsys.experiments.document import ExperimentsDocument
+
+DocumentChange = Callable[[ExperimentsDocument], ExperimentsDocument]
+"""A change of the experiments; ExperimentError with a sentence if the document does not allow the change."""
+
+HALT_EXPIRE = 86_400
+"""Seconds after which a gateway's halt of an arm expires. The monitor writes a halt into the document long before."""
+
+MOST_TRIES = 20
+"""Lost races after which a change fails: people and the monitor change experiments a few times a day."""
+
+
+class ExperimentStore(ABC):
+    """The experiments of a deployment; every call raises StoreUnavailable without a store."""
+
+    @abstractmethod
+    def version(self) -> int:
+        """Return the version of the document, for cheap polling; 0 before the first change."""
+
+    @abstractmethod
+    def read(self) -> ExperimentsDocument:
+        """Return all experiments."""
+
+    @abstractmethod
+    def halts(self, document: ExperimentsDocument) -> dict[tuple[str, str], str]:
+        """Return the reason of each halt by a gateway, by experiment and arm, of the arms of a document."""
+
+    @abstractmethod
+    def halt(self, experiment: str, arm: str, reason: str) -> None:
+        """Halt an arm for HALT_EXPIRE seconds: its users get the control. The first reason is kept."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close all connections."""
+
+    def change(self, change: DocumentChange) -> ExperimentsDocument:
+        """Change the experiments in one step, and return the new document.
+
+        After a lost race the change is applied to the newer document, whose ExperimentError is raised. ExperimentError
+        also names a generation that is not in the store. Nothing is written by a change without effect.
+        """
+        for _ in range(MOST_TRIES):
+            old = self.read()
+            new = change(old)
+            if new == old:
+                return old
+            new = new.model_copy(update={"version": old.version + 1})
+            if self._write(old.version, new):
+                return new
+        raise ExperimentError("Other commands change the experiments all the time. Try again.")
+
+    @abstractmethod
+    def _write(self, expected: int, document: ExperimentsDocument) -> bool:
+        """Write the document, unless another version than expected is stored: then nothing is written."""
+
+
+def generation_absent(generation: str) -> ExperimentError:
+    """The refusal of a change that names a generation without a manifest."""
+    return ExperimentError(
+        f"Generation {generation} is not in the store, so no arm can name it. python -m flows generations lists them."
+    )
+
+
+def arms_of(document: ExperimentsDocument) -> list[tuple[str, str]]:
+    """The experiment and the arm of each arm of a running experiment."""
+    running = [each for each in document.experiments.values() if each.status == "running"]
+    return [(each.name, arm) for each in running for arm in each.definition.arms]
