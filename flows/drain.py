@@ -54,6 +54,8 @@ COLUMNS = pa.schema(
         ("sources", pa.string()),
         ("label", pa.bool_()),
         ("event_type", pa.string()),
+        ("event_types", pa.list_(pa.string())),
+        ("arms", pa.string()),
     ]
 )
 
@@ -155,12 +157,14 @@ def to_table(shown: Mapping[str, Impression], events: Mapping[str, Sequence[Even
     for entry, impression in shown.items():
         user = str(impression.user_id)
         taken = taken_after(impression, events[user], wait)
+        arms = ",".join(f"{name}={arm}" for name, arm in impression.arms.items())
         for at, item in enumerate(map(str, impression.items)):
             slate = entry, user, impression.generation, impression.time, impression.asked
             kind = impression.mode, impression.surface
             place = item, int(impression.places[at]), float(impression.scores[at])
             sources = ",".join(names_of(int(impression.sources[at])))
-            rows.append((*slate, *kind, *place, sources, item in taken, taken.get(item)))
+            types = taken.get(item, [])
+            rows.append((*slate, *kind, *place, sources, bool(types), types[0] if types else None, types, arms))
     arrays = [
         pa.array(list(column), field.type) for column, field in zip(zip(*rows, strict=True), COLUMNS, strict=True)
     ]
@@ -169,12 +173,16 @@ def to_table(shown: Mapping[str, Impression], events: Mapping[str, Sequence[Even
     return pa.Table.from_arrays(arrays, schema=SCHEMA)
 
 
-def taken_after(shown: Impression, events: Sequence[Event], wait: float) -> dict[str, str]:
-    """The type of the user's first event with each item within `wait` seconds after a slate, by item."""
+def taken_after(shown: Impression, events: Sequence[Event], wait: float) -> dict[str, list[str]]:
+    """The types of the user's events with each item within `wait` seconds after a slate, by item, each type once.
+
+    events: oldest first. The first type is that of the first event.
+    """
     until = shown.time + wait
     second = math.floor(shown.time)  # clients that send whole seconds: such a time may precede the slate
-    return {
-        str(event.item_id): event.event_type
-        for event in reversed(events)
-        if shown.time <= event.timestamp <= until or event.timestamp == second
-    }
+    types: dict[str, list[str]] = defaultdict(list)
+    for event in events:
+        in_time = shown.time <= event.timestamp <= until or event.timestamp == second
+        if in_time and event.event_type not in types[str(event.item_id)]:
+            types[str(event.item_id)].append(event.event_type)
+    return types

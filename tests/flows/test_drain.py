@@ -25,13 +25,13 @@ NOON = time.time() // 86_400 * 86_400 + 43_200
 """Noon of today: an hour before and after belong to the same day."""
 
 
-def shown(user="7", at=NOON, items=("a", "b", "c"), width=WIDTH):
+def shown(user="7", at=NOON, items=("a", "b", "c"), width=WIDTH, **more):
     """An impression with numbered features."""
     n = len(items)
     features = np.arange(n * width, dtype=np.float32).reshape(n, width)
     sources = np.full(n, Source.TOWER | Source.EASE, np.uint16)
     places, scores = np.arange(n, dtype=np.int16), -np.arange(n, dtype=np.float32)
-    return Impression("g1", user, at, at - 0.01, "realtime", list(items), places, scores, sources, features)
+    return Impression("g1", user, at, at - 0.01, "realtime", list(items), places, scores, sources, features, **more)
 
 
 @pytest.fixture
@@ -77,15 +77,16 @@ def drained(store, folder, later=3600.0):
 
 class TestLabels:
     def test_the_first_event_within_the_wait_is_the_label(self):
-        """Events count from the time of the slate to the end of the wait; the first of two events counts."""
+        """Events count from the time of the slate to the end of the wait; the first event's type stands first."""
         done = [
             Event("7", "early", NOON - 1, "click"),
             Event("7", "a", NOON, "click"),
             Event("7", "a", NOON + 9, "purchase"),
+            Event("7", "a", NOON + 10, "click"),
             Event("7", "b", NOON + WAIT, "purchase"),
             Event("7", "late", NOON + WAIT + 1, "click"),
         ]
-        assert taken_after(shown(), done, WAIT) == {"a": "click", "b": "purchase"}
+        assert taken_after(shown(), done, WAIT) == {"a": ["click", "purchase"], "b": ["purchase"]}
 
     def test_a_timestamp_in_whole_seconds(self):
         """A whole second equal to the slate's second counts; a fraction before the slate does not."""
@@ -94,11 +95,11 @@ class TestLabels:
             Event("7", "a", NOON, "click"),
             Event("7", "b", NOON + 0.2, "click"),
         ]
-        assert taken_after(shown(at=NOON + 0.3), done, WAIT) == {"a": "click"}
+        assert taken_after(shown(at=NOON + 0.3), done, WAIT) == {"a": ["click"]}
 
     def test_a_row_for_each_item_shown(self, store, tmp_path):
-        """A row has place, score, sources, features and label; ids are text."""
-        log(store, shown(user=7, items=(1, 2, 3)))
+        """A row has place, score, sources, features, label and the user's arms; ids are text."""
+        log(store, shown(user=7, items=(1, 2, 3), arms={"ranker": "new", "look": "control"}))
         act(store, Event("7", "2", NOON + 5, "purchase"), Event("8", "1", NOON + 5))
         done = drained(store, tmp_path)
         assert (done.impressions, done.rows, done.taken, done.damaged, done.waiting) == (1, 3, 1, 0, 0)
@@ -109,6 +110,8 @@ class TestLabels:
         assert frame["user_id"].unique().tolist() == ["7"]
         assert frame["label"].tolist() == [False, True, False]
         assert table["event_type"].to_pylist() == [None, "purchase", None]
+        assert table["event_types"].to_pylist() == [[], ["purchase"], []]
+        assert table["arms"].to_pylist() == ["ranker=new,look=control"] * 3
         assert frame["place"].tolist() == [0, 1, 2]
         assert frame["sources"].unique().tolist() == ["tower,ease"]
         assert frame[f"feature.{FEATURES[1]}"].tolist() == [1.0, 1.0 + len(FEATURES), 1.0 + 2 * len(FEATURES)]

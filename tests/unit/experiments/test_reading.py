@@ -1,0 +1,129 @@
+"""Rows of users from shown items, and what a reading of them says."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from training.experiments.reading import ALL, read
+from training.experiments.user_rows import COLUMNS, UserRows, Window, slates_of, user_rows
+from training.experiments.verdict import judge
+
+WINDOW = Window(since=100.0, until=200.0, before=0.0, start=50.0)
+ARMS = ["control", "new"]
+SCHEMA = pa.schema(
+    [(name, pa.string()) for name in COLUMNS[:2]]
+    + [("time", pa.float64()), ("surface", pa.string()), ("label", pa.bool_())]
+    + [("event_types", pa.list_(pa.string())), ("arms", pa.string())]
+)
+
+
+def shown(*slates):
+    """Shown items: two for each slate (user, time, types of events with the second item, arms, surface)."""
+    rows = []
+    for number, (user, time, types, arms, *surface) in enumerate(slates):
+        for taken in ([], types):
+            place = (*surface, "home")[0]
+            row = f"{number}", user, float(time), place, bool(taken), taken, arms
+            rows.append(dict(zip(COLUMNS, row, strict=True)))
+    return pa.Table.from_pylist(rows, SCHEMA)
+
+
+def rows_of(*slates, targets=("buy",)):
+    table = shown(*slates)
+    return user_rows([slates_of(pa.concat_tables([table, table]), targets)], "look", ARMS, WINDOW)
+
+
+class TestRows:
+    def test_slates_clicks_and_conversions_of_a_user(self):
+        """Each slate counts once, though two files have it; figures of before are beside those of the window."""
+        rows = rows_of(
+            ("a", 10, ["view"], ""),
+            ("a", 60, ["view"], ""),
+            ("a", 120, [], "other=x,look=new"),
+            ("a", 150, ["view", "buy"], "look=new"),
+            ("a", 160, ["view"], "look=new", "mail"),
+            ("a", 250, ["view"], "look=new"),
+            ("b", 110, [], "look=control"),
+            ("c", 110, ["view"], "other=new"),
+        )
+        users = rows.of()
+        assert users.index.tolist() == ["b", "a"]
+        assert users.loc["a"].tolist() == ["new", 120.0, 3, 2, 1, 1, 1, 0]
+        assert users.loc["b"].tolist() == ["control", 110.0, 1, 0, 0, 0, 0, 0]
+        assert rows.of("mail").loc["a"].tolist() == ["new", 160.0, 1, 1, 0, 0, 0, 0]
+        assert rows.surfaces == ["home", "mail"]
+
+    def test_users_of_two_arms_are_left_out_and_counted(self):
+        """Also if the arms are on two surfaces; an arm that the experiment lacks is counted by slate."""
+        rows = rows_of(
+            ("a", 110, [], "look=new"),
+            ("a", 120, [], "look=control", "mail"),
+            ("b", 120, [], "look=control"),
+            ("c", 120, [], "look=old"),
+        )
+        assert rows.of().index.tolist() == ["b"]
+        assert (rows.crossed, rows.unknown) == (1, 1)
+
+    def test_without_targets_every_event_converts(self):
+        """A dataset that names no target types has as many conversions as clicks."""
+        users = rows_of(("a", 110, ["view"], "look=new"), ("b", 110, [], "look=new"), targets=()).of()
+        assert users["conversions"].tolist() == users["clicks"].tolist() == [1, 0]
+
+    def test_an_empty_window(self):
+        """No slates, or none of the experiment: no rows, and a verdict that says so."""
+        for rows in (user_rows([], "look", ARMS, WINDOW), rows_of(("a", 110, [], ""))):
+            verdict = judge(read(rows, {"control": 0.5, "new": 0.5}, "click"))
+            assert verdict.words == {"new": "too few users"}
+            assert verdict.sentence.startswith("Too few users yet for new: control has 0 users with 0 clicks")
+
+
+def drawn(lift=0.0, users=4_000, share=0.5, before=True):
+    """Rows of users of two groups, with a lift of the arm's click rate."""
+    draw = np.random.default_rng(7)
+    arm = draw.random(users) < share
+    rate = draw.beta(2, 8, users)
+    slates, past = 1 + draw.poisson(9, users), draw.poisson(30, users) * before
+    table = pd.DataFrame({"user_id": np.arange(users).astype(str), "surface": "home"})
+    clicks = draw.binomial(slates, rate * (1 + lift * arm))
+    during = table.assign(arm=np.where(arm, "new", "control"), first=np.arange(users, dtype=float), slates=slates)
+    during = during.assign(clicks=clicks, conversions=clicks // 2)
+    earlier = draw.binomial(past, rate)
+    return UserRows(during, table.assign(slates=past, clicks=earlier, conversions=earlier // 2, first=0.0), 0, 0)
+
+
+class TestVerdict:
+    @pytest.mark.parametrize(("lift", "word"), [(0.25, "better"), (-0.25, "worse"), (0.0, "no difference yet")])
+    def test_a_lift_that_users_show(self, lift, word):
+        """Better, worse, or bounds on both sides; the interval holds the lift that was drawn."""
+        reading = read(drawn(lift), {"control": 0.5, "new": 0.5}, "click")
+        verdict = judge(reading)
+        assert verdict.words == {"new": word}
+        measured = reading.segments[ALL].lifts["new"]["click"]
+        assert measured.low < lift < measured.high
+        assert measured.adjusted
+        if word == "no difference yet":
+            assert "are excluded" in verdict.sentence
+
+    def test_the_period_before_narrows_the_interval(self):
+        """CUPED where there is a period before, and the plain figures where there is none."""
+        shares = {"control": 0.5, "new": 0.5}
+        wide, narrow = (
+            read(drawn(before=before), shares, "click").segments[ALL].lifts["new"]["click"] for before in (False, True)
+        )
+        assert (wide.adjusted, narrow.adjusted) == (False, True)
+        assert narrow.high - narrow.low < 0.9 * (wide.high - wide.low)
+
+    def test_a_broken_sample_ratio_is_the_only_verdict(self):
+        """56 % in place of half: the figures are not to be used. A caller's own assignment has no shares."""
+        rows, shares = drawn(0.25, share=0.56), {"control": 0.5, "new": 0.5}
+        verdict = judge(read(rows, shares, "click"))
+        assert verdict.words == {"new": "broken"}
+        assert "not 2,000. Find the cause" in verdict.sentence
+        assert judge(read(rows, shares, "click", check_ratio=False)).words == {"new": "better"}
+
+    def test_users_of_two_arms_break_the_assignment(self):
+        """One in a hundred users seen in both groups."""
+        rows = drawn(0.25)
+        crossing = UserRows(rows.during, rows.before, crossed=60, unknown=0)
+        assert judge(read(crossing, {"control": 0.5, "new": 0.5}, "click")).words == {"new": "broken"}

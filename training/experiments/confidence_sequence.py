@@ -1,0 +1,38 @@
+"""Intervals for the lift of an arm that stay valid however often the figures are read: a confidence sequence.
+
+The asymptotic confidence sequence of a normal mixture: Waudby-Smith, Arbour, Sinha, Kennedy, Ramdas 2024, "Time-uniform
+central limit theory and asymptotic confidence sequences", Theorem 2.2. In the paper the half width after t users is
+sqrt(2 (t r² + 1) / (t² r²) log(sqrt(t r² + 1) / alpha)) standard deviations. Here it is written with the standard error
+in place of the deviation over sqrt(t), and MIXTURE in place of r standard deviations: the same, for any unit of time.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from recsys.types import F64
+from training.experiments.ratio import Lift
+
+ALPHA = 0.05
+"""The probability that the interval of some look does not contain the lift; arms of an experiment share it."""
+
+MIXTURE = 0.1
+"""The standard deviation of the mixture, of the logarithm of the lift. The interval is tightest, 3.0 standard errors to
+each side, when the standard error is 3.4 %; it is 3.3 at 1 %, and 3.7 at 10 %. Tuned for lifts of 5 to 20 %."""
+
+LEAST_USERS, LEAST_TAKEN = 100, 50
+"""Users of each arm, and slates of each arm with a taken item, from which the interval covers: `make proofs` measures
+it. With fewer the sum of clicks is too skewed for a normal limit."""
+
+
+def half_width(error: F64, alpha: float = ALPHA) -> F64:
+    """The half width of the interval at a standard error, in the unit of the error."""
+    share = (error / MIXTURE) ** 2
+    half: F64 = error * np.sqrt((1 + share) * (np.log1p(1 / share) - 2 * np.log(alpha)))
+    return half
+
+
+def interval(of: Lift, alpha: float = ALPHA) -> tuple[F64, F64]:
+    """The lower and the upper bound of the relative lift, 0.02 for 2 % more than the control."""
+    half = half_width(of.error, alpha)
+    return np.expm1(of.log - half), np.expm1(of.log + half)

@@ -1,0 +1,156 @@
+"""The figures of an experiment: of control and each arm, on all surfaces and on each, and each arm's lift.
+
+The lift of an arm is the relative difference of its clicks (or conversions) per slate from the control's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from recsys.experiments.definition import CONTROL
+from recsys.types import F64
+from training.experiments import confidence_sequence, sample_ratio
+from training.experiments.confidence_sequence import LEAST_TAKEN, LEAST_USERS
+from training.experiments.ratio import Moments, adjusted, lift, ratio
+from training.experiments.user_rows import UserRows
+
+Metric = Literal["click", "conversion"]
+
+NUMERATORS: Mapping[Metric, str] = {"click": "clicks", "conversion": "conversions"}
+"""The figure of a user that each metric counts."""
+
+ALL = "all"
+"""The name of all surfaces together."""
+
+
+@dataclass(frozen=True)
+class MeasuredLift:
+    """The relative lift, 0.02 for 2 % more than the control, with the bounds of the confidence sequence.
+
+    adjusted: whether CUPED used the figures of the period before.
+    """
+
+    value: float
+    low: float
+    high: float
+    adjusted: bool
+
+
+@dataclass(frozen=True)
+class GroupFigures:
+    """The users of control or of an arm. counts: clicks and conversions. rates: the same per slate.
+
+    errors: the standard error of each rate; 0 for fewer than two users.
+    """
+
+    users: int
+    slates: int
+    counts: Mapping[Metric, int]
+    rates: Mapping[Metric, float]
+    errors: Mapping[Metric, float]
+
+    def enough(self, metric: Metric) -> bool:
+        """Whether an interval covers with so many users and clicks."""
+        return self.users >= LEAST_USERS and self.counts[metric] >= LEAST_TAKEN
+
+
+@dataclass(frozen=True)
+class Segment:
+    """groups: by name, control first. lifts: by arm and metric; None with too few users or clicks."""
+
+    groups: Mapping[str, GroupFigures]
+    lifts: Mapping[str, Mapping[Metric, MeasuredLift | None]]
+
+
+@dataclass(frozen=True)
+class SampleRatio:
+    """Users by group, those that the shares call for, the sequential p-value, and that of one chi-square test."""
+
+    users: Mapping[str, int]
+    expected: Mapping[str, float]
+    p: float
+    fixed_p: float
+
+
+@dataclass(frozen=True)
+class Reading:
+    """An experiment as read at one moment. segments: all surfaces together (ALL), and each by its name.
+
+    sample_ratio: None where the caller assigns users. crossed, unknown: as of `UserRows`.
+    """
+
+    primary: Metric
+    segments: Mapping[str, Segment]
+    sample_ratio: SampleRatio | None
+    crossed: int
+    unknown: int
+
+
+def read(rows: UserRows, shares: Mapping[str, float], primary: Metric, check_ratio: bool = True) -> Reading:
+    """Read an experiment. shares: of users by group, control first. check_ratio: False where the caller assigns."""
+    names = {ALL: None, **{surface: surface for surface in rows.surfaces}}
+    users = {name: rows.of(surface) for name, surface in names.items()}
+    segments = {name: _segment(table, [*shares]) for name, table in users.items()}
+    checked = _sample_ratio(users[ALL]["arm"], shares) if check_ratio else None
+    return Reading(primary, segments, checked, rows.crossed, rows.unknown)
+
+
+def _segment(users: pd.DataFrame, names: Sequence[str]) -> Segment:
+    tables = {name: users[users["arm"] == name] for name in names}
+    groups = {name: _figures(table) for name, table in tables.items()}
+    alpha = confidence_sequence.ALPHA / max(1, len(names) - 1)
+    lifts = {
+        name: {
+            metric: _lift(tables[CONTROL], tables[name], metric, alpha)
+            if groups[name].enough(metric) and groups[CONTROL].enough(metric)
+            else None
+            for metric in NUMERATORS
+        }
+        for name in names
+        if name != CONTROL
+    }
+    return Segment(groups, lifts)
+
+
+def _figures(users: pd.DataFrame) -> GroupFigures:
+    slates = int(users["slates"].sum())
+    counts = {metric: int(users[figure].sum()) for metric, figure in NUMERATORS.items()}
+    rates = {metric: count / max(1, slates) for metric, count in counts.items()}
+    errors = {
+        metric: float(np.sqrt(ratio(Moments.of(_values(users, metric))).variance)) if len(users) > 1 else 0.0
+        for metric in NUMERATORS
+    }
+    return GroupFigures(len(users), slates, counts, rates, errors)
+
+
+def _lift(control: pd.DataFrame, arm: pd.DataFrame, metric: Metric, alpha: float) -> MeasuredLift:
+    """The lift, by CUPED where both groups have LEAST_USERS users with slates of the period before."""
+    before = min((group["slates_before"] > 0).sum() for group in (control, arm)) >= LEAST_USERS
+    moments = [Moments.of(_values(group, metric, before)) for group in (control, arm)]
+    base, changed = adjusted(*moments) if before else map(ratio, moments)
+    found = lift(base, changed)
+    low, high = confidence_sequence.interval(found, alpha)
+    return MeasuredLift(float(np.expm1(found.log)), float(low), float(high), bool(before))
+
+
+def _sample_ratio(arms: pd.Series, shares: Mapping[str, float]) -> SampleRatio:
+    """arms: the group of each user, in the order of first slates."""
+    groups, parts = list(shares), list(shares.values())
+    users = {group: int((arms == group).sum()) for group in groups}
+    expected = {group: len(arms) * part / sum(parts) for group, part in shares.items()}
+    p = sample_ratio.sequential_p(arms.map(groups.index).to_numpy(np.int64), parts)
+    return SampleRatio(users, expected, p, sample_ratio.fixed_p([*users.values()], parts) if len(arms) else 1.0)
+
+
+def _values(users: pd.DataFrame, metric: Metric, before: bool = False) -> F64:
+    """Users' figures for `Moments`: [n, 2], or [n, 4] with those of before."""
+    columns = [NUMERATORS[metric], "slates"]
+    if before:
+        columns += [f"{name}_before" for name in columns]
+    values: F64 = users[columns].to_numpy(np.float64)
+    return values

@@ -1,0 +1,89 @@
+"""The verdict on an experiment in one sentence for each arm: better, worse, no difference yet, too few users, or a
+broken assignment, after which no other figure counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from recsys.experiments.definition import CONTROL
+from training.experiments.confidence_sequence import LEAST_TAKEN, LEAST_USERS
+from training.experiments.reading import ALL, NUMERATORS, MeasuredLift, Metric, Reading, SampleRatio
+from training.experiments.sample_ratio import ALPHA
+
+Word = Literal["better", "worse", "no difference yet", "too few users", "broken"]
+
+MOST_CROSSED = 0.01
+"""The share of users with slates of two arms from which the assignment counts as broken."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """words: by arm. sentence: for people."""
+
+    words: Mapping[str, Word]
+    sentence: str
+
+
+def judge(reading: Reading) -> Verdict:
+    """The verdict on the primary metric, on all surfaces together."""
+    segment = reading.segments[ALL]
+    if sentence := _broken(reading):
+        return Verdict(dict.fromkeys(segment.lifts, "broken"), sentence)
+    words: dict[str, Word] = {}
+    sentences = []
+    for arm, lifts in segment.lifts.items():
+        measured = lifts[reading.primary]
+        words[arm], sentence = _too_few(reading, arm) if measured is None else _of_lift(arm, measured, reading.primary)
+        sentences.append(sentence)
+    return Verdict(words, " ".join(sentences))
+
+
+def percent(share: float) -> str:
+    """A relative difference with its sign, such as +2.1 %."""
+    return f"{100 * share:+.1f} %"
+
+
+def _broken(reading: Reading) -> str:
+    """Why the groups can't be compared; empty if they can."""
+    ratio, users = reading.sample_ratio, sum(group.users for group in reading.segments[ALL].groups.values())
+    if ratio is not None and ratio.p < ALPHA:
+        return (
+            f"The sample ratio is broken (p = {ratio.p:.1g}): {_counts(ratio)}. "
+            "Find the cause, and do not use the other figures."
+        )
+    if reading.crossed > MOST_CROSSED * (users + reading.crossed):
+        return (
+            f"The assignment is broken: {reading.crossed:,} users, {reading.crossed / (users + reading.crossed):.1%}, "
+            "have slates of two arms. Find the cause, and do not use the other figures."
+        )
+    return ""
+
+
+def _counts(ratio: SampleRatio) -> str:
+    found = (f"{group} has {users:,} users, not {ratio.expected[group]:,.0f}" for group, users in ratio.users.items())
+    return ", ".join(found)
+
+
+def _too_few(reading: Reading, arm: str) -> tuple[Word, str]:
+    groups, name = reading.segments[ALL].groups, NUMERATORS[reading.primary]
+    least = min((CONTROL, arm), key=lambda group: (groups[group].enough(reading.primary), groups[group].users))
+    figures = groups[least]
+    return "too few users", (
+        f"Too few users yet for {arm}: {least} has {figures.users:,} users with {figures.counts[reading.primary]:,} "
+        f"{name}, and each group needs {LEAST_USERS} users and {LEAST_TAKEN} {name}."
+    )
+
+
+def _of_lift(arm: str, lift: MeasuredLift, metric: Metric) -> tuple[Word, str]:
+    figure = f"{NUMERATORS[metric]} per slate {percent(lift.value)} (from {percent(lift.low)} to {percent(lift.high)})"
+    if lift.low > 0:
+        return "better", f"{arm} is better than control: {figure}."
+    if lift.high < 0:
+        return "worse", f"{arm} is worse than control: {figure}."
+    return "no difference yet", (
+        f"No difference between {arm} and control is shown yet: {figure}. A gain above {percent(lift.high)} and a loss "
+        f"below {percent(lift.low)} are excluded."
+    )
