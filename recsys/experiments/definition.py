@@ -6,16 +6,18 @@ without the experiment. An error is a sentence that names the field.
 
 from __future__ import annotations
 
-import json
 import re
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
 import tomli_w
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic import model_validator as validates
+from pydantic_core import from_json
 
 from recsys.errors import ExperimentError
 from recsys.files.toml_errors import field_names, first_mistake, parse_toml, wanted
+from recsys.rules import rules_schema
 from recsys.rules.rules_schema import Rules
 from recsys.types import CANDIDATES
 
@@ -30,10 +32,36 @@ NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 Name = Annotated[
     str, Field(strict=True, pattern=f"^{NAME.pattern}$"), wanted("1 to 32 of a-z, 0-9, - and _, from a letter on")
 ]
-Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False), wanted("a share above 0, at most 1")]
-_Part = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False), wanted("a share from 0, below 1")]
+Share = Annotated[float, Field(strict=True, gt=0, le=1, allow_inf_nan=False), wanted("a share above 0, at most 1")]
+_Part = Annotated[float, Field(strict=True, ge=0, lt=1, allow_inf_nan=False), wanted("a share from 0, below 1")]
 _Value = Annotated[str, Field(strict=True, min_length=1, max_length=256), wanted("a text of 1 to 256 characters")]
-_Milliseconds = Annotated[float, Field(gt=0, le=999_999), wanted("a number of milliseconds above 0")]
+_Values = Annotated[tuple[_Value, ...], Field(min_length=1), wanted("a list of texts of 1 to 256 characters")]
+_Text = Annotated[str, Field(strict=True, min_length=1, max_length=64), wanted("a text of 1 to 64 characters")]
+_Milliseconds = Annotated[float, Field(strict=True, gt=0, le=999_999), wanted("a number of milliseconds above 0")]
+
+
+def _no_number(time: object) -> object:
+    if isinstance(time, (int, float)):
+        raise ValueError("a number is no time")  # pydantic reads it as unix seconds
+    return time
+
+
+_Time = Annotated[
+    AwareDatetime, BeforeValidator(_no_number), wanted("a time with its zone, such as 2026-12-01T08:00:00Z")
+]
+_Limit = Annotated[
+    Share | None,
+    BeforeValidator(lambda value: None if value is False else value),
+    wanted("a share above 0, at most 1, or false"),
+]
+
+
+def _rules(table: object) -> object:
+    """The rules of a table; ValueError with the sentence that a file of rules would give."""
+    try:
+        return Rules.model_validate(table) if isinstance(table, dict) else table
+    except ValidationError as error:
+        raise ValueError(rules_schema.first_mistake(error).rstrip(".")) from error
 
 
 class _Table(BaseModel):
@@ -48,8 +76,8 @@ class Arm(_Table):
     """
 
     share: Share
-    generation: Annotated[str, Field(strict=True, min_length=1, max_length=64)] | None = None
-    rules: Rules | None = None
+    generation: _Text | None = None
+    rules: Annotated[Rules | None, BeforeValidator(_rules)] = None
     mode: (
         Annotated[Literal["auto", "batch", "hybrid", "realtime"], wanted('"auto", "batch", "hybrid" or "realtime"')]
         | None
@@ -72,23 +100,23 @@ class Audience(_Table):
     holdout: the share of users who take part in no experiment with the same holdout; they get the control.
     """
 
-    surfaces: tuple[Name, ...] = ()
-    context: dict[Name, tuple[_Value, ...]] = Field(default_factory=dict)
+    surfaces: Annotated[tuple[Name, ...], wanted("a list of names of surfaces")] = ()
+    context: dict[Name, _Values] = Field(default_factory=dict)
     holdout: _Part = 0.0
 
 
 class Guardrails(_Table):
-    """The limits of an arm; a breach sets its share to 0. None: not watched.
+    """The limits of an arm; a breach sets its share to 0. None, or false in a file: not watched.
 
     p99_ms: of its slates. error_share, degraded_share, empty_share: of its slates. click_rate_drop: the relative loss
     against the control that is not accepted. sample_ratio: whether the counts of users must fit the shares.
     """
 
     p99_ms: _Milliseconds | None = None
-    error_share: Share | None = 0.01
-    degraded_share: Share | None = 0.05
-    empty_share: Share | None = 0.05
-    click_rate_drop: Share | None = 0.1
+    error_share: _Limit = 0.01
+    degraded_share: _Limit = 0.05
+    empty_share: _Limit = 0.05
+    click_rate_drop: _Limit = 0.1
     sample_ratio: Annotated[bool, Field(strict=True), wanted("true or false")] = True
 
 
@@ -103,14 +131,14 @@ class Definition(_Table):
     name: Name
     layer: Name | None = None
     traffic: Share = 1.0
-    salt: Annotated[str, Field(strict=True, min_length=1, max_length=64)] | None = None
+    salt: _Text | None = None
     assignment: Annotated[Literal["salt", "caller"], wanted('"salt" or "caller"')] = "salt"
     audience: Audience = Audience()
-    arms: Annotated[dict[Name, Arm], Field(min_length=1, max_length=MOST_ARMS)]
+    arms: dict[Name, Arm]
     primary: Annotated[Literal["click", "conversion"], wanted('"click" or "conversion"')] = "click"
     guardrails: Guardrails = Guardrails()
-    start: AwareDatetime | None = None
-    end: AwareDatetime | None = None
+    start: _Time | None = None
+    end: _Time | None = None
 
     @property
     def layer_or_own(self) -> str:
@@ -124,6 +152,10 @@ class Definition(_Table):
 
     @validates(mode="after")
     def _check(self) -> Self:
+        if not 1 <= len(self.arms) <= MOST_ARMS:
+            raise ValueError(
+                f"arms has {len(self.arms)} tables; an experiment has 1 to {MOST_ARMS} arms beside the control"
+            )
         if CONTROL in self.arms:
             raise ValueError(f'"{CONTROL}" is the name of what users get without an arm; name the arm otherwise')
         if (total := sum(arm.share for arm in self.arms.values())) > 1 + 1e-9:
@@ -135,24 +167,33 @@ class Definition(_Table):
 
 def parse(text: str, name: str = "experiment.toml") -> Definition:
     """The experiment of a file, in JSON if the text begins with a brace; ExperimentError names the field and fix."""
+    is_json = text.lstrip().startswith("{")
     try:
-        return checked(json.loads(text) if text.lstrip().startswith("{") else parse_toml(text.encode()), name)
-    except json.JSONDecodeError as error:
-        raise ExperimentError(f"{name} is not valid JSON: {error}.") from error
+        fields = from_json(text) if is_json else parse_toml(text.encode())
     except ValueError as error:
-        raise ExperimentError(f"{name} {error}") from error
+        raise ExperimentError(f"{name} is not valid JSON: {error}." if is_json else f"{name} {error}") from error
+    return checked(fields, name)
 
 
 def checked(fields: Any, name: str = "experiment") -> Definition:
     """The experiment of parsed fields; ExperimentError names the field and the fix."""
     try:
-        return Definition.model_validate(fields, strict=False)
+        return Definition.model_validate(fields)
     except ValidationError as error:
-        raise ExperimentError(
-            f"{name}: {first_mistake(error, [*field_names(Definition), *field_names(Arm, 'arms.')])}"
-        ) from error
+        raise ExperimentError(f"{name}: {first_mistake(error, [*_known(fields)], {'share': '0.5'})}") from error
+
+
+def _known(fields: Any) -> Iterator[str]:
+    """The dotted names of all fields, with the names of the arms in `fields`."""
+    yield from (name for name in field_names(Definition) if not name.startswith("arms."))
+    arms = fields.get("arms") if isinstance(fields, dict) else None
+    for arm in arms if isinstance(arms, dict) else ["NAME"]:
+        yield from field_names(Arm, f"arms.{arm}.")
 
 
 def to_toml(experiment: Definition) -> str:
-    """The text that `parse` reads back: the fields that were set."""
-    return tomli_w.dumps(experiment.model_dump(exclude_unset=True, exclude_none=True))
+    """The text that `parse` reads back, with all defaults."""
+    fields = experiment.model_dump(exclude_none=True)
+    unwatched = {name: False for name, limit in experiment.guardrails if limit is None and name != "p99_ms"}
+    fields["guardrails"] |= unwatched
+    return tomli_w.dumps(fields)

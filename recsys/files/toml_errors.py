@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
@@ -42,22 +42,24 @@ def wanted(sentence: str) -> WrapValidator:
     return WrapValidator(check)
 
 
-def first_mistake(error: ValidationError, known: Sequence[str]) -> str:
+def first_mistake(error: ValidationError, known: Sequence[str], examples: Mapping[str, str] | None = None) -> str:
     """The first mistake as a sentence: the field by its dotted name, its value, and what the field takes.
 
-    known: the dotted names of all fields, for a misspelt name.
+    known: the dotted names of all fields, for a misspelt name. examples: a value of a missing entry, if that is not a
+    text.
     """
     # A misspelt entry first: it is the reason why the right one is missing.
     first = min(error.errors(include_url=False, include_context=False), key=lambda each: each["type"] not in _UNKNOWN)
-    name, kind = ".".join(map(str, first["loc"])), first["type"]
+    name, kind = ".".join(str(part) for part in first["loc"] if part != "[key]"), first["type"]
     message = first["msg"].removeprefix("Value error, ").rstrip(".")
     if kind in _UNKNOWN:
         return f"There is no entry {name}. {_suggestion(name, known)}"
-    if kind == "missing" and "." in name:
-        entry = name.rpartition(".")[2]
-        return f'{name} is missing; add a line such as {entry} = "{entry}".'
-    if kind == "missing":
+    if kind == "missing" and any(each.startswith(f"{name}.") for each in known):
         return f"The section [{name}] is missing."
+    if kind == "missing":
+        entry = name.rpartition(".")[2]
+        example = (examples or {}).get(entry, f'"{entry}"')
+        return f"{name} is missing; add a line such as {entry} = {example}."
     if kind == "value_error":
         return f"{name}: {message}." if name else f"{message}."
     shown = shown_value(first["input"])

@@ -124,13 +124,13 @@ def parse(text: str, name: str = "rules.toml") -> Rules:
     try:
         return Rules.model_validate(parse_toml(text.encode()))
     except ValidationError as error:
-        raise RulesError(f"{name}: {_sentence(error)}") from error
+        raise RulesError(f"{name}: {first_mistake(error)}") from error
     except ValueError as error:
         raise RulesError(f"{name} {error}") from error
 
 
-def _sentence(error: ValidationError) -> str:
-    """The first mistake as a sentence: the field, its value and what is wrong."""
+def first_mistake(error: ValidationError) -> str:
+    """The first mistake in a table of rules as a sentence: the field, its value and what is wrong."""
     first = error.errors(include_url=False, include_context=False)[0]
     place = [str(part) or '""' for part in first["loc"] if part not in TAGS]
     field, message = ".".join(place), first["msg"].removeprefix("Value error, ")

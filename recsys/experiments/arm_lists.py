@@ -1,0 +1,76 @@
+"""Which precomputed lists the arms of experiments need, beside the control's lists, which all users have.
+
+An arm needs lists of its own if it changes the generation, the rules or the number of candidates. `batch` and
+`refresh` make them for the users of the arm, and a request in the arm reads them alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from recsys.experiments.definition import CONTROL
+from recsys.experiments.document import Experiment
+from recsys.rules.rules_schema import Rules
+from recsys.types import Id
+
+
+@dataclass(frozen=True, slots=True)
+class ArmList:
+    """A kind of list. generation: that makes and holds it. variant: a part of its key, "" for the control's.
+
+    rules, candidates: in place of those of the control, None for the control's.
+    """
+
+    generation: str
+    variant: str = ""
+    rules: Rules | None = None
+    candidates: int | None = None
+
+    def __hash__(self) -> int:
+        return hash((self.generation, self.variant))
+
+
+def list_of(arms: Iterable[tuple[Experiment, str]], live: str) -> ArmList:
+    """The kind of list for a request in these arms, CONTROL included; live: the control's generation."""
+    generation, variants, rules, candidates = live, [], None, None
+    for experiment, name in arms:
+        if name == CONTROL:
+            continue
+        arm = experiment.definition.arms[name]
+        generation = arm.generation or generation
+        rules, candidates = arm.rules or rules, arm.candidates or candidates
+        variants.append(experiment.list_variant(name))
+    return ArmList(generation, "+".join(sorted(filter(None, variants))), rules, candidates)
+
+
+def lists_of_users(experiments: Iterable[Experiment], live: str, users: Sequence[Id]) -> dict[ArmList, list[Id]]:
+    """The kinds of lists that users need beside the control's, each with its users.
+
+    Experiments whose caller assigns the arms have none: nobody knows the arms ahead of the requests.
+    """
+    assigned = [each for each in experiments if each.definition.assignment == "salt"]
+    if not assigned or not users:
+        return {}
+    rows, members = np.unique(
+        np.stack([each.lanes.assign(users) for each in assigned], axis=1), axis=0, return_inverse=True
+    )
+    needed: dict[ArmList, list[Id]] = {}
+    for place, row in enumerate(rows):
+        arms = {each.name: [*each.definition.arms][arm] for each, arm in zip(assigned, row, strict=True) if arm >= 0}
+        of_row = [users[int(user)] for user in np.flatnonzero(members.ravel() == place)]
+        for kind in _kinds(assigned, arms, live):
+            needed.setdefault(kind, []).extend(of_row)
+    return needed
+
+
+def _kinds(experiments: Sequence[Experiment], arms: dict[str, str], live: str) -> set[ArmList]:
+    """The kinds of a user in these arms: a request takes part in the experiments of its surface alone."""
+    named = {surface for each in experiments for surface in each.definition.audience.surfaces}
+    kinds = set()
+    for surface in ("", *named):  # "": any surface that no experiment names
+        here = [each for each in experiments if each.name in arms and each.takes_part(surface)]
+        kinds.add(list_of([(each, arms[each.name]) for each in here], live))
+    return kinds - {ArmList(live)}

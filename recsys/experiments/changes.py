@@ -1,0 +1,125 @@
+"""Changes of the experiments: create, start, ramp, pause, stop and halt, as functions from document to document.
+
+Each returns a new document with a line in the history of the experiment. ExperimentError says why a change is refused.
+A stopped experiment and a halted arm do not come back, so that their figures stay those of one assignment.
+"""
+
+from __future__ import annotations
+
+from recsys.errors import ExperimentError
+from recsys.experiments.definition import Definition
+from recsys.experiments.document import MOST_KEPT, MOST_RUNNING, Change, Experiment, ExperimentsDocument
+from recsys.experiments.overlap import conflict, free_slot
+
+COMMAND, MONITOR, CANARY = "command", "monitor", "canary"
+"""What makes a change."""
+
+
+def create(document: ExperimentsDocument, definition: Definition, now: float, by: str = COMMAND) -> ExperimentsDocument:
+    """Add an experiment without users. now: unix seconds. The oldest stopped experiment makes room for it."""
+    if definition.name in document.experiments:
+        raise ExperimentError(f"There is an experiment {definition.name} already. Give this one another name.")
+    kept = dict(document.experiments)
+    if len(kept) >= MOST_KEPT:
+        stopped = [name for name, each in kept.items() if each.status == "stopped"]
+        if not stopped:
+            raise ExperimentError(f"{MOST_KEPT} experiments are kept at most. Stop one of them first.")
+        kept.pop(stopped[0])
+    kept[definition.name] = Experiment(definition=definition, changes=(Change(at=now, what="Created.", by=by),))
+    return document.model_copy(update={"experiments": kept})
+
+
+def start(document: ExperimentsDocument, name: str, now: float, by: str = COMMAND) -> ExperimentsDocument:
+    """Run an experiment: from a ramp of 0 on, or after a pause from the ramp before it."""
+    experiment = found(document, name)
+    if experiment.status in ("running", "stopped"):
+        again = "is running already" if experiment.status == "running" else "has stopped for good; create another one"
+        raise ExperimentError(f"Experiment {name} {again}.")
+    running = [each for each in document.experiments.values() if each.status == "running"]
+    if len(running) >= MOST_RUNNING:
+        raise ExperimentError(f"{MOST_RUNNING} experiments run at once at most. Pause or stop one of them first.")
+    slot = experiment.slot if experiment.status == "paused" else free_slot(document, experiment.definition)
+    if slot is None:
+        layer, part = experiment.definition.layer_or_own, experiment.definition.traffic
+        raise ExperimentError(
+            f"Layer {layer} has no free {part:.4g} of its users for {name}. Lower its traffic, or stop an experiment."
+        )
+    for other in running:
+        if reason := conflict(experiment.definition, other.definition):
+            raise ExperimentError(f"{name} can't run beside {other.name}: {reason}")
+    sentence = "Started." if experiment.status == "draft" else f"Started again at {percent(experiment.ramp)}."
+    return _changed(document, experiment, now, sentence, by, status="running", slot=slot)
+
+
+def ramp(document: ExperimentsDocument, name: str, part: float, now: float, by: str = COMMAND) -> ExperimentsDocument:
+    """Set the part of each arm's share that is in force, 0 to 1. Users move between the control and their arm alone."""
+    experiment = found(document, name)
+    if not 0 <= part <= 1:
+        raise ExperimentError("A ramp is 0 to 100 %.")
+    if experiment.status != "running":
+        fix = "has stopped for good" if experiment.status == "stopped" else f"does not run; start it: {_start(name)}"
+        raise ExperimentError(f"Experiment {name} {fix}.")
+    if not experiment.arms_in_force():
+        raise ExperimentError(f"All arms of {name} are halted. Stop it, and create another one without the fault.")
+    if part == experiment.ramp:
+        return document
+    sentence = f"Ramp from {percent(experiment.ramp)} to {percent(part)}."
+    return _changed(document, experiment, now, sentence, by, ramp=part)
+
+
+def pause(document: ExperimentsDocument, name: str, now: float, by: str = COMMAND) -> ExperimentsDocument:
+    """Give all users the control; `start` goes on with the same ramp and the same users."""
+    experiment = found(document, name)
+    if experiment.status != "running":
+        raise ExperimentError(f"Experiment {name} does not run: it is {_state(experiment)}.")
+    return _changed(document, experiment, now, "Paused.", by, status="paused")
+
+
+def stop(document: ExperimentsDocument, name: str, now: float, by: str = COMMAND) -> ExperimentsDocument:
+    """End an experiment for good."""
+    experiment = found(document, name)
+    if experiment.status == "stopped":
+        raise ExperimentError(f"Experiment {name} has stopped already.")
+    return _changed(document, experiment, now, "Stopped.", by, status="stopped")
+
+
+def halt(
+    document: ExperimentsDocument, name: str, arm: str, reason: str, now: float, by: str = MONITOR
+) -> ExperimentsDocument:
+    """Set an arm's share to 0 for good, with a reason. An arm that is halted keeps its first reason."""
+    experiment = found(document, name)
+    if arm not in experiment.definition.arms:
+        raise ExperimentError(f"Experiment {name} has no arm {arm}. Its arms: {', '.join(experiment.definition.arms)}.")
+    if arm in experiment.halted:
+        return document
+    halted = {**experiment.halted, arm: reason}
+    return _changed(document, experiment, now, f"Arm {arm} halted: {reason}", by, halted=halted)
+
+
+def found(document: ExperimentsDocument, name: str) -> Experiment:
+    """The experiment of a name; ExperimentError names the known ones."""
+    if name not in document.experiments:
+        known = ", ".join(document.experiments) or "none yet; python -m flows experiment create FILE adds one"
+        raise ExperimentError(f"There is no experiment {name}. There are: {known}.")
+    return document.experiments[name]
+
+
+def percent(part: float) -> str:
+    """A part in percent."""
+    return f"{100 * part:.4g} %"
+
+
+def _changed(
+    document: ExperimentsDocument, experiment: Experiment, now: float, what: str, by: str, **fields: object
+) -> ExperimentsDocument:
+    changes = (*experiment.changes, Change(at=now, what=what, by=by))
+    changed = experiment.model_copy(update={**fields, "changes": changes})
+    return document.model_copy(update={"experiments": {**document.experiments, experiment.name: changed}})
+
+
+def _state(experiment: Experiment) -> str:
+    return {"draft": "not started", "paused": "paused already"}.get(experiment.status, experiment.status)
+
+
+def _start(name: str) -> str:
+    return f"python -m flows experiment start {name}"

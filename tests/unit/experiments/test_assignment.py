@@ -1,0 +1,121 @@
+"""The assignment of users to arms: sticky, monotone in the ramp, in the stated shares, the same in all processes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binom, chi2_contingency
+
+from recsys.experiments.arm_lists import ArmList, lists_of_users
+from recsys.experiments.assignment import IN_CONTROL, OUTSIDE, positions
+from recsys.experiments.definition import CONTROL, Arm, Audience, Definition
+from recsys.experiments.document import Experiment
+
+GOLDEN = json.loads((Path(__file__).parent / "golden_assignments.json").read_text(encoding="utf-8"))
+USERS = [f"user {n}" for n in range(100_000)]
+
+shares = st.lists(st.floats(0.01, 0.25), min_size=1, max_size=4)
+parts = st.floats(0, 1)
+ids = st.lists(st.one_of(st.integers(), st.text(max_size=20)), max_size=30)
+
+
+def experiment(
+    shares: list[float], ramp: float = 1.0, name: str = "test", slot: tuple[float, float] = (0.0, 1.0), **fields: object
+) -> Experiment:
+    """A running experiment with the arms a, b, c and d."""
+    arms = {arm: Arm(share=share) for arm, share in zip("abcd", shares, strict=False)}
+    definition = Definition.model_validate({"name": name, "arms": arms, **fields})
+    return Experiment(definition=definition, status="running", ramp=ramp, slot=slot)
+
+
+@given(shares, parts, ids)
+def test_an_arm_depends_on_the_user_alone(shares: list[float], ramp: float, users: list[str | int]) -> None:
+    """The arm is the same for one user and among others, in any order, and for the id as a number or a text."""
+    lanes = experiment(shares, ramp).lanes
+    together = {str(user): arm for user, arm in zip(users, lanes.assign(users), strict=True)}
+    for user in reversed(users):
+        assert lanes.assign([user])[0] == lanes.assign([str(user)])[0] == together[str(user)]
+
+
+@settings(max_examples=50)
+@given(shares, parts, parts, st.sets(st.sampled_from("abcd")))
+def test_a_ramp_moves_users_between_the_control_and_an_arm_alone(
+    shares: list[float], one: float, other: float, halted: set[str]
+) -> None:
+    """Of two ramps, the higher keeps every user of the lower in the same arm. A halt moves users to the control."""
+    before, after = (experiment(shares, ramp).lanes.assign(USERS[:2_000]) for ramp in sorted((one, other)))
+    assert np.all((before == after) | ((before == IN_CONTROL) & (after >= 0)))
+    stopped = experiment(shares, one).model_copy(update={"halted": dict.fromkeys(halted, "a reason")})
+    now, full = stopped.lanes.assign(USERS[:2_000]), experiment(shares, one).lanes.assign(USERS[:2_000])
+    assert np.all((now == full) | (now == IN_CONTROL))
+
+
+@pytest.mark.parametrize("ramp", [0.05, 1.0])
+def test_shares_of_a_million_users(ramp: float) -> None:
+    """The numbers of users in each arm, in the control, outside the slot and in the holdout lie within binomial bounds.
+
+    The users are fixed, so that the test gives the same result each time: a bound of 1e-4 at each side.
+    """
+    users = range(1_000_000)
+    assigned = experiment([0.5, 0.1], ramp, slot=(0.2, 0.7), audience=Audience(holdout=0.1)).lanes.assign(users)
+    taking = 0.5 * 0.9
+    wanted = {
+        0: taking * 0.5 * ramp,
+        1: taking * 0.1 * ramp,
+        IN_CONTROL: taking * (1 - 0.6 * ramp),
+        OUTSIDE: 1 - taking,
+    }
+    for arm, share in wanted.items():
+        least, most = binom.ppf([1e-4, 1 - 1e-4], len(users), share)
+        assert least <= np.sum(assigned == arm) <= most
+
+
+def test_layers_are_independent_and_a_layer_is_exclusive() -> None:
+    """By chi-square, an arm of one layer tells nothing of the arm in another. Slots of one layer share no user."""
+    one = experiment([0.5], name="one").lanes.assign(USERS)
+    two = experiment([0.3, 0.3], name="two").lanes.assign(USERS)
+    again = experiment([0.5], name="one", salt="new salt").lanes.assign(USERS)
+    for other in (two, again):
+        table = [
+            [np.sum((one == first) & (other == second)) for second in np.unique(other)] for first in np.unique(one)
+        ]
+        assert chi2_contingency(table).pvalue > 1e-4
+    left = experiment([0.5], name="left", slot=(0.0, 0.4), layer="both").lanes.assign(USERS)
+    right = experiment([0.5], name="right", slot=(0.4, 0.8), layer="both").lanes.assign(USERS)
+    assert not np.any((left != OUTSIDE) & (right != OUTSIDE))
+    assert 0.75 < np.mean((left != OUTSIDE) | (right != OUTSIDE)) < 0.85
+
+
+def test_lists_are_made_for_the_users_of_the_arm() -> None:
+    """For 100,000 users, the users whose lists flows make are those whom serving gives the arm, one by one."""
+    running = experiment([0.2, 0.3], 0.5)
+    arms = {**running.definition.arms, "b": Arm(share=0.3, generation="g2", candidates=50)}
+    running = running.model_copy(update={"definition": running.definition.model_copy(update={"arms": arms})})
+    online = [user for user in USERS if running.lanes.arm_of(user) == "b"]
+    assert lists_of_users([running], "g1", USERS) == {ArmList("g2", "test.b", None, 50): online}
+
+
+def test_users_in_two_arms_have_a_list_for_each_surface() -> None:
+    """A user in two arms needs both changes where both experiments take part, and one of them elsewhere."""
+    models = experiment([1.0], name="models")
+    models = models.model_copy(
+        update={"definition": Definition(name="models", arms={"new": Arm(share=1.0, generation="g2")})}
+    )
+    fewer = Definition(name="fewer", arms={"few": Arm(share=1.0, candidates=9)}, audience=Audience(surfaces=("home",)))
+    both = [models, Experiment(definition=fewer, status="running", ramp=1.0)]
+    assert lists_of_users(both, "g1", ["7"]) == {ArmList("g2"): ["7"], ArmList("g2", "fewer.few", None, 9): ["7"]}
+    assert lists_of_users(both[:1], "g2", ["7"]) == {}  # the arm's generation is live: its lists are the control's
+
+
+def test_golden_values() -> None:
+    """Positions and arms are those of the first release: another value moves users of running experiments."""
+    for salt, of_salt in GOLDEN["positions"].items():
+        assert positions(salt, [*of_salt]).tolist() == [*of_salt.values()]
+    arms = experiment([0.2, 0.3], 0.5, slot=(0.1, 0.8), layer="golden", audience=Audience(holdout=0.1)).lanes
+    assert {user: arms.arm_of(user) for user in GOLDEN["arms"]} == GOLDEN["arms"]
+    assert {*GOLDEN["arms"].values()} == {"a", "b", CONTROL, None}

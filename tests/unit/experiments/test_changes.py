@@ -1,0 +1,172 @@
+"""Changes of the document of experiments: states, slots of a layer, conflicts and the history."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsys.errors import ExperimentError
+from recsys.experiments.changes import create, halt, pause, ramp, start, stop
+from recsys.experiments.definition import Definition, checked
+from recsys.experiments.document import MOST_KEPT, MOST_RUNNING, ExperimentsDocument
+from recsys.experiments.overlap import free_slot
+
+EMPTY = ExperimentsDocument()
+
+
+def defined(name: str, change: dict[str, Any] | None = None, **fields: Any) -> Definition:
+    """An experiment with the arm `new`, which changes the mode unless another change is given."""
+    arm = {"share": 0.5, **({"mode": "hybrid"} if change is None else change)}
+    return checked({"name": name, "arms": {"new": arm}, **fields})
+
+
+def running(*definitions: Definition) -> ExperimentsDocument:
+    """A document with these experiments, started one after the other."""
+    document = EMPTY
+    for definition in definitions:
+        document = start(create(document, definition, 1.0), definition.name, 2.0)
+    return document
+
+
+def test_the_life_of_an_experiment() -> None:
+    """Users are in arms while it runs; a pause keeps the ramp; each change has its time and a sentence."""
+    document = create(EMPTY, defined("one"), 1.0)
+    states = [document]
+    for change in (
+        lambda each: start(each, "one", 2.0),
+        lambda each: ramp(each, "one", 0.05, 3.0),
+        lambda each: pause(each, "one", 4.0),
+        lambda each: start(each, "one", 5.0),
+        lambda each: ramp(each, "one", 1.0, 6.0, "canary"),
+        lambda each: halt(each, "one", "new", "p99 is 900 ms.", 7.0),
+        lambda each: stop(each, "one", 8.0),
+    ):
+        states.append(change(states[-1]))
+    assert [each.experiments["one"].lanes.stops for each in states] == [
+        (stopped,) for stopped in (0.0, 0.0, 0.025, 0.0, 0.025, 0.5, 0.0, 0.0)
+    ]
+    assert [(change.at, change.what, change.by) for change in states[-1].experiments["one"].changes] == [
+        (1.0, "Created.", "command"),
+        (2.0, "Started.", "command"),
+        (3.0, "Ramp from 0 % to 5 %.", "command"),
+        (4.0, "Paused.", "command"),
+        (5.0, "Started again at 5 %.", "command"),
+        (6.0, "Ramp from 5 % to 100 %.", "canary"),
+        (7.0, "Arm new halted: p99 is 900 ms.", "monitor"),
+        (8.0, "Stopped.", "command"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "refusal"),
+    [
+        (lambda each: create(each, defined("runs"), 9.0), "There is an experiment runs already"),
+        (lambda each: start(each, "runs", 9.0), "runs is running already"),
+        (lambda each: start(each, "over", 9.0), "over has stopped for good"),
+        (lambda each: ramp(each, "over", 0.5, 9.0), "over has stopped for good"),
+        (lambda each: ramp(each, "made", 0.5, 9.0), "start it: python -m flows experiment start made"),
+        (lambda each: ramp(each, "runs", 1.5, 9.0), "0 to 100 %"),
+        (lambda each: ramp(halt(each, "runs", "new", "slow", 9.0), "runs", 0.5, 9.0), "All arms of runs are halted"),
+        (lambda each: pause(each, "made", 9.0), "made does not run: it is not started"),
+        (lambda each: stop(each, "over", 9.0), "over has stopped already"),
+        (lambda each: halt(each, "runs", "old", "slow", 9.0), "runs has no arm old. Its arms: new"),
+        (lambda each: start(each, "none", 9.0), "There is no experiment none. There are: runs, over, made"),
+    ],
+)
+def test_a_refusal_says_why(change: Any, refusal: str) -> None:
+    """The sentence has the state of the experiment, and the command that helps."""
+    document = stop(running(defined("runs"), defined("over", {"candidates": 5})), "over", 3.0)
+    with pytest.raises(ExperimentError, match=refusal):
+        change(create(document, defined("made"), 4.0))
+
+
+def test_no_change_no_line() -> None:
+    """The same ramp and a second halt leave the document as it is: the first reason stays."""
+    document = halt(running(defined("one")), "one", "new", "slow", 3.0)
+    assert halt(document, "one", "new", "other", 4.0) is document
+    document = running(defined("one"))
+    assert ramp(document, "one", 0.0, 4.0) is document
+
+
+@given(st.lists(st.tuples(st.floats(0.01, 0.6), st.integers(0, 2)), min_size=1, max_size=8), st.data())
+def test_slots_of_a_layer_never_overlap(wanted: list[tuple[float, int]], data: st.DataObject) -> None:
+    """Whatever is started, paused and stopped: experiments of a layer have different users, each its share."""
+    document = EMPTY
+    for place, (traffic, layer) in enumerate(wanted):
+        definition = defined(f"n{place}", traffic=traffic, layer=f"layer{layer}", change={})
+        document = create(document, definition, 1.0)
+        if free_slot(document, definition):
+            document = start(document, definition.name, 2.0)
+        started = [each.name for each in document.experiments.values() if each.status == "running"]
+        if started and data.draw(st.booleans()):
+            document = data.draw(st.sampled_from([pause, stop]))(document, data.draw(st.sampled_from(started)), 3.0)
+    kept = [each for each in document.experiments.values() if each.status in ("running", "paused")]
+    for each in kept:
+        assert each.slot[1] - each.slot[0] == pytest.approx(each.definition.traffic)
+        for other in kept:
+            if other is not each and other.definition.layer == each.definition.layer:
+                assert each.slot[1] <= other.slot[0] or other.slot[1] <= each.slot[0]
+
+
+def test_a_full_layer() -> None:
+    """The refusal names the layer. A stop frees the slot, a pause does not."""
+    document = running(defined("one", layer="x", traffic=0.5), defined("two", layer="x", traffic=0.25))
+    document = create(document, defined("three", layer="x", traffic=0.5), 3.0)
+    for full in (document, pause(document, "one", 4.0)):
+        with pytest.raises(ExperimentError, match=r"Layer x has no free 0.5 of its users for three"):
+            start(full, "three", 5.0)
+    assert start(stop(document, "one", 4.0), "three", 5.0).experiments["three"].slot == (0.0, 0.5)
+
+
+MODE = {"mode": "batch"}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "refused"),
+    [
+        (defined("one", MODE), defined("two", MODE), True),
+        (defined("one", MODE), defined("two", {"generation": "g2"}), False),
+        (defined("one", MODE, layer="x", traffic=0.5), defined("two", MODE, layer="x", traffic=0.5), False),
+        (defined("one", MODE, layer="x", traffic=0.5), defined("two", MODE, layer="x", assignment="caller"), True),
+        (defined("one", MODE, audience={"surfaces": ["a", "b"]}), defined("two", MODE), True),
+        (
+            defined("one", MODE, audience={"surfaces": ["a"]}),
+            defined("two", MODE, audience={"surfaces": ["b"]}),
+            False,
+        ),
+        (
+            defined("one", MODE, audience={"context": {"device": ["phone"]}}),
+            defined("two", MODE, audience={"context": {"device": ["tv"]}}),
+            False,
+        ),
+        (
+            defined("one", MODE, end="2026-01-01T00:00:00Z"),
+            defined("two", MODE, start="2026-01-01T00:00:00Z"),
+            False,
+        ),
+        (defined("one", {}), defined("two", {}), False),
+    ],
+)
+def test_two_layers_do_not_change_the_same_thing(one: Definition, other: Definition, refused: bool) -> None:
+    """Experiments that share users and requests change different things; the refusal names the thing."""
+    if not refused:
+        assert len(running(one, other).running(0.0)) + bool(one.end) + bool(other.start) >= 2
+        return
+    with pytest.raises(ExperimentError, match="two can't run beside one: both change mode on the same surfaces"):
+        running(one, other)
+
+
+def test_limits() -> None:
+    """At most MOST_RUNNING run; of MOST_KEPT the oldest stopped one makes room, and a running one never does."""
+    document = running(*(defined(f"n{place}", {}) for place in range(MOST_RUNNING)))
+    with pytest.raises(ExperimentError, match="8 experiments run at once at most"):
+        start(create(document, defined("more", {}), 3.0), "more", 4.0)
+    for place in range(MOST_RUNNING, MOST_KEPT):
+        document = create(document, defined(f"n{place}"), 3.0)
+    with pytest.raises(ExperimentError, match="100 experiments are kept at most"):
+        create(document, defined("more"), 4.0)
+    document = create(stop(stop(document, "n1", 4.0), "n5", 5.0), defined("more"), 6.0)
+    assert ("n1" in document.experiments, len(document.experiments)) == (False, MOST_KEPT)

@@ -1,0 +1,84 @@
+"""The file of an experiment: it is written as it is read, and each mistake is a sentence with the fix."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from recsys.errors import ExperimentError
+from recsys.experiments.definition import parse, to_toml
+
+TEXT = """
+name = "towers-2"
+layer = "models"
+start = 2026-12-01T08:00:00Z
+
+[arms.new]
+share = 0.5
+generation = "g2"
+mode = "hybrid"
+candidates = 100
+
+[[arms.new.rules.boost]]
+where = {price = {gte = 3.0}, genre = "Drama"}
+by = 0.5
+
+[arms.old]
+share = 0.25
+
+[audience]
+surfaces = ["home"]
+context = {device = ["phone"]}
+holdout = 0.05
+
+[guardrails]
+p99_ms = 250
+click_rate_drop = false
+"""
+
+
+def test_what_is_read_is_written_again() -> None:
+    """TOML and JSON of a definition give the same definition, the order of its arms included."""
+    definition = parse(TEXT)
+    assert parse(to_toml(definition)) == parse(definition.model_dump_json()) == definition
+    assert [*parse(to_toml(definition)).arms] == ["new", "old"]
+    assert definition.guardrails.click_rate_drop is None
+    assert "click_rate_drop = false" in to_toml(definition)
+    assert definition.arms["new"].changes == {"generation", "rules", "mode", "candidates"}
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong", "sentence"),
+    [
+        ("", "", "x.toml: name is missing; add a line such as name"),
+        ('name = "towers-2"', 'name = "Towers 2"', "name is 1 to 32 of a-z, 0-9, - and _, from a letter on, not"),
+        ('layer = "models"', 'layr = "models"', "There is no entry layr. Did you mean layer?"),
+        ("[arms.new]\nshare", "[arms.new]\nshre", "There is no entry arms.new.shre. Did you mean arms.new.share?"),
+        ("candidates = 100", "zzz = 1", "The entries here are share, generation, rules, mode, candidates."),
+        ("[[arms.new.rules.boost]]", "[[arms.new.rules.boots]]", "arms.new.rules: there is no boots; known are"),
+        ("gte", "min", "arms.new.rules: there is no boost.0.where.price.min; known are lt, lte, gt, gte."),
+        ("share = 0.25", "", "arms.old.share is missing; add a line such as share = 0.5."),
+        ("share = 0.25", "share = 0.75", "the shares of the arms have the sum 1.25, above 1."),
+        ("share = 0.25", "share = true", "arms.old.share is a share above 0, at most 1, not true."),
+        ("[arms.old]", "[arms.control]", '"control" is the name of what users get without an arm'),
+        ("candidates = 100", "candidates = 1000", "arms.new.candidates is a whole number from 1 to 512, not 1000."),
+        ('["phone"]', '"phone"', "audience.context.device is a list of texts of 1 to 256 characters, not 'phone'."),
+        ("p99_ms = 250", "p99 = 250", "There is no entry guardrails.p99. Did you mean guardrails.p99_ms?"),
+        ("08:00:00Z", "08:00:00", "start is a time with its zone, such as 2026-12-01T08:00:00Z, not"),
+        ("[arms.new]", "[arms.new", "x.toml is not valid TOML"),
+    ],
+)
+def test_a_mistake_is_a_sentence(line: str, wrong: str, sentence: str) -> None:
+    """Names of entries are checked below arms and their rules too."""
+    with pytest.raises(ExperimentError) as raised:
+        parse(TEXT.replace(line, wrong) if line else "", "x.toml")
+    assert sentence in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["{", '{"arms": ' + "[" * 100_000, '{"name": "a", "arms": {}}'])
+def test_wrong_json_is_a_sentence(text: str) -> None:
+    """Also JSON that is cut off, nested too deep, or without an arm."""
+    with pytest.raises(ExperimentError, match=r"x\.json"):
+        parse(text, "x.json")
+    assert json.loads(parse(TEXT).model_dump_json())["arms"]["old"]["share"] == 0.25
