@@ -121,11 +121,10 @@ def _text(value: object) -> str:
 
 _PAGE = """# Settings
 
-Every setting is a variable of the environment, read once, when a process starts. `service/settings.py` has the class.
-`python -m service config` prints the settings in force and where each value comes from, without passwords; `--json` for
-programs. A wrong value stops the start with one sentence. A warning names each `TANDEM_` variable that is no setting.
-
-The class writes this page: `python -m service config --page > docs/configuration.md`.
+Every setting is a variable of the environment, read once, when a process starts (`service/settings.py`). A wrong value
+stops the start with one sentence. A warning names each `TANDEM_` variable that is no setting.
+`python -m service config` prints the settings in force and where each value comes from, without passwords (`--json`:
+for programs), and with `--page` this page.
 
 | variable | default | |
 |---|---|---|
