@@ -17,6 +17,7 @@ from recsys.fresh_items.put_items import PutItems
 from recsys.generation import content_checks
 from recsys.generation.cache import GenerationCache
 from recsys.slates.served_generation import ServedGeneration
+from recsys.store.redis.experiment_store import RedisExperimentStore
 from recsys.store.redis.generation_store import RedisGenerationStore
 from recsys.store.redis.item_store import RedisItemReader, RedisItemWriter
 from recsys.store.redis.redis_registry import RedisProcessRegistry
@@ -30,6 +31,7 @@ from service.backends.accepted_requests import RowsOnly
 from service.backends.calls import Backends
 from service.backends.client import BackendClient
 from service.backends.models import RankingModel, RetrievalModel
+from service.generations.experiments_follower import ExperimentsFollower
 from service.generations.follower import GenerationFollower
 from service.generations.holder import GenerationHolder
 from service.generations.local_generations import GenerationFallback
@@ -86,7 +88,8 @@ def follower(
     """The follower that loads generations into the holders of this process."""
     url, fallback = _url(environment), GenerationFallback(_cache(environment)).ids
     store, registry = RedisGenerationStore(url), RedisProcessRegistry(url)
-    return GenerationFollower(role, store, registry, holders, fallback, settings.poll_seconds, _redis())
+    experiments = ExperimentsFollower(RedisExperimentStore(url))
+    return GenerationFollower(role, store, registry, holders, fallback, settings.poll_seconds, _redis(), experiments)
 
 
 def count_workers(role: str, environment: Environment, settings: Settings) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 
 import numpy as np
@@ -26,15 +27,21 @@ LAYER_SALT = "tandem layer "
 """The beginning of a layer's salt, so that no experiment has the salt of its layer."""
 
 
+def position(salt: str, user: Id) -> float:
+    """The position of a user: uniform in [0, 1) over users, independent between salts. 7 and "7" are one user."""
+    hashed = _hash_of(salt).copy()
+    hashed.update(str(user).encode("utf-8", "surrogatepass"))
+    return (int.from_bytes(hashed.digest(), "big") >> 11) / (1 << 53)  # a double has 53 bits
+
+
+@lru_cache(256)
+def _hash_of(salt: str) -> blake2b:
+    return blake2b(digest_size=8, key=blake2b(salt.encode("utf-8"), digest_size=16).digest())
+
+
 def positions(salt: str, users: Sequence[Id]) -> F64:
-    """The positions of users, [n]: uniform in [0, 1) over users, independent between salts. 7 and "7" are one user."""
-    keyed = blake2b(digest_size=8, key=blake2b(salt.encode("utf-8"), digest_size=16).digest())
-    places = np.empty(len(users), np.uint64)
-    for place, user in enumerate(users):
-        hashed = keyed.copy()
-        hashed.update(str(user).encode("utf-8", "surrogatepass"))
-        places[place] = int.from_bytes(hashed.digest(), "big")
-    return (places >> np.uint64(11)) / float(1 << 53)  # a double has 53 bits
+    """The positions of users, [n]."""
+    return np.fromiter((position(salt, user) for user in users), np.float64, len(users))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +75,14 @@ class Lanes:
         return found
 
     def arm_of(self, user: Id) -> str | None:
-        """The name of a user's arm, CONTROL, or None if the user does not take part."""
-        arm = int(self.assign([user])[0])
-        return None if arm == OUTSIDE else CONTROL if arm == IN_CONTROL else self.arms[arm]
+        """The name of a user's arm, CONTROL, or None if the user does not take part: as `assign`, in 3 us a user."""
+        first, last = self.slot
+        if not first <= position(LAYER_SALT + self.layer, user) < last:
+            return None
+        if self.holdout and position(HOLDOUT_SALT, user) < self.holdout:
+            return None
+        place = position(self.salt, user)
+        for arm, start, stop in zip(self.arms, self.starts, self.stops, strict=True):
+            if start <= place < stop:
+                return arm
+        return CONTROL

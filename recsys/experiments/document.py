@@ -58,12 +58,13 @@ class Experiment(BaseModel):
 
     def runs_at(self, now: float) -> bool:
         """Whether arms have users at a time, unix seconds."""
-        start, end = self.definition.start, self.definition.end
-        return (
-            self.status == "running"
-            and not (start and now < start.timestamp())
-            and not (end and now >= end.timestamp())
-        )
+        start = self.definition.start
+        return self.status == "running" and not (start and now < start.timestamp()) and not self.has_ended(now)
+
+    def has_ended(self, now: float) -> bool:
+        """Whether the stated end has passed at a time, unix seconds."""
+        end = self.definition.end
+        return end is not None and now >= end.timestamp()
 
     def arms_in_force(self) -> dict[str, Arm]:
         """The arms that are not halted."""

@@ -10,7 +10,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -42,10 +42,11 @@ class GenerationCache:
         self._store = store
         self._check = check
 
-    def fetch(self, generation: str) -> GenerationFolder:
+    def fetch(self, generation: str, in_use: Collection[str] = ()) -> GenerationFolder:
         """The folder of a generation, verified and checked once on this host.
 
-        GenerationError if the generation is missing, damaged or fails the check, or if the disk is full.
+        in_use: generations that a download does not remove. GenerationError if the generation is missing, damaged or
+        fails the check, or if the disk is full.
         """
         if not NAME.fullmatch(generation):
             raise GenerationError(f"{generation!r} is no id of a generation.")
@@ -56,10 +57,10 @@ class GenerationCache:
             self._verify(folder)  # a read-only disk still serves
         else:
             with self._locked():
-                self._fetch(folder, generation)
+                self._fetch(folder, generation, in_use)
         return folder
 
-    def _fetch(self, folder: GenerationFolder, generation: str) -> None:
+    def _fetch(self, folder: GenerationFolder, generation: str, in_use: Collection[str]) -> None:
         for unfinished in self._folder.glob(".g*"):  # of killed processes, since this process holds the lock
             shutil.rmtree(unfinished, ignore_errors=True)
         if folder.is_verified:
@@ -67,7 +68,7 @@ class GenerationCache:
         if not self._is_intact(folder):
             _remove(folder.path)
             self._download(generation, folder.path)
-            self._remove_old(generation)
+            self._remove_old(generation, in_use)
         _mark_used(folder.path)
         self._verify(folder)
 
@@ -132,15 +133,16 @@ class GenerationCache:
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
 
-    def _remove_old(self, generation: str) -> None:
-        """Remove all but the KEPT generations used last; ids have the clock of another host.
+    def _remove_old(self, generation: str, in_use: Collection[str]) -> None:
+        """Remove all but those in use and the KEPT generations used last; ids have the clock of another host.
 
         A process that maps a removed file keeps its pages.
         """
         kept = {generation, self.last_served}
         cached = [path for path in self._folder.iterdir() if path.name.startswith("g") and path.name not in kept]
         for path in sorted(cached, key=lambda path: path.lstat().st_mtime_ns)[: -(KEPT - 1)]:
-            _remove(path)
+            if path.name not in in_use:
+                _remove(path)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

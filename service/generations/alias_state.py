@@ -1,6 +1,7 @@
 """What a process last read from the store: the generation that each alias names, and the other processes.
 
 A generation is a trained set of models and tables. An alias, such as `live`, names the one to answer from.
+The generation of an experiment's arm has an alias of its own, which is no key of the store.
 """
 
 from __future__ import annotations
@@ -10,6 +11,13 @@ from dataclasses import dataclass, field
 
 from recsys.store.process_registry import Announcement
 from recsys.store.stored_types import LIVE
+
+_ARM = "arm:"
+
+
+def arm_alias(generation: str) -> str:
+    """The alias of a generation that arms of experiments answer from."""
+    return _ARM + generation
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +39,11 @@ class AliasState:
         return self.named.get(LIVE)
 
     @property
+    def arms(self) -> list[str]:
+        """The generations of the arms of experiments."""
+        return [generation for alias, generation in self.named.items() if alias.startswith(_ARM)]
+
+    @property
     def served(self) -> set[str]:
         """The generations that other gateways answer from."""
         return {generation for process in self.processes for generation in process.serving}
@@ -38,3 +51,7 @@ class AliasState:
     def lacking(self, generation: str) -> bool:
         """Whether another process does not hold the generation."""
         return any(generation not in process.held for process in self.processes)
+
+    def lacking_in_a_backend(self, generation: str) -> bool:
+        """Whether a process of retrieval or ranking does not hold the generation, such as one that starts."""
+        return any(generation not in process.held for process in self.processes if process.role != "gateway")

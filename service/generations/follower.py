@@ -1,7 +1,7 @@
 """The follower of a server process: a thread that loads the generations (trained models and tables) to serve.
 
-Aliases in Redis, such as `live`, name them. The follower announces the loaded generations to the other processes;
-`switcher` decides which one a gateway answers from.
+Aliases in Redis, such as `live`, and the arms of running experiments name them. The follower announces the loaded
+generations to the other processes; `switcher` decides which one a gateway answers from.
 """
 
 from __future__ import annotations
@@ -12,27 +12,24 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import Any
 
-from recsys.errors import NOTHING_LIVE, StoreError, StoreUnavailable, TandemError
+from recsys.errors import NOTHING_LIVE, StoreError, StoreUnavailable
 from recsys.process.process_identity import ProcessIdentity
 from recsys.store.process_registry import ANNOUNCED_SECONDS, Announcement
 from recsys.store.redis.generation_store import RedisGenerationStore
 from recsys.store.redis.redis_registry import RedisProcessRegistry
 from recsys.store.stored_types import LIVE, PREVIOUS
 from service.generations import readiness
-from service.generations.alias_state import AliasState
-from service.generations.holder import GenerationHolder, freeze_imports, release_memory
+from service.generations.alias_state import AliasState, arm_alias
+from service.generations.experiments_follower import ExperimentsFollower
+from service.generations.generation_loader import GenerationLoader
+from service.generations.holder import GenerationHolder, freeze_imports
 from service.generations.readiness import ReadinessLog
-from service.telemetry import metrics
 from service.telemetry.outage import Outage
 
 logger = logging.getLogger("tandem")
-
-RETRY_SECONDS = 10.0
-"""Time until a refused generation is tried again."""
 
 BUSY_SECONDS = 0.25
 """Time between two reads while a generation changes, or while the store is away."""
@@ -50,10 +47,10 @@ class GenerationFollower:
         fallback: Callable[[], Sequence[str]] = tuple,
         poll_seconds: float = 2.0,
         redis: Outage | None = None,
+        experiments: ExperimentsFollower | None = None,
     ) -> None:
         """holders: a generation is held when each holder has it. fallback: the ids on this host, best first."""
-        self.aliases: Sequence[str] = (LIVE,)
-        """The serving aliases; set them before `start`."""
+        self.experiments = experiments or ExperimentsFollower()
         self.state = AliasState()
         self.in_force: Mapping[str, str] = {}
         """The generation that this process answers from, by alias; the switcher sets it."""
@@ -62,31 +59,27 @@ class GenerationFollower:
         self._role = role
         self._generations = generations
         self._registry = registry
-        self._holders = holders
         self._fallback = fallback
         self._poll_seconds = poll_seconds
         self._redis = redis or Outage("Redis", "Generations that are promoted now are not known.")
         self._readiness = ReadinessLog()
-        self._kept: set[str] = set()
-        self._refused: dict[str, tuple[str, float]] = {}
         self._announced: tuple[Announcement | None, float] = None, 0.0
         self._read_only = False
         self._announcing = threading.Lock()
         self._stopped = threading.Event()
-        self._loader = ThreadPoolExecutor(1, "load")
+        self._loader = GenerationLoader(role, holders, self.announce)
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
 
     @property
     def held(self) -> set[str]:
         """The generations that each holder has."""
-        return set.intersection(*(set(holder.held) for holder in self._holders))
+        return self._loader.held
 
     @property
     def holding(self) -> Announcement:
         """The announcement of this process."""
-        refused = {generation: why for generation, (why, _) in dict(self._refused).items()}
-        serving = tuple(sorted(set(self.in_force.values())))
-        return Announcement(self._name, self._role, tuple(sorted(self.held)), serving, refused, self._life)
+        held, serving = tuple(sorted(self.held)), tuple(sorted(set(self.in_force.values())))
+        return Announcement(self._name, self._role, held, serving, self._loader.refused, self._life)
 
     @property
     def refusals(self) -> dict[str, str]:
@@ -136,28 +129,27 @@ class GenerationFollower:
         self._registry.close()
 
     def refuse(self, generation: str, why: str) -> None:
-        """Do not serve a generation for RETRY_SECONDS."""
-        self._refused[generation] = why, time.monotonic() + RETRY_SECONDS
-        metrics.refused_total.labels(self._role).inc()
-        logger.error("Generation %s was refused: %s", generation, why)
+        """Do not serve a generation for some seconds."""
+        self._loader.refuse(generation, why)
 
     def is_refused(self, generation: str) -> bool:
         """Whether this process refuses a generation now."""
-        return generation in self._refused
+        return generation in self._loader.refused
 
     def refresh(self) -> None:
         """Read aliases and announcements, load what is missing, and announce what is held."""
-        for generation, (_, until) in list(self._refused.items()):
-            if time.monotonic() >= until:
-                del self._refused[generation]
+        self._loader.forget_old_refusals()
         self.state = state = self._read()
-        self._kept = {*state.served, *self.in_force.values(), *state.named.values()}
-        for generation in state.served:
-            self._hold(generation)
-        for alias in self.aliases:
-            for generation in self.candidates(alias):
-                if self._hold(generation) and generation not in self.refusals:
-                    break
+        kept = {*state.served, *self.in_force.values(), *state.named.values()}
+        for generation in state.served.difference(state.arms):
+            self._loader.hold(generation, kept)
+        for generation in self.candidates(LIVE):
+            if self._loader.hold(generation, kept) and generation not in self.refusals:
+                break
+        for generation in state.arms:
+            self._loader.hold_beside(generation, kept)
+        if not state.fault:
+            self._loader.drop_unused(kept)
         self.announce()
         if self._role != "gateway":  # the switcher logs the readiness of a gateway
             self._readiness.note(self.unready)
@@ -201,43 +193,23 @@ class GenerationFollower:
     def _is_busy(self) -> bool:
         """Whether a generation is about to change."""
         state = self.state
-        named = {state.named[alias] for alias in self.aliases if alias in state.named}
+        named = {generation for alias, generation in state.named.items() if alias != PREVIOUS}
         changing = state.served - named or any(state.lacking(generation) for generation in named)
         return bool(state.fault or not state.live or changing)
 
     def _read(self) -> AliasState:
-        names, named = (*self.aliases, PREVIOUS), dict[str, str]()
+        names, named = (LIVE, PREVIOUS), dict[str, str]()
         try:
             found = zip(names, self._generations.aliases(names), strict=True)
             named = {name: generation for name, generation in found if generation}
             others = tuple(each for each in self._registry.processes() if each.name != self._name)
         except StoreError as error:  # an unreadable registry is not an empty one: a gateway would not wait
             self._redis.failed(str(error))
-            return AliasState(True, named, str(error))
+            return AliasState(True, named | self._arms(), str(error))
         self._redis.worked()
-        return AliasState(True, named, None, others)
+        self.experiments.refresh()
+        return AliasState(True, named | self._arms(), None, others)
 
-    def _hold(self, generation: str) -> bool:
-        """Load a generation if it is neither held nor refused; whether it is held now."""
-        if self.is_refused(generation) or generation in self.held:
-            return generation in self.held
-        try:
-            self._load(generation)
-        except StoreUnavailable:
-            return False  # the next refresh reports it
-        except Exception as error:  # a damaged file can raise anything
-            if not isinstance(error, TandemError):
-                logger.exception("Generation %s could not be loaded.", generation)
-            self.refuse(generation, str(error) or type(error).__name__)
-            return False
-        release_memory()
-        return True
-
-    def _load(self, generation: str) -> None:
-        """Load a generation into each holder. The announcement is renewed meanwhile."""
-        for holder in self._holders:
-            loading = self._loader.submit(holder.load, generation, self._kept)
-            while not loading.done():
-                self.announce()
-                wait([loading], ANNOUNCED_SECONDS / 8)
-            loading.result()
+    def _arms(self) -> dict[str, str]:
+        """The generations of running experiments by alias, as they were last read."""
+        return {arm_alias(generation): generation for generation in self.experiments.current.generations(time.time())}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import threading
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Generic, TypeVar
@@ -22,12 +23,13 @@ ALLOCATIONS = 7_000
 
 
 class GenerationHolder(Generic[T]):
-    """Loaded generations by id. One thread loads them; any thread may get them meanwhile."""
+    """Loaded generations by id. Two threads may load them; any thread may get them meanwhile."""
 
     def __init__(self, cache: GenerationCache, load: Callable[[GenerationFolder], T]) -> None:
         self._cache = cache
         self._load = load
         self._held: dict[str, T] = {}
+        self._changing = threading.Lock()
 
     @property
     def held(self) -> tuple[str, ...]:
@@ -44,9 +46,15 @@ class GenerationHolder(Generic[T]):
     def load(self, generation: str, kept: Collection[str] = ()) -> None:
         """Load a generation if it is not held, and then drop all that are not kept."""
         if generation not in self._held:
-            loaded = self._load(self._cache.fetch(generation))
-            held = {each: held for each, held in self._held.items() if each in kept}
-            self._held = held | {generation: loaded}
+            loaded = self._load(self._cache.fetch(generation, kept))
+            with self._changing:
+                held = {each: held for each, held in self._held.items() if each in kept}
+                self._held = held | {generation: loaded}
+
+    def drop(self, generation: str) -> None:
+        """Drop a generation. Queries that hold a part of it keep that part."""
+        with self._changing:
+            self._held = {each: held for each, held in self._held.items() if each != generation}
 
 
 def freeze_imports() -> None:

@@ -16,6 +16,7 @@ from recsys.errors import GenerationError, NoGeneration, TandemError
 from recsys.slates.served_generation import ServedGeneration
 from recsys.store.stored_types import LIVE
 from service.generations import warm_up
+from service.generations.alias_state import arm_alias
 from service.generations.follower import GenerationFollower
 from service.generations.holder import GenerationHolder
 from service.generations.local_generations import GenerationFallback
@@ -79,21 +80,40 @@ class GenerationSwitcher:
             return None
         return not_up(self._absent, WARM_UP_SECONDS) if self._absent else self.follower.reason
 
-    def generation(self, alias: str = LIVE) -> ServedGeneration:
-        """The generation in force of an alias, for a query to keep; NoGeneration gives the reason if there is none."""
-        if served := self._in_force.get(alias):
+    def of_arm(self, generation: str) -> ServedGeneration | None:
+        """The generation of an experiment's arm; None if it can't be served now."""
+        served = self._in_force.get(arm_alias(generation))
+        return None if served is None or self.follower.state.lacking_in_a_backend(generation) else served
+
+    def live(self) -> ServedGeneration:
+        """The live generation in force, for a query to keep; NoGeneration gives the reason if there is none."""
+        if served := self._in_force.get(LIVE):
             return served
         refused = [f"Generation {each} was refused by {why}" for each, why in self.follower.refusals.items()]
         reason = self.follower.state.fault or "; ".join(refused) or self.unready
-        raise NoGeneration(reason or f"The alias {alias} names no generation that is loaded.")
+        raise NoGeneration(reason or "The live generation is not loaded.")
 
     async def follow(self) -> None:
         """Start the follower, and move each alias whenever it can move. Does not return."""
         await asyncio.to_thread(self.follower.start)
+        moving: dict[str, asyncio.Task[None]] = {}
         async with asyncio.TaskGroup() as group:
-            for alias in self.follower.aliases:
-                group.create_task(repeat(partial(self._move, alias), POLL_SECONDS, FAILED))
+            group.create_task(repeat(partial(self._move, LIVE), POLL_SECONDS, FAILED))
             group.create_task(repeat(self._probe, PROBE_SECONDS, FAILED))
+            while True:
+                self._follow_arms(moving, group)
+                await asyncio.sleep(POLL_SECONDS)
+
+    def _follow_arms(self, moving: dict[str, asyncio.Task[None]], group: asyncio.TaskGroup) -> None:
+        """Start a task that moves each new alias of an arm, and drop the aliases that are gone."""
+        named = {*map(arm_alias, self.follower.state.arms)}
+        for alias in named.difference(moving):
+            moving[alias] = group.create_task(repeat(partial(self._move, alias), POLL_SECONDS, FAILED))
+        for alias in set(moving).difference(named):
+            moving.pop(alias).cancel()
+            if served := self._in_force.pop(alias, None):
+                self._note_in_force()
+                logger.info("Generation %s is in force for %s no more.", served.id, alias)
 
     async def settled(self) -> None:
         """Return when `live` is served, when no generation can be served for now, or after START_SECONDS."""
@@ -112,7 +132,7 @@ class GenerationSwitcher:
         if current and (state.fault or state.named.get(alias) in (None, current)):
             return None
         if alias != LIVE and not self.ready:
-            return None  # `live` is what queries of the other aliases fall back to
+            return None  # queries of arms fall back to `live`
         held = follower.held
         for generation in follower.candidates(alias):
             if generation == current:
@@ -161,12 +181,15 @@ class GenerationSwitcher:
     async def _put_in_force(self, alias: str, served: ServedGeneration) -> None:
         without = f" without {self._absent}; `degraded` in answers names it" if self._absent else ""
         self._in_force[alias], self._absent = served, ""
-        self.follower.in_force = {name: each.id for name, each in self._in_force.items()}
+        self._note_in_force()
         logger.info("Generation %s is in force%s%s.", served.id, "" if alias == LIVE else f" for {alias}", without)
         await asyncio.to_thread(self.follower.announce)
         if alias == LIVE:
             metrics.live_generation.set(served.manifest.created)
             await asyncio.to_thread(self._fallback.remember, served.id)
+
+    def _note_in_force(self) -> None:
+        self.follower.in_force = {name: each.id for name, each in self._in_force.items()}
 
     async def _probe(self) -> None:
         """Run a query while a stage is away, so that its return is noticed without requests."""

@@ -14,7 +14,6 @@ from recsys.fresh_items.catalogue_changes import CatalogueChanges
 from recsys.slates.query import Query
 from recsys.slates.served_generation import ServedGeneration
 from recsys.store.redis.user_store import RedisUserStore
-from recsys.store.stored_types import LIVE
 from recsys.types import Id
 from service import schema
 from service.generations.switcher import GenerationSwitcher
@@ -97,7 +96,7 @@ class Recommender:
     @property
     def live(self) -> ServedGeneration:
         """The generation in force, with the items put since (PUT /items); NoGeneration if there is none."""
-        live = self._dependencies.switcher.generation(LIVE).with_items(self._dependencies.items.current)
+        live = self._dependencies.switcher.live().with_items(self._dependencies.items.current)
         if live.fresh is not self._counted:
             self._counted = live.fresh
             metrics.count_segment(live.fresh)

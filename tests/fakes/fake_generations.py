@@ -1,17 +1,21 @@
 """Fake generations (sets of trained models), each only a word, for tests of how processes follow and switch them.
 
 There is a fake of each collaborator: the store, which names the live generation, the registry, where processes announce
-what they loaded, and the cache of downloaded files.
+what they loaded, the experiments, and the cache of downloaded files.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from recsys.errors import GenerationError, StoreUnavailable
+from recsys.experiments.definition import Arm, Definition
+from recsys.experiments.document import Experiment, ExperimentsDocument
 from recsys.store.memory.memory_store import MemoryProcessRegistry
 from recsys.store.stored_types import LIVE, PREVIOUS
+from service.generations.experiments_follower import ExperimentsFollower
 from service.generations.follower import GenerationFollower
 from service.generations.holder import GenerationHolder
 
@@ -30,6 +34,42 @@ class Aliases:
         return tuple(self.named.get(name) for name in names)
 
 
+class Experiments:
+    """Fake store of experiments. halted: the halts that were written."""
+
+    def __init__(self) -> None:
+        self.document = ExperimentsDocument()
+        self.halted: dict[tuple[str, str], str] = {}
+
+    def answer_from(self, *generations: str) -> None:
+        """Run an experiment for each generation, whose arm `new` answers from it."""
+        running = {
+            f"test-{generation}": Experiment(
+                definition=Definition(name=f"test-{generation}", arms={"new": Arm(share=0.5, generation=generation)}),
+                status="running",
+                ramp=1.0,
+            )
+            for generation in generations
+        }
+        self.document = ExperimentsDocument(version=self.document.version + 1, experiments=running)
+
+    def version(self) -> int:
+        """The version of the document."""
+        return self.document.version
+
+    def read(self) -> ExperimentsDocument:
+        """The document."""
+        return self.document
+
+    def halts(self, _: ExperimentsDocument) -> dict[tuple[str, str], str]:
+        """The halts."""
+        return dict(self.halted)
+
+    def halt(self, experiment: str, arm: str, reason: str) -> None:
+        """Write a halt."""
+        self.halted[experiment, arm] = reason
+
+
 class Cache:
     """Fake cache: returns an id in place of a folder, and raises an error for the ids in `bad`."""
 
@@ -37,7 +77,7 @@ class Cache:
         self.bad = set(bad)
         self.fetched: list[str] = []
 
-    def fetch(self, generation: str) -> str:
+    def fetch(self, generation: str, in_use: Collection[str] = ()) -> str:
         """Its id, in place of a folder."""
         self.fetched.append(generation)
         if generation in self.bad:
@@ -50,10 +90,18 @@ def made() -> tuple[Aliases, MemoryProcessRegistry, Cache, Callable[..., Generat
     store, registry, cache = Aliases("a"), MemoryProcessRegistry(), Cache()
 
     def follower(
-        role: str = "ranking", load: Callable[[Any], Any] = str, aliases: Sequence[str] = (LIVE,), **more: Any
+        role: str = "ranking", load: Callable[[Any], Any] = str, arms: Experiments | None = None, **more: Any
     ) -> GenerationFollower:
-        made = GenerationFollower(role, store, registry, [GenerationHolder(cache, load)], **more)  # type: ignore[arg-type]
-        made.aliases = aliases
-        return made
+        holder, experiments = GenerationHolder(cache, load), ExperimentsFollower(arms)  # type: ignore[arg-type]
+        return GenerationFollower(role, store, registry, [holder], experiments=experiments, **more)  # type: ignore[arg-type]
 
     return store, registry, cache, follower
+
+
+def refresh_until(follower: GenerationFollower, reached: Callable[[], bool]) -> None:
+    """Refresh until a state is reached: generations of arms are loaded in a thread of their own."""
+    end = time.monotonic() + 10
+    while not reached():
+        assert time.monotonic() < end, follower.holding
+        follower.refresh()
+        time.sleep(0.01)

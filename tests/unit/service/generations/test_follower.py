@@ -17,7 +17,7 @@ from service.generations.holder import GenerationHolder
 from service.generations.local_generations import GenerationFallback
 from service.generations.readiness import REFUSED
 from tests.fakes import fake_generations
-from tests.fakes.fake_generations import Cache
+from tests.fakes.fake_generations import Cache, Experiments, refresh_until
 from tests.sample_data import tiny
 
 
@@ -84,18 +84,74 @@ def test_a_process_that_starts_holds_the_generation_that_gateways_serve(world):
     assert ranking.held == {"old", "new"}
 
 
-def test_a_refused_generation_of_one_alias_leaves_the_other(world):
-    """Each alias is followed, and only `live` has fallbacks."""
+def test_a_refused_generation_of_an_arm_leaves_the_live_one(world):
+    """Generations of running arms are followed, and they have no fallbacks."""
     store, _, cache, follower = world
     cache.bad.add("b")
-    store.named |= {"arm": "b", PREVIOUS: "p"}
-    ranking = follower(aliases=(LIVE, "arm"))
-    ranking.refresh()
+    store.named[PREVIOUS] = "p"
+    arms = Experiments()
+    ranking = follower(arms=arms)
+    arms.answer_from("b")
+    refresh_until(ranking, lambda: "b" in ranking.refusals)
     assert ranking.held == {"a"}
-    assert set(ranking.refusals) == {"b"}
-    store.named["arm"] = "c"
+    arms.answer_from("c")
+    refresh_until(ranking, lambda: ranking.held == {"a", "c"})
+
+
+def test_a_slow_load_for_an_arm_does_not_delay_the_live_generation(world):
+    """It runs in a thread of its own."""
+    store, _, _, follower = world
+    arms, loading, go_on = Experiments(), threading.Event(), threading.Event()
+
+    def load(name):
+        if name == "slow":
+            loading.set()
+            assert go_on.wait(10)
+        return name
+
+    ranking = follower(load=load, arms=arms)
+    arms.answer_from("slow")
+    ranking.refresh()
+    assert loading.wait(10)
+    store.named |= {LIVE: "b", PREVIOUS: "a"}
+    ranking.refresh()
+    assert ranking.held == {"a", "b"}
+    go_on.set()
+    refresh_until(ranking, lambda: "slow" in ranking.held)
+
+
+def test_the_generation_of_a_stopped_experiment_is_dropped_later(world, monkeypatch):
+    """Queries that hold it end first. The live generation stays, also if it was an arm's."""
+    store, _, _, follower = world
+    arms = Experiments()
+    ranking = follower(arms=arms)
+    arms.answer_from("b", "c")
+    refresh_until(ranking, lambda: ranking.held == {"a", "b", "c"})
+    store.named[LIVE] = "c"
+    arms.answer_from()
+    ranking.refresh()
+    assert ranking.held == {"a", "b", "c"}
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 61)
     ranking.refresh()
     assert ranking.held == {"a", "c"}
+
+
+def test_experiments_that_may_not_be_read_leave_the_live_generation(world, caplog):
+    """As with a Redis user from before there were experiments. The log has one line."""
+    _, _, _, follower = world
+    arms = Experiments()
+
+    def refused():
+        raise StoreError("Redis refused: this user has no permissions.")
+
+    arms.read = refused
+    ranking = follower(arms=arms)
+    for _ in range(3):
+        ranking.refresh()
+    assert ranking.held == {"a"}
+    assert ranking.state.fault is None
+    assert caplog.text.count("Experiments can't be read") == 1
 
 
 def test_a_host_remembers_the_generation_that_it_served_last(tiny_world, tmp_path):
@@ -138,7 +194,8 @@ def test_all_processes_hold_the_previous_generation_if_one_refuses_the_live_one(
 def test_a_process_that_loads_for_long_announces_itself_meanwhile(world, monkeypatch):
     """It stays in the registry, or the gateway would move without it."""
     _, registry, _, follower = world
-    monkeypatch.setattr("service.generations.follower.ANNOUNCED_SECONDS", 0.04)
+    for module in ("follower", "generation_loader"):
+        monkeypatch.setattr(f"service.generations.{module}.ANNOUNCED_SECONDS", 0.04)
     announced = []
     monkeypatch.setattr(registry, "announce", announced.append)
     follower(load=lambda name: time.sleep(0.2) or name).refresh()

@@ -9,11 +9,13 @@ from recsys.errors import NoGeneration
 from recsys.generation.cache import GenerationCache
 from recsys.store.process_registry import Announcement
 from recsys.store.stored_types import LIVE, PREVIOUS
+from service.generations.alias_state import arm_alias
 from service.generations.local_generations import GenerationFallback
 from service.generations.switcher import GenerationSwitcher
 from tests.fakes import fake_generations
+from tests.fakes.fake_generations import Experiments, refresh_until
 
-ARM = "arm"
+ARM = arm_alias("b")
 
 
 @pytest.fixture
@@ -59,14 +61,17 @@ class Settings:
 
 
 @pytest.fixture
-def gateway(world, tmp_path, monkeypatch):
-    """A switcher of two aliases, its pipeline, and a function that refreshes, moves an alias and returns its
-    generation.
-    """
+def arms():
+    return Experiments()
+
+
+@pytest.fixture
+def gateway(world, arms, tmp_path, monkeypatch):
+    """A switcher, its pipeline, and a function that refreshes, moves an alias and returns its generation."""
     store, *_, follower = world
-    following = follower("gateway", load=Served, aliases=(LIVE, ARM))
+    following = follower("gateway", load=Served, arms=arms, poll_seconds=0.05)
     pipeline, fallback = Pipeline(), GenerationFallback(GenerationCache(tmp_path, store))
-    switcher = GenerationSwitcher(following, following._holders[0], pipeline, fallback, Settings())
+    switcher = GenerationSwitcher(following, following._loader._holders[0], pipeline, fallback, Settings())
     monkeypatch.setattr("service.generations.warm_up._queries", lambda served, count, due: [Query()] * count)
 
     def move(alias=LIVE):
@@ -111,7 +116,7 @@ def test_ports_open_if_no_generation_can_be_served(gateway, world, live, reason)
     assert move() is None
     assert asyncio.run(opens(switcher))
     with pytest.raises(NoGeneration, match=reason):
-        switcher.generation()
+        switcher.live()
 
 
 def test_ports_stay_shut_while_another_gateway_answers(gateway, world, monkeypatch):
@@ -126,7 +131,7 @@ def test_ports_stay_shut_while_another_gateway_answers(gateway, world, monkeypat
     switcher.follower.refresh()
     assert asyncio.run(opens(switcher))
     with pytest.raises(NoGeneration, match="is being loaded"):
-        switcher.generation()
+        switcher.live()
 
 
 def test_an_alias_moves_when_all_processes_hold_the_next_generation(world, gateway):
@@ -207,12 +212,48 @@ def test_a_stage_that_is_away_is_probed_without_requests(gateway):
     assert pipeline.batches == 1
 
 
-def test_the_other_aliases_wait_for_live(world, gateway):
-    """`live` is the fallback of a query."""
-    store, *_ = world
+def test_the_generation_of_an_arm_waits_for_the_live_one(gateway, arms):
+    """Queries of arms fall back to `live`."""
     switcher, _, move = gateway
-    store.named[ARM] = "b"
+    arms.answer_from("b")
+    refresh_until(switcher.follower, lambda: "b" in switcher.follower.held)
     assert move(ARM) is None
-    with pytest.raises(NoGeneration):
-        switcher.generation(ARM)
+    assert switcher.of_arm("b") is None
     assert (move(), move(ARM)) == ("a", "b")
+    assert switcher.of_arm("b").id == "b"
+
+
+def test_an_arm_is_not_served_while_a_backend_lacks_its_generation(gateway, arms, world):
+    """As after a restart of ranking, which loads the live generation first. A gateway that starts changes nothing."""
+    _, registry, *_ = world
+    switcher, _, move = gateway
+    arms.answer_from("b")
+    move()
+    refresh_until(switcher.follower, lambda: "b" in switcher.follower.held)
+    move(ARM)
+    for role, held, served in (("gateway", (), True), ("ranking", ("a",), False), ("ranking", ("a", "b"), True)):
+        registry.announce(Announcement(f"{role} x 1", role, held))
+        switcher.follower.refresh()
+        assert (switcher.of_arm("b") is not None) == served
+
+
+def test_arms_begin_and_end_without_a_restart(gateway, arms, monkeypatch):
+    """A new arm is warmed up and served, and the arm of a stopped experiment is gone at once."""
+    monkeypatch.setattr("service.generations.switcher.POLL_SECONDS", 0.02)
+    switcher, pipeline, move = gateway
+    move()
+
+    async def scene():
+        following = asyncio.create_task(switcher.follow())
+        for named in (("b",), ("b", "c"), ("c",), ()):
+            arms.answer_from(*named)
+            async with asyncio.timeout(10):
+                while {each for each in "bc" if switcher.of_arm(each)} != set(named):
+                    await asyncio.sleep(0.01)
+        following.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await following
+        await asyncio.to_thread(switcher.follower.stop)
+
+    asyncio.run(scene())
+    assert pipeline.batches > 0

@@ -1,0 +1,64 @@
+"""The arms of one request: the user's arm in each experiment, and what these arms change in the slate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from recsys.experiments.definition import Arm
+from recsys.rules.rules_schema import Rules
+
+
+@dataclass(frozen=True, slots=True)
+class AssignedArms:
+    """The arms of a request.
+
+    arms: the user's arm in each experiment, "control" included. changes: the arms that are served, by experiment.
+    variants: of their lists. away: the experiments whose arm can't be served, so that the slate is the control's.
+    forced: whether a person chose the arm for a test, which no analysis takes into account.
+    """
+
+    arms: Mapping[str, str] = field(default_factory=dict)
+    changes: Mapping[str, Arm] = field(default_factory=dict)
+    variants: Mapping[str, str] = field(default_factory=dict)
+    away: tuple[str, ...] = ()
+    forced: bool = False
+
+    @property
+    def exposures(self) -> Mapping[str, str]:
+        """The arms that the slate is made by, for impressions and analysis."""
+        return {} if self.forced else {name: arm for name, arm in self.arms.items() if name not in self.away}
+
+    @property
+    def generation(self) -> str | None:
+        """The id of the generation to answer from; None: the live one."""
+        return next((arm.generation for arm in self.changes.values() if arm.generation), None)
+
+    @property
+    def rules(self) -> Rules | None:
+        """The rules in place of the surface's; None: the surface's."""
+        return next((arm.rules for arm in self.changes.values() if arm.rules is not None), None)
+
+    @property
+    def mode(self) -> str | None:
+        """The mode of a request that names none; None: the surface's."""
+        return next((arm.mode for arm in self.changes.values() if arm.mode), None)
+
+    @property
+    def candidates(self) -> int | None:
+        """The most candidates that are ranked; None: all."""
+        return next((arm.candidates for arm in self.changes.values() if arm.candidates), None)
+
+    @property
+    def list_variant(self) -> str:
+        """The variant of the user's list. Lists that two arms change are made by no flow, so none is found."""
+        return "+".join(variant for name in self.changes if (variant := self.variants[name]))
+
+    def without(self, away: frozenset[str] | set[str]) -> AssignedArms:
+        """The same with the control in place of the arms of some experiments, which can't be served."""
+        kept = {name: arm for name, arm in self.changes.items() if name not in away}
+        return replace(self, changes=kept, away=(*self.away, *(name for name in self.arms if name in away)))
+
+
+NO_ARMS = AssignedArms()
+"""Of a request that takes part in no experiment."""

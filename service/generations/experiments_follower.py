@@ -1,0 +1,63 @@
+"""What a process last read of the experiments: their document and the halts of gateways, prepared for requests.
+
+A gateway that may not write a halt keeps the halt for itself, until the document changes.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from recsys.errors import StoreError, StoreUnavailable
+from recsys.experiments.running_experiments import Halts, RunningExperiments
+from recsys.store.experiment_store import ExperimentStore
+
+logger = logging.getLogger("tandem")
+
+
+class ExperimentsFollower:
+    """Reads the experiments when they change. One thread refreshes; any thread reads `current`."""
+
+    def __init__(self, store: ExperimentStore | None = None) -> None:
+        """store: None without experiments, as in tests."""
+        self.current = RunningExperiments()
+        self._store = store
+        self._halts: Halts = {}
+        self._own: Halts = {}
+        self._logged = ""
+
+    def refresh(self) -> None:
+        """Read the version, and what changed. If the store can't be read, the last state stays."""
+        try:
+            if self._store is not None:
+                self._read(self._store)
+            self._logged = ""
+        except StoreUnavailable:
+            pass  # the outage has a line of its own
+        except StoreError as error:
+            if str(error) != self._logged:
+                logger.warning("Experiments can't be read, so changes of them have no effect here: %s", error)
+            self._logged = str(error)
+
+    def _read(self, store: ExperimentStore) -> None:
+        document = self.current.document
+        if document is None or store.version() != document.version:
+            document = store.read()
+            self._own = {}
+        halts = {**self._own, **store.halts(document)}
+        if document is not self.current.document or halts != self._halts:
+            self._halts = halts
+            self.current = RunningExperiments(document, halts)
+
+    def halt(self, experiment: str, arm: str, reason: str) -> None:
+        """Stop an arm in every gateway, or in this process alone if the store refuses."""
+        logger.error("Arm %s of experiment %s is halted: %s", arm, experiment, reason)
+        self._own = {**self._own, (experiment, arm): reason}
+        try:
+            if self._store is not None:
+                self._store.halt(experiment, arm, reason)
+        except StoreUnavailable:
+            pass  # the outage has a line of its own
+        except StoreError as error:
+            logger.warning("The halt can't be written, so this process alone serves the control: %s", error)
+        self._halts = {**self._halts, **self._own}
+        self.current = RunningExperiments(self.current.document, self._halts)
