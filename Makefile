@@ -6,7 +6,7 @@ export PYTHONUNBUFFERED = 1
 # Some images forbid Python to keep what it compiled, and pip is told below not to: each process would compile all it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo serve run status warm-kernels test coverage lint proto load bench cost-profile soak chaos network manifests browser build image image-test lock sbom audit clean
+.PHONY: help setup demo serve run status warm-kernels test coverage lint proto load bench cost-profile proofs soak chaos network manifests browser build image image-test lock sbom audit clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -89,6 +89,9 @@ bench: .venv/installed-bench ## beside FastAPI, plain BentoML and LitServe: the 
 
 cost-profile: .venv/installed ## CPU and memory of each mode on this machine, for `training advise`; five minutes (COSTS=--check, --promises)
 	@exec $(PY) -m loadtests.bench.cost_profile $(COSTS)
+
+proofs: .venv/installed ## do the statistics of experiments hold what they promise? simulates 2,000 a row; minutes (PROOFS=options)
+	@exec $(PY) -m training.experiments.proofs $(PROOFS)
 
 soak: .venv/installed ## 200,000 requests and 50 swaps of the generation: does anything grow or fail? ten minutes (SOAK=options)
 	@exec $(PY) -m loadtests.soak $(SOAK)

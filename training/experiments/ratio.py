@@ -12,7 +12,7 @@ from typing import Self
 
 import numpy as np
 
-from recsys.types import F64
+from recsys.types import F64, Bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +27,14 @@ class Moments:
     covariance: F64
 
     @classmethod
-    def of(cls, values: F64) -> Self:
-        """The moments of users' figures, [..., n, V]. n: at least 2."""
-        count, mean = values.shape[-2], values.mean(axis=-2)
-        centred = values - mean[..., None, :]
-        covariance = np.swapaxes(centred, -1, -2) @ centred / (count - 1)
-        return cls(np.full(mean.shape[:-1], float(count)), mean, covariance)
+    def of(cls, values: F64, members: Bool | None = None) -> Self:
+        """The moments of users' figures, [..., n, V]. members: [..., n], the users who count; at least 2, else nan."""
+        present = np.ones(values.shape[:-1], bool) if members is None else members
+        count = present.sum(axis=-1, dtype=np.float64)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            mean = (values * present[..., None]).sum(axis=-2) / count[..., None]
+            centred = (values - mean[..., None, :]) * present[..., None]
+            return cls(count, mean, np.swapaxes(centred, -1, -2) @ centred / (count - 1)[..., None, None])
 
     def __add__(self, other: Moments) -> Moments:
         """The moments of both groups of users together."""
