@@ -25,6 +25,7 @@ from pydantic import Field
 from flows import WAIT_HELP, WAIT_SECONDS
 from flows.orchestration import restart_after_crash, store_step, write_result
 from flows.progress import run_progress
+from flows.steps.deleted_users import remove_deleted_users
 from recsys.environment import Environment
 from recsys.lists.impression import Impression
 from recsys.model.features import FEATURES
@@ -33,7 +34,7 @@ from recsys.store.from_environment import open_store
 from recsys.store.redis.flow_store import RedisFlowStore
 from recsys.store.stored_types import LoggedImpression
 from recsys.types import Event
-from training.data.impressions import PREFIX
+from training.data.impressions import FOLDER, PREFIX
 from training.data.locations import Location, exports, writing
 
 AT_ONCE = 2_000
@@ -67,7 +68,7 @@ class DrainResult:
     """The result of a run. rows: items shown. taken: items that users took. damaged: unreadable entries, deleted.
 
     waiting: entries younger than the wait, among the last AT_ONCE that were read. lost: entries that the store's limits
-    removed since the last drain.
+    removed since the last drain. deleted: rows of deleted users that were removed from the files of all runs.
     """
 
     impressions: int = 0
@@ -77,6 +78,7 @@ class DrainResult:
     waiting: int = 0
     files: list[str] = field(default_factory=list)
     lost: int = 0
+    deleted: int = 0
 
     def plus(self, step: DrainResult) -> DrainResult:
         """The result of this and the next step."""
@@ -97,7 +99,7 @@ def drain(
     """Move impressions that are old enough from the store into Parquet files, with features and labels."""
     environment, done = Environment.read(), DrainResult()
     with open_store(environment) as opened, run_progress() as progress, progress.step("impressions") as shown:
-        store, folder = opened.flows(), exports(environment, "impressions")
+        store, folder = opened.flows(), exports(environment, FOLDER)
         while True:
             step = drain_some(store, folder, wait)
             done = done.plus(step)
@@ -106,7 +108,8 @@ def drain(
                 break  # later slates are for the next run: without a wait they would keep this run going
         lost = store.lost_impressions()
         store.report_lost(lost)
-    done = replace(done, lost=lost)
+        deleted = remove_deleted_users(store, folder)  # after the files: this run may have read such a user before
+    done = replace(done, lost=lost, deleted=deleted)
     write_result(done)
     return done
 

@@ -160,6 +160,8 @@ def print_drained(result: DrainResult) -> None:
             f"{result.lost:,} impressions were removed before a drain could read them, since the last drain. "
             "Drain more often, raise TANDEM_IMPRESSIONS_MIB or lower TANDEM_IMPRESSIONS_PER_SECOND."
         )
+    if result.deleted:
+        print(f"{result.deleted:,} rows of deleted users were removed from the files of all runs.")
     for file in result.files:
         print(file)
 

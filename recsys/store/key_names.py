@@ -27,6 +27,7 @@ impression is a slate that a user was shown.
 | experiments:version | string | the number of changes of `experiments` |
 | experiments:generations | set | the ids of generations that arms of experiments need |
 | experiments:halt:{experiment}:{arm} | string | the reason why a gateway halted an arm; expires |
+| impressions:deleted | stream | users deleted since `flows drain` removed them from its files: u the digest of the id |
 | {stream}:counts | hash | entries added, their bytes, expired (by age), evicted (by bytes), reported (as lost) |
 | {stream}:forgetting | string | the lock of a rewrite that removes deleted users from the stream; expires |
 | {stream}:copy | stream | the copy that will replace the stream (`stream_deletion`); expires |
@@ -47,6 +48,7 @@ from recsys.types import Id
 GENERATIONS, PUBLISHING, FENCE, PROMOTED = "generations", "publishing", "fence", "promoted"
 EXPERIMENTS, EXPERIMENTS_VERSION, NEEDED = "experiments", "experiments:version", "experiments:generations"
 EVENT_LOG, IMPRESSIONS, TRENDING = "events", "impressions", "trending"
+DELETED_USERS = "impressions:deleted"
 
 
 def manifest_key(generation: str) -> str:

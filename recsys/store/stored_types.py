@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 
 from recsys.model.event_types import IMPRESSION as IMPRESSION
 from recsys.types import Event, Id
@@ -131,6 +132,23 @@ LOG_LIMITS = StreamLimits(25 * 3_600, 64 << 20)
 
 IMPRESSION_LIMITS = StreamLimits(31 * 86_400, 256 << 20)
 """A day more than the longest wait of `flows drain`. 256 MiB hold some 58,000 slates of 4.6 KB, which have 20 items."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedUser:
+    """A user whose rows in files of impressions are still to be removed. The store holds no id, only its digest.
+
+    entry: the place in the stream of deleted users. at: when the user was deleted, by the store's clock.
+    """
+
+    entry: str
+    digest: bytes
+    at: float
+
+    @staticmethod
+    def digest_of(user: Id) -> bytes:
+        """The digest of a user's id. 7 and "7" are one user."""
+        return blake2b(str(user).encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 @dataclass(frozen=True, slots=True)

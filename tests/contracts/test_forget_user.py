@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from recsys.generation.publisher import Publisher
-from recsys.store.stored_types import user_bucket
+from recsys.store.stored_types import DeletedUser, user_bucket
 from tests.contracts.stores import SIZES, Store, click, content, manifest
 from training.untrained_generation import random_generation
 
@@ -44,6 +44,17 @@ class TestForget:
         assert [event.item_id for event in other.events] == ["a"]
         assert {str(logged.event.user_id) for logged in store.flows.read_log()} == {"7"}
         assert [entry.data for entry in store.flows.read_impressions()] == [b"shown to 7"]
+
+    def test_flows_find_the_digests_of_deleted_users(self, store: Store) -> None:
+        """Until a flow has removed them from its files; no id is stored."""
+        before = store.flows.now()
+        store.users(lambda users: users.forget_user(USER))
+        store.users(lambda users: users.forget_impressions(USER))
+        first, second = store.flows.read_deleted_users()
+        assert first.digest == second.digest == DeletedUser.digest_of(USER)
+        assert before - 0.001 <= first.at <= second.at <= store.flows.now()
+        store.flows.drop_deleted_users([first.entry])
+        assert store.flows.read_deleted_users() == [second]
 
     def test_a_generation_that_was_never_finished(self, store: Store) -> None:
         """Records of an unfinished generation are deleted too."""

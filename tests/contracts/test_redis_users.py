@@ -94,6 +94,9 @@ def test_the_user_of_the_flows(real: Store, urls: dict[str, str]) -> None:
     store.flows.write_cursor("g1", Cursor(shown.entry, 1))
     assert store.flows.read_cursor("g1") == Cursor(shown.entry, 1)
     assert store.flows.active_users() == ["7"]
+    real.users(lambda users: users.forget_impressions("8"))
+    (deleted,) = store.flows.read_deleted_users()
+    store.flows.drop_deleted_users([deleted.entry])
     assert store.flows.now() >= shown.arrived
     store.flows.report_lost(store.flows.lost_impressions())
     assert store.generations.memory_use() is None  # no error, and no limit

@@ -106,12 +106,13 @@ def look(drawn: Drawn, population: Population) -> tuple[Looks, Looks]:
     groups = [_moments(drawn, members) for members in (~drawn.arm, drawn.arm)]
     users = np.stack([group.count for group in groups], axis=-1)
     clicks = np.stack([group.count * group.mean[..., 0] for group in groups], axis=-1)
-    enough = ((users >= LEAST_USERS) & (clicks >= LEAST_TAKEN)).all(axis=-1)
+    enough = ((users >= LEAST_USERS) & (clicks >= LEAST_TAKEN)).min(axis=-1)
     factor = sample_ratio.log_factor(users, [1 - population.share, population.share])
-    refused = (factor > -math.log(sample_ratio.ALPHA)).any(axis=-1)
+    refused = _any_look(factor > -math.log(sample_ratio.ALPHA))
     with np.errstate(all="ignore"):  # before the first clicks
         plain, cuped = lift(*map(ratio, groups)), lift(*adjusted(*groups))
-        return tuple(_judged(found, math.log1p(population.lift), enough, refused) for found in (plain, cuped))
+        true = math.log1p(population.lift)
+        return _judged(plain, true, enough, refused), _judged(cuped, true, enough, refused)
 
 
 def _moments(drawn: Drawn, members: Bool) -> Moments:
@@ -128,13 +129,18 @@ def _judged(found: Lift, true: float, enough: Bool, refused: Bool) -> Looks:
     low, high = (np.log1p(bound) for bound in confidence_sequence.interval(found))
     shown = enough & ((low > 0) | (high < 0))
     return Looks(
-        missed=(enough & ((low > true) | (high < true))).any(axis=-1),
-        shown=shown.any(axis=-1),
-        naive=(enough & (abs(found.log) > NORMAL * found.error)).any(axis=-1),
+        missed=_any_look(enough & ((low > true) | (high < true))),
+        shown=_any_look(shown),
+        naive=_any_look(enough & (abs(found.log) > NORMAL * found.error)),
         refused=refused,
-        day=np.where(shown.any(axis=-1), shown.argmax(axis=-1) + 1.0, np.nan),
-        judged=enough.any(axis=-1),
+        day=np.where(_any_look(shown), shown.argmax(axis=-1) + 1.0, np.nan),
+        judged=_any_look(enough),
     )
+
+
+def _any_look(looks: Bool) -> Bool:
+    """Whether something is true of a look of each experiment, [E]. looks: [E, DAYS]."""
+    return np.asarray(looks.any(axis=-1))
 
 
 def _cells(looks: Looks) -> list[str]:

@@ -18,6 +18,7 @@ from recsys.store.stored_types import (
     EVENTS_KEPT,
     IMPRESSION,
     Cursor,
+    DeletedUser,
     LoggedEvent,
     LoggedImpression,
     LostEntries,
@@ -37,6 +38,7 @@ class MemoryStore(MemoryGenerations):
         self._event_ids: dict[str, list[str]] = {}
         self._log: list[LoggedEvent] = []
         self._impressions: list[tuple[str, LoggedImpression]] = []
+        self._deleted_users: list[DeletedUser] = []
         self._entries = self._logged = 0
         self._trending: Trending | None = None
 
@@ -96,6 +98,7 @@ class MemoryStore(MemoryGenerations):
     async def forget_user(self, user: Id) -> None:
         self._forget_state(str(user))
         await self.forget_streams([user])
+        await self.forget_impressions(user)
 
     def _forget_state(self, user: str) -> None:
         for records in self.records.values():
@@ -126,6 +129,13 @@ class MemoryStore(MemoryGenerations):
 
     async def forget_impressions(self, user: Id) -> None:
         self._impressions = [shown for shown in self._impressions if shown[0] != str(user)]
+        self._deleted_users.append(DeletedUser(self._entry(), DeletedUser.digest_of(user), time.time()))
+
+    def read_deleted_users(self) -> list[DeletedUser]:
+        return [*self._deleted_users]
+
+    def drop_deleted_users(self, entries: Sequence[str]) -> None:
+        self._deleted_users = [user for user in self._deleted_users if user.entry not in entries]
 
     def now(self) -> float:
         return time.time()

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from recsys.store.key_names import (
+    DELETED_USERS,
     EVENT_LOG,
     IMPRESSIONS,
     TRENDING,
@@ -30,6 +31,7 @@ from recsys.store.stored_types import (
     LISTS_EXPIRE,
     TRENDING_EXPIRE,
     Cursor,
+    DeletedUser,
     LoggedEvent,
     LoggedImpression,
     Trending,
@@ -39,6 +41,7 @@ from recsys.types import Event, is_load_test
 
 _CONNECT_SECONDS, _REPLY_SECONDS = 2.0, 10.0
 _KEYS_PER_SCAN = 1_000
+_DELETED_AT_ONCE = 10_000
 
 
 class RedisFlowStore:
@@ -149,6 +152,19 @@ class RedisFlowStore:
                 # A deletion of a user may be copying the stream: the copy would bring the entries back.
                 pipe.xdel(copy_key(IMPRESSIONS), *entries)
                 pipe.execute()
+
+    def read_deleted_users(self) -> list[DeletedUser]:
+        """Return the users whose rows in files of impressions are still to be removed."""
+        return [
+            DeletedUser(entry, fields[b"u"], int(entry.partition("-")[0]) / 1000)
+            for entry, fields in self._entries_after(DELETED_USERS, "", _DELETED_AT_ONCE)
+        ]
+
+    def drop_deleted_users(self, entries: Sequence[str]) -> None:
+        """Delete entries of users whose rows are removed."""
+        if entries:
+            with translated_errors(self.address):
+                self._redis.xdel(DELETED_USERS, *entries)
 
     def lost_impressions(self) -> int:
         """Return how many impressions were removed before `flows drain` read them, since `report_lost`."""

@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any
 
 from recsys.store.key_names import (
+    DELETED_USERS,
     EVENT_LOG,
     IMPRESSIONS,
     TRENDING,
@@ -35,6 +36,7 @@ from recsys.store.stored_types import (
     IMPRESSION_LIMITS,
     LOAD_TEST_EXPIRE,
     LOG_LIMITS,
+    DeletedUser,
     LostEntries,
     StreamLimits,
     Trending,
@@ -182,6 +184,7 @@ class RedisUserStore:
             await self._redis.unlink(*keys)
             await self._forget_fields(user)
         await self._forget_entries([user], keys)
+        await self._note_deleted(user)
 
     async def forget_streams(self, users: Sequence[Id]) -> None:
         """Delete users from the log and from the impressions, in one pass for all of them."""
@@ -224,9 +227,16 @@ class RedisUserStore:
                 await self._impressions.forget([*map(text_of, users)])
 
     async def forget_impressions(self, user: Id) -> None:
-        """Delete a user's impressions only."""
+        """Delete a user's impressions only, from the store now, and from files with the next `flows drain`."""
         with translated_errors(self.address):
             await self._impressions.forget([text_of(user)])
+        await self._note_deleted(user)
+
+    async def _note_deleted(self, user: Id) -> None:
+        """Note that files may have the user. After the stream: a drain may be writing what it read from there."""
+        oldest = int(1_000 * (time.time() - self._impression_limits.seconds))
+        with translated_errors(self.address):
+            await self._redis.xadd(DELETED_USERS, {"u": DeletedUser.digest_of(user)}, minid=oldest)
 
     async def close(self) -> None:
         """Close all connections."""
