@@ -1,10 +1,15 @@
-"""Jobs of the recommender as Prefect flows (`train`, `batch`, `refresh`, `drain`), and the command `python -m flows`.
+"""Jobs of the recommender as Prefect flows, such as `train`, `batch` and `drain`, and the command `python -m flows`.
 
 A flow orders steps, retries them and reports them. The code of the steps is in `training` and `recsys`.
 """
 
 REFRESH_SECONDS, DRAIN_SECONDS = 120.0, 600.0
 """The intervals of the schedule. prefect.yaml has the same ones."""
+
+GATEWAY = "http://127.0.0.1:3000"
+"""The gateway that `monitor` reads unless others are named."""
+
+MONITOR_SECONDS = 60.0
 
 WAIT_SECONDS = 1_800.0
 WAIT_HELP = "seconds after a slate in which an action is its label"

@@ -1,12 +1,13 @@
 """Run all flows (jobs) on a schedule in one process, for `python -m flows schedule`.
 
-Training runs every night, `batch` and `item-lists` after each training, `refresh` and `drain` at intervals. A run of
-refresh, drain or train that is due while the last one still runs is skipped. `prefect.yaml` has the same schedule for
-Prefect workers.
+Training runs every night, `batch` and `item-lists` after each training, the others at intervals. A run that is due
+while the last one of this flow still runs is skipped, but lists wait. `prefect.yaml` has the same schedule for Prefect
+workers.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,8 +17,10 @@ from prefect.events import DeploymentEventTrigger
 from prefect.schedules import Cron, Interval
 from prefect.types.entrypoint import EntrypointType
 
+from flows import MONITOR_SECONDS
 from flows.drain import drain
 from flows.lists import batch, item_lists, refresh
+from flows.monitor import monitor
 from flows.orchestration import TAG
 from flows.train import run
 
@@ -27,12 +30,17 @@ FIRST_RUN = timedelta(seconds=20)
 """From the start to the first run of an interval. Prefect plans runs ahead, every five seconds."""
 
 
-def serve_all(data: str | None, refresh_every: float, drain_every: float) -> None:
-    """Run the flows on their schedules until this process ends. data: the dataset to train on, if any."""
+def serve_all(data: str | None, refresh_every: float, drain_every: float, gateways: Sequence[str]) -> None:
+    """Run the flows on their schedules until this process ends.
+
+    data: the dataset to train on, if any. gateways: those that `monitor` reads.
+    """
     skip = _one_run(ConcurrencyLimitStrategy.CANCEL_NEW)
+    watched = {"gateways": list(gateways)}
     deployments: list[Any] = [  # Prefect's methods return a coroutine if an event loop runs; none runs here
         refresh.to_deployment("often", schedule=_interval(refresh_every), **skip),
         drain.to_deployment("often", schedule=_interval(drain_every), **skip),
+        monitor.to_deployment("often", schedule=_interval(MONITOR_SECONDS), parameters=watched, **skip),
     ]
     # A batch waits for the one before, which may have read the alias before the training moved it.
     wait = _one_run(ConcurrencyLimitStrategy.ENQUEUE)

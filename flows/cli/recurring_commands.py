@@ -1,7 +1,7 @@
-"""The commands `refresh`, `batch`, `item-lists`, `drain` and `schedule` of `python -m flows`, which run jobs.
+"""The commands `refresh`, `batch`, `item-lists`, `drain`, `monitor` and `schedule` of `python -m flows`: they run jobs.
 
 `refresh` and `batch` precompute lists for users, `item-lists` lists of similar items. `drain` moves logged impressions
-to Parquet files, and `schedule` runs all jobs.
+to Parquet files, `monitor` halts arms of experiments that break a guardrail, and `schedule` runs all jobs.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from flows import DRAIN_SECONDS, REFRESH_SECONDS, WAIT_HELP, WAIT_SECONDS
+from flows import DRAIN_SECONDS, GATEWAY, REFRESH_SECONDS, WAIT_HELP, WAIT_SECONDS
 from flows.cli.output import print_json
 from flows.cli.prefect_api import prefect_imports, server_for_schedules, without_password
 from recsys.environment import Environment
@@ -26,6 +26,7 @@ from recsys.store.from_environment import open_store
 if TYPE_CHECKING:
     from flows.drain import DrainResult
     from flows.lists import ListResult
+    from flows.monitor import MonitorResult
 
 MOST_SECONDS = 86_400 * 30
 
@@ -44,14 +45,23 @@ def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
     drain = verbs.add_parser("drain", help="write impressions as Parquet, with features and labels")
     drain.add_argument("--wait", type=wait, default=WAIT_SECONDS, help=f"{WAIT_HELP}; default: {WAIT_SECONDS:.0f}")
     drain.set_defaults(verb=drain_impressions, own_session=True)
-    for verb in (refresh, drain):
+    monitor = verbs.add_parser("monitor", help="halt the arms of experiments that break a guardrail")
+    monitor.add_argument(
+        "--gateway", action="append", metavar="URL", help=f"whose /metrics to read; repeatable; default: {GATEWAY}"
+    )
+    monitor.add_argument("--key-file", metavar="FILE", help="a file with an API key of the scope admin")
+    monitor.set_defaults(verb=watch_experiments, own_session=True)
+    for verb in (refresh, drain, monitor):
         verb.add_argument("--every", type=interval, metavar="SECONDS", help="repeat until Ctrl-C")
     schedule = verbs.add_parser("schedule", help="run all flows, and the training, on Prefect's schedule")
     schedule.add_argument("--data", help="train every night on this folder or file")
     for name, default in (("--refresh-every", REFRESH_SECONDS), ("--drain-every", DRAIN_SECONDS)):
         schedule.add_argument(name, type=interval, default=default, metavar="SECONDS", help=f"default: {default:.0f}")
+    schedule.add_argument(
+        "--gateway", action="append", metavar="URL", help=f"that monitor reads; repeatable; default: {GATEWAY}"
+    )
     schedule.set_defaults(verb=run_schedule)
-    return [refresh, batch, items, drain, schedule]
+    return [refresh, batch, items, drain, monitor, schedule]
 
 
 def refresh_lists(options: argparse.Namespace) -> None:
@@ -82,6 +92,13 @@ def drain_impressions(options: argparse.Namespace) -> None:
     _run_repeatedly(options, lambda: drain(options.wait), print_drained)
 
 
+def watch_experiments(options: argparse.Namespace) -> None:
+    """Run the flow `monitor`."""
+    with prefect_imports():
+        from flows.monitor import monitor
+    _run_repeatedly(options, lambda: monitor(options.gateway or [GATEWAY], options.key_file), _print_watched)
+
+
 def run_schedule(options: argparse.Namespace) -> None:
     """Serve all flows on their schedules until Ctrl-C."""
     if options.data:
@@ -102,7 +119,7 @@ def run_schedule(options: argparse.Namespace) -> None:
         store.keep_running(lambda line: print(line, file=sys.stderr))
         os.environ["REDIS_URL"] = store.url  # a run would end an embedded store that it started itself
         print(f"Runs, their logs and artifacts: {without_password(url).removesuffix('/api')}", file=sys.stderr)
-        serve_all(data, options.refresh_every, options.drain_every)
+        serve_all(data, options.refresh_every, options.drain_every, options.gateway or [GATEWAY])
 
 
 def _run_repeatedly(options: argparse.Namespace, run: Callable[[], Any], print_result: Callable[[Any], None]) -> None:
@@ -164,6 +181,14 @@ def print_drained(result: DrainResult) -> None:
         print(f"{result.deleted:,} rows of deleted users were removed from the files of all runs.")
     for file in result.files:
         print(file)
+
+
+def _print_watched(result: MonitorResult) -> None:
+    print(f"{result.arms} arm{'s' * (result.arms != 1)} of running experiments looked at.")
+    for arm, why in result.halted.items():
+        print(f"Arm {arm} was halted: {why}")
+    for gateway, why in result.unread.items():
+        print(f"The arms at {gateway} were not judged. {why}")
 
 
 def _number(kind: Callable[[str], float], least: float, most: float) -> Callable[[str], Any]:

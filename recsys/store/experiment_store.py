@@ -14,6 +14,8 @@ DocumentChange = Callable[[ExperimentsDocument], ExperimentsDocument]
 HALT_EXPIRE = 86_400
 """Seconds after which a gateway's halt of an arm expires. The monitor writes a halt into the document long before."""
 
+LOOKS_EXPIRE = 3_600
+
 MOST_TRIES = 20
 """Lost races after which a change fails: people and the monitor change experiments a few times a day."""
 
@@ -36,6 +38,14 @@ class ExperimentStore(ABC):
     @abstractmethod
     def halt(self, experiment: str, arm: str, reason: str) -> None:
         """Halt an arm for HALT_EXPIRE seconds: its users get the control. The first reason is kept."""
+
+    @abstractmethod
+    def looks(self) -> bytes | None:
+        """Return what `keep_looks` stored last; None if there is nothing, or if it has expired."""
+
+    @abstractmethod
+    def keep_looks(self, looks: bytes) -> None:
+        """Keep the monitor's looks at gateways, as JSON, for LOOKS_EXPIRE seconds."""
 
     @abstractmethod
     def close(self) -> None:

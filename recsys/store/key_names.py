@@ -26,6 +26,7 @@ impression is a slate that a user was shown.
 | experiments | string | the experiments as JSON (`recsys.experiments.document`) |
 | experiments:version | string | the number of changes of `experiments` |
 | experiments:generations | set | the ids of generations that arms of experiments need |
+| experiments:looks | string | what the monitor read from gateways in the last minutes, as JSON; expires |
 | experiments:halt:{experiment}:{arm} | string | the reason why a gateway halted an arm; expires |
 | impressions:deleted | stream | users deleted since `flows drain` removed them from its files: u the digest of the id |
 | {stream}:counts | hash | entries added, their bytes, expired (by age), evicted (by bytes), reported (as lost) |
@@ -47,6 +48,7 @@ from recsys.types import Id
 
 GENERATIONS, PUBLISHING, FENCE, PROMOTED = "generations", "publishing", "fence", "promoted"
 EXPERIMENTS, EXPERIMENTS_VERSION, NEEDED = "experiments", "experiments:version", "experiments:generations"
+LOOKS = "experiments:looks"
 EVENT_LOG, IMPRESSIONS, TRENDING = "events", "impressions", "trending"
 DELETED_USERS = "impressions:deleted"
 

@@ -179,6 +179,7 @@ def test_the_other_deployments_take_parameters(operator, client):
         "batch": start("batch/trained", top=3),
         "item-lists": start("item-lists/trained"),
         "drain": start("drain/often", wait=0.0),
+        "monitor": start("monitor/often", gateways=[]),
     }
     for flow, run in runs.items():
         done = finished(client, run)

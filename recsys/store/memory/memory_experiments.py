@@ -15,6 +15,7 @@ class MemoryExperiments(ExperimentStore):
         self._text = ""
         self._version = 0
         self._halts: dict[tuple[str, str], str] = {}
+        self._looks: bytes | None = None
 
     def version(self) -> int:
         return self._version
@@ -27,6 +28,12 @@ class MemoryExperiments(ExperimentStore):
 
     def halt(self, experiment: str, arm: str, reason: str) -> None:
         self._halts.setdefault((experiment, arm), reason)
+
+    def looks(self) -> bytes | None:
+        return self._looks
+
+    def keep_looks(self, looks: bytes) -> None:
+        self._looks = looks
 
     def close(self) -> None:
         """There is no connection to close."""

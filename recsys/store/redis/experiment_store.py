@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from recsys.errors import StoreError
 from recsys.experiments.document import ExperimentsDocument
-from recsys.store.experiment_store import HALT_EXPIRE, ExperimentStore, arms_of, generation_absent
-from recsys.store.key_names import EXPERIMENTS, EXPERIMENTS_VERSION, NEEDED, halt_key, manifest_key
+from recsys.store.experiment_store import HALT_EXPIRE, LOOKS_EXPIRE, ExperimentStore, arms_of, generation_absent
+from recsys.store.key_names import EXPERIMENTS, EXPERIMENTS_VERSION, LOOKS, NEEDED, halt_key, manifest_key
 from recsys.store.redis.connection import address, sync_client, translated_errors
 from recsys.store.redis.generation_store import ALIASES_CHANNEL
 from recsys.store.redis.scripts import WRITE_EXPERIMENTS
@@ -55,6 +55,17 @@ class RedisExperimentStore(ExperimentStore):
         """Halt an arm."""
         with translated_errors(self.address):
             self._redis.set(halt_key(experiment, arm), reason, ex=HALT_EXPIRE, nx=True)
+
+    def looks(self) -> bytes | None:
+        """Return the monitor's looks."""
+        with translated_errors(self.address):
+            found: Any = self._redis.get(LOOKS)
+        return found  # type: ignore[no-any-return]  # redis-py's replies are Any
+
+    def keep_looks(self, looks: bytes) -> None:
+        """Keep the monitor's looks."""
+        with translated_errors(self.address):
+            self._redis.set(LOOKS, looks, ex=LOOKS_EXPIRE)
 
     def close(self) -> None:
         """Close all connections."""

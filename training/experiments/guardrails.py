@@ -1,0 +1,83 @@
+"""The guardrails of an experiment: does what gateways counted of an arm's slates break a limit?
+
+A limit is broken if chance alone would give such counts with a probability below `ALPHA`, so that a look at few slates
+halts no arm. Clicks and the ratio of users are judged by the report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from scipy.stats import binomtest
+
+from recsys.experiments.definition import Guardrails
+
+K = TypeVar("K", str, float)
+
+ALPHA = 1e-4
+"""A monitor looks 1,440 times a day, at up to four limits of each arm. At a share equal to its limit, one look in
+10,000 is a false alarm; below the limit there are far fewer."""
+
+LEAST_SLATES = 30
+"""Slates of an arm below which no limit is judged."""
+
+SLOW_SHARE = 0.01
+"""The share of slates that may be slower than p99_ms."""
+
+
+@dataclass(frozen=True)
+class ArmCounts:
+    """Counters of one arm. outcomes: slates by outcome. within: slates by the longest time in seconds, cumulative."""
+
+    outcomes: Mapping[str, float] = field(default_factory=dict)
+    within: Mapping[float, float] = field(default_factory=dict)
+
+    @property
+    def slates(self) -> float:
+        """All slates."""
+        return sum(self.outcomes.values())
+
+    def plus(self, other: ArmCounts) -> ArmCounts:
+        """The sum, of two gateways."""
+        return ArmCounts(_combined(self.outcomes, other.outcomes, 1), _combined(self.within, other.within, 1))
+
+    def since(self, earlier: ArmCounts) -> ArmCounts:
+        """What was counted since. A gateway that restarted counts from zero, so its counters count whole."""
+        if any(self.outcomes.get(name, 0) < count for name, count in earlier.outcomes.items()):
+            return self
+        return ArmCounts(_combined(self.outcomes, earlier.outcomes, -1), _combined(self.within, earlier.within, -1))
+
+    def slower(self, seconds: float) -> float:
+        """Slates slower than the first measured time from `seconds` on."""
+        timed = max(self.within.values(), default=0)
+        return (
+            timed - self.within[min((at for at in self.within if at >= seconds), default=max(self.within))]
+            if timed
+            else 0
+        )
+
+
+def _combined(one: Mapping[K, float], other: Mapping[K, float], sign: int) -> dict[K, float]:
+    return {name: one.get(name, 0) + sign * other.get(name, 0) for name in {**one, **other}}
+
+
+def breach(guardrails: Guardrails, counts: ArmCounts) -> str | None:
+    """The first broken limit as a sentence; None if none is."""
+    slates, outcomes = counts.slates, counts.outcomes
+    if slates < LEAST_SLATES:
+        return None
+    failed = outcomes.get("error", 0) + outcomes.get("fell_back", 0)
+    shares = [
+        ("failed, or could not be made by the arm", failed, guardrails.error_share, "error_share"),
+        ("lack a stage", outcomes.get("degraded", 0), guardrails.degraded_share, "degraded_share"),
+        ("are empty", outcomes.get("empty", 0), guardrails.empty_share, "empty_share"),
+    ]
+    if guardrails.p99_ms is not None:
+        slow = counts.slower(guardrails.p99_ms / 1000)
+        shares.insert(0, (f"took longer than {guardrails.p99_ms:g} ms", slow, SLOW_SHARE, "p99_ms"))
+    for what, count, limit, name in shares:
+        if limit is not None and limit < 1 and binomtest(round(count), round(slates), limit, "greater").pvalue < ALPHA:
+            return f"{count / slates:.1%} of its {slates:,.0f} slates {what}; {name} allows {limit:.1%}."
+    return None
