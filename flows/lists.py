@@ -1,8 +1,9 @@
 """The Prefect flows that precompute lists: `batch` for all users, `refresh` for users with new events, and `item-lists`
 for all items: the items that are similar to each.
 
-The first two update the trending items. Each list is stored by itself, so a killed run leaves complete lists, and the
-next run makes the missing ones. If newly trained models go live during a run, the run makes its lists again with these.
+The first two update the trending items, and make more lists for users in arms of experiments that change the lists.
+Each list is stored by itself, so a killed run leaves complete lists, and the next run makes the missing ones. If newly
+trained models go live during a run, the run makes its lists again with these.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pydantic import Field
 
 from flows.orchestration import name_run, restart_after_crash, write_result
 from flows.progress import run_progress
+from flows.steps.arm_list_making import ArmListMaking, all_users
 from flows.steps.list_export import exporting
 from flows.steps.list_making import (
     fetch,
@@ -31,6 +33,7 @@ from flows.steps.list_making import (
 from flows.steps.parquet_export import RowFile, export_file
 from flows.steps.similar_lists import SCHEMA, make_similar_lists
 from recsys.environment import Environment
+from recsys.experiments.arm_lists import lists_of_users, with_lists
 from recsys.rules import Rules, RulesFile
 from recsys.store.from_environment import OpenStore, open_store
 from recsys.store.redis.generation_store import RedisGenerationStore
@@ -40,14 +43,15 @@ from training.progress import RunProgress
 
 @dataclass(frozen=True)
 class ListResult:
-    """The result of a run. lists: users, or items, with a new list. parquet: the file that the run wrote.
+    """The result of a run. lists: users, or items, with a new list. arm_lists: of arms of experiments, beside these.
 
-    superseded: generations that stopped being live while their lists were made. lost: events that left the log before
-    `refresh` read them.
+    parquet: the file that the run wrote. superseded: generations that stopped being live while their lists were made.
+    lost: events that left the log before `refresh` read them.
     """
 
     generation: str
     lists: int
+    arm_lists: int = 0
     trending: int = 0
     seconds: float = 0.0
     parquet: str | None = None
@@ -117,14 +121,18 @@ def list_all(
     maker = load_list_maker(folder, store.items(), rules).with_trending(trending.ids)
     with exporting(environment, maker, top, now) as export, progress.step("lists") as step:
         made = make_all_lists(maker, generations, flows, export, now, step)
-    return ListResult(generation, made, len(trending.items), parquet=str(export.path))
+    experiments = with_lists(store.experiments().read(), now)
+    needed = lists_of_users(experiments, generation, all_users(flows, folder.manifest)) if experiments else {}
+    making = ArmListMaking(store, environment, rules, trending, maker)
+    arms = making.make(needed, now, progress) if needed else 0
+    return ListResult(generation, made, arms, len(trending.items), parquet=str(export.path))
 
 
 def list_active(
     generation: str, store: OpenStore, environment: Environment, rules: Rules, progress: RunProgress
 ) -> ListResult:
     """Make the lists of the users with events that no earlier run has read in this generation."""
-    now, generations, flows, made = time.time(), store.generations(), store.flows(), 0
+    now, generations, flows, made, arms = time.time(), store.generations(), store.flows(), 0, 0
     folder = fetch(generation, environment, generations)
     active = read_active(flows, folder)
     trending = update_trending(flows, folder)
@@ -132,9 +140,12 @@ def list_active(
         maker = load_list_maker(folder, store.items(), rules).with_trending(trending.ids)
         with progress.step("lists") as step:
             made = make_lists(maker, generations, flows, active.users, now, step)
+        needed = lists_of_users(with_lists(store.experiments().read(), now), generation, active.users)
+        making = ArmListMaking(store, environment, rules, trending, maker)
+        arms = making.make(needed, now, progress) if needed else 0
     if active.cursor:
         flows.write_cursor(generation, active.cursor)  # last: a killed run is repeated with the same users
-    return ListResult(generation, made, len(trending.items), lost=active.lost)
+    return ListResult(generation, made, arms, len(trending.items), lost=active.lost)
 
 
 def list_items(generation: str, store: OpenStore, environment: Environment, progress: RunProgress) -> ListResult:

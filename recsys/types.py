@@ -168,6 +168,13 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.items)
 
+    def first(self, most: int) -> Candidates:
+        """At most so many candidates of each query."""
+        if self.items.shape[1] <= most:
+            return self
+        items, tower, sources = self.items[:, :most], self.tower[:, :most], self.sources[:, :most]
+        return Candidates(items.copy(), tower.copy(), sources.copy())  # contiguous, as kernels expect them
+
     def take(self, rows: slice | I64 | Bool) -> Candidates:
         """The queries at `rows`."""
         return Candidates(self.items[rows], self.tower[rows], self.sources[rows])

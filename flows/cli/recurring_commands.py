@@ -145,6 +145,8 @@ def _print_lists(result: ListResult) -> None:
     users = f"{result.lists:,} user{'s' * (result.lists != 1)}"
     trending = "1 item is trending" if result.trending == 1 else f"{result.trending} items are trending"
     print(f"Lists of {users} in {result.generation}; {trending}. {result.seconds:.1f} s")
+    if result.arm_lists:
+        print(f"Lists of users in arms of experiments, beside these: {result.arm_lists:,}.")
     if result.parquet:
         print(f"The best items of all users: {result.parquet}")
     if result.lost:

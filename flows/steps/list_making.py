@@ -8,7 +8,7 @@ every element of an argument.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flows.orchestration import store_step
 from flows.steps.list_export import ListExport
@@ -108,15 +108,8 @@ def load_list_maker(folder: GenerationFolder, items: RedisItemReader, rules: Rul
     """A maker of lists from a generation and the items that were added since through PUT /items."""
     manifest, tables, puts = folder.manifest, folder.tables(), items.changes(NOTHING_PUT)
     fresh = CatalogueChanges.of(puts, tables.ids.rows_of, tables.available, manifest.data_end)
-    return ListMaker(
-        manifest,
-        tables,
-        folder.spec(),
-        load_retriever(folder),
-        load_ranker(folder),
-        rules,
-        fresh if len(puts) else None,
-    )
+    maker = ListMaker(manifest, tables, folder.spec(), load_retriever(folder), load_ranker(folder), rules)
+    return replace(maker, fresh=fresh) if len(puts) else maker
 
 
 @store_step
@@ -143,12 +136,13 @@ def make_lists(
     users: Sequence[str],
     now: float,
     progress: StepProgress,
+    variant: str = "",
 ) -> int:
-    """Make and write lists for some users; return how many."""
+    """Make and write lists for some users; return how many. variant: of an arm's lists, "" for the control's."""
     made = 0
     for start in range(0, len(users), CHUNK):
         some = users[start : start + CHUNK]
-        made += len(_write(maker, store, _records(maker, generations, some), now))
+        made += len(_write(maker, store, _records(maker, generations, some), now, variant))
         progress(min(1.0, (start + CHUNK) / len(users)), f"{made:,} users")
     return made
 
@@ -192,14 +186,14 @@ def _records(maker: ListMaker, generations: RedisGenerationStore, users: Sequenc
 
 
 def _write(
-    maker: ListMaker, store: RedisFlowStore, records: Mapping[str, bytes | None], now: float
+    maker: ListMaker, store: RedisFlowStore, records: Mapping[str, bytes | None], now: float, variant: str = ""
 ) -> list[tuple[str, UserData, UserList]]:
     """Make and write the lists of users with a record or events. Other users were deleted meanwhile."""
     events = zip(records.items(), store.read_events([*records]), strict=True)
     pasts = {user: (_record(record), history) for (user, record), history in events if record is not None or history}
     lists = dict(zip(pasts, maker.make([*pasts.values()], now), strict=True))
     packed = {user: made.pack() for user, made in lists.items()}
-    store.write_lists(maker.manifest.id, maker.manifest.user_buckets, packed)
+    store.write_lists(maker.manifest.id, maker.manifest.user_buckets, packed, variant)
     return [(user, pasts[user], made) for user, made in lists.items()]
 
 

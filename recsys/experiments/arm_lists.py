@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recsys.experiments.definition import CONTROL
-from recsys.experiments.document import Experiment
+from recsys.experiments.document import Experiment, ExperimentsDocument
 from recsys.rules.rules_schema import Rules
 from recsys.types import Id
 
@@ -31,6 +31,16 @@ class ArmList:
 
     def __hash__(self) -> int:
         return hash((self.generation, self.variant))
+
+
+LISTS_AHEAD = 86_400.0
+"""Seconds before the start of an experiment from which its lists are made: `batch` runs once a day."""
+
+
+def with_lists(document: ExperimentsDocument, now: float) -> list[Experiment]:
+    """The experiments whose arms have users, or will have users soon; now: unix seconds."""
+    running = document.experiments.values()
+    return [each for each in running if each.runs_at(now) or each.runs_at(now + LISTS_AHEAD)]
 
 
 def list_of(arms: Iterable[tuple[Experiment, str]], live: str) -> ArmList:
@@ -64,6 +74,24 @@ def lists_of_users(experiments: Iterable[Experiment], live: str, users: Sequence
         for kind in _kinds(assigned, arms, live):
             needed.setdefault(kind, []).extend(of_row)
     return needed
+
+
+def lists_of_moved_users(
+    before: ExperimentsDocument, after: ExperimentsDocument, live: str, users: Sequence[Id], now: float
+) -> dict[ArmList, list[Id]]:
+    """The kinds of lists that users need after a change and did not need before it, each with its users."""
+    had = lists_of_users(with_lists(before, now), live, users)
+    needed = {}
+    for kind, of_kind in lists_of_users(with_lists(after, now), live, users).items():
+        known = {*had.get(kind, ())}
+        needed[kind] = [user for user in of_kind if user not in known]
+    return {kind: moved for kind, moved in needed.items() if moved}
+
+
+def makes_lists(experiment: Experiment, live: str) -> bool:
+    """Whether any arm of an experiment needs lists of its own."""
+    alone = (list_of([(experiment, arm)], live) for arm in experiment.definition.arms)
+    return experiment.definition.assignment == "salt" and any(kind != ArmList(live) for kind in alone)
 
 
 def _kinds(experiments: Sequence[Experiment], arms: dict[str, str], live: str) -> set[ArmList]:

@@ -21,7 +21,7 @@ from recsys.model.history import assemble, hidden_rows, stack, without_revoked
 from recsys.model.ranker import Ranker
 from recsys.retrieval.retriever import Retriever
 from recsys.rules import Rules
-from recsys.types import EXTRA, I32, PAD, Bool, Candidates, Event, Id, Source
+from recsys.types import CANDIDATES, EXTRA, I32, PAD, Bool, Candidates, Event, Id, Source
 
 LIST_LENGTH = 200
 """Items of a list. Filters and rules leave a slate of a hundred, and the mode hybrid ranks all of them again."""
@@ -37,8 +37,8 @@ UserData = tuple[UserRecord, Sequence[Event]]
 class ListMaker:
     """Makes the lists of one generation, under the filters of the rules.
 
-    fresh: changes made through PUT /items, which may hide items; None without any. trending: rows that are
-    candidates for all.
+    candidates: the most that are ranked for a user. fresh: changes made through PUT /items, which may hide items; None
+    without any. trending: rows that are candidates for all.
     """
 
     manifest: Manifest
@@ -47,6 +47,7 @@ class ListMaker:
     retriever: Retriever
     ranker: Ranker
     rules: Rules = field(default_factory=Rules)
+    candidates: int = CANDIDATES
     fresh: CatalogueChanges | None = None
     trending: tuple[int, ...] = ()
 
@@ -97,7 +98,7 @@ class ListMaker:
         past = stack([without_revoked(each, self.spec.negative_types) for each in pasts], [now] * len(users))
         extra = np.full((len(users), EXTRA), PAD, np.int32)
         extra[:, : len(self.trending)] = self.trending
-        candidates = self.retriever.retrieve(past, extra if self.trending else None)
+        candidates = self.retriever.retrieve(past, extra if self.trending else None).first(self.candidates)
         scores = self.ranker.score(past, candidates)
         return [self._list(user, candidates, scores[row], row, now) for row, user in enumerate(users)]
 

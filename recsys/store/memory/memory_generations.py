@@ -103,6 +103,9 @@ class MemoryGenerations:
         found = self.records.get((generation, bucket), {})
         return {user: record for user, record in found.items() if record is not None}
 
+    def read_user_ids(self, generation: str, bucket: int) -> list[str]:
+        return [*self.read_bucket(generation, bucket)]
+
     def write_manifest(self, generation: str, manifest: str, claim: Claim | None = None) -> None:
         self.renew(claim)
         if claim:

@@ -65,6 +65,12 @@ class RedisFlowStore:
             found: Any = self._redis.hgetall(users_key(generation, bucket))
         return {user.decode("utf-8", "surrogatepass"): record for user, record in found.items() if user}
 
+    def read_user_ids(self, generation: str, bucket: int) -> list[str]:
+        """Return the users of one hash of records."""
+        with translated_errors(self.address):
+            found: Any = self._redis.hkeys(users_key(generation, bucket))
+        return [user.decode("utf-8", "surrogatepass") for user in found if user]
+
     def read_events(self, users: Sequence[str]) -> list[list[Event]]:
         """Return each user's stored events, oldest first."""
         with translated_errors(self.address), self._redis.pipeline(transaction=False) as pipe:

@@ -1,0 +1,135 @@
+"""The commands `python -m flows experiment`: create, start, ramp, pause, stop, list and show experiments.
+
+An experiment gives a part of the users an arm, a variant of the recommendations. None of these commands imports
+Prefect, except where users move into an arm whose lists must be made first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+from flows.cli.output import print_result
+from flows.cli.prefect_api import prefect_imports
+from flows.operate.experiments import needs_lists, ramp_or_start, read_file, shares, to_table, to_text
+from recsys.environment import Environment
+from recsys.experiments import changes
+from recsys.experiments.document import ExperimentsDocument
+from recsys.store.from_environment import open_store
+from recsys.store.stored_types import LIVE
+
+
+def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
+    """Add these commands to the command line and return their parsers."""
+    experiment = verbs.add_parser("experiment", help="compare recommendations on a part of the users")
+    actions = experiment.add_subparsers(required=True, metavar="ACTION")
+    parsers = {}
+    for name, run, text in (
+        ("create", create, "add the experiment of a TOML or JSON file, without users"),
+        ("start", start, "run an experiment; ramp gives it users"),
+        ("ramp", ramp, "set the part of each arm's share that is in force"),
+        ("pause", pause, "give all users the control, until the next start"),
+        ("stop", stop, "end an experiment for good"),
+        ("list", show_all, "list the experiments"),
+        ("show", show, "print an experiment and its history, as create reads it"),
+    ):
+        parsers[name] = actions.add_parser(name, help=text)
+        parsers[name].set_defaults(verb=run, own_session=name in ("start", "ramp"))  # these may run a flow
+    parsers["create"].add_argument("file", type=Path, metavar="FILE")
+    for name in ("start", "ramp", "pause", "stop", "show"):
+        parsers[name].add_argument("name", metavar="NAME")
+    parsers["ramp"].add_argument("percent", type=_percent, metavar="PERCENT")
+    return [*parsers.values()]
+
+
+def create(options: argparse.Namespace) -> None:
+    """Add an experiment."""
+    definition = read_file(options.file)
+    with open_store(Environment.read()) as store:
+        document = store.experiments().change(lambda each: changes.create(each, definition, time.time()))
+    next_command = f"python -m flows experiment start {definition.name}"
+    _print(options, document, definition.name, f"Created: {definition.name}. To start it: {next_command}")
+
+
+def start(options: argparse.Namespace) -> None:
+    """Run an experiment."""
+    document, lists = _move(options.name, None)
+    experiment = document.experiments[options.name]
+    lines = [f"Running: {options.name} at {changes.percent(experiment.ramp)}."]
+    if experiment.ramp == 0:
+        lines.append(f"To give it users: python -m flows experiment ramp {options.name} 5")
+    _print(options, document, options.name, *lines, lists=lists)
+
+
+def ramp(options: argparse.Namespace) -> None:
+    """Set the ramp."""
+    document, lists = _move(options.name, options.percent)
+    experiment = document.experiments[options.name]
+    line = f"{options.name} is at {changes.percent(experiment.ramp)}. Users in arms: {shares(experiment)}."
+    _print(options, document, options.name, line, lists=lists)
+
+
+def pause(options: argparse.Namespace) -> None:
+    """Give all users the control."""
+    with open_store(Environment.read()) as store:
+        document = store.experiments().change(lambda each: changes.pause(each, options.name, time.time()))
+    _print(options, document, options.name, f"Paused: {options.name}. All users get the control.")
+
+
+def stop(options: argparse.Namespace) -> None:
+    """End an experiment."""
+    with open_store(Environment.read()) as store:
+        document = store.experiments().change(lambda each: changes.stop(each, options.name, time.time()))
+    _print(options, document, options.name, f"Stopped: {options.name}. All users get the control.")
+
+
+def show_all(options: argparse.Namespace) -> None:
+    """Print all experiments."""
+    with open_store(Environment.read()) as store:
+        document = store.experiments().read()
+    empty = "There is no experiment yet. Create one: python -m flows experiment create FILE"
+    table = to_table(document.experiments.values()) if document.experiments else empty
+    print_result(options, document.model_dump(mode="json"), table)
+
+
+def show(options: argparse.Namespace) -> None:
+    """Print an experiment."""
+    with open_store(Environment.read()) as store:
+        document = store.experiments().read()
+    experiment = changes.found(document, options.name)
+    print_result(options, experiment.model_dump(mode="json"), to_text(experiment))
+
+
+def _move(name: str, percent: float | None) -> tuple[ExperimentsDocument, int]:
+    """Ramp or start an experiment, after the lists of the users who move are made; return how many lists."""
+    change, environment = ramp_or_start(name, percent), Environment.read()
+    with open_store(environment) as store:
+        experiments, live = store.experiments(), store.generations().alias(LIVE)
+        if not needs_lists(experiments.read(), change, name, live):
+            return experiments.change(change), 0
+    with prefect_imports():
+        from flows import ramp
+    made = ramp.ramp(name, percent)
+    with open_store(environment) as store:
+        return store.experiments().read(), made.lists
+
+
+def _print(options: argparse.Namespace, document: ExperimentsDocument, name: str, *lines: str, lists: int = 0) -> None:
+    """Print the experiment as JSON, or some lines."""
+    value = document.experiments[name].model_dump(mode="json")
+    if lists:
+        lines = (*lines, f"Lists made before its users moved: {lists:,}.")
+    print_result(options, value | {"lists": lists}, *lines)
+
+
+def _percent(text: str) -> float:
+    try:
+        value = float(text.removesuffix("%"))
+    except ValueError:
+        value = math.nan
+    if 0 <= value <= 100:
+        return value
+    raise argparse.ArgumentTypeError(f"{text} is not a number from 0 to 100")

@@ -1,0 +1,84 @@
+"""Read an experiment from a file, change it in the store, and show it, for `python -m flows experiment`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from recsys.errors import ExperimentError
+from recsys.experiments import changes
+from recsys.experiments.arm_lists import makes_lists
+from recsys.experiments.changes import percent
+from recsys.experiments.definition import Definition, parse, to_toml
+from recsys.experiments.document import Experiment, ExperimentsDocument
+from recsys.store.experiment_store import DocumentChange
+
+
+def read_file(path: Path) -> Definition:
+    """The experiment of a TOML or JSON file; ExperimentError with a sentence."""
+    try:
+        return parse(path.read_text(encoding="utf-8"), path.name)
+    except OSError as error:
+        raise ExperimentError(f"{path} can't be read: {error.strerror or error}.") from error
+    except UnicodeDecodeError as error:
+        raise ExperimentError(f"{path} is not a text in UTF-8.") from error
+
+
+def ramp_or_start(name: str, wanted: float | None) -> DocumentChange:
+    """The change to a ramp of `wanted` percent; None: to start the experiment, again after a pause."""
+    if wanted is None:
+        return lambda document: changes.start(document, name, time.time())
+    return lambda document: changes.ramp(document, name, wanted / 100, time.time())
+
+
+def needs_lists(before: ExperimentsDocument, change: DocumentChange, name: str, live: str | None) -> bool:
+    """Whether a change moves users into an arm with lists of its own. The refusal of the change is raised."""
+    experiment = change(before).experiments[name]
+    grows = any(
+        new > old for new, old in zip(experiment.lanes.stops, before.experiments[name].lanes.stops, strict=True)
+    )
+    return grows and live is not None and makes_lists(experiment, live)
+
+
+def state(experiment: Experiment) -> str:
+    """The state in words, such as `running at 5 %`."""
+    at = f" at {percent(experiment.ramp)}" if experiment.status in ("running", "paused") else ""
+    return f"{experiment.status}{at}"
+
+
+def shares(experiment: Experiment) -> str:
+    """The share of all users that each arm has now."""
+    lanes, width = experiment.lanes, experiment.slot[1] - experiment.slot[0]
+    part = width * (1 - experiment.definition.audience.holdout)
+    spans = zip(lanes.arms, lanes.starts, lanes.stops, strict=True)
+    return ", ".join(f"{arm} {percent((stop - start) * part)}" for arm, start, stop in spans)
+
+
+def to_table(experiments: Iterable[Experiment]) -> Table:
+    """The table for a terminal."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in ("experiment", "state", "users in arms", "last change"):
+        table.add_column(name)
+    for each in experiments:
+        last = each.changes[-1] if each.changes else None
+        table.add_row(each.name, state(each), shares(each), escape(f"{_when(last.at)} {last.what}") if last else "")
+    return table
+
+
+def to_text(experiment: Experiment) -> str:
+    """The definition as `experiment create` reads it, with the state and the history in comments."""
+    lines = [f"state: {state(experiment)}", f"users in arms: {shares(experiment)}"]
+    lines += [f"{arm} is halted: {reason}" for arm, reason in experiment.halted.items()]
+    lines += [f"{_when(change.at)} {change.what} ({change.by})" for change in experiment.changes]
+    comments = "\n".join(f"# {' '.join(line.split())}" for line in lines)
+    return f"{comments}\n\n{to_toml(experiment.definition)}".rstrip()
+
+
+def _when(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -1,0 +1,77 @@
+"""The Prefect flow `ramp`: make the lists of the users who will move into arms of an experiment, then move them.
+
+So a ramp is no surge of real-time work. A killed run leaves the experiment as it was, and a second run continues.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Annotated
+
+from prefect import flow
+from pydantic import Field
+
+from flows.operate.experiments import ramp_or_start
+from flows.orchestration import name_run, write_result
+from flows.progress import run_progress
+from flows.steps.arm_list_making import ArmListMaking, all_users
+from flows.steps.list_making import fetch, update_trending
+from recsys.environment import Environment
+from recsys.errors import NOTHING_LIVE, NoGeneration
+from recsys.experiments.arm_lists import lists_of_moved_users
+from recsys.experiments.document import ExperimentsDocument
+from recsys.rules import RulesFile
+from recsys.store.from_environment import OpenStore, open_store
+from recsys.store.stored_types import LIVE
+from training.progress import RunProgress
+
+
+@dataclass(frozen=True)
+class RampResult:
+    """The result of a run. ramp: the part of the arms' shares in force. lists: made for users before they moved."""
+
+    experiment: str
+    ramp: float
+    lists: int
+    seconds: float
+
+
+@flow(name="ramp", timeout_seconds=2 * 3_600)
+def ramp(
+    experiment: str,
+    percent: Annotated[
+        float | None, Field(ge=0, le=100, description="of each arm's share; none: start again after a pause")
+    ] = None,
+) -> RampResult:
+    """Make lists for the users whose arm changes, then change the arms."""
+    start, environment = time.monotonic(), Environment.read()
+    name_run(f"ramp-{experiment}")
+    with open_store(environment) as store, run_progress() as progress:
+        experiments, change = store.experiments(), ramp_or_start(experiment, percent)
+        before = experiments.read()
+        lists = _make_lists(before, change(before), store, environment, progress)
+        after = experiments.change(change)
+    result = RampResult(experiment, after.experiments[experiment].ramp, lists, time.monotonic() - start)
+    write_result(result)
+    return result
+
+
+def _make_lists(
+    before: ExperimentsDocument,
+    after: ExperimentsDocument,
+    store: OpenStore,
+    environment: Environment,
+    progress: RunProgress,
+) -> int:
+    """Make the lists of the users who move; return how many."""
+    now, generations, flows = time.time(), store.generations(), store.flows()
+    live = generations.alias(LIVE)
+    if live is None:
+        raise NoGeneration(NOTHING_LIVE)
+    folder = fetch(live, environment, generations)
+    needed = lists_of_moved_users(before, after, live, all_users(flows, folder.manifest), now)
+    for kind in needed:
+        fetch(kind.generation, environment, generations)  # a generation that is refused ends the ramp here
+    rules = RulesFile(environment.rules, environment.rules_named).current
+    return ArmListMaking(store, environment, rules, update_trending(flows, folder)).make(needed, now, progress)

@@ -1,0 +1,174 @@
+"""The commands `python -m flows experiment`, and the lists that flows make for users in arms."""
+
+import json
+
+import pytest
+
+from flows.__main__ import main
+from recsys.experiments.document import Experiment
+from recsys.generation.publisher import Publisher
+from recsys.lists.user_list import UserList
+from recsys.store.redis.experiment_store import RedisExperimentStore
+from tests.sample_data import tiny
+from tests.sample_data.altered_generation import altered
+
+TEXT = """
+name = "towers"
+
+[arms.new]
+share = 0.5
+generation = "g-next"
+
+[arms.few]
+share = 0.25
+candidates = 20
+"""
+
+
+@pytest.fixture
+def other(shop):
+    """A second generation in the store, which is not live, with other embeddings of users."""
+    folder = altered(shop.folder, shop.home / "generations" / "g-next")
+    Publisher(shop.generations, shop.home / "trials").publish(folder)
+    return folder
+
+
+@pytest.fixture
+def call(shop, capsys):
+    """Run an action of `experiment`; the JSON that it prints, also of an error."""
+
+    def run(*arguments):
+        main(["experiment", *map(str, arguments), "--json"])
+        return json.loads(capsys.readouterr().out)
+
+    return run
+
+
+@pytest.fixture
+def created(shop, other, call):
+    """An experiment with a generation in one arm, and fewer candidates in the other."""
+    (shop.home / "towers.toml").write_text(TEXT)
+    call("create", shop.home / "towers.toml")
+    return "towers"
+
+
+def listed(shop, generation, variant=""):
+    """The users with a list of a kind, and the most items of a list."""
+    users = [*map(str, range(tiny.USERS))]
+    buckets = shop.folder.manifest.user_buckets
+    states = shop.with_users(lambda store: store.read_users(generation, buckets, users, variant))
+    lists = {user: UserList.unpack(state.listed) for user, state in zip(users, states, strict=True) if state.listed}
+    return set(lists), max((len(each.items) for each in lists.values()), default=0)
+
+
+def users_of(shop, arm):
+    """The users of an arm now, by the document in the store."""
+    store = RedisExperimentStore(shop.url)
+    experiment = store.read().experiments["towers"]
+    store.close()
+    return {str(user) for user in range(tiny.USERS) if experiment.lanes.arm_of(user) == arm}
+
+
+def test_the_life_of_an_experiment(shop, created, call, capsys):
+    """Each action prints the experiment; `show` prints a file that `create` reads again."""
+    assert call("start", created)["status"] == "running"
+    assert call("ramp", created, "0%")["ramp"] == 0.0
+    assert call("pause", created)["status"] == "paused"
+    stopped = call("stop", created)
+    assert [each["what"] for each in stopped["changes"]] == ["Created.", "Started.", "Paused.", "Stopped."]
+    assert main(["experiment", "show", created]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("# state: stopped\n")
+    (shop.home / "again.toml").write_text(text.replace('"towers"', '"again"'))
+    again = Experiment.model_validate(call("create", shop.home / "again.toml"))
+    assert again.definition.arms == Experiment.model_validate(stopped).definition.arms
+    assert [*call("list")["experiments"]] == ["towers", "again"]
+    assert main(["experiment", "list"]) == 0
+    table = capsys.readouterr().out
+    assert all(word in table for word in ("towers", "again", "stopped", "draft"))
+
+
+def test_a_ramp_makes_the_lists_of_the_users_who_move(shop, created, call):
+    """Before the users move, each has the list of its arm; a second ramp makes those of the further users alone."""
+    call("start", created)
+    first = call("ramp", created, 20)
+    new, few = users_of(shop, "new"), users_of(shop, "few")
+    assert (first["ramp"], first["lists"]) == (0.2, len(new) + len(few))
+    assert 0 < len(few) < len(new) < tiny.USERS / 4
+    assert listed(shop, "g-next")[0] == new
+    assert listed(shop, shop.live, "towers.few") == (few, 20)
+    second = call("ramp", created, 100)
+    assert second["lists"] == len(users_of(shop, "new") - new) + len(users_of(shop, "few") - few)
+    assert call("ramp", created, 5)["lists"] == 0
+    assert listed(shop, "g-next")[0] >= new
+
+
+def test_batch_and_refresh_make_the_lists_of_arms(shop, created, call):
+    """Every user has the control's list; users of an arm have that of their arm beside it."""
+    from flows.lists import batch, refresh
+
+    call("start", created)
+    store = RedisExperimentStore(shop.url)
+    store.change(lambda document: _at(document, 0.5))  # without the lists of `ramp`
+    new, few = users_of(shop, "new"), users_of(shop, "few")
+    done = batch(5)
+    assert (done.lists, done.arm_lists) == (tiny.USERS, len(new) + len(few))
+    assert listed(shop, shop.live)[0] == {*map(str, range(tiny.USERS))}
+    assert (listed(shop, "g-next")[0], listed(shop, shop.live, "towers.few")[0]) == (new, few)
+    shop.click(min(new), "drama-1")
+    shop.click(min(few), "drama-1")
+    done = refresh()
+    assert (done.lists, done.arm_lists) == (2, 2)
+    store.close()
+
+
+def _at(document, ramp):
+    experiment = document.experiments["towers"].model_copy(update={"ramp": ramp})
+    return document.model_copy(update={"experiments": {"towers": experiment}})
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (TEXT.replace("share = 0.25", "shre = 0.25"), "Did you mean arms.few.share?"),
+        (TEXT.replace("g-next", "g-gone"), "Generation g-gone is not in the store"),
+        ("name = 5", "name is 1 to 32 of a-z"),
+        (b"\xff", "is not a text in UTF-8"),
+        (None, "can't be read: No such file"),
+    ],
+)
+def test_a_wrong_file_is_one_sentence(shop, other, capsys, text, sentence):
+    """The exit code is 1, and nothing is created."""
+    file = shop.home / "wrong.toml"
+    if text is not None:
+        file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    assert main(["experiment", "create", str(file)]) == 1
+    shown = capsys.readouterr()
+    assert (shown.out, len(shown.err.splitlines())) == ("", 1)
+    assert sentence in shown.err
+    assert main(["experiment", "list"]) == 0
+    assert "There is no experiment yet" in capsys.readouterr().out
+
+
+def test_a_refused_ramp_makes_no_list(shop, created, call, monkeypatch):
+    """The refusal of a change and a missing live generation come before the work."""
+    monkeypatch.setattr("flows.cli.experiment_commands.prefect_imports", None)
+    assert "start it: python -m flows experiment start towers" in call("ramp", created, 5)["error"]["message"]
+    assert "There is no experiment nothing" in call("ramp", "nothing", 5)["error"]["message"]
+    for percent in ("-1", "101", "nan", "half"):
+        with pytest.raises(SystemExit) as ended:
+            call("ramp", created, percent)
+        assert ended.value.code == 2
+
+
+def test_a_generation_of_an_experiment_is_not_deleted(shop, created, call, capsys):
+    """Neither by a person nor by a publish, until the experiment stops."""
+    assert main(["delete", "g-next"]) == 1
+    assert "an experiment needs it" in capsys.readouterr().err
+    publisher = Publisher(shop.generations, shop.home / "trials")
+    for place in range(4):
+        publisher.publish(altered(shop.folder, shop.home / "generations" / f"g-{place}"))
+    assert "g-next" not in publisher.delete_old(shop.home / "generations")
+    assert (shop.home / "generations" / "g-next").exists()
+    call("stop", created)
+    assert main(["delete", "g-next"]) == 0
