@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -74,16 +75,12 @@ def ramp(options: argparse.Namespace) -> None:
 
 def pause(options: argparse.Namespace) -> None:
     """Give all users the control."""
-    with open_store(Environment.read()) as store:
-        document = store.experiments().change(lambda each: changes.pause(each, options.name, time.time()))
-    _print(options, document, options.name, f"Paused: {options.name}. All users get the control.")
+    _end(options, changes.pause, f"Paused: {options.name}.")
 
 
 def stop(options: argparse.Namespace) -> None:
     """End an experiment."""
-    with open_store(Environment.read()) as store:
-        document = store.experiments().change(lambda each: changes.stop(each, options.name, time.time()))
-    _print(options, document, options.name, f"Stopped: {options.name}. All users get the control.")
+    _end(options, changes.stop, f"Stopped: {options.name}.")
 
 
 def show_all(options: argparse.Namespace) -> None:
@@ -115,6 +112,16 @@ def _move(name: str, percent: float | None) -> tuple[ExperimentsDocument, int]:
     made = ramp.ramp(name, percent)
     with open_store(environment) as store:
         return store.experiments().read(), made.lists
+
+
+def _end(
+    options: argparse.Namespace, change: Callable[[ExperimentsDocument, str, float], ExperimentsDocument], line: str
+) -> None:
+    """Pause or stop an experiment."""
+    ended = changes.unless_changed(options.name, lambda document: change(document, options.name, time.time()))
+    with open_store(Environment.read()) as store:
+        document = store.experiments().change(ended)
+    _print(options, document, options.name, f"{line} All users get the control.")
 
 
 def _print(options: argparse.Namespace, document: ExperimentsDocument, name: str, *lines: str, lists: int = 0) -> None:

@@ -16,8 +16,7 @@ from recsys.experiments import changes
 from recsys.experiments.arm_lists import makes_lists
 from recsys.experiments.changes import percent
 from recsys.experiments.definition import Definition, parse, to_toml
-from recsys.experiments.document import Experiment, ExperimentsDocument
-from recsys.store.experiment_store import DocumentChange
+from recsys.experiments.document import DocumentChange, Experiment, ExperimentsDocument
 
 
 def read_file(path: Path) -> Definition:
@@ -33,8 +32,8 @@ def read_file(path: Path) -> Definition:
 def ramp_or_start(name: str, wanted: float | None) -> DocumentChange:
     """The change to a ramp of `wanted` percent; None: to start the experiment, again after a pause."""
     if wanted is None:
-        return lambda document: changes.start(document, name, time.time())
-    return lambda document: changes.ramp(document, name, wanted / 100, time.time())
+        return changes.unless_changed(name, lambda document: changes.start(document, name, time.time()))
+    return changes.unless_changed(name, lambda document: changes.ramp(document, name, wanted / 100, time.time()))
 
 
 def needs_lists(before: ExperimentsDocument, change: DocumentChange, name: str, live: str | None) -> bool:

@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from recsys.errors import ExperimentError
 from recsys.experiments.definition import Definition
-from recsys.experiments.document import MOST_KEPT, MOST_RUNNING, Change, Experiment, ExperimentsDocument
+from recsys.experiments.document import (
+    MOST_KEPT,
+    MOST_RUNNING,
+    Change,
+    DocumentChange,
+    Experiment,
+    ExperimentsDocument,
+)
 from recsys.experiments.overlap import conflict, free_slot
 
 COMMAND, MONITOR, CANARY = "command", "monitor", "canary"
@@ -94,6 +101,26 @@ def halt(
         return document
     halted = {**experiment.halted, arm: reason}
     return _changed(document, experiment, now, f"Arm {arm} halted: {reason}", by, halted=halted)
+
+
+def unless_changed(name: str, change: DocumentChange) -> DocumentChange:
+    """The change, refused if another command changes the same experiment between its first call and a later one.
+
+    The store calls a change again after a lost race. A person decided by the experiment as it was before.
+    """
+    first: list[Experiment] = []
+
+    def checked(document: ExperimentsDocument) -> ExperimentsDocument:
+        experiment = found(document, name)
+        first.append(experiment)
+        if experiment != first[0]:
+            other = experiment.changes[-1].what.rstrip(".")
+            raise ExperimentError(
+                f"Experiment {name} was changed at the same time: {other}. Run this again if you still want it."
+            )
+        return change(document)
+
+    return checked
 
 
 def found(document: ExperimentsDocument, name: str) -> Experiment:

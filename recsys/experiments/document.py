@@ -6,7 +6,7 @@ hold between experiments: their slots of a layer do not overlap, and no two of t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -121,3 +121,7 @@ class ExperimentsDocument(BaseModel):
             for arm in each.definition.arms.values()
             if arm.generation
         }
+
+
+DocumentChange = Callable[[ExperimentsDocument], ExperimentsDocument]
+"""A change of the experiments; ExperimentError with a sentence if the document does not allow the change."""

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 
 from recsys.errors import ExperimentError
-from recsys.experiments.document import ExperimentsDocument
-
-DocumentChange = Callable[[ExperimentsDocument], ExperimentsDocument]
-"""A change of the experiments; ExperimentError with a sentence if the document does not allow the change."""
+from recsys.experiments.document import DocumentChange, ExperimentsDocument
 
 HALT_EXPIRE = 86_400
 """Seconds after which a gateway's halt of an arm expires. The monitor writes a halt into the document long before."""

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.errors import ExperimentError
-from recsys.experiments.changes import create, halt, pause, ramp, start, stop
+from recsys.experiments.changes import create, halt, pause, ramp, start, stop, unless_changed
 from recsys.experiments.definition import Definition, checked
 from recsys.experiments.document import MOST_KEPT, MOST_RUNNING, ExperimentsDocument
 from recsys.experiments.overlap import free_slot
@@ -170,3 +170,13 @@ def test_limits() -> None:
         create(document, defined("more"), 4.0)
     document = create(stop(stop(document, "n1", 4.0), "n5", 5.0), defined("more"), 6.0)
     assert ("n1" in document.experiments, len(document.experiments)) == (False, MOST_KEPT)
+
+
+def test_a_change_is_refused_after_another_one() -> None:
+    """A change that is called again, after a lost race, refuses an experiment that is not as it was first."""
+    document = running(defined("one"))
+    change = unless_changed("one", lambda each: ramp(each, "one", 0.5, 9.0))
+    for unchanged in (document, create(document, defined("two"), 3.0)):
+        assert change(unchanged).experiments["one"].ramp == 0.5
+    with pytest.raises(ExperimentError, match=r"one was changed at the same time: Arm new halted: slow. Run"):
+        change(halt(document, "one", "new", "slow", 3.0))
