@@ -1,8 +1,8 @@
-"""Measures a surface with precomputed lists at five times the rate that the deployment holds.
+"""Measures a surface with precomputed lists at two, three and five times the rate that the deployment holds.
 
-`python -m loadtests.bench.lists_under_overload` takes three minutes. All requests ask for the mode realtime, of users
-who have a list. The command finds the highest rate that holds, sends five times that rate, and counts the answers
-within the deadline of slo.toml. The exit code is 1 below 95 %.
+`python -m loadtests.bench.lists_under_overload` takes four minutes. All requests ask for the mode realtime, of users
+who have a list. The command finds the highest rate that holds, sends the multiples, and counts the answers within the
+deadline of slo.toml. The exit code is 1 if it is below 95 % at five times.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import argparse
 import sys
 
 from loadtests.bench.command_result import error_sentences
-from loadtests.bench.costed_deployment import deployed
+from loadtests.bench.costed_deployment import Deployment, deployed
 from loadtests.options import number, several
 from loadtests.slo import BROKEN, ROOT, Promises
 from loadtests.tally import ANSWERED, Outcome
@@ -19,7 +19,7 @@ from loadtests.tally import ANSWERED, Outcome
 RATES = tuple(100.0 * 1.25**step for step in range(12))
 """Slates a second, from a rate that every machine holds."""
 
-TIMES = 5
+TIMES = (2, 3, 5)
 
 LEAST_ANSWERED = 0.95
 
@@ -47,12 +47,18 @@ def main() -> int:
         if not held:
             print("The deployment holds none of the rates.")
             return BROKEN
-        tally = here.load("realtime", TIMES * held, 1, "--body", BODY).tally
-    in_time = tally.of(*ANSWERED).within(promise.deadline_ms) / max(tally.count(), 1)
-    print(f"\nAt {TIMES} times {held:g} a second {in_time:.1%} got a slate within {promise.deadline_ms} ms.")
+        in_time = [share_in_time(here, times, times * held, promise.deadline_ms) for times in TIMES]
+    return 0 if in_time[-1] >= LEAST_ANSWERED else BROKEN
+
+
+def share_in_time(here: Deployment, times: int, rate: float, deadline_ms: float) -> float:
+    """The share of the requests at a rate that got a slate within the deadline."""
+    tally = here.load("realtime", rate, times, "--body", BODY).tally
+    in_time = tally.of(*ANSWERED).within(deadline_ms) / max(tally.count(), 1)
     outcomes = ", ".join(f"{outcome} {tally.count(outcome):,}" for outcome in Outcome)
-    print(outcomes + ("; the generator was late" if tally.generator_late else ""))
-    return 0 if in_time >= LEAST_ANSWERED else BROKEN
+    late = "; the generator was late" if tally.generator_late else ""
+    print(f"At {times} times the rate {in_time:.1%} got a slate within {deadline_ms:g} ms: {outcomes}{late}")
+    return in_time
 
 
 if __name__ == "__main__":
