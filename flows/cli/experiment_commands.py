@@ -1,7 +1,7 @@
-"""The commands `python -m flows experiment`: create, start, ramp, pause, stop, list and show experiments.
+"""The commands `python -m flows experiment`: create, start, ramp, pause, stop, list, show and report experiments.
 
 An experiment gives a part of the users an arm, a variant of the recommendations. None of these commands imports
-Prefect, except where users move into an arm whose lists must be made first.
+Prefect, except `report`, and where users move into an arm whose lists must be made first.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import argparse
 import math
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +37,15 @@ def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
         ("stop", stop, "end an experiment for good"),
         ("list", show_all, "list the experiments"),
         ("show", show, "print an experiment and its history, as create reads it"),
+        ("report", report, "read an experiment from drained slates: a verdict, a page and Parquet"),
     ):
         parsers[name] = actions.add_parser(name, help=text)
-        parsers[name].set_defaults(verb=run, own_session=name in ("start", "ramp"))  # these may run a flow
+        parsers[name].set_defaults(verb=run, own_session=name in ("start", "ramp", "report"))  # these may run a flow
     parsers["create"].add_argument("file", type=Path, metavar="FILE")
-    for name in ("start", "ramp", "pause", "stop", "show"):
+    for name in ("start", "ramp", "pause", "stop", "show", "report"):
         parsers[name].add_argument("name", metavar="NAME")
     parsers["ramp"].add_argument("percent", type=_percent, metavar="PERCENT")
+    parsers["report"].add_argument("--since", metavar="TIME", help="begin, UTC: 2026-12-01; default: the last ramp")
     return [*parsers.values()]
 
 
@@ -98,6 +101,19 @@ def show(options: argparse.Namespace) -> None:
         document = store.experiments().read()
     experiment = changes.found(document, options.name)
     print_result(options, experiment.model_dump(mode="json"), to_text(experiment))
+
+
+def report(options: argparse.Namespace) -> None:
+    """Run the flow `experiment-report`."""
+    with prefect_imports():
+        from flows.experiment_report import experiment_report
+        from training.data.mapping import stated_moment
+        from training.experiments.experiment_page import group_table, lift_table
+    since = None if options.since is None else stated_moment(options.since, "--since")
+    result = experiment_report(options.name, since)
+    tables = [group_table(*each) for each in result.reading.segments.items()]
+    lines = [result.verdict, *(table.text() for table in (*tables, lift_table(result.reading)))]
+    print_result(options, asdict(result), "\n\n".join(lines), f"\nPage: {result.page}", f"Rows: {result.rows}")
 
 
 def _move(name: str, percent: float | None) -> tuple[ExperimentsDocument, int]:

@@ -139,8 +139,9 @@ def percent(part: float) -> str:
 def _changed(
     document: ExperimentsDocument, experiment: Experiment, now: float, what: str, by: str, **fields: object
 ) -> ExperimentsDocument:
-    changes = (*experiment.changes, Change(at=now, what=what, by=by))
-    changed = experiment.model_copy(update={**fields, "changes": changes})
+    changed = experiment.model_copy(update=fields)
+    changes = (*experiment.changes, Change(at=now, what=what, by=by, shares=changed.shares))
+    changed = changed.model_copy(update={"changes": changes})
     return document.model_copy(update={"experiments": {**document.experiments, experiment.name: changed}})
 
 

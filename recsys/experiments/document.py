@@ -26,13 +26,17 @@ MOST_RUNNING_GENERATIONS = 4
 
 
 class Change(BaseModel):
-    """A change of an experiment. at: unix seconds. what: a sentence. by: a command, the monitor or a canary."""
+    """A change of an experiment. at: unix seconds. what: a sentence. by: a command, the monitor or a canary.
+
+    shares: of the users, by arm, from this change on; empty while no arm has users.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     at: float
     what: str
     by: str = "command"
+    shares: Mapping[str, float] = Field(default_factory=dict)
 
 
 class Experiment(BaseModel):
@@ -69,6 +73,15 @@ class Experiment(BaseModel):
     def arms_in_force(self) -> dict[str, Arm]:
         """The arms that are not halted."""
         return {name: arm for name, arm in self.definition.arms.items() if name not in self.halted}
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The share of the audience that each arm has now, without the arms that have no users."""
+        if self.definition.assignment == "caller":  # who assigns users without the ramp
+            return {name: arm.share for name, arm in self.arms_in_force().items() if self.status == "running"}
+        lanes = self.lanes
+        parts = zip(lanes.arms, lanes.starts, lanes.stops, strict=True)
+        return {name: stop - start for name, start, stop in parts if stop > start}
 
     def takes_part(self, surface: str) -> bool:
         """Whether requests of a surface can take part."""

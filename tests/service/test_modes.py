@@ -1,6 +1,7 @@
 """The modes batch, micro-batch, hybrid and real time, with rules and trends: flows beside a running deployment."""
 
 import time
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -227,3 +228,16 @@ class TestImpressions:
         shown = impressions.read(done["files"])
         assert shown.features.shape == (len(table), len(FEATURES))
         assert shown.labels.sum() == 1
+
+    def test_a_deleted_user_is_in_no_file_after_the_next_drain(self, world):
+        """The rows of other users stay; those that the user gets later are written again."""
+        for user in ("leaves", "stays"):
+            world.recommend(user, mode="realtime", k=10)
+        time.sleep(2.5)
+        (file,) = world.flow("drain", "--wait", "0")["files"]
+        assert world.client.delete("/users/leaves").json()["forgotten"]
+        assert world.flow("drain", "--wait", "0")["deleted"] == 10
+        users = pq.read_table(file, partitioning=None)["user_id"].to_pylist()
+        assert "leaves" not in users
+        assert users.count("stays") == 10
+        assert b"leaves" not in Path(file).read_bytes()

@@ -15,26 +15,25 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-COLUMNS = ["impression", "user_id", "time", "surface", "label", "event_types", "arms"]
+from training.experiments.window import Window
+
+SCHEMA = pa.schema(
+    [
+        ("impression", pa.string()),
+        ("user_id", pa.string()),
+        ("time", pa.float64()),
+        ("surface", pa.string()),
+        ("label", pa.bool_()),
+        ("event_types", pa.list_(pa.string())),
+        ("arms", pa.string()),
+    ]
+)
 """The columns of shown items that the rows need."""
 
 FIGURES = ["slates", "clicks", "conversions"]
 BEFORE = [f"{name}_before" for name in FIGURES]
 
 _SLATE = ["impression", "user_id", "time", "surface", "arms"]
-
-
-@dataclass(frozen=True)
-class Window:
-    """Slates from `since` to `until` are read; those of the period before, from `before` to `start`, explain users.
-
-    All in unix seconds. start: of the experiment, which may be earlier than the window's.
-    """
-
-    since: float
-    until: float
-    before: float
-    start: float
 
 
 @dataclass(frozen=True)
@@ -83,8 +82,8 @@ def slates_of(shown: pa.Table, targets: Sequence[str]) -> pd.DataFrame:
     return slates
 
 
-def user_rows(days: Iterable[pd.DataFrame], experiment: str, arms: Sequence[str], window: Window) -> UserRows:
-    """The rows of an experiment. days: slates, a table for each day at most. arms: "control" and the experiment's."""
+def user_rows(days: Iterable[pd.DataFrame], experiment: str, window: Window) -> UserRows:
+    """The rows of an experiment. days: slates, a table for each day."""
     during, before, unknown = [], [], 0
     arm_in = rf"(?:^|,){re.escape(experiment)}=([^,]+)"
     for slates in days:
@@ -93,7 +92,7 @@ def user_rows(days: Iterable[pd.DataFrame], experiment: str, arms: Sequence[str]
         now = slates[slates["time"].between(window.since, window.until, inclusive="left")]
         now = now.assign(arm=now["arms"].astype("string").str.extract(arm_in)[0].astype(object))
         now = now[now["arm"].notna()]
-        known = now["arm"].isin(arms)
+        known = now["arm"].isin(window.groups)
         unknown += int((~known).sum())
         during.append(_sums(now[known], ["user_id", "arm", "surface"]))
     rows = _together(during, ["user_id", "arm", "surface"])

@@ -42,8 +42,8 @@ def judge(reading: Reading) -> Verdict:
 
 
 def percent(share: float) -> str:
-    """A relative difference with its sign, such as +2.1 %."""
-    return f"{100 * share:+.1f} %"
+    """A relative difference with its sign, such as +2.1 %; on one line."""
+    return f"{100 * share:+.1f}\N{NO-BREAK SPACE}%"
 
 
 def _broken(reading: Reading) -> str:

@@ -5,17 +5,17 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from recsys.errors import ExperimentError
+from recsys.experiments import changes
+from recsys.experiments.definition import checked
+from recsys.experiments.document import ExperimentsDocument
 from training.experiments.reading import ALL, read
-from training.experiments.user_rows import COLUMNS, UserRows, Window, slates_of, user_rows
+from training.experiments.user_rows import SCHEMA, UserRows, slates_of, user_rows
 from training.experiments.verdict import judge
+from training.experiments.window import Window, window_of
 
-WINDOW = Window(since=100.0, until=200.0, before=0.0, start=50.0)
-ARMS = ["control", "new"]
-SCHEMA = pa.schema(
-    [(name, pa.string()) for name in COLUMNS[:2]]
-    + [("time", pa.float64()), ("surface", pa.string()), ("label", pa.bool_())]
-    + [("event_types", pa.list_(pa.string())), ("arms", pa.string())]
-)
+DAY = 86_400.0
+WINDOW = Window(since=100.0, until=200.0, before=0.0, start=50.0, shares={"control": 0.5, "new": 0.5})
 
 
 def shown(*slates):
@@ -25,13 +25,13 @@ def shown(*slates):
         for taken in ([], types):
             place = (*surface, "home")[0]
             row = f"{number}", user, float(time), place, bool(taken), taken, arms
-            rows.append(dict(zip(COLUMNS, row, strict=True)))
+            rows.append(dict(zip(SCHEMA.names, row, strict=True)))
     return pa.Table.from_pylist(rows, SCHEMA)
 
 
 def rows_of(*slates, targets=("buy",)):
     table = shown(*slates)
-    return user_rows([slates_of(pa.concat_tables([table, table]), targets)], "look", ARMS, WINDOW)
+    return user_rows([slates_of(pa.concat_tables([table, table]), targets)], "look", WINDOW)
 
 
 class TestRows:
@@ -72,7 +72,7 @@ class TestRows:
 
     def test_an_empty_window(self):
         """No slates, or none of the experiment: no rows, and a verdict that says so."""
-        for rows in (user_rows([], "look", ARMS, WINDOW), rows_of(("a", 110, [], ""))):
+        for rows in (user_rows([], "look", WINDOW), rows_of(("a", 110, [], ""))):
             verdict = judge(read(rows, {"control": 0.5, "new": 0.5}, "click"))
             assert verdict.words == {"new": "too few users"}
             assert verdict.sentence.startswith("Too few users yet for new: control has 0 users with 0 clicks")
@@ -127,3 +127,41 @@ class TestVerdict:
         rows = drawn(0.25)
         crossing = UserRows(rows.during, rows.before, crossed=60, unknown=0)
         assert judge(read(crossing, {"control": 0.5, "new": 0.5}, "click")).words == {"new": "broken"}
+
+
+class TestWindow:
+    def document(self, *steps):
+        """An experiment of two arms after some changes, one a day from the first day on."""
+        definition = checked({"name": "look", "arms": {"new": {"share": 0.5}, "other": {"share": 0.2}}})
+        document = changes.create(ExperimentsDocument(), definition, DAY)
+        for day, (step, *values) in enumerate(steps, 2):
+            document = step(document, "look", *values, now=day * DAY)
+        return document.experiments["look"]
+
+    def test_it_begins_a_minute_after_the_last_change_of_shares(self):
+        """The period before ends where the first user got an arm; shares are those of the last ramp."""
+        found = window_of(self.document((changes.start,), (changes.ramp, 0.1), (changes.ramp, 0.5)), 9 * DAY)
+        assert (found.since, found.until) == (4 * DAY + 60, 9 * DAY)
+        assert (found.before, found.start) == ((3 - 28) * DAY, 3 * DAY)
+        assert found.shares == pytest.approx({"control": 0.65, "new": 0.25, "other": 0.1})
+
+    def test_after_a_stop_or_a_halt_of_all_arms_it_ends_there(self):
+        """The report of a stopped experiment is that of its last ramp; a halt of one arm begins a window."""
+        ramped = (changes.start,), (changes.ramp, 1.0)
+        found = window_of(self.document(*ramped, (changes.pause,), (changes.stop,)), 9 * DAY)
+        assert (found.since, found.until) == (3 * DAY + 60, 4 * DAY)
+        halts = (changes.halt, "new", "It is slow."), (changes.halt, "other", "It is slow.")
+        found = window_of(self.document(*ramped, *halts), 9 * DAY)
+        assert (found.since, found.until) == (4 * DAY + 60, 5 * DAY)
+        assert found.shares == pytest.approx({"control": 0.8, "other": 0.2})
+
+    def test_a_window_over_two_ramps_compares_no_shares(self):
+        """--since before the last change; after the change the shares are those of the whole window."""
+        experiment = self.document((changes.start,), (changes.ramp, 0.1), (changes.ramp, 0.5))
+        assert not window_of(experiment, 9 * DAY, 3 * DAY).one_assignment
+        assert window_of(experiment, 9 * DAY, 5 * DAY).one_assignment
+
+    def test_an_experiment_without_users_is_refused(self):
+        """The sentence names the command that ramps."""
+        with pytest.raises(ExperimentError, match="experiment ramp look 5"):
+            window_of(self.document((changes.start,)), 9 * DAY)

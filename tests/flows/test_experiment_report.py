@@ -1,0 +1,102 @@
+"""The flow `experiment-report`: from drained slates to a page, rows without user ids, and a verdict."""
+
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from flows.__main__ import main
+from flows.drain import SCHEMA
+from flows.experiment_report import experiment_report
+from recsys.errors import ExperimentError
+from recsys.experiments import changes
+from recsys.experiments.definition import checked
+from recsys.store.redis.experiment_store import RedisExperimentStore
+
+DEFINITION = {"name": "look", "arms": {"new": {"share": 0.5, "mode": "hybrid"}}}
+DAY = 86_400.0
+
+
+@pytest.fixture
+def store(shop):
+    """An experiment that has run at 100 % for three days."""
+    found, now = RedisExperimentStore(shop.url), time.time()
+    found.change(lambda document: changes.create(document, checked(DEFINITION), now - 4 * DAY))
+    found.change(lambda document: changes.start(document, "look", now - 3.5 * DAY))
+    found.change(lambda document: changes.ramp(document, "look", 1.0, now - 3 * DAY))
+    yield found
+    found.close()
+
+
+def write_slates(home, users=1_200, lift=0.4):
+    """Files as `drain` leaves them: each user has slates on some of the last six days, and an arm on the last three."""
+    draw, now, rows = np.random.default_rng(3), time.time(), []
+    new, rate = draw.random(users) < 0.5, draw.beta(2, 8, users)
+    for user in range(users):
+        for number in range(1 + draw.poisson(4)):
+            at = now - draw.uniform(0, 6) * DAY
+            during = at > now - 3 * DAY + 60
+            taken = draw.random() < rate[user] * (1 + lift * new[user] * during)
+            arm = f"look={'new' if new[user] else 'control'}" if during else ""
+            rows.append((f"{user}-{number}", f"user-{user}", at, "mail" if user % 3 else "home", taken, arm))
+    names, kinds = (
+        ["impression", "user_id", "time", "surface", "label", "arms"],
+        dict(zip(SCHEMA.names, SCHEMA.types, strict=True)),
+    )
+    for day in {int(row[2] // DAY) for row in rows}:
+        some = [row for row in rows if row[2] // DAY == day]
+        columns = [
+            pa.array(list(column), kinds[name]) for name, column in zip(names, zip(*some, strict=True), strict=True)
+        ]
+        folder = home / "impressions" / time.strftime("date=%Y-%m-%d", time.gmtime(day * DAY))
+        folder.mkdir(parents=True)
+        pq.write_table(pa.Table.from_arrays(columns, names), folder / "1-0.parquet")
+
+
+def test_a_report_of_an_arm_that_is_better(store, tmp_path):
+    """Verdict, page and rows; no file names a user; the JSON has the figures."""
+    write_slates(tmp_path)
+    result = experiment_report("look")
+    assert result.words == {"new": "better"}
+    page = Path(result.page).read_text()
+    assert result.verdict.startswith("new is better than control: clicks per slate +")
+    assert result.verdict in page.replace("&#43;", "+")
+    rows = pq.read_table(result.rows, partitioning=None).to_pandas()
+    assert rows["slates"].sum() == sum(group.slates for group in result.reading.segments["all"].groups.values())
+    assert rows["slates_before"].sum() > 1_000
+    assert set(rows["surface"]) == {"home", "mail"}
+    assert b"user-" not in Path(result.rows).read_bytes()
+    assert "user-" not in page
+    figures = json.loads(json.dumps(asdict(result)))["reading"]["segments"]["all"]
+    assert figures["lifts"]["new"]["click"]["low"] > 0
+    assert figures["lifts"]["new"]["click"]["adjusted"] is True
+
+
+def test_no_slates_yet_and_no_such_experiment(store, tmp_path):
+    """An experiment without drained slates has too few users; an unknown name lists the known ones."""
+    result = experiment_report("look")
+    assert result.words == {"new": "too few users"}
+    assert pq.read_metadata(result.rows).num_rows == 0
+    with pytest.raises(ExperimentError, match="There are: look"):
+        experiment_report("other")
+
+
+def test_the_command(store, tmp_path, capsys):
+    """A sentence and tables for people, JSON for programs; a wrong time is a sentence."""
+    write_slates(tmp_path)
+    assert main(["experiment", "report", "look"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("new is better than control")
+    assert "Surface mail" in printed
+    assert f"Page: {tmp_path}/experiments/look.html" in printed
+    since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 2 * DAY))
+    assert main(["experiment", "report", "look", "--since", since, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["reading"]["sample_ratio"]["users"].keys() == {"control", "new"}
+    assert main(["experiment", "report", "look", "--since", "yesterday", "--json"]) == 1
+    assert "--since is a date" in json.loads(capsys.readouterr().out)["error"]["message"]

@@ -1,0 +1,151 @@
+"""The HTML page of an experiment: the verdict, the lift of each arm with its interval, the figures of each group, and
+whether the numbers of users fit the shares.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from recsys.experiments.document import Experiment
+from training.experiments.confidence_sequence import LEAST_TAKEN, LEAST_USERS
+from training.experiments.reading import ALL, NUMERATORS, MeasuredLift, Metric, Reading, Segment
+from training.experiments.sample_ratio import ALPHA
+from training.experiments.verdict import Verdict, percent
+from training.experiments.window import Window
+from training.report.charts import COLOURS, NARROW, SOFT, Chart, chart
+from training.report.page import Report, Section, Table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+GOOD: Mapping[str, bool] = {"better": True, "worse": False, "broken": False}
+
+RATES = (
+    "Per slate, ± one standard error over users. Slates are a sample: each gateway process logs at most "
+    "TANDEM_IMPRESSIONS_PER_SECOND of them, whatever their arm."
+)
+
+
+def page(experiment: Experiment, window: Window, reading: Reading, verdict: Verdict, conversions: str) -> Report:
+    """The page. conversions: a sentence that says which events convert."""
+    words = set(verdict.words.values())
+    judged = next((GOOD[word] for word in ("broken", "worse", "better") if word in words), None)
+    return Report(
+        f"Experiment {experiment.name}",
+        f"{experiment.status} · slates from {_moment(window.since)} to {_moment(window.until)}",
+        verdict.sentence,
+        judged,
+        [
+            *_charts(reading),
+            lift_table(reading),
+            *(
+                group_table(*each, f"{RATES} {conversions}" if each[0] == ALL else "")
+                for each in reading.segments.items()
+            ),
+            *_users(reading),
+            _history(experiment),
+        ],
+        headline=[*_headline(reading)],
+    )
+
+
+def _headline(reading: Reading) -> Iterator[tuple[str, str, str]]:
+    segment, figure = reading.segments[ALL], NUMERATORS[reading.primary]
+    for arm, lifts in segment.lifts.items():
+        found = lifts[reading.primary]
+        if found is None:
+            yield f"{arm}: {figure} per slate", "too few", f"{LEAST_USERS} users and {LEAST_TAKEN} {figure} a group"
+        else:
+            bounds = f"from {percent(found.low)} to {percent(found.high)}"
+            yield f"{arm}: {figure} per slate", percent(found.value), bounds
+    for name, group in segment.groups.items():
+        yield f"users of {name}", f"{group.users:,}", f"{group.slates:,} slates"
+
+
+def _charts(reading: Reading) -> Iterator[Section]:
+    """A chart of each metric: the lift of each arm, on all surfaces and on each."""
+    found = {
+        metric: [
+            (name, arm, lift)
+            for name, segment in reading.segments.items()
+            for arm, lifts in segment.lifts.items()
+            if (lift := lifts[metric]) is not None
+        ]
+        for metric in NUMERATORS
+    }
+    if charts := [_chart(metric, rows) for metric, rows in found.items() if rows]:
+        note = (
+            "The bars are confidence sequences: with a probability of 95 % they contain the lift at every look. The "
+            "verdict is about all surfaces; one surface of many may show a difference by chance."
+        )
+        yield Section("Lift over control", note, charts)
+
+
+def _chart(metric: Metric, rows: Sequence[tuple[str, str, MeasuredLift]]) -> Chart:
+    """rows: segment, arm and lift."""
+    arms = list(dict.fromkeys(arm for _, arm, _ in rows))
+
+    def draw(axes: Axes) -> None:
+        for place, (_, arm, lift) in enumerate(reversed(rows)):
+            bar = [[100 * (lift.value - lift.low)], [100 * (lift.high - lift.value)]]
+            axes.errorbar([100 * lift.value], [place], xerr=bar, fmt="o", color=COLOURS[arms.index(arm)])
+        axes.axvline(0, color=SOFT, linewidth=1)
+        axes.set_yticks(range(len(rows)), [f"{arm}, {segment}" for segment, arm, _ in reversed(rows)])
+        axes.set_ylim(-0.6, len(rows) - 0.4)
+
+    size = NARROW[0], 0.9 + 0.35 * len(rows)
+    return chart(f"{NUMERATORS[metric].capitalize()} per slate", draw, size, legend=False, xlabel="lift, %")
+
+
+def lift_table(reading: Reading) -> Table:
+    """The lift of each arm, on all surfaces and on each."""
+    rows = [
+        [f"{arm}, {name}", *(_cell(lifts[metric]) for metric in NUMERATORS)]
+        for name, segment in reading.segments.items()
+        for arm, lifts in segment.lifts.items()
+    ]
+    note = "Per slate. * adjusted by the users' slates before the experiment (CUPED)."
+    return Table("Lift", ["", *NUMERATORS.values()], rows, note)
+
+
+def group_table(name: str, segment: Segment, note: str = "") -> Table:
+    """The users of control and of each arm on a surface, and their clicks and conversions per slate."""
+    rows = []
+    for group, figures in segment.groups.items():
+        rates = (f"{figures.rates[metric]:.2%} ± {figures.errors[metric]:.2%}" for metric in NUMERATORS)
+        rows.append([group, f"{figures.users:,}", f"{figures.slates:,}", *rates])
+    title = "All surfaces" if name == ALL else f"Surface {name}"
+    return Table(title, ["", "users", "slates", *NUMERATORS.values()], rows, note)
+
+
+def _cell(lift: MeasuredLift | None) -> str:
+    if lift is None:
+        return "too few"
+    return f"{percent(lift.value)} ({percent(lift.low)} to {percent(lift.high)})" + " *" * lift.adjusted
+
+
+def _users(reading: Reading) -> Iterator[Table]:
+    """Whether the users of the groups are as many as the shares say."""
+    left_out = (
+        f"{reading.crossed:,} users with slates of two arms are left out, and {reading.unknown:,} slates of arms that "
+        "the experiment does not have."
+    )
+    if (ratio := reading.sample_ratio) is None:
+        why = "the caller assigns users, or the shares changed inside the window"
+        note = f"Not compared with the shares: {why}. {left_out}"
+        yield Table("Sample ratio", [], [], note)
+        return
+    rows = [[name, f"{users:,}", f"{ratio.expected[name]:,.0f}"] for name, users in ratio.users.items()]
+    note = f"p = {ratio.p:.2g} over all looks (broken below {ALPHA}), {ratio.fixed_p:.2g} of one look. {left_out}"
+    yield Table("Sample ratio", ["", "users", "by the shares"], rows, note)
+
+
+def _history(experiment: Experiment) -> Table:
+    rows = [[_moment(change.at), change.what, change.by] for change in experiment.changes]
+    return Table("History", ["time", "change", "by"], rows, prose=True)
+
+
+def _moment(at: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(at))
