@@ -31,6 +31,8 @@ from service.backends.accepted_requests import RowsOnly
 from service.backends.calls import Backends
 from service.backends.client import BackendClient
 from service.backends.models import RankingModel, RetrievalModel
+from service.experiments.arm_health import ArmHealth
+from service.experiments.request_arms import RequestArms
 from service.generations.experiments_follower import ExperimentsFollower
 from service.generations.follower import GenerationFollower
 from service.generations.holder import GenerationHolder
@@ -44,10 +46,11 @@ from service.settings import settings as in_force
 from service.telemetry import exporters, tracing
 from service.telemetry.outage import Outage
 from service.telemetry.worker_count import WorkerCount
+from service.verbs.dependencies import Dependencies
 from service.verbs.explain import SlateExplainer
 from service.verbs.impressions import ImpressionLog
 from service.verbs.items import ItemFollower, ItemVerbs
-from service.verbs.recommender import Dependencies, Recommender
+from service.verbs.recommender import Recommender
 from service.verbs.similar import SimilarItems
 from service.verbs.surfaces import SurfacesFollower
 from service.verbs.trending import TrendingFollower
@@ -120,19 +123,23 @@ def recommender(
     following = follower(GATEWAY, environment, settings, [served, *models])
     fallback = GenerationFallback(_cache(environment))
     impressions = ImpressionLog(users, backends.features, settings.impressions_per_second)
+    switcher = GenerationSwitcher(following, served, pipeline, fallback, settings)
+    items = ItemVerbs(RedisItemWriter(_url(environment)), _items(_url(environment)))
     dependencies = Dependencies(
         pipeline=pipeline,
-        switcher=GenerationSwitcher(following, served, pipeline, fallback, settings),
+        switcher=switcher,
         users=UserVerbs(users, impressions),
-        items=ItemVerbs(RedisItemWriter(_url(environment)), _items(_url(environment))),
+        items=items,
         similar=SimilarItems(pipeline, backends, users),
         explainer=SlateExplainer(pipeline, backends),
         trending=TrendingFollower(users),
         impressions=impressions,
+        arms=RequestArms(switcher, items, ArmHealth(switcher, pipeline)),
         surfaces=SurfacesFollower(environment, settings),
     )
     keys = key_check()
-    return kind(dependencies, users, settings, TenantCheck(keys.limits) if keys else None)
+    checks = (TenantCheck(keys.limits), keys.require_admin) if keys else ()
+    return kind(dependencies, users, settings, *checks)
 
 
 def inline_recommender(environment: Environment, settings: Settings) -> Recommender:

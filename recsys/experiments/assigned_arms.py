@@ -54,7 +54,11 @@ class AssignedArms:
         """The variant of the user's list. Lists that two arms change are made by no flow, so none is found."""
         return "+".join(variant for name in self.changes if (variant := self.variants[name]))
 
-    def without(self, away: frozenset[str] | set[str]) -> AssignedArms:
+    def without_generation(self) -> AssignedArms:
+        """The same with the control in place of arms that have a generation, which can't be served."""
+        return self.without({name for name, arm in self.changes.items() if arm.generation})
+
+    def without(self, away: set[str]) -> AssignedArms:
         """The same with the control in place of the arms of some experiments, which can't be served."""
         kept = {name: arm for name, arm in self.changes.items() if name not in away}
         return replace(self, changes=kept, away=(*self.away, *(name for name in self.arms if name in away)))

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from recsys.experiments.assigned_arms import NO_ARMS, AssignedArms
 from recsys.filters.compiled_conditions import Match, matches
 from recsys.filters.conditions import Stated
 from recsys.lists.user_list import UserList
@@ -79,6 +80,7 @@ class Query:
     list_usable: float = 86_400.0  # seconds: age up to which mode auto ranks a list again
     given: I32 | None = None  # rows of the items to rank, which the request names; None: retrieval finds candidates
     own_seen_rule: SeenRule | None = None  # in place of the rule of the dataset or of the file of rules
+    assigned: AssignedArms = NO_ARMS  # the arms of experiments; `generation` and `rules` are theirs already
 
     stages_passed: int = 0
     finished: bool = False  # the slate is made; no stage may change the query any more

@@ -64,6 +64,13 @@ class KeyCheck:
         self.limits = limits
         self._clock = clock
 
+    def require_admin(self) -> None:
+        """Refusal unless the key of the current request has the scope admin, which a header of tests needs."""
+        entry = caller.get()
+        if Scope.ADMIN not in entry.scopes:
+            sentence = f"This key has no scope {Scope.ADMIN}, which the header x-tandem-arm needs."
+            raise self.count_refusal(Refusal(sentence, "forbidden"), entry)
+
     def admit(self, key: bytes | None, scope: Scope | None) -> KeyRecord:
         """Return the entry of a key in force that has the scope, count the request and set `caller`.
 

@@ -13,6 +13,7 @@ from google.protobuf.message_factory import GetMessageClass
 from grpc.aio import ServicerContext
 
 from recsys.errors import QueryError, TandemError
+from service.experiments import request_arms
 from service.grpc import convert, error_status, limits
 from service.grpc.call_status import reported
 from service.grpc.convert import SERVICE
@@ -75,7 +76,8 @@ class VerbHandlers:
             deadline = self._recommender.admit(verb, _seconds(context, verb.timed))
             message = await received(context, verb.most_bytes)
             request = convert.request(GetMessageClass(method.input_type), verb.takes, message)
-            answer = await self._recommender.answer(verb, request, deadline)
+            forced = [value for name, value in context.invocation_metadata() or () if name == request_arms.HEADER]
+            answer = await self._recommender.answer(verb, request, deadline, forced)
             return bytes(convert.message_of(GetMessageClass(method.output_type), answer).SerializeToString())
         except TandemError as error:
             body = error_body(error)

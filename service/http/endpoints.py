@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Route
 
 from recsys.errors import NoGeneration, TandemError
 from service import schema
+from service.experiments import request_arms
 from service.http import bodies, paths
 from service.http.error_responses import error_response, internal_error
 from service.recommend import deadlines
@@ -55,7 +56,7 @@ class Endpoints:
         values = request.headers.getlist(deadlines.HEADER) if verb.timed else ()
         deadline = self.recommender.admit(verb, deadlines.requested_seconds(values))
         parsed = await bodies.request_of(verb, request)
-        answer = await self.recommender.answer(verb, parsed, deadline)
+        answer = await self.recommender.answer(verb, parsed, deadline, request.headers.getlist(request_arms.HEADER))
         if isinstance(parsed, schema.RecommendRequest) and parsed.user_ids is None:
             assert isinstance(answer, schema.SlatesResponse)
             return answer.slates[0]

@@ -27,6 +27,9 @@ LEAST_TIMEOUT = 0.02
 """Seconds. A shorter timeout is no failure of the stage: requests with short deadlines must not open its circuit
 breaker for the others. It is short enough that requests with a deadline of 100 ms open it if the store hangs."""
 
+ARMS = 8
+"""Generations of arms whose circuit breakers are kept: twice those that run at once."""
+
 UNUSABLE = ThrottledLogger("Stage %s: the result for a query can't be used.")
 
 
@@ -48,6 +51,7 @@ class Pipeline:
         """wrap: returns what runs in place of a stage. redis: the outage log of the store."""
         stages: list[Stage] = [UserHydrator(store), RetrievalSource(backends), RankingScorer(backends)]
         self._guarded = [(wrap(stage), CircuitBreaker()) for stage in stages]
+        self._of_arms: dict[str, list[CircuitBreaker]] = {}
         self._probe_seconds = RESERVE + settings.deadline_ms / 1000
         self._probes: set[asyncio.Task[Any]] = set()  # the event loop holds tasks weakly
         self.outages = {
@@ -65,6 +69,11 @@ class Pipeline:
         return [str(stage.degraded) for stage, breaker in self._guarded if not breaker.closed]
 
     @property
+    def arms_away(self) -> list[str]:
+        """The generations of arms for which retrieval or ranking fails now."""
+        return [arm for arm, breakers in self._of_arms.items() if not all(each.closed for each in breakers[1:])]
+
+    @property
     def recovering(self) -> bool:
         """Whether a stage is away, or has been back for too short a time to be logged as back."""
         return bool(self.away) or any(outage.away for outage in self.outages.values())
@@ -76,14 +85,17 @@ class Pipeline:
             self.finish(query)
 
     async def enrich(self, queries: Sequence[Query], trial: bool = False) -> None:
-        """Run the stages for a batch: hydrate, retrieve, rank.
+        """Run the stages for a batch of one generation: hydrate, retrieve, rank.
 
-        trial: whether the circuit breakers ignore the batch. A generation that fails must not open them for the others.
+        trial: whether the circuit breakers ignore the batch. A generation that fails must not open them for the others,
+        so the generation of an experiment's arm has circuit breakers of its own.
         Filters come after ranking: a feature of the ranker is the candidate's place among the others, and training
         scored lists that were not filtered.
         """
         metrics.batch_queries.observe(len(queries))
-        for stage, breaker in self._guarded:
+        arm = queries[0].assigned.generation if queries else None
+        breakers = [breaker for _, breaker in self._guarded] if arm is None else self._breakers_of(arm)
+        for (stage, _), breaker in zip(self._guarded, breakers, strict=True):
             if unfinished := [query for query in queries if not query.finished]:
                 await self._enrich(stage, CircuitBreaker() if trial else breaker, unfinished)
 
@@ -117,6 +129,14 @@ class Pipeline:
             if not query.finished:
                 self._put(stage, query, results.get(id(query)))
                 query.stages_passed += 1
+
+    def _breakers_of(self, arm: str) -> list[CircuitBreaker]:
+        """The circuit breakers of an arm's generation."""
+        if arm not in self._of_arms:
+            while len(self._of_arms) >= ARMS:
+                self._of_arms.pop(next(iter(self._of_arms)))
+            self._of_arms[arm] = [CircuitBreaker() for _ in self._guarded]
+        return self._of_arms[arm]
 
     def _put(self, stage: Stage, query: Query, result: Any) -> None:
         if result is not None:
@@ -152,7 +172,7 @@ class Pipeline:
             return ()
         finally:
             self._seconds[stage.name](time.monotonic() - start)
-        if not breaker.closed:
+        if not breaker.closed and self._is_for_all(breaker):
             metrics.stage_away.labels(stage.degraded).set(0)
         breaker.succeeded()
         self.outages[stage.degraded].worked()
@@ -160,9 +180,13 @@ class Pipeline:
 
     def _count_failure(self, stage: Stage, breaker: CircuitBreaker, reason: str) -> None:
         breaker.failed()
-        if not breaker.closed:
+        if not breaker.closed and self._is_for_all(breaker):
             self.outages[stage.degraded].failed(reason)
             metrics.stage_away.labels(stage.degraded).set(1)
+
+    def _is_for_all(self, breaker: CircuitBreaker) -> bool:
+        """Whether a circuit breaker is of the stage for all queries, and not of an arm or of a trial."""
+        return any(breaker is each for _, each in self._guarded)
 
 
 def _fall_back(stage: Stage, query: Query, outage: Outage) -> None:

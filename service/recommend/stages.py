@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import chain
 from typing import Any, Protocol
 
 import numpy as np
@@ -66,14 +67,21 @@ class UserHydrator:
         return query.user_id is not None
 
     async def run(self, queries: Sequence[Query]) -> Sequence[UserState]:
-        """The state of each user. While one generation replaces another, a batch may hold queries of both."""
-        states: dict[int, UserState] = {}
-        for generation in {query.generation.id: query.generation for query in queries}.values():
-            pinned = [query for query in queries if query.generation.id == generation.id]
-            users = [query.user_id for query in pinned if query.user_id is not None]
-            read = await self._store.read_users(generation.id, generation.manifest.user_buckets, users)
-            states.update(zip(map(id, pinned), read, strict=True))
+        """The state of each user. A batch may hold queries of several generations, and of arms with own lists."""
+        alike: dict[tuple[str, str], list[Query]] = {}
+        for query in queries:
+            alike.setdefault((query.generation.id, query.assigned.list_variant), []).append(query)
+        if len(alike) == 1:
+            return await self._read(queries)
+        read = await asyncio.gather(*map(self._read, alike.values()))
+        states = dict(zip(map(id, chain(*alike.values())), chain(*read), strict=True))
         return [states[id(query)] for query in queries]
+
+    async def _read(self, queries: Sequence[Query]) -> Sequence[UserState]:
+        """The states of users, with the lists of a generation and of an arm."""
+        generation, variant = queries[0].generation, queries[0].assigned.list_variant
+        users = [query.user_id for query in queries if query.user_id is not None]
+        return await self._store.read_users(generation.id, generation.manifest.user_buckets, users, variant)
 
     def put(self, query: Query, found: UserState) -> None:
         """Set record, events and list."""
@@ -159,6 +167,8 @@ class RetrievalSource:
             self.fall_back(query)
             return
         query.set_candidates(*wire.found(found))
+        if query.assigned.candidates and query.given is None:
+            query.keep(np.arange(min(query.assigned.candidates, len(query.items))))
         if query.extra:
             named_by = [query.extra.get(row, 0) for row in query.items.tolist()]
             query.sources = query.sources | np.array(named_by, np.uint16)

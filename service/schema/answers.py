@@ -38,6 +38,12 @@ class RecommendResponse(BaseModel):
     unknown_items: list[int | str] = Field(description="Items of the session that are not known. They have no effect.")
     unknown_types: list[str] = Field(description="Event types of the session that are not known. They have no effect.")
     surface: str = Field(description="The surface of the request.")
+    arms: dict[str, str] = Field(
+        description="The user's arm in each running experiment; `control` is the answer without the experiment."
+    )
+    arms_away: list[str] = Field(
+        description="Experiments whose arm could not be served. Their part of the answer is the control's."
+    )
 
 
 class SlatesResponse(BaseModel):
@@ -65,6 +71,12 @@ class RankResponse(BaseModel):
     )
     unknown_types: list[str] = Field(description="Event types of the session that are not known. They have no effect.")
     surface: str = Field(description="The surface of the request.")
+    arms: dict[str, str] = Field(
+        description="The user's arm in each running experiment; `control` is the answer without the experiment."
+    )
+    arms_away: list[str] = Field(
+        description="Experiments whose arm could not be served. Their part of the answer is the control's."
+    )
 
 
 class SimilarItem(BaseModel):
@@ -123,6 +135,12 @@ class ExplainResponse(BaseModel):
     unknown_items: list[int | str] = Field(description="Items of the session that are not known. They have no effect.")
     unknown_types: list[str] = Field(description="Event types of the session that are not known. They have no effect.")
     surface: str = Field(description="The surface of the request.")
+    arms: dict[str, str] = Field(
+        description="The user's arm in each running experiment; `control` is the answer without the experiment."
+    )
+    arms_away: list[str] = Field(
+        description="Experiments whose arm could not be served. Their part of the answer is the control's."
+    )
 
 
 class StoredEvent(BaseModel):

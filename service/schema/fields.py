@@ -40,6 +40,16 @@ Context = Annotated[
     ),
 ]
 
+ExperimentName = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=32)]
+Arms = Annotated[
+    dict[ExperimentName, ExperimentName],
+    Field(
+        max_length=8,
+        description='The user\'s arm by experiment, such as {"checkout": "new"}, from a flag system of your own. Only '
+        'for experiments with assignment = "caller"; the others assign users by their salt.',
+    ),
+]
+
 
 def _column_value(value: object) -> object:
     if isinstance(value, bool) or (isinstance(value, str) and len(value) <= 256):

@@ -19,6 +19,7 @@ from pydantic_core import PydanticCustomError
 from recsys.surfaces import DEFAULT
 from recsys.types import Mode
 from service.schema.fields import (
+    Arms,
     Category,
     ColumnName,
     ColumnValue,
@@ -78,6 +79,7 @@ class _Shown(_Filtered):
     )
     context: Context = Field(default_factory=dict)
     surface: SurfaceName = DEFAULT
+    arms: Arms = Field(default_factory=dict)
 
 
 class _SlateRequest(_Shown):

@@ -32,6 +32,14 @@ slate_seconds = Histogram(  # of both doors
     ["surface", "mode"],
     buckets=_BUCKETS,
 )
+arm_seconds = Histogram(  # names of the experiments document, which bounds their number
+    "tandem_arm_seconds", "Time of a slate, by the user's arm in an experiment", ["experiment", "arm"], buckets=_BUCKETS
+)
+arm_slates_total = Counter(
+    "tandem_arm_slates_total",
+    "Slates by the user's arm in an experiment: ok, degraded, empty, error, or fell_back to the control",
+    ["experiment", "arm", "outcome"],
+)
 degraded_total = Counter("tandem_degraded_total", "Answers made without a stage", ["stage", "surface"])
 stage_away = Gauge(
     "tandem_stage_away",
@@ -98,6 +106,18 @@ def timed(verb: str, code: int | str) -> Count:
 def slate_timed(surface: str, mode: str) -> Count:
     """Observe the seconds of a slate; mode: or rank, similar, explain."""
     return slate_seconds.labels(surface, mode).observe
+
+
+@cache
+def arm_timed(experiment: str, arm: str) -> Count:
+    """Observe the seconds of a slate of an arm."""
+    return arm_seconds.labels(experiment, arm).observe
+
+
+@cache
+def arm_slates(experiment: str, arm: str, outcome: str) -> Count:
+    """Count slates of an arm."""
+    return arm_slates_total.labels(experiment, arm, outcome).inc
 
 
 @cache

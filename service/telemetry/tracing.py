@@ -77,9 +77,12 @@ class TracedRecommender(Recommender):
     def _observe(self, made: Sequence[Query], deadline: Deadline, verb: str = "") -> None:
         super()._observe(made, deadline, verb)
         span = trace.get_current_span()
-        span.set_attribute("tandem.generation", made[0].generation.id)
+        span.set_attribute("tandem.generation", ",".join(sorted({query.generation.id for query in made})))
         span.set_attribute("tandem.surface", made[0].surface)
         span.set_attribute("tandem.mode", ",".join(sorted({query.made_by for query in made})))
+        arms = {f"{name}={arm}" for query in made for name, arm in query.assigned.arms.items()}
+        span.set_attribute("tandem.arms", sorted(arms))
+        span.set_attribute("tandem.arms_away", sorted({name for query in made for name in query.assigned.away}))
         span.set_attribute("tandem.degraded", sorted({str(stage) for query in made for stage in query.degraded}))
 
 

@@ -28,6 +28,8 @@ def slate(query: Query) -> schema.RecommendResponse:
         unknown_items=query.unknown_items,
         unknown_types=query.unknown_types,
         surface=query.surface,
+        arms=dict(query.assigned.arms),
+        arms_away=list(query.assigned.away),
     )
 
 
@@ -43,6 +45,8 @@ def ranked(query: Query, unknown_items: Sequence[Id]) -> schema.RankResponse:
         unknown_items=list(dict.fromkeys([*unknown_items, *query.unknown_items])),
         unknown_types=query.unknown_types,
         surface=query.surface,
+        arms=dict(query.assigned.arms),
+        arms_away=list(query.assigned.away),
     )
 
 

@@ -17,8 +17,8 @@ from service.backends.calls import Backends
 from service.recommend.pipeline import Pipeline
 from service.recommend.records import history_table, rank_table
 from service.recommend.stages import can_rank
+from service.recommend.unbatched_call import call_backend
 from service.verbs import answer_models
-from service.verbs.unbatched_call import call_backend
 
 
 class SlateExplainer:
@@ -63,6 +63,8 @@ class SlateExplainer:
             unknown_items=query.unknown_items,
             unknown_types=query.unknown_types,
             surface=query.surface,
+            arms=dict(query.assigned.arms),
+            arms_away=list(query.assigned.away),
         )
 
     async def _tower(self, query: Query, row: int) -> tuple[float | None, int | None]:

@@ -1,7 +1,7 @@
 """The log of impressions: lists of items that were shown to users, with the features and scores that ranked them.
 
 They are written to Redis in batches, after the reply. One that can't be logged is counted and dropped. `python -m flows
-drain` moves them to Parquet files; no training reads them yet.
+drain` moves them to Parquet files; the reports of experiments read them, and no training does yet.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 
 from recsys.errors import StageError
 from recsys.lists.impression import Impression
+from recsys.model.features import FEATURES
 from recsys.retrieval.candidates import places
 from recsys.slates.query import Degraded, Query
 from recsys.store.redis.user_store import RedisUserStore
@@ -57,18 +58,17 @@ class ImpressionLog:
         self._logging, self._noted = asyncio.Lock(), asyncio.Event()
 
     def note(self, query: Query) -> None:
-        """Queue a slate that the ranker made, if the rate allows.
+        """Queue a slate that the ranker made or that takes part in an experiment, if the rate allows.
 
         The slates of visitors without an id are not logged: no event could label such a slate, and no deletion would
-        reach it. No user sees the slate of a load-test user.
+        reach it. No user sees the slate of a load-test user. The slates of an experiment are logged however they were
+        made: a report that lacks some of an arm would be biased.
         """
         if query.user_id is None or is_load_test(query.user_id):
             return
-        if query.made_by == Mode.BATCH or not len(query.items) or self._per_second == 0:
+        if not len(query.items) or self._per_second == 0:
             return
-        if Degraded.RETRIEVAL in query.degraded or Degraded.RANKING in query.degraded:
-            return
-        if self._take_token():
+        if (_is_ranked(query) or query.assigned.exposures) and self._take_token():
             if len(self._waiting) == QUEUE:
                 metrics.impressions_total.labels("lost").inc()
             self._waiting.append((query, time.time()))
@@ -97,8 +97,7 @@ class ImpressionLog:
                 try:
                     await self._log(batch)
                 except Exception as error:
-                    metrics.impressions_total.labels("lost").inc(len(batch))
-                    logger.debug("%d impressions were lost: %s", len(batch), str(error) or type(error).__name__)
+                    _count_lost(len(batch), error)
 
     def _next(self) -> list[tuple[Query, float]]:
         """The next slates, without stale ones."""
@@ -108,6 +107,26 @@ class ImpressionLog:
         return batch
 
     async def _log(self, batch: list[tuple[Query, float]]) -> None:
+        ranked = [(query, moment) for query, moment in batch if _is_ranked(query)]
+        unranked = [_unranked(query, moment) for query, moment in batch if not _is_ranked(query)]
+        made: list[Impression] = []
+        if ranked:
+            try:
+                made = await self._ranked(ranked)
+                metrics.impressions_total.labels("changed").inc(len(ranked) - len(made))
+            except Exception as error:
+                _count_lost(len(ranked), error)
+        if rows := [*unranked, *made]:
+            try:
+                await self._write(rows)
+            except Exception as error:
+                _count_lost(len(rows), error)
+
+    async def _ranked(self, batch: list[tuple[Query, float]]) -> list[Impression]:
+        """The impressions of slates with the features of their items, without those that ranking would change now.
+
+        The slates of an experiment stay, without features.
+        """
         queries = [query for query, _ in batch]
         # Items that filled up a short slate are not among the candidates: their place is -1.
         shown = [at[at >= 0] for at in (places(query.items, query.candidates.items) for query in queries)]
@@ -119,15 +138,19 @@ class ImpressionLog:
             found = await answered(self._features, request, wire.FEATURES_FOUND)
         if wire.failed(found).all():
             raise StageError("ranking failed")
-        impressions = [
-            _impression(query, moment, at, row) for (query, moment), at, row in zip(batch, shown, found, strict=True)
-        ]
-        made = [each for each in impressions if each is not None]
-        rows = [(each.user_id, each.pack()) for each in made if str(each.user_id) not in self._deleted]
+        made = []
+        for (query, moment), at, row in zip(batch, shown, found, strict=True):
+            impression = _impression(query, moment, at, row)
+            if impression is None and query.assigned.exposures:
+                impression = _unranked(query, moment)
+            made.append(impression)
+        return [each for each in made if each is not None]
+
+    async def _write(self, impressions: list[Impression]) -> None:
+        rows = [(each.user_id, each.pack()) for each in impressions if str(each.user_id) not in self._deleted]
         async with asyncio.timeout(STEP_SECONDS):
             await self._users.add_impressions(rows)
         metrics.impressions_total.labels("logged").inc(len(rows))
-        metrics.impressions_total.labels("changed").inc(len(batch) - len(made))
 
     def _take_token(self) -> bool:
         """Whether the rate allows one more slate (a token bucket of one second)."""
@@ -163,4 +186,36 @@ def _impression(query: Query, moment: float, at: np.ndarray, found: np.ndarray) 
         sources=query.candidates.sources[at],
         features=found["features"][: len(at)].copy(),
         surface=query.surface,
+        arms=query.assigned.exposures,
     )
+
+
+def _unranked(query: Query, moment: float) -> Impression:
+    """The impression of a slate that ranking did not order, such as a list: its features are not known, and NaN."""
+    assert query.user_id is not None
+    count = len(query.items)
+    return Impression(
+        generation=query.generation.id,
+        user_id=query.user_id,
+        time=moment,
+        asked=query.now,
+        mode=query.made_by.value,
+        items=[query.generation.item_id(row) for row in query.items.tolist()],
+        places=np.arange(count, dtype=np.int16),
+        scores=np.asarray(query.scores, np.float32),
+        sources=query.sources,
+        features=np.full((count, len(FEATURES)), np.nan, np.float32),
+        surface=query.surface,
+        arms=query.assigned.exposures,
+    )
+
+
+def _is_ranked(query: Query) -> bool:
+    """Whether the ranker ordered the slate."""
+    lacks = Degraded.RETRIEVAL in query.degraded or Degraded.RANKING in query.degraded
+    return query.made_by != Mode.BATCH and not lacks
+
+
+def _count_lost(count: int, error: Exception) -> None:
+    metrics.impressions_total.labels("lost").inc(count)
+    logger.debug("%d impressions were lost: %s", count, str(error) or type(error).__name__)

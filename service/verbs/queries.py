@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from recsys.experiments.assigned_arms import NO_ARMS, AssignedArms
 from recsys.model.event_types import SeenRule
+from recsys.rules import CompiledRules
 from recsys.slates.query import Query
 from recsys.slates.served_generation import ServedGeneration
 from recsys.types import Id, Mode
@@ -17,22 +19,34 @@ from service.verbs.vocabulary import check_types, checked_context, checked_filte
 
 
 class Situation(NamedTuple):
-    """What all queries of a request share. due: monotonic seconds. now: unix seconds. kind: the queries' class."""
+    """What queries of a request share. due: monotonic seconds. now: unix seconds. kind: the queries' class.
+
+    forced: the arm of an experiment that a person chose, by experiment and arm. assigned: the arms of experiments.
+    arm_rules: in place of the surface's.
+    """
 
     generation: ServedGeneration
     surface: ServedSurface
     due: float
     now: float
     kind: type[Query]
+    forced: tuple[str, str] | None = None
+    assigned: AssignedArms = NO_ARMS
+    arm_rules: CompiledRules | None = None
+
+    @property
+    def rules(self) -> CompiledRules:
+        """The rules for the generation."""
+        return self.surface.rules.of(self.generation) if self.arm_rules is None else self.arm_rules
 
 
 def for_slate(
     request: schema.RecommendRequest | schema.ExplainRequest, user_id: Id | None, situation: Situation
 ) -> Query:
-    """The query of a user's slate. `k` and `mode` are those of the surface unless the request has its own."""
+    """The query of a user's slate. `k` is the surface's and `mode` the arm's or the surface's, unless stated."""
     stated, surface = request.model_fields_set, situation.surface
     k = request.k if "k" in stated else surface.k
-    mode = request.mode if "mode" in stated else surface.mode
+    mode = request.mode if "mode" in stated else Mode(situation.assigned.mode or surface.mode)
     return _query(request, user_id, situation, k, mode)
 
 
@@ -51,7 +65,7 @@ def to_rank(request: schema.RankRequest, situation: Situation) -> tuple[Query, l
 
 def for_similar(request: schema.SimilarRequest, situation: Situation) -> Query:
     """The query for the items similar to an item. `k` is that of the surface unless the request has its own."""
-    generation, surface, due, now, kind = situation
+    generation, surface, due, now, kind, *_ = situation
     return kind(
         generation,
         request.user_id,
@@ -73,7 +87,7 @@ def _query(
     k: int,
     mode: Mode,
 ) -> Query:
-    generation, surface, due, now, kind = situation
+    generation, surface, due, now, kind, *_ = situation
     check_types("session", request.session, generation)
     session_user: Id = "" if user_id is None else user_id
     return kind(
@@ -88,7 +102,8 @@ def _query(
         mode=mode,
         filter=checked_filter(request.filter, generation),
         context_values=request.context,
-        rules=surface.rules.of(generation),
+        rules=situation.rules,
+        assigned=situation.assigned,
         surface=surface.name,
         list_fresh=surface.list_fresh,
         list_usable=surface.list_usable,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel
@@ -16,45 +16,25 @@ from recsys.slates.served_generation import ServedGeneration
 from recsys.store.redis.user_store import RedisUserStore
 from recsys.types import Id
 from service import schema
-from service.generations.switcher import GenerationSwitcher
+from service.experiments.request_arms import ForcedArm, forced_arm
 from service.recommend.admission import Admission, overloaded
+from service.recommend.arm_batchers import ArmBatchers
 from service.recommend.batcher import RequestBatcher
 from service.recommend.deadlines import Deadline
 from service.recommend.overload import ListsUnderOverload
-from service.recommend.pipeline import RESERVE, Pipeline
+from service.recommend.pipeline import RESERVE
 from service.schema import verb_table
 from service.schema.verb_table import Verb
 from service.settings import Settings
 from service.telemetry import lost_entries, metrics
 from service.verbs import answer_models, queries
-from service.verbs.explain import SlateExplainer
-from service.verbs.impressions import ImpressionLog
-from service.verbs.items import ItemVerbs
+from service.verbs.dependencies import Dependencies
 from service.verbs.queries import Situation
-from service.verbs.similar import SimilarItems
 from service.verbs.status import status
-from service.verbs.surfaces import SurfacesFollower
-from service.verbs.trending import TrendingFollower
-from service.verbs.users import UserVerbs
 from service.verbs.vocabulary import known_row
 
-Handler = Callable[[Any, Deadline], Awaitable[BaseModel]]
-"""Takes a request and its deadline; returns the answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Dependencies:
-    """The parts that the recommender calls."""
-
-    pipeline: Pipeline
-    switcher: GenerationSwitcher
-    users: UserVerbs
-    items: ItemVerbs
-    similar: SimilarItems
-    explainer: SlateExplainer
-    trending: TrendingFollower
-    impressions: ImpressionLog
-    surfaces: SurfacesFollower
+Handler = Callable[[Any, Deadline, ForcedArm | None], Awaitable[BaseModel]]
+"""Takes a request, its deadline, and the arm that a person chose; returns the answer."""
 
 
 class Recommender:
@@ -68,16 +48,19 @@ class Recommender:
         store: RedisUserStore,
         settings: Settings,
         check: Callable[[BaseModel], None] | None = None,
+        check_forced: Callable[[], None] | None = None,
     ) -> None:
-        """check: raises QueryError for a request that its key does not allow; None if requests need no key."""
+        """check: raises QueryError for a request that its key does not allow; None if requests need no key.
+
+        check_forced: the same for a request that forces an arm.
+        """
         self._dependencies = dependencies
         self._store = store
         self._settings = settings
-        self._check = check
+        self._check, self._check_forced = check, check_forced
         self._counted: CatalogueChanges | None = None
-        self._batcher = RequestBatcher(
-            dependencies.pipeline.enrich, dependencies.pipeline.finish, settings.max_batch, settings.max_in_flight
-        )
+        enrich, finish = dependencies.pipeline.enrich, dependencies.pipeline.finish
+        self._batchers = ArmBatchers(lambda: RequestBatcher(enrich, finish, settings.max_batch, settings.max_in_flight))
         self._seconds = settings.deadline_ms / 1000
         self._admission = Admission(self._seconds, settings.max_under_way)
         self._lists = ListsUnderOverload(dependencies.pipeline)
@@ -117,11 +100,15 @@ class Recommender:
             raise overloaded()
         return Deadline.of_now(seconds)
 
-    async def answer(self, verb: Verb[Any], request: BaseModel, deadline: Deadline) -> BaseModel:
-        """The answer to a request."""
+    async def answer(
+        self, verb: Verb[Any], request: BaseModel, deadline: Deadline, forced: Sequence[str | bytes] = ()
+    ) -> BaseModel:
+        """The answer to a request. forced: the values of the header that forces an arm."""
         if self._check:
             self._check(request)
-        return await self._handlers[verb](request, deadline)
+        if forced and self._check_forced:
+            self._check_forced()
+        return await self._handlers[verb](request, deadline, forced_arm(forced))
 
     def _table(self) -> dict[Verb[Any], Handler]:
         users, items = self._dependencies.users, self._dependencies.items
@@ -130,23 +117,27 @@ class Recommender:
             verb_table.SIMILAR: self.similar,
             verb_table.EXPLAIN: self.explain,
             verb_table.RANK: self.rank,
-            verb_table.EVENTS: lambda request, _: users.add_events(request.events, self.live_if_ready),
-            verb_table.ITEMS: lambda request, _: items.put(request.items, self.live),
-            verb_table.ITEM: lambda request, _: items.show(request.item_id, self.live),
-            verb_table.FORGET_ITEM: lambda request, _: items.forget(request.item_id, self.live),
-            verb_table.USER: lambda request, _: users.show(request.user_id, self.live),
-            verb_table.FORGET: lambda request, _: users.forget(request.user_id),
-            verb_table.MERGE: lambda request, _: users.merge(request.user_id, request.into, self.live),
+            verb_table.EVENTS: lambda request, *_: users.add_events(request.events, self.live_if_ready),
+            verb_table.ITEMS: lambda request, *_: items.put(request.items, self.live),
+            verb_table.ITEM: lambda request, *_: items.show(request.item_id, self.live),
+            verb_table.FORGET_ITEM: lambda request, *_: items.forget(request.item_id, self.live),
+            verb_table.USER: lambda request, *_: users.show(request.user_id, self.live),
+            verb_table.FORGET: lambda request, *_: users.forget(request.user_id),
+            verb_table.MERGE: lambda request, *_: users.merge(request.user_id, request.into, self.live),
             verb_table.STATUS: self._status,
         }
 
-    async def _slates(self, request: schema.RecommendRequest, deadline: Deadline) -> schema.SlatesResponse:
-        made = await self.recommend(request, deadline)
+    async def _slates(
+        self, request: schema.RecommendRequest, deadline: Deadline, forced: ForcedArm | None
+    ) -> schema.SlatesResponse:
+        made = await self.recommend(request, deadline, forced)
         return schema.SlatesResponse.model_construct(slates=[answer_models.slate(query) for query in made])
 
-    async def recommend(self, request: schema.RecommendRequest, deadline: Deadline) -> list[Query]:
-        """The answered query of each user of the request, in the order of the request. One generation answers all."""
-        situation = self._situation(request.surface, deadline)
+    async def recommend(
+        self, request: schema.RecommendRequest, deadline: Deadline, forced: ForcedArm | None = None
+    ) -> list[Query]:
+        """The answered query of each user, in the order of the request. One generation answers all users of an arm."""
+        situation = self._situation(request.surface, deadline, forced)
         users = [request.user_id] if request.user_ids is None else request.user_ids
         has_list = request.user_id is not None
         if not (has_list or self._admission.admits(len(users))):
@@ -162,16 +153,21 @@ class Recommender:
                 self._dependencies.impressions.note(query)
         return made
 
-    async def rank(self, request: schema.RankRequest, deadline: Deadline) -> schema.RankResponse:
+    async def rank(
+        self, request: schema.RankRequest, deadline: Deadline, forced: ForcedArm | None = None
+    ) -> schema.RankResponse:
         """The items of the request, the best first. No impression is logged: the caller has chosen the items."""
-        situation = self._situation(request.surface, deadline)
-        query, unknown = queries.to_rank(request, situation)
+        situation, build = self._situation(request.surface, deadline, forced), partial(queries.to_rank, request)
+        query, unknown = self._dependencies.arms.query(request, request.user_id, situation, build)
         await self._make([query])
         self._observe([query], deadline, "rank")
         return answer_models.ranked(query, unknown)
 
-    async def similar(self, request: schema.SimilarRequest, deadline: Deadline) -> schema.SimilarResponse:
-        """The items most similar to an item, the most similar first. Of the rules only the filters apply."""
+    async def similar(self, request: schema.SimilarRequest, deadline: Deadline, *_: object) -> schema.SimilarResponse:
+        """The items most similar to an item, the most similar first. Of the rules only the filters apply.
+
+        The live generation answers: similar items take part in no experiment.
+        """
         situation = self._situation(request.surface, deadline)
         row = known_row(request.item_id, situation.generation)
         query = queries.for_similar(request, situation)
@@ -181,17 +177,18 @@ class Recommender:
         self._observe([query], deadline, "similar")
         return answer_models.similar(query, request.item_id)
 
-    async def explain(self, request: schema.ExplainRequest, deadline: Deadline) -> schema.ExplainResponse:
+    async def explain(
+        self, request: schema.ExplainRequest, deadline: Deadline, forced: ForcedArm | None = None
+    ) -> schema.ExplainResponse:
         """Why an item has its place in a user's slate, or why the slate lacks the item."""
-        situation = self._situation(request.surface, deadline)
-        row = known_row(request.item_id, situation.generation)
-        query = self._slate_query(request, request.user_id, situation)
+        query = self._slate_query(request, request.user_id, self._situation(request.surface, deadline, forced))
+        row = known_row(request.item_id, query.generation)
         query.traced = True
         explained = await self._dependencies.explainer.explain(query, row)
         self._observe([query], deadline, "explain")
         return explained
 
-    async def _status(self, _: schema.StatusRequest, __: Deadline) -> schema.StatusResponse:
+    async def _status(self, *_: object) -> schema.StatusResponse:
         parts = self._dependencies
         return status(parts.switcher.follower, self.live_if_ready, parts.pipeline, parts.surfaces, self._settings)
 
@@ -201,6 +198,7 @@ class Recommender:
             group.create_task(self._dependencies.switcher.follow())
             group.create_task(self._dependencies.trending.follow())
             group.create_task(self._dependencies.impressions.follow())
+            group.create_task(self._dependencies.arms.follow())
             group.create_task(lost_entries.follow(self._store))
             group.create_task(self._dependencies.surfaces.follow(lambda: self.live_if_ready))
 
@@ -218,25 +216,35 @@ class Recommender:
         await self._store.close()
         await self._dependencies.items.close()
 
-    def _situation(self, surface: str, deadline: Deadline) -> Situation:
+    def _situation(self, surface: str, deadline: Deadline, forced: ForcedArm | None = None) -> Situation:
         """The generation in force for a request of a surface; QueryError for an unknown surface."""
         served = self._dependencies.surfaces.of(surface)
-        return Situation(self.live, served, deadline.within(served.seconds), time.time(), self.query_kind)
+        return Situation(self.live, served, deadline.within(served.seconds), time.time(), self.query_kind, forced)
 
     def _slate_query(
         self, request: schema.RecommendRequest | schema.ExplainRequest, user_id: Id | None, situation: Situation
     ) -> Query:
-        query = queries.for_slate(request, user_id, situation)
-        query.extra = self._dependencies.trending.rows(situation.generation, situation.now)
-        return query
+        """The query of a user's slate, pinned to the user's arms."""
+
+        def build(pinned: Situation) -> Query:
+            query = queries.for_slate(request, user_id, pinned)
+            query.extra = self._dependencies.trending.rows(pinned.generation, pinned.now)
+            return query
+
+        return self._dependencies.arms.query(request, user_id, situation, build)
 
     async def _make(self, made: Sequence[Query]) -> None:
         """Make the slates of one request; QueryError `overloaded` if it is not admitted."""
         with self._admission.slates(len(made)):
-            await self._batcher.submit(made, made[0].due - RESERVE)
+            try:
+                await self._batchers.submit(made, made[0].due - RESERVE)
+            except Exception:
+                self._dependencies.arms.note_error(made)
+                raise
 
     def _observe(self, made: Sequence[Query], deadline: Deadline, verb: str = "") -> None:
         """Record how long the slates of a request took. verb: the label in place of the mode, beside /recommend."""
         seconds = time.monotonic() - deadline.arrived
         for query in made:
+            self._dependencies.arms.note(query, None if verb else seconds)
             metrics.slate_timed(query.surface, verb or query.made_by)(seconds)

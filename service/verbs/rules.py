@@ -14,7 +14,7 @@ from recsys.slates.served_generation import ServedGeneration
 
 logger = logging.getLogger("tandem")
 
-HELD = 4
+HELD = 8
 """Generations for which rules are kept compiled."""
 
 

@@ -21,7 +21,7 @@ from recsys.types import PAD, Mode, Source
 from service.backends import wire
 from service.backends.calls import Backends
 from service.recommend.pipeline import RESERVE, Pipeline, count_answer
-from service.verbs.unbatched_call import call_backend, count_failure
+from service.recommend.unbatched_call import call_backend, count_failure
 
 STORE_SHARE, RETRIEVAL_SHARE = 0.4, 0.8
 """Of the time left that a read of the list and a call of retrieval may take, so that the next step still has time."""

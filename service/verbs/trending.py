@@ -23,7 +23,7 @@ class TrendingFollower:
     def __init__(self, users: RedisUserStore) -> None:
         self._users = users
         self._trending: Trending | None = None
-        self._rows: tuple[str, Mapping[int, int]] = "", {}
+        self._rows: dict[str, Mapping[int, int]] = {}
 
     async def follow(self) -> None:
         """Read the store, without an end. Without the store the last items stay until they are stale."""
@@ -32,13 +32,13 @@ class TrendingFollower:
     async def _read(self) -> None:
         trending = await self._users.read_trending()
         if trending != self._trending:
-            self._trending, self._rows = trending, ("", {})
+            self._trending, self._rows = trending, {}
 
     def rows(self, generation: ServedGeneration, now: float) -> Mapping[int, int]:
         """The rows of trending items in a generation, each with the source's flag."""
         if self._trending is None or now - self._trending.made_at > STALE_SECONDS:
             return {}
-        if self._rows[0] != generation.id:
+        if generation.id not in self._rows:
             found = generation.item_rows([item for item, _ in self._trending.items])
-            self._rows = generation.id, dict.fromkeys(found[:EXTRA].tolist(), int(Source.TRENDING))
-        return self._rows[1]
+            self._rows[generation.id] = dict.fromkeys(found[:EXTRA].tolist(), int(Source.TRENDING))
+        return self._rows[generation.id]

@@ -35,6 +35,8 @@ def slate(user_id):
         unknown_items=[],
         unknown_types=[],
         surface="home",
+        arms={"checkout": "new"},
+        arms_away=["checkout"],
     )
 
 
@@ -60,6 +62,8 @@ def explanation(request):
         unknown_items=["opera-1", 7],
         unknown_types=["Purchase"],
         surface="default",
+        arms={"checkout": "control"},
+        arms_away=["checkout"],
     )
 
 
@@ -118,6 +122,8 @@ ANSWERS = {
         unknown_items=["opera-1"],
         unknown_types=[],
         surface=request.surface,
+        arms={"checkout": "new"},
+        arms_away=["checkout"],
     ),
     verb_table.EVENTS: lambda request: schema.EventsResponse(
         stored=len(request.events), unknown_items=[request.events[0].item_id], unknown_types=["Purchase"], too_old=1
@@ -167,8 +173,9 @@ class FakeRecommender:
             raise overloaded()
         return Deadline.of_now(seconds)
 
-    async def answer(self, verb, request, deadline):
+    async def answer(self, verb, request, deadline, forced=()):
         self.requests.append(request)
+        self.forced = list(forced)
         if verb is verb_table.RECOMMEND:
             self.dues.append(deadline.within(60.0) - time.monotonic())
             await self._make_slate()

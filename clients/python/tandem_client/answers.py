@@ -43,7 +43,8 @@ class RecommendResponse(BaseModel):
     """A slate. user_id: None if the request named no user.
 
     degraded: the stages that the answer was made without; empty in normal operation. unknown_items: items of the
-    session that the deployment does not know; they had no effect. unknown_types: the same for event types.
+    session that the deployment does not know; they had no effect. unknown_types: the same for event types. arms: the
+    user's arm by experiment. arms_away: the experiments whose arm could not be served.
     """
 
     user_id: Id | None = None
@@ -56,6 +57,8 @@ class RecommendResponse(BaseModel):
     unknown_items: list[Id] = Field(default_factory=list)
     unknown_types: list[str] = Field(default_factory=list)
     surface: str = "default"
+    arms: dict[str, str] = Field(default_factory=dict)
+    arms_away: list[str] = Field(default_factory=list)
 
 
 class RankResponse(BaseModel):
@@ -73,6 +76,8 @@ class RankResponse(BaseModel):
     unknown_items: list[Id]
     unknown_types: list[str]
     surface: str
+    arms: dict[str, str] = Field(default_factory=dict)
+    arms_away: list[str] = Field(default_factory=list)
 
 
 class SlatesResponse(BaseModel):
@@ -134,6 +139,8 @@ class ExplainResponse(BaseModel):
     unknown_items: list[Id] = Field(default_factory=list)
     unknown_types: list[str] = Field(default_factory=list)
     surface: str = "default"
+    arms: dict[str, str] = Field(default_factory=dict)
+    arms_away: list[str] = Field(default_factory=list)
 
 
 class StoredEvent(BaseModel):

@@ -71,6 +71,7 @@ class _Fields(TypedDict, total=False):
     filter: Filter | None
     mode: str | None
     surface: str | None
+    arms: Mapping[str, str] | None
 
 
 class RecommendManyFields(_Fields, total=False):
@@ -99,6 +100,7 @@ class RankFields(TypedDict, total=False):
     context: Mapping[str, str] | None
     filter: Filter | None
     surface: str | None
+    arms: Mapping[str, str] | None
     exclude_seen: bool | None
 
 

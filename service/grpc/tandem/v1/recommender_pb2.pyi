@@ -70,7 +70,7 @@ class SessionEvent(_message.Message):
     def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., event_type: _Optional[str] = ..., timestamp: _Optional[float] = ...) -> None: ...
 
 class RecommendRequest(_message.Message):
-    __slots__ = ("user_id", "user_ids", "k", "session", "exclude", "context", "filter", "mode", "log_impression", "conditions", "surface")
+    __slots__ = ("user_id", "user_ids", "k", "session", "exclude", "context", "filter", "mode", "log_impression", "conditions", "surface", "arms")
     class ContextEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -92,6 +92,13 @@ class RecommendRequest(_message.Message):
         key: str
         value: Condition
         def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Condition, _Mapping]] = ...) -> None: ...
+    class ArmsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     USER_IDS_FIELD_NUMBER: _ClassVar[int]
     K_FIELD_NUMBER: _ClassVar[int]
@@ -103,6 +110,7 @@ class RecommendRequest(_message.Message):
     LOG_IMPRESSION_FIELD_NUMBER: _ClassVar[int]
     CONDITIONS_FIELD_NUMBER: _ClassVar[int]
     SURFACE_FIELD_NUMBER: _ClassVar[int]
+    ARMS_FIELD_NUMBER: _ClassVar[int]
     user_id: Id
     user_ids: _containers.RepeatedCompositeFieldContainer[Id]
     k: int
@@ -114,7 +122,8 @@ class RecommendRequest(_message.Message):
     log_impression: bool
     conditions: _containers.MessageMap[str, Condition]
     surface: str
-    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., user_ids: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., k: _Optional[int] = ..., session: _Optional[_Iterable[_Union[SessionEvent, _Mapping]]] = ..., exclude: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., context: _Optional[_Mapping[str, str]] = ..., filter: _Optional[_Mapping[str, Texts]] = ..., mode: _Optional[str] = ..., log_impression: bool = ..., conditions: _Optional[_Mapping[str, Condition]] = ..., surface: _Optional[str] = ...) -> None: ...
+    arms: _containers.ScalarMap[str, str]
+    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., user_ids: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., k: _Optional[int] = ..., session: _Optional[_Iterable[_Union[SessionEvent, _Mapping]]] = ..., exclude: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., context: _Optional[_Mapping[str, str]] = ..., filter: _Optional[_Mapping[str, Texts]] = ..., mode: _Optional[str] = ..., log_impression: bool = ..., conditions: _Optional[_Mapping[str, Condition]] = ..., surface: _Optional[str] = ..., arms: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class RecommendResponse(_message.Message):
     __slots__ = ("slates",)
@@ -123,7 +132,7 @@ class RecommendResponse(_message.Message):
     def __init__(self, slates: _Optional[_Iterable[_Union[Slate, _Mapping]]] = ...) -> None: ...
 
 class Slate(_message.Message):
-    __slots__ = ("user_id", "items", "generation", "mode", "history", "removed", "degraded", "unknown_items", "unknown_types", "surface")
+    __slots__ = ("user_id", "items", "generation", "mode", "history", "removed", "degraded", "unknown_items", "unknown_types", "surface", "arms", "arms_away")
     class RemovedEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -131,6 +140,13 @@ class Slate(_message.Message):
         key: str
         value: int
         def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    class ArmsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     ITEMS_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
@@ -141,6 +157,8 @@ class Slate(_message.Message):
     UNKNOWN_ITEMS_FIELD_NUMBER: _ClassVar[int]
     UNKNOWN_TYPES_FIELD_NUMBER: _ClassVar[int]
     SURFACE_FIELD_NUMBER: _ClassVar[int]
+    ARMS_FIELD_NUMBER: _ClassVar[int]
+    ARMS_AWAY_FIELD_NUMBER: _ClassVar[int]
     user_id: Id
     items: _containers.RepeatedCompositeFieldContainer[ScoredItem]
     generation: str
@@ -151,7 +169,9 @@ class Slate(_message.Message):
     unknown_items: _containers.RepeatedCompositeFieldContainer[Id]
     unknown_types: _containers.RepeatedScalarFieldContainer[str]
     surface: str
-    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., items: _Optional[_Iterable[_Union[ScoredItem, _Mapping]]] = ..., generation: _Optional[str] = ..., mode: _Optional[str] = ..., history: _Optional[int] = ..., removed: _Optional[_Mapping[str, int]] = ..., degraded: _Optional[_Iterable[str]] = ..., unknown_items: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., unknown_types: _Optional[_Iterable[str]] = ..., surface: _Optional[str] = ...) -> None: ...
+    arms: _containers.ScalarMap[str, str]
+    arms_away: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., items: _Optional[_Iterable[_Union[ScoredItem, _Mapping]]] = ..., generation: _Optional[str] = ..., mode: _Optional[str] = ..., history: _Optional[int] = ..., removed: _Optional[_Mapping[str, int]] = ..., degraded: _Optional[_Iterable[str]] = ..., unknown_items: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., unknown_types: _Optional[_Iterable[str]] = ..., surface: _Optional[str] = ..., arms: _Optional[_Mapping[str, str]] = ..., arms_away: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ScoredItem(_message.Message):
     __slots__ = ("item_id", "title", "score", "tower_score", "sources", "rules")
@@ -241,7 +261,7 @@ class SimilarItem(_message.Message):
     def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., title: _Optional[str] = ..., score: _Optional[float] = ..., likeness: _Optional[float] = ..., sources: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ExplainRequest(_message.Message):
-    __slots__ = ("user_id", "item_id", "k", "session", "exclude", "context", "filter", "mode", "conditions", "surface")
+    __slots__ = ("user_id", "item_id", "k", "session", "exclude", "context", "filter", "mode", "conditions", "surface", "arms")
     class ContextEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -263,6 +283,13 @@ class ExplainRequest(_message.Message):
         key: str
         value: Condition
         def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Condition, _Mapping]] = ...) -> None: ...
+    class ArmsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     ITEM_ID_FIELD_NUMBER: _ClassVar[int]
     K_FIELD_NUMBER: _ClassVar[int]
@@ -273,6 +300,7 @@ class ExplainRequest(_message.Message):
     MODE_FIELD_NUMBER: _ClassVar[int]
     CONDITIONS_FIELD_NUMBER: _ClassVar[int]
     SURFACE_FIELD_NUMBER: _ClassVar[int]
+    ARMS_FIELD_NUMBER: _ClassVar[int]
     user_id: Id
     item_id: Id
     k: int
@@ -283,10 +311,18 @@ class ExplainRequest(_message.Message):
     mode: str
     conditions: _containers.MessageMap[str, Condition]
     surface: str
-    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., item_id: _Optional[_Union[Id, _Mapping]] = ..., k: _Optional[int] = ..., session: _Optional[_Iterable[_Union[SessionEvent, _Mapping]]] = ..., exclude: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., context: _Optional[_Mapping[str, str]] = ..., filter: _Optional[_Mapping[str, Texts]] = ..., mode: _Optional[str] = ..., conditions: _Optional[_Mapping[str, Condition]] = ..., surface: _Optional[str] = ...) -> None: ...
+    arms: _containers.ScalarMap[str, str]
+    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., item_id: _Optional[_Union[Id, _Mapping]] = ..., k: _Optional[int] = ..., session: _Optional[_Iterable[_Union[SessionEvent, _Mapping]]] = ..., exclude: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., context: _Optional[_Mapping[str, str]] = ..., filter: _Optional[_Mapping[str, Texts]] = ..., mode: _Optional[str] = ..., conditions: _Optional[_Mapping[str, Condition]] = ..., surface: _Optional[str] = ..., arms: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class ExplainResponse(_message.Message):
-    __slots__ = ("user_id", "item_id", "title", "generation", "mode", "place", "dropped_by", "reason", "sources", "tower_score", "tower_place", "score", "ranked_place", "features", "rules", "history", "degraded", "unknown_items", "unknown_types", "surface")
+    __slots__ = ("user_id", "item_id", "title", "generation", "mode", "place", "dropped_by", "reason", "sources", "tower_score", "tower_place", "score", "ranked_place", "features", "rules", "history", "degraded", "unknown_items", "unknown_types", "surface", "arms", "arms_away")
+    class ArmsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     ITEM_ID_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
@@ -307,6 +343,8 @@ class ExplainResponse(_message.Message):
     UNKNOWN_ITEMS_FIELD_NUMBER: _ClassVar[int]
     UNKNOWN_TYPES_FIELD_NUMBER: _ClassVar[int]
     SURFACE_FIELD_NUMBER: _ClassVar[int]
+    ARMS_FIELD_NUMBER: _ClassVar[int]
+    ARMS_AWAY_FIELD_NUMBER: _ClassVar[int]
     user_id: Id
     item_id: Id
     title: str
@@ -327,7 +365,9 @@ class ExplainResponse(_message.Message):
     unknown_items: _containers.RepeatedCompositeFieldContainer[Id]
     unknown_types: _containers.RepeatedScalarFieldContainer[str]
     surface: str
-    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., item_id: _Optional[_Union[Id, _Mapping]] = ..., title: _Optional[str] = ..., generation: _Optional[str] = ..., mode: _Optional[str] = ..., place: _Optional[int] = ..., dropped_by: _Optional[str] = ..., reason: _Optional[str] = ..., sources: _Optional[_Iterable[str]] = ..., tower_score: _Optional[float] = ..., tower_place: _Optional[int] = ..., score: _Optional[float] = ..., ranked_place: _Optional[int] = ..., features: _Optional[_Iterable[_Union[Feature, _Mapping]]] = ..., rules: _Optional[_Iterable[str]] = ..., history: _Optional[int] = ..., degraded: _Optional[_Iterable[str]] = ..., unknown_items: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., unknown_types: _Optional[_Iterable[str]] = ..., surface: _Optional[str] = ...) -> None: ...
+    arms: _containers.ScalarMap[str, str]
+    arms_away: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., item_id: _Optional[_Union[Id, _Mapping]] = ..., title: _Optional[str] = ..., generation: _Optional[str] = ..., mode: _Optional[str] = ..., place: _Optional[int] = ..., dropped_by: _Optional[str] = ..., reason: _Optional[str] = ..., sources: _Optional[_Iterable[str]] = ..., tower_score: _Optional[float] = ..., tower_place: _Optional[int] = ..., score: _Optional[float] = ..., ranked_place: _Optional[int] = ..., features: _Optional[_Iterable[_Union[Feature, _Mapping]]] = ..., rules: _Optional[_Iterable[str]] = ..., history: _Optional[int] = ..., degraded: _Optional[_Iterable[str]] = ..., unknown_items: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., unknown_types: _Optional[_Iterable[str]] = ..., surface: _Optional[str] = ..., arms: _Optional[_Mapping[str, str]] = ..., arms_away: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Feature(_message.Message):
     __slots__ = ("name", "value", "contribution")
@@ -340,7 +380,7 @@ class Feature(_message.Message):
     def __init__(self, name: _Optional[str] = ..., value: _Optional[float] = ..., contribution: _Optional[float] = ...) -> None: ...
 
 class RankRequest(_message.Message):
-    __slots__ = ("user_id", "items", "k", "session", "exclude", "context", "filter", "conditions", "surface", "exclude_seen")
+    __slots__ = ("user_id", "items", "k", "session", "exclude", "context", "filter", "conditions", "surface", "exclude_seen", "arms")
     class ContextEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -362,6 +402,13 @@ class RankRequest(_message.Message):
         key: str
         value: Condition
         def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Condition, _Mapping]] = ...) -> None: ...
+    class ArmsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     ITEMS_FIELD_NUMBER: _ClassVar[int]
     K_FIELD_NUMBER: _ClassVar[int]
@@ -372,6 +419,7 @@ class RankRequest(_message.Message):
     CONDITIONS_FIELD_NUMBER: _ClassVar[int]
     SURFACE_FIELD_NUMBER: _ClassVar[int]
     EXCLUDE_SEEN_FIELD_NUMBER: _ClassVar[int]
+    ARMS_FIELD_NUMBER: _ClassVar[int]
     user_id: Id
     items: _containers.RepeatedCompositeFieldContainer[Id]
     k: int
@@ -382,10 +430,11 @@ class RankRequest(_message.Message):
     conditions: _containers.MessageMap[str, Condition]
     surface: str
     exclude_seen: bool
-    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., items: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., k: _Optional[int] = ..., session: _Optional[_Iterable[_Union[SessionEvent, _Mapping]]] = ..., exclude: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., context: _Optional[_Mapping[str, str]] = ..., filter: _Optional[_Mapping[str, Texts]] = ..., conditions: _Optional[_Mapping[str, Condition]] = ..., surface: _Optional[str] = ..., exclude_seen: bool = ...) -> None: ...
+    arms: _containers.ScalarMap[str, str]
+    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., items: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., k: _Optional[int] = ..., session: _Optional[_Iterable[_Union[SessionEvent, _Mapping]]] = ..., exclude: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., context: _Optional[_Mapping[str, str]] = ..., filter: _Optional[_Mapping[str, Texts]] = ..., conditions: _Optional[_Mapping[str, Condition]] = ..., surface: _Optional[str] = ..., exclude_seen: bool = ..., arms: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class RankResponse(_message.Message):
-    __slots__ = ("user_id", "items", "generation", "history", "removed", "degraded", "unknown_items", "unknown_types", "surface")
+    __slots__ = ("user_id", "items", "generation", "history", "removed", "degraded", "unknown_items", "unknown_types", "surface", "arms", "arms_away")
     class RemovedEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -393,6 +442,13 @@ class RankResponse(_message.Message):
         key: str
         value: int
         def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    class ArmsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     ITEMS_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
@@ -402,6 +458,8 @@ class RankResponse(_message.Message):
     UNKNOWN_ITEMS_FIELD_NUMBER: _ClassVar[int]
     UNKNOWN_TYPES_FIELD_NUMBER: _ClassVar[int]
     SURFACE_FIELD_NUMBER: _ClassVar[int]
+    ARMS_FIELD_NUMBER: _ClassVar[int]
+    ARMS_AWAY_FIELD_NUMBER: _ClassVar[int]
     user_id: Id
     items: _containers.RepeatedCompositeFieldContainer[ScoredItem]
     generation: str
@@ -411,7 +469,9 @@ class RankResponse(_message.Message):
     unknown_items: _containers.RepeatedCompositeFieldContainer[Id]
     unknown_types: _containers.RepeatedScalarFieldContainer[str]
     surface: str
-    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., items: _Optional[_Iterable[_Union[ScoredItem, _Mapping]]] = ..., generation: _Optional[str] = ..., history: _Optional[int] = ..., removed: _Optional[_Mapping[str, int]] = ..., degraded: _Optional[_Iterable[str]] = ..., unknown_items: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., unknown_types: _Optional[_Iterable[str]] = ..., surface: _Optional[str] = ...) -> None: ...
+    arms: _containers.ScalarMap[str, str]
+    arms_away: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., items: _Optional[_Iterable[_Union[ScoredItem, _Mapping]]] = ..., generation: _Optional[str] = ..., history: _Optional[int] = ..., removed: _Optional[_Mapping[str, int]] = ..., degraded: _Optional[_Iterable[str]] = ..., unknown_items: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., unknown_types: _Optional[_Iterable[str]] = ..., surface: _Optional[str] = ..., arms: _Optional[_Mapping[str, str]] = ..., arms_away: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Event(_message.Message):
     __slots__ = ("user_id", "item_id", "event_type", "timestamp", "event_id", "context")

@@ -221,7 +221,7 @@ def test_a_long_answer_in_flight_is_sent_completely():
     with RpcServer(FakeRecommender()) as server, grpc.insecure_channel(server.place, options) as channel:
         begun = []
 
-        async def long_answer(verb, request, due):
+        async def long_answer(verb, request, due, forced):
             begun.append(request)
             await asyncio.sleep(0.2)
             return SlatesResponse(slates=[slate("you" * 300)] * 3_000)

@@ -28,7 +28,7 @@ class Store(MemoryStore):
         super().__init__()
         self._store, self.breaks, self.hangs, self.calls = store, breaks, hangs, []
 
-    async def read_users(self, generation, buckets, users):
+    async def read_users(self, generation, buckets, users, variant=""):
         self.calls.append(list(users))
         if self.breaks:
             raise RuntimeError("away")

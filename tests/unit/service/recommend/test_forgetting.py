@@ -44,7 +44,7 @@ class Users:
     async def forget_impressions(self, user):
         self.calls.append("impressions")
 
-    async def read_users(self, generation, buckets, users):
+    async def read_users(self, generation, buckets, users, variant=""):
         return [UserState(None, []) for _ in users]
 
     async def merge_user(self, user, into, more):

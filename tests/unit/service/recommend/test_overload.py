@@ -58,7 +58,7 @@ def test_reads_are_merged_and_bounded(world, monkeypatch):
     reads = []
 
     class Slow:
-        async def read_users(self, generation, buckets, users):
+        async def read_users(self, generation, buckets, users, variant=""):
             reads.append(len(users))
             await asyncio.sleep(0.05)
             return await world.store.read_users(generation, buckets, users)

@@ -61,7 +61,7 @@ def test_an_unreadable_record_affects_one_user(world):
     """The other users of the batch have their records."""
 
     class Spoiled(MemoryStore):
-        async def read_users(self, generation, buckets, users):
+        async def read_users(self, generation, buckets, users, variant=""):
             states = await world.store.read_users(generation, buckets, users)
             return [UserState(b"xx", states[0].events), *states[1:]]
 

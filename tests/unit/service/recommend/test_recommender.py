@@ -17,7 +17,8 @@ from recsys.types import Source
 from service.recommend.deadlines import Deadline
 from service.schema import Mode, RecommendRequest, verb_table
 from service.settings import Settings
-from service.verbs.recommender import Dependencies, Recommender
+from service.verbs.dependencies import Dependencies
+from service.verbs.recommender import Recommender
 from service.verbs.surfaces import ServedSurface
 from tests.fakes.in_process import AwayStore, InProcessService, broken, counted, ids
 
@@ -36,12 +37,13 @@ class LostLists(MemoryStore):
 
 def dependencies(world, **more):
     """Dependencies without users, explanations and similar items."""
-    served = {"generation": lambda alias: world.served, "current": NOTHING_PUT, "note": lambda _: None}
+    served = {"live": lambda: world.served, "current": NOTHING_PUT, "note": lambda _: None}
+    arms = SimpleNamespace(query=lambda request, user, situation, build: build(situation), note=lambda *_: None)
     surface = ServedSurface(
         "default", Mode.AUTO, 10, 0.5, 3600.0, 86_400.0, True, SimpleNamespace(of=lambda _: NO_RULES)
     )
     parts = SimpleNamespace(**(served | more), of=lambda _: surface, rows=lambda *_: {}, show=None)
-    return Dependencies(world.pipeline(), parts, parts, parts, None, None, parts, parts, parts)
+    return Dependencies(world.pipeline(), parts, parts, parts, None, None, parts, parts, arms, parts)
 
 
 def test_a_request_for_several_users_is_admitted_whole_or_not_at_all(world):
