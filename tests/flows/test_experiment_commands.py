@@ -5,6 +5,7 @@ import json
 import pytest
 
 from flows.__main__ import main
+from recsys.errors import StoreFull
 from recsys.experiments.document import Experiment
 from recsys.generation.publisher import Publisher
 from recsys.lists.user_list import UserList
@@ -101,6 +102,22 @@ def test_a_ramp_makes_the_lists_of_the_users_who_move(shop, created, call):
     assert second["lists"] == len(users_of(shop, "new") - new) + len(users_of(shop, "few") - few)
     assert call("ramp", created, 5)["lists"] == 0
     assert listed(shop, "g-next")[0] >= new
+
+
+def test_lists_are_made_before_users_move(shop, created, call, monkeypatch):
+    """The write of the document comes last: a ramp that fails there leaves all users where they were, with lists."""
+    call("start", created)
+
+    def full(*_):
+        raise StoreFull("Redis is full.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RedisExperimentStore, "_write", full)
+        assert call("ramp", created, 20)["error"]["message"] == "Redis is full."
+    assert users_of(shop, "new") == set()
+    made = listed(shop, "g-next")[0]
+    call("ramp", created, 20)
+    assert users_of(shop, "new") == made
 
 
 def test_batch_and_refresh_make_the_lists_of_arms(shop, created, call):
