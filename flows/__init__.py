@@ -9,7 +9,7 @@ REFRESH_SECONDS, DRAIN_SECONDS = 120.0, 600.0
 GATEWAY = "http://127.0.0.1:3000"
 """The gateway that `monitor` reads unless others are named."""
 
-MONITOR_SECONDS = 60.0
+MONITOR_SECONDS = CANARY_SECONDS = 60.0
 
 WAIT_SECONDS = 1_800.0
 WAIT_HELP = "seconds after a slate in which an action is its label"

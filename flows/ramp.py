@@ -20,7 +20,7 @@ from flows.steps.list_making import fetch, update_trending
 from recsys.environment import Environment
 from recsys.errors import NOTHING_LIVE, NoGeneration
 from recsys.experiments.arm_lists import lists_of_moved_users
-from recsys.experiments.document import ExperimentsDocument
+from recsys.experiments.document import DocumentChange, ExperimentsDocument
 from recsys.rules import RulesFile
 from recsys.store.from_environment import OpenStore, open_store
 from recsys.store.stored_types import LIVE
@@ -48,13 +48,20 @@ def ramp(
     start, environment = time.monotonic(), Environment.read()
     name_run(f"ramp-{experiment}")
     with open_store(environment) as store, run_progress() as progress:
-        experiments, change = store.experiments(), ramp_or_start(experiment, percent)
-        before = experiments.read()
-        lists = _make_lists(before, change(before), store, environment, progress)
-        after = experiments.change(change)
+        after, lists = move_users(ramp_or_start(experiment, percent), store, environment, progress)
     result = RampResult(experiment, after.experiments[experiment].ramp, lists, time.monotonic() - start)
     write_result(result)
     return result
+
+
+def move_users(
+    change: DocumentChange, store: OpenStore, environment: Environment, progress: RunProgress
+) -> tuple[ExperimentsDocument, int]:
+    """Make lists for the users whom a change moves, then change the document; return it and how many lists."""
+    experiments = store.experiments()
+    before = experiments.read()
+    lists = _make_lists(before, change(before), store, environment, progress)
+    return experiments.change(change), lists
 
 
 def _make_lists(

@@ -17,7 +17,8 @@ from prefect.events import DeploymentEventTrigger
 from prefect.schedules import Cron, Interval
 from prefect.types.entrypoint import EntrypointType
 
-from flows import MONITOR_SECONDS
+from flows import CANARY_SECONDS, MONITOR_SECONDS
+from flows.canary import canary
 from flows.drain import drain
 from flows.lists import batch, item_lists, refresh
 from flows.monitor import monitor
@@ -41,6 +42,7 @@ def serve_all(data: str | None, refresh_every: float, drain_every: float, gatewa
         refresh.to_deployment("often", schedule=_interval(refresh_every), **skip),
         drain.to_deployment("often", schedule=_interval(drain_every), **skip),
         monitor.to_deployment("often", schedule=_interval(MONITOR_SECONDS), parameters=watched, **skip),
+        canary.to_deployment("often", schedule=_interval(CANARY_SECONDS), **skip),
     ]
     # A batch waits for the one before, which may have read the alias before the training moved it.
     wait = _one_run(ConcurrencyLimitStrategy.ENQUEUE)

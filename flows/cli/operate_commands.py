@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 from flows.cli.output import print_result
+from flows.operate.canaries import begin, describe, duration, steps_of
 from recsys.environment import Environment
 from recsys.process.command_exit import interruptible_imports
 from recsys.store.from_environment import open_store
@@ -35,6 +36,13 @@ def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
         parser.set_defaults(verb=run)
         if name in ("promote", "delete"):
             parser.add_argument("generation", metavar="ID")
+            if name == "promote":
+                parser.add_argument(
+                    "--canary", type=steps_of, metavar="STEPS", help="percents of the users, such as 5,25,100"
+                )
+                parser.add_argument(
+                    "--every", type=duration, metavar="TIME", default=1_800.0, help="of each step; default: 30min"
+                )
         elif name == "pin":
             parser.add_argument(
                 "generation", metavar="ID", nargs="?", help="default: what is live; where nothing is, none"
@@ -63,10 +71,14 @@ def publish_generation(options: argparse.Namespace) -> None:
 
 
 def promote_generation(options: argparse.Namespace) -> None:
-    """Make a generation live."""
+    """Make a generation live, or start its canary."""
     from flows.operate.publish_and_promote import describe_move, promote
 
     with open_store(Environment.read()) as store:
+        if options.canary:
+            experiment = begin(options.generation, options.canary, options.every, store)
+            print_result(options, experiment.model_dump(mode="json"), describe(experiment))
+            return
         move = promote(options.generation, store.generations())
     print_result(options, asdict(move), describe_move(move))
 

@@ -1,7 +1,8 @@
-"""The commands `refresh`, `batch`, `item-lists`, `drain`, `monitor` and `schedule` of `python -m flows`: they run jobs.
+"""The commands of `python -m flows` that run jobs: refresh, batch, item-lists, drain, monitor, canary and schedule.
 
 `refresh` and `batch` precompute lists for users, `item-lists` lists of similar items. `drain` moves logged impressions
-to Parquet files, `monitor` halts arms of experiments that break a guardrail, and `schedule` runs all jobs.
+to Parquet files, `monitor` halts arms of experiments that break a guardrail, `canary` takes the steps of canaries, and
+`schedule` runs all jobs.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from recsys.process.command_exit import interruptible_imports
 from recsys.store.from_environment import open_store
 
 if TYPE_CHECKING:
+    from flows.canary import CanaryResult
     from flows.drain import DrainResult
     from flows.lists import ListResult
     from flows.monitor import MonitorResult
@@ -51,7 +53,9 @@ def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
     )
     monitor.add_argument("--key-file", metavar="FILE", help="a file with an API key of the scope admin")
     monitor.set_defaults(verb=watch_experiments, own_session=True)
-    for verb in (refresh, drain, monitor):
+    canary = verbs.add_parser("canary", help="take the due steps of canaries, which promote ID --canary starts")
+    canary.set_defaults(verb=advance_canaries, own_session=True)
+    for verb in (refresh, drain, monitor, canary):
         verb.add_argument("--every", type=interval, metavar="SECONDS", help="repeat until Ctrl-C")
     schedule = verbs.add_parser("schedule", help="run all flows, and the training, on Prefect's schedule")
     schedule.add_argument("--data", help="train every night on this folder or file")
@@ -61,7 +65,7 @@ def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
         "--gateway", action="append", metavar="URL", help=f"that monitor reads; repeatable; default: {GATEWAY}"
     )
     schedule.set_defaults(verb=run_schedule)
-    return [refresh, batch, items, drain, monitor, schedule]
+    return [refresh, batch, items, drain, monitor, canary, schedule]
 
 
 def refresh_lists(options: argparse.Namespace) -> None:
@@ -97,6 +101,13 @@ def watch_experiments(options: argparse.Namespace) -> None:
     with prefect_imports():
         from flows.monitor import monitor
     _run_repeatedly(options, lambda: monitor(options.gateway or [GATEWAY], options.key_file), _print_watched)
+
+
+def advance_canaries(options: argparse.Namespace) -> None:
+    """Run the flow `canary`."""
+    with prefect_imports():
+        from flows.canary import canary
+    _run_repeatedly(options, canary, _print_canaries)
 
 
 def run_schedule(options: argparse.Namespace) -> None:
@@ -191,6 +202,13 @@ def _print_watched(result: MonitorResult) -> None:
         print(f"Arm {arm} was halted: {why}")
     for gateway, why in result.unread.items():
         print(f"The arms at {gateway} were not judged. {why}")
+
+
+def _print_canaries(result: CanaryResult) -> None:
+    for name, sentence in result.canaries.items():
+        print(f"{name}: {sentence}")
+    if not result.canaries:
+        print("No canary runs. To start one: python -m flows promote ID --canary 5,25,100")
 
 
 def _number(kind: Callable[[str], float], least: float, most: float) -> Callable[[str], Any]:

@@ -11,6 +11,7 @@ from recsys.experiments.definition import Definition
 from recsys.experiments.document import (
     MOST_KEPT,
     MOST_RUNNING,
+    MOST_RUNNING_GENERATIONS,
     Change,
     DocumentChange,
     Experiment,
@@ -45,6 +46,12 @@ def start(document: ExperimentsDocument, name: str, now: float, by: str = COMMAN
     running = [each for each in document.experiments.values() if each.status == "running"]
     if len(running) >= MOST_RUNNING:
         raise ExperimentError(f"{MOST_RUNNING} experiments run at once at most. Pause or stop one of them first.")
+    generations = {arm.generation for each in (*running, experiment) for arm in each.definition.arms.values()} - {None}
+    if len(generations) > MOST_RUNNING_GENERATIONS:
+        raise ExperimentError(
+            f"Arms that run at once have at most {MOST_RUNNING_GENERATIONS} generations, which each process holds in "
+            "memory. Pause or stop an experiment first."
+        )
     slot = experiment.slot if experiment.status == "paused" else free_slot(document, experiment.definition)
     if slot is None:
         layer, part = experiment.definition.layer_or_own, experiment.definition.traffic
@@ -82,12 +89,14 @@ def pause(document: ExperimentsDocument, name: str, now: float, by: str = COMMAN
     return _changed(document, experiment, now, "Paused.", by, status="paused")
 
 
-def stop(document: ExperimentsDocument, name: str, now: float, by: str = COMMAND) -> ExperimentsDocument:
-    """End an experiment for good."""
+def stop(
+    document: ExperimentsDocument, name: str, now: float, by: str = COMMAND, what: str = "Stopped."
+) -> ExperimentsDocument:
+    """End an experiment for good. what: a sentence for the history."""
     experiment = found(document, name)
     if experiment.status == "stopped":
         raise ExperimentError(f"Experiment {name} has stopped already.")
-    return _changed(document, experiment, now, "Stopped.", by, status="stopped")
+    return _changed(document, experiment, now, what, by, status="stopped")
 
 
 def halt(

@@ -39,11 +39,24 @@ class Change(BaseModel):
     shares: Mapping[str, float] = Field(default_factory=dict)
 
 
+class Canary(BaseModel):
+    """The plan of an experiment that ramps by itself, until its generation goes live.
+
+    steps: the ramps, rising to 1. every: seconds of a step. live: the generation that was live at the start.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    steps: tuple[float, ...]
+    every: float
+    live: str
+
+
 class Experiment(BaseModel):
     """An experiment with its state.
 
     ramp: the part of each arm's share that is in force, 0 to 1. slot: its positions of the layer. halted: the arms
-    whose share is 0, with the reason. changes: oldest first.
+    whose share is 0, with the reason. changes: oldest first. canary: of an experiment that ramps by itself.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -54,6 +67,7 @@ class Experiment(BaseModel):
     slot: tuple[float, float] = (0.0, 1.0)
     halted: Mapping[str, str] = Field(default_factory=dict)
     changes: tuple[Change, ...] = ()
+    canary: Canary | None = None
 
     @property
     def name(self) -> str:

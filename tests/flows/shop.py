@@ -9,6 +9,7 @@ import sys
 import time
 
 from recsys.fresh_items.put_items import Put
+from recsys.generation.publisher import Publisher
 from recsys.lists.user_list import UserList
 from recsys.store import RedisFlowStore, RedisGenerationStore, RedisUserStore
 from recsys.store.redis.item_store import RedisItemWriter
@@ -54,6 +55,17 @@ class Shop:
         buckets = self.folder.manifest.user_buckets
         states = self.with_users(lambda store: store.read_users(generation or self.live, buckets, users))
         return [UserList.unpack(state.listed) for state in states]
+
+    def users_with_lists(self, generation, variant=""):
+        """The users of the live generation with a list of a kind."""
+        users, buckets = [*map(str, range(tiny.USERS))], self.folder.manifest.user_buckets
+        states = self.with_users(lambda store: store.read_users(generation, buckets, users, variant))
+        return {user for user, state in zip(users, states, strict=True) if state.listed}
+
+    def publish_beside(self, generation):
+        """Publish another generation, which is not live."""
+        folder = altered(self.folder, self.home / "generations" / generation)
+        Publisher(self.generations, self.home / "trials").publish(folder)
 
     def another_live(self):
         """Publish a second generation and make it live."""

@@ -180,6 +180,7 @@ def test_the_other_deployments_take_parameters(operator, client):
         "item-lists": start("item-lists/trained"),
         "drain": start("drain/often", wait=0.0),
         "monitor": start("monitor/often", gateways=[]),
+        "canary": start("canary/often"),
     }
     for flow, run in runs.items():
         done = finished(client, run)

@@ -27,14 +27,6 @@ candidates = 20
 
 
 @pytest.fixture
-def other(shop):
-    """A second generation in the store, which is not live, with other embeddings of users."""
-    folder = altered(shop.folder, shop.home / "generations" / "g-next")
-    Publisher(shop.generations, shop.home / "trials").publish(folder)
-    return folder
-
-
-@pytest.fixture
 def call(shop, capsys):
     """Run an action of `experiment`; the JSON that it prints, also of an error."""
 
@@ -46,20 +38,12 @@ def call(shop, capsys):
 
 
 @pytest.fixture
-def created(shop, other, call):
+def created(shop, call):
     """An experiment with a generation in one arm, and fewer candidates in the other."""
+    shop.publish_beside("g-next")
     (shop.home / "towers.toml").write_text(TEXT)
     call("create", shop.home / "towers.toml")
     return "towers"
-
-
-def listed(shop, generation, variant=""):
-    """The users with a list of a kind, and the most items of a list."""
-    users = [*map(str, range(tiny.USERS))]
-    buckets = shop.folder.manifest.user_buckets
-    states = shop.with_users(lambda store: store.read_users(generation, buckets, users, variant))
-    lists = {user: UserList.unpack(state.listed) for user, state in zip(users, states, strict=True) if state.listed}
-    return set(lists), max((len(each.items) for each in lists.values()), default=0)
 
 
 def users_of(shop, arm):
@@ -96,12 +80,15 @@ def test_a_ramp_makes_the_lists_of_the_users_who_move(shop, created, call):
     new, few = users_of(shop, "new"), users_of(shop, "few")
     assert (first["ramp"], first["lists"]) == (0.2, len(new) + len(few))
     assert 0 < len(few) < len(new) < tiny.USERS / 4
-    assert listed(shop, "g-next")[0] == new
-    assert listed(shop, shop.live, "towers.few") == (few, 20)
+    assert shop.users_with_lists("g-next") == new
+    assert shop.users_with_lists(shop.live, "towers.few") == few
+    buckets, user = shop.folder.manifest.user_buckets, min(few)
+    (state,) = shop.with_users(lambda store: store.read_users(shop.live, buckets, [user], "towers.few"))
+    assert len(UserList.unpack(state.listed).items) <= 20
     second = call("ramp", created, 100)
     assert second["lists"] == len(users_of(shop, "new") - new) + len(users_of(shop, "few") - few)
     assert call("ramp", created, 5)["lists"] == 0
-    assert listed(shop, "g-next")[0] >= new
+    assert shop.users_with_lists("g-next") >= new
 
 
 def test_lists_are_made_before_users_move(shop, created, call, monkeypatch):
@@ -115,7 +102,7 @@ def test_lists_are_made_before_users_move(shop, created, call, monkeypatch):
         patched.setattr(RedisExperimentStore, "_write", full)
         assert call("ramp", created, 20)["error"]["message"] == "Redis is full."
     assert users_of(shop, "new") == set()
-    made = listed(shop, "g-next")[0]
+    made = shop.users_with_lists("g-next")
     call("ramp", created, 20)
     assert users_of(shop, "new") == made
 
@@ -130,8 +117,8 @@ def test_batch_and_refresh_make_the_lists_of_arms(shop, created, call):
     new, few = users_of(shop, "new"), users_of(shop, "few")
     done = batch(5)
     assert (done.lists, done.arm_lists) == (tiny.USERS, len(new) + len(few))
-    assert listed(shop, shop.live)[0] == {*map(str, range(tiny.USERS))}
-    assert (listed(shop, "g-next")[0], listed(shop, shop.live, "towers.few")[0]) == (new, few)
+    assert shop.users_with_lists(shop.live) == {*map(str, range(tiny.USERS))}
+    assert (shop.users_with_lists("g-next"), shop.users_with_lists(shop.live, "towers.few")) == (new, few)
     shop.click(min(new), "drama-1")
     shop.click(min(few), "drama-1")
     done = refresh()
@@ -154,7 +141,7 @@ def _at(document, ramp):
         (None, "can't be read: No such file"),
     ],
 )
-def test_a_wrong_file_is_one_sentence(shop, other, capsys, text, sentence):
+def test_a_wrong_file_is_one_sentence(shop, capsys, text, sentence):
     """The exit code is 1, and nothing is created."""
     file = shop.home / "wrong.toml"
     if text is not None:

@@ -1,0 +1,123 @@
+"""The canary of a generation: its steps, its end by a guardrail, and the generation that goes live."""
+
+import json
+import time
+
+import pytest
+
+from flows.__main__ import main
+from flows.canary import canary
+from recsys.experiments import changes
+from recsys.store.redis.experiment_store import RedisExperimentStore
+from recsys.store.stored_types import LIVE
+from tests.sample_data import tiny
+from training.experiments.guardrails import ArmCounts
+from training.experiments.looks import LOOKS, Look
+
+NAME = "canary-g-next"
+
+
+class Canary:
+    """The canary of g-next in the shop's store."""
+
+    def __init__(self, shop):
+        self.shop, self.store = shop, RedisExperimentStore(shop.url)
+
+    def look(self):
+        """Keep a look at the guardrails, as the flow `monitor` does."""
+        self.store.keep_looks(LOOKS.dump_json([Look(time.time(), {"here": {f"{NAME}/new": ArmCounts()}})]))
+
+    def step(self, minutes=31):
+        """Run the flow some minutes later; its sentence on the canary."""
+        self.look()
+        self.store.change(lambda document: _earlier(document, 60 * minutes))
+        return canary().canaries.get(NAME)
+
+    @property
+    def experiment(self):
+        return self.store.read().experiments[NAME]
+
+
+def _earlier(document, seconds):
+    """The document with earlier changes."""
+    experiment = document.experiments[NAME]
+    moved = tuple(each.model_copy(update={"at": each.at - seconds}) for each in experiment.changes)
+    return document.model_copy(update={"experiments": {NAME: experiment.model_copy(update={"changes": moved})}})
+
+
+@pytest.fixture
+def started(shop, capsys):
+    """A canary that has taken no step."""
+    shop.publish_beside("g-next")
+    assert main(["promote", "g-next", "--canary", "5,25,100", "--every", "30m", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["status"] == "running"
+    started = Canary(shop)
+    yield started
+    started.store.close()
+
+
+def test_a_canary_goes_live(shop, started):
+    """Each step lasts its time, and makes the lists of its users first. After the last step the generation is live."""
+    assert started.step(0).startswith("Ramp from 0 % to 5 %; ")
+    assert started.step(29) == "It is at 5 %, and no step is due."
+    assert 0 < len(shop.users_with_lists("g-next")) < tiny.USERS / 5
+    assert started.step(2).startswith("Ramp from 5 % to 25 %")
+    assert started.step().startswith("Ramp from 25 % to 100 %")
+    assert len(shop.users_with_lists("g-next")) == tiny.USERS
+    assert shop.generations.alias(LIVE) == shop.live
+    assert started.step() == "g-next is live."
+    assert (shop.generations.alias(LIVE), started.experiment.status) == ("g-next", "stopped")
+    assert [each.by for each in started.experiment.changes] == ["canary"] * 6
+    assert started.step() is None
+
+
+def test_a_halted_canary_ends(shop, started):
+    """A guardrail that breaks stops the experiment: all users have the live generation."""
+    started.step(0)
+    started.store.change(lambda document: changes.halt(document, NAME, "new", "p99 is 900 ms.", time.time()))
+    assert started.step(0) == "Rolled back: p99 is 900 ms."
+    assert (started.experiment.status, shop.generations.alias(LIVE)) == ("stopped", shop.live)
+    assert main(["delete", "g-next"]) == 0
+
+
+def test_a_canary_waits_for_the_monitor(started):
+    """Without a look at the guardrails no step is taken."""
+    assert canary().canaries == {
+        NAME: "It waits: nothing looked at the guardrails lately. Run python -m flows monitor."
+    }
+    assert started.experiment.ramp == 0.0
+
+
+def test_another_live_generation_ends_a_canary(shop, started):
+    """Its users were compared with a generation that is not live any more."""
+    started.step(0)
+    shop.generations.promote("g-next")
+    assert started.step(0) == f"Ended: g-next went live meanwhile, in place of {shop.live}."
+
+
+def test_a_refused_canary_is_a_sentence(shop, started, capsys):
+    """A second canary, an unknown generation, or the live one: nothing is started."""
+    assert main(["promote", "g-next", "--canary", "100"]) == 1
+    assert "can't run beside canary-g-next: both change generation" in capsys.readouterr().err
+    assert main(["experiment", "stop", NAME]) == 0
+    assert main(["promote", "g-gone", "--canary", "5,100"]) == 1
+    assert "Generation g-gone is not in the store" in capsys.readouterr().err
+    assert main(["promote", shop.live, "--canary", "5,100"]) == 1
+    assert "is live already" in capsys.readouterr().err
+    assert [*started.store.read().experiments] == [NAME]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--canary", "5,25"], "5,25 is not a list of rising percents up to 100"),
+        (["--canary", "50,50,100"], "50,50,100 is not a list of rising percents"),
+        (["--canary", "100", "--every", "5s"], "5s is not a duration of a minute or more"),
+    ],
+)
+def test_wrong_steps_are_a_sentence(capsys, options, sentence):
+    """The command line names the form."""
+    with pytest.raises(SystemExit) as ended:
+        main(["promote", "g-next", *options])
+    assert ended.value.code == 2
+    assert sentence in capsys.readouterr().err
