@@ -8,34 +8,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from socket import gethostname
 from typing import Annotated
 
-import pandas as pd
-import pyarrow as pa
-import pyarrow.dataset as ds
-import pyarrow.parquet as pq
-from prefect import flow
+from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
 from pydantic import Field
 
-from flows.orchestration import best_effort, name_run, restart_after_crash, step, store_step
+from flows.orchestration import best_effort, name_run, restart_after_crash, store_step, write_result
 from flows.progress import artifact_key
+from flows.steps.experiment_rows import read_rows, write_rows
 from recsys.environment import Environment
-from recsys.experiments.changes import found
-from recsys.experiments.document import Experiment
+from recsys.experiments import changes
+from recsys.experiments.document import Experiment, ExperimentsDocument
 from recsys.generation.manifest import SPEC, Manifest
 from recsys.model.feature_spec import FeatureSpec
+from recsys.store.experiment_store import ExperimentStore
 from recsys.store.from_environment import OpenStore, open_store
 from recsys.store.stored_types import LIVE
-from training.data.impressions import FOLDER, by_day
-from training.data.locations import Location, exports, reaching, writing
+from training.data.impressions import FOLDER
+from training.data.locations import exports
 from training.experiments.experiment_page import page
 from training.experiments.reading import Reading, read
-from training.experiments.user_rows import SCHEMA, UserRows, slates_of, user_rows
-from training.experiments.verdict import judge
-from training.experiments.window import Window, window_of
+from training.experiments.verdict import breaches, judge
+from training.experiments.window import window_of
 from training.report.page import write
 
 PAGES = "experiments"
@@ -59,6 +56,14 @@ class ReportResult:
     reading: Reading
 
 
+@dataclass(frozen=True)
+class ReportsResult:
+    """The result of a run over all experiments. verdicts: by experiment. halted: the reason of each arm halted now."""
+
+    verdicts: dict[str, str] = field(default_factory=dict)
+    halted: dict[str, str] = field(default_factory=dict)
+
+
 @flow(name="experiment-report", timeout_seconds=3_600, on_crashed=[restart_after_crash])
 def experiment_report(
     name: Annotated[str, Field(description="the experiment")],
@@ -67,11 +72,39 @@ def experiment_report(
     ] = None,
 ) -> ReportResult:
     """Read an experiment, and write its page and rows."""
-    environment, now = Environment.read(), time.time()
+    environment = Environment.read()
+    name_run(f"experiment-report-{name}")
     with open_store(environment) as store:
         experiment, targets = find(store, name)
-    name_run(f"experiment-report-{name}")
-    window = window_of(experiment, now, since)
+    return make_report(environment, experiment, targets, since)
+
+
+@flow(name="experiment-reports", timeout_seconds=3_600, on_crashed=[restart_after_crash])
+def experiment_reports() -> ReportsResult:
+    """Read all running experiments, and halt arms that break the guardrails click_rate_drop or sample_ratio."""
+    environment = Environment.read()
+    verdicts: dict[str, str] = {}
+    halted: dict[str, str] = {}
+    with open_store(environment) as opened:
+        store = opened.experiments()
+        for experiment in store.read().running(time.time()):
+            if experiment.shares:
+                made = make_report(environment, *find(opened, experiment.name))
+                verdicts[experiment.name] = made.verdict
+                reasons = breaches(made.reading, experiment.definition.guardrails)
+                halted |= {f"{experiment.name}/{arm}": why for arm, why in halt(store, experiment, reasons).items()}
+    result = ReportsResult(verdicts, halted)
+    for arm, why in halted.items():
+        get_run_logger().warning("Arm %s was halted: %s", arm, why)
+    write_result(result)
+    return result
+
+
+def make_report(
+    environment: Environment, experiment: Experiment, targets: Sequence[str], since: float | None = None
+) -> ReportResult:
+    """Read an experiment from files, and write its page and rows."""
+    name, window = experiment.name, window_of(experiment, time.time(), since)
     rows = read_rows(exports(environment, FOLDER), experiment, window, targets)
     check_ratio = window.one_assignment and experiment.definition.assignment == "salt"
     reading = read(rows, window.shares, experiment.definition.primary, check_ratio)
@@ -86,45 +119,30 @@ def experiment_report(
 
 
 @store_step
+def halt(store: ExperimentStore, read: Experiment, reasons: Mapping[str, str]) -> Mapping[str, str]:
+    """Halt arms of an experiment, unless it was changed since it was read: the reasons are of other shares then."""
+
+    def halted(document: ExperimentsDocument) -> ExperimentsDocument:
+        if document.experiments.get(read.name) == read:
+            for arm, why in reasons.items():
+                document = changes.halt(document, read.name, arm, why, time.time())
+        return document
+
+    if not reasons or (after := store.change(halted).experiments.get(read.name)) is None:
+        return {}
+    return {arm: why for arm, why in reasons.items() if after.halted.get(arm) == why}
+
+
+@store_step
 def find(store: OpenStore, name: str) -> tuple[Experiment, tuple[str, ...]]:
     """An experiment, and the types of events that recommendations should lead to in the live generation."""
-    experiment, generations = found(store.experiments().read(), name), store.generations()
+    experiment, generations = changes.found(store.experiments().read(), name), store.generations()
     live = generations.alias(LIVE)
     manifest = generations.read_manifest(live) if live else None
     if live is None or manifest is None:
         return experiment, ()
     size = Manifest.from_json(manifest).parts[SPEC].bytes
     return experiment, FeatureSpec.from_json(b"".join(generations.read_part(live, SPEC, size))).events.targets
-
-
-@step
-def read_rows(folder: Location, experiment: Experiment, window: Window, targets: Sequence[str]) -> UserRows:
-    """The rows of an experiment, from the files of the days that the window and the period before touch."""
-    first, last = (time.strftime("%Y-%m-%d", time.gmtime(at)) for at in (window.before, window.until))
-    days = [files for day, files in by_day(folder).items() if first <= day <= last]
-    return user_rows((_slates(files, targets) for files in days), experiment.name, window)
-
-
-@step
-def write_rows(rows: UserRows, target: Location) -> str:
-    """Write the rows without the users' ids, and return the path: a user has a number, in the order of first slates."""
-    numbers = {user: number for number, user in enumerate(rows.of().index)}
-    tables = [rows.of(surface).assign(surface=surface) for surface in rows.surfaces]
-    table = pd.concat(tables).reset_index() if tables else rows.of().reset_index().assign(surface="")
-    table.insert(0, "user", table.pop("user_id").map(numbers).astype("int64"))
-    with writing(target) as file:
-        pq.write_table(pa.Table.from_pandas(table.sort_values(["user", "surface"]), preserve_index=False), file)
-    return str(target)
-
-
-def _slates(files: Sequence[Location], targets: Sequence[str]) -> pd.DataFrame:
-    """The slates of one day's files. Files of an earlier version have no arms: the period before reads them."""
-    tables = []
-    for file in files:
-        with reaching(file, "read"):
-            dataset = ds.dataset(file.path, schema=SCHEMA, format="parquet", filesystem=file.filesystem())
-            tables.append(dataset.to_table())
-    return slates_of(pa.concat_tables(tables), targets)
 
 
 def _conversions(targets: Sequence[str]) -> str:

@@ -20,6 +20,7 @@ from prefect.types.entrypoint import EntrypointType
 from flows import CANARY_SECONDS, MONITOR_SECONDS
 from flows.canary import canary
 from flows.drain import drain
+from flows.experiment_report import experiment_reports
 from flows.lists import batch, item_lists, refresh
 from flows.monitor import monitor
 from flows.orchestration import TAG
@@ -41,6 +42,7 @@ def serve_all(data: str | None, refresh_every: float, drain_every: float, gatewa
     deployments: list[Any] = [  # Prefect's methods return a coroutine if an event loop runs; none runs here
         refresh.to_deployment("often", schedule=_interval(refresh_every), **skip),
         drain.to_deployment("often", schedule=_interval(drain_every), **skip),
+        experiment_reports.to_deployment("often", schedule=_interval(drain_every), **skip),
         monitor.to_deployment("often", schedule=_interval(MONITOR_SECONDS), parameters=watched, **skip),
         canary.to_deployment("often", schedule=_interval(CANARY_SECONDS), **skip),
     ]

@@ -18,6 +18,7 @@ from flows.cli.output import print_result
 from flows.cli.prefect_api import prefect_imports
 from flows.operate.experiments import needs_lists, ramp_or_start, read_file, shares, to_table, to_text
 from recsys.environment import Environment
+from recsys.errors import ExperimentError
 from recsys.experiments import changes
 from recsys.experiments.document import ExperimentsDocument
 from recsys.store.from_environment import open_store
@@ -42,9 +43,14 @@ def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
         parsers[name] = actions.add_parser(name, help=text)
         parsers[name].set_defaults(verb=run, own_session=name in ("start", "ramp", "report"))  # these may run a flow
     parsers["create"].add_argument("file", type=Path, metavar="FILE")
-    for name in ("start", "ramp", "pause", "stop", "show", "report"):
+    for name in ("start", "ramp", "pause", "stop", "show"):
         parsers[name].add_argument("name", metavar="NAME")
     parsers["ramp"].add_argument("percent", type=_percent, metavar="PERCENT")
+    which = parsers["report"].add_mutually_exclusive_group(required=True)
+    which.add_argument("name", metavar="NAME", nargs="?")
+    which.add_argument(
+        "--all", action="store_true", help="all that run; halts arms by click_rate_drop and sample_ratio"
+    )
     parsers["report"].add_argument("--since", metavar="TIME", help="begin, UTC: 2026-12-01; default: the last ramp")
     return [*parsers.values()]
 
@@ -104,11 +110,18 @@ def show(options: argparse.Namespace) -> None:
 
 
 def report(options: argparse.Namespace) -> None:
-    """Run the flow `experiment-report`."""
+    """Run the flow `experiment-report`, or `experiment-reports` for all."""
     with prefect_imports():
-        from flows.experiment_report import experiment_report
+        from flows.experiment_report import experiment_report, experiment_reports
         from training.data.mapping import stated_moment
         from training.experiments.experiment_page import group_table, lift_table
+    if options.all and options.since:
+        raise ExperimentError("--since is for one experiment: name it in place of --all.")
+    if options.all:
+        done = experiment_reports()
+        lines = [f"{name}: {verdict}" for name, verdict in done.verdicts.items()] or ["No arm has users."]
+        print_result(options, asdict(done), *lines, *(f"Halted {arm}: {why}" for arm, why in done.halted.items()))
+        return
     since = None if options.since is None else stated_moment(options.since, "--since")
     result = experiment_report(options.name, since)
     tables = [group_table(*each) for each in result.reading.segments.items()]

@@ -12,7 +12,7 @@ import pytest
 
 from flows.__main__ import main
 from flows.drain import SCHEMA
-from flows.experiment_report import experiment_report
+from flows.experiment_report import experiment_report, experiment_reports
 from recsys.errors import ExperimentError
 from recsys.experiments import changes
 from recsys.experiments.definition import checked
@@ -33,10 +33,10 @@ def store(shop):
     found.close()
 
 
-def write_slates(home, users=1_200, lift=0.4):
+def write_slates(home, users=1_200, lift=0.4, share=0.5):
     """Files as `drain` leaves them: each user has slates on some of the last six days, and an arm on the last three."""
     draw, now, rows = np.random.default_rng(3), time.time(), []
-    new, rate = draw.random(users) < 0.5, draw.beta(2, 8, users)
+    new, rate = draw.random(users) < share, draw.beta(2, 8, users)
     for user in range(users):
         for number in range(1 + draw.poisson(4)):
             at = now - draw.uniform(0, 6) * DAY
@@ -100,3 +100,30 @@ def test_the_command(store, tmp_path, capsys):
     assert result["reading"]["sample_ratio"]["users"].keys() == {"control", "new"}
     assert main(["experiment", "report", "look", "--since", "yesterday", "--json"]) == 1
     assert "--since is a date" in json.loads(capsys.readouterr().out)["error"]["message"]
+
+
+def test_a_report_of_all_halts_an_arm_that_loses_clicks(store, tmp_path, capsys):
+    """With the reason in the document; experiments without users are left out, as this one is from now on."""
+    now = time.time()
+    store.change(lambda document: changes.create(document, checked(DEFINITION | {"name": "draft"}), now))
+    write_slates(tmp_path, lift=-0.6)
+    assert main(["experiment", "report", "--all", "--json"]) == 0
+    done = json.loads(capsys.readouterr().out)
+    assert done["verdicts"].keys() == {"look"}
+    (why,) = done["halted"].values()
+    assert "of the control's; click_rate_drop allows -10.0" in why
+    assert store.read().experiments["look"].halted == {"new": why}
+    assert main(["experiment", "report", "--all"]) == 0
+    assert capsys.readouterr().out == "No arm has users.\n"
+
+
+def test_a_report_of_all_halts_an_arm_without_any_click(store, tmp_path):
+    """No interval can be computed from the arm's own clicks."""
+    write_slates(tmp_path, lift=-1.0)
+    assert "-100.0" in experiment_reports().halted["look/new"]
+
+
+def test_a_report_of_all_halts_arms_of_a_broken_assignment(store, tmp_path):
+    """60 % of the users in place of half."""
+    write_slates(tmp_path, share=0.6, lift=0.0)
+    assert "Find the cause" in experiment_reports().halted["look/new"]

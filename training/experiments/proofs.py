@@ -110,9 +110,17 @@ def look(drawn: Drawn, population: Population) -> tuple[Looks, Looks]:
     factor = sample_ratio.log_factor(users, [1 - population.share, population.share])
     refused = _any_look(factor > -math.log(sample_ratio.ALPHA))
     with np.errstate(all="ignore"):  # before the first clicks
-        plain, cuped = lift(*map(ratio, groups)), lift(*adjusted(*groups))
-        true = math.log1p(population.lift)
-        return _judged(plain, true, enough, refused), _judged(cuped, true, enough, refused)
+        control, arm = map(ratio, groups)
+        size = groups[1].count * groups[1].mean[..., 1] / (groups[0].count * groups[0].mean[..., 1])
+        few = ~enough & (users.min(axis=-1) >= LEAST_USERS) & (clicks[..., 0] * np.minimum(size, 1) >= LEAST_TAKEN)
+        of_few = confidence_sequence.interval_of_few(control, arm, size)
+        found = [lift(control, arm), lift(*adjusted(*groups))]
+        bounds = [np.where(few, of_few, confidence_sequence.interval(each)) for each in found]
+        judged = [
+            _judged(each, (*both, enough | few), population.lift, refused)
+            for each, both in zip(found, bounds, strict=True)
+        ]
+    return judged[0], judged[1]
 
 
 def _moments(drawn: Drawn, members: Bool) -> Moments:
@@ -124,9 +132,9 @@ def _moments(drawn: Drawn, members: Bool) -> Moments:
     return Moments(*(np.stack([getattr(each, name.name) for each in days], axis=1) for name in fields(Moments)))
 
 
-def _judged(found: Lift, true: float, enough: Bool, refused: Bool) -> Looks:
-    """true: the logarithm of the lift. enough: [E, DAYS], the looks with enough users and clicks."""
-    low, high = (np.log1p(bound) for bound in confidence_sequence.interval(found))
+def _judged(found: Lift, bounds: tuple[F64, F64, Bool], true: float, refused: Bool) -> Looks:
+    """bounds: the interval of each look, [E, DAYS], and whether there are enough users and clicks for it."""
+    low, high, enough = bounds
     shown = enough & ((low > 0) | (high < 0))
     return Looks(
         missed=_any_look(enough & ((low > true) | (high < true))),

@@ -16,7 +16,7 @@ from recsys.experiments.definition import CONTROL
 from recsys.types import F64
 from training.experiments import confidence_sequence, sample_ratio
 from training.experiments.confidence_sequence import LEAST_TAKEN, LEAST_USERS
-from training.experiments.ratio import Moments, adjusted, lift, ratio
+from training.experiments.ratio import Moments, Ratio, adjusted, lift, ratio
 from training.experiments.user_rows import UserRows
 
 Metric = Literal["click", "conversion"]
@@ -108,7 +108,7 @@ def _segment(users: pd.DataFrame, names: Sequence[str]) -> Segment:
         name: {
             metric: _lift(tables[CONTROL], tables[name], metric, alpha)
             if groups[name].enough(metric) and groups[CONTROL].enough(metric)
-            else None
+            else _lift_of_few(groups[CONTROL], groups[name], metric, alpha)
             for metric in NUMERATORS
         }
         for name in names
@@ -136,6 +136,17 @@ def _lift(control: pd.DataFrame, arm: pd.DataFrame, metric: Metric, alpha: float
     found = lift(base, changed)
     low, high = confidence_sequence.interval(found, alpha)
     return MeasuredLift(float(np.expm1(found.log)), float(low), float(high), bool(before))
+
+
+def _lift_of_few(control: GroupFigures, arm: GroupFigures, metric: Metric, alpha: float) -> MeasuredLift | None:
+    """The lift of an arm with far fewer clicks than the control's rate lets expect; None if few were expected."""
+    if not control.enough(metric) or arm.users < LEAST_USERS or arm.slates * control.rates[metric] < LEAST_TAKEN:
+        return None
+    base, changed = (
+        Ratio(np.asarray(group.rates[metric]), np.asarray(group.errors[metric] ** 2)) for group in (control, arm)
+    )
+    low, high = confidence_sequence.interval_of_few(base, changed, np.asarray(arm.slates / control.slates), alpha)
+    return MeasuredLift(float(changed.value / base.value - 1), float(low), float(high), False)
 
 
 def _sample_ratio(arms: pd.Series, shares: Mapping[str, float]) -> SampleRatio:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from recsys.experiments.definition import CONTROL
+from recsys.experiments.definition import CONTROL, Guardrails
 from training.experiments.confidence_sequence import LEAST_TAKEN, LEAST_USERS
 from training.experiments.reading import ALL, NUMERATORS, MeasuredLift, Metric, Reading, SampleRatio
 from training.experiments.sample_ratio import ALPHA
@@ -39,6 +39,20 @@ def judge(reading: Reading) -> Verdict:
         words[arm], sentence = _too_few(reading, arm) if measured is None else _of_lift(arm, measured, reading.primary)
         sentences.append(sentence)
     return Verdict(words, " ".join(sentences))
+
+
+def breaches(reading: Reading, guardrails: Guardrails) -> dict[str, str]:
+    """Why arms break a guardrail that the report judges, by arm: sample_ratio and click_rate_drop."""
+    segment, found = reading.segments[ALL], {}
+    if guardrails.sample_ratio and (sentence := _broken(reading)):
+        return dict.fromkeys(segment.lifts, sentence)
+    for arm, lifts in segment.lifts.items():
+        lift, most = lifts["click"], guardrails.click_rate_drop
+        if lift is not None and most is not None and lift.high < 0 and lift.value < -most:
+            found[arm] = (
+                f"Clicks per slate {_with_bounds(lift)} of the control's; click_rate_drop allows {percent(-most)}."
+            )
+    return found
 
 
 def percent(share: float) -> str:
@@ -78,7 +92,7 @@ def _too_few(reading: Reading, arm: str) -> tuple[Word, str]:
 
 
 def _of_lift(arm: str, lift: MeasuredLift, metric: Metric) -> tuple[Word, str]:
-    figure = f"{NUMERATORS[metric]} per slate {percent(lift.value)} (from {percent(lift.low)} to {percent(lift.high)})"
+    figure = f"{NUMERATORS[metric]} per slate {_with_bounds(lift)}"
     if lift.low > 0:
         return "better", f"{arm} is better than control: {figure}."
     if lift.high < 0:
@@ -87,3 +101,7 @@ def _of_lift(arm: str, lift: MeasuredLift, metric: Metric) -> tuple[Word, str]:
         f"No difference between {arm} and control is shown yet: {figure}. A gain above {percent(lift.high)} and a loss "
         f"below {percent(lift.low)} are excluded."
     )
+
+
+def _with_bounds(lift: MeasuredLift) -> str:
+    return f"{percent(lift.value)} (from {percent(lift.low)} to {percent(lift.high)})"

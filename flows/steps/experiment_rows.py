@@ -1,0 +1,48 @@
+"""Read the rows of an experiment's users from the files of `drain`, and write them as Parquet without users' ids."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from flows.orchestration import step
+from recsys.experiments.document import Experiment
+from training.data.impressions import by_day
+from training.data.locations import Location, reaching, writing
+from training.experiments.user_rows import SCHEMA, UserRows, slates_of, user_rows
+from training.experiments.window import Window
+
+
+@step
+def read_rows(folder: Location, experiment: Experiment, window: Window, targets: Sequence[str]) -> UserRows:
+    """The rows of an experiment, from the files of the days that the window and the period before touch."""
+    first, last = (time.strftime("%Y-%m-%d", time.gmtime(at)) for at in (window.before, window.until))
+    days = [files for day, files in by_day(folder).items() if first <= day <= last]
+    return user_rows((_slates(files, targets) for files in days), experiment.name, window)
+
+
+@step
+def write_rows(rows: UserRows, target: Location) -> str:
+    """Write the rows without the users' ids, and return the path: a user has a number, in the order of first slates."""
+    numbers = {user: number for number, user in enumerate(rows.of().index)}
+    tables = [rows.of(surface).assign(surface=surface) for surface in rows.surfaces]
+    table = pd.concat(tables).reset_index() if tables else rows.of().reset_index().assign(surface="")
+    table.insert(0, "user", table.pop("user_id").map(numbers).astype("int64"))
+    with writing(target) as file:
+        pq.write_table(pa.Table.from_pandas(table.sort_values(["user", "surface"]), preserve_index=False), file)
+    return str(target)
+
+
+def _slates(files: Sequence[Location], targets: Sequence[str]) -> pd.DataFrame:
+    """The slates of one day's files. Files of an earlier version have no arms: the period before reads them."""
+    tables = []
+    for file in files:
+        with reaching(file, "read"):
+            dataset = ds.dataset(file.path, schema=SCHEMA, format="parquet", filesystem=file.filesystem())
+            tables.append(dataset.to_table())
+    return slates_of(pa.concat_tables(tables), targets)
