@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recsys.experiments.definition import CONTROL
+from recsys.experiments.assigned_arms import AssignedArms
 from recsys.experiments.document import Experiment, ExperimentsDocument
 from recsys.rules.rules_schema import Rules
 from recsys.types import Id
@@ -44,16 +44,12 @@ def with_lists(document: ExperimentsDocument, now: float) -> list[Experiment]:
 
 
 def list_of(arms: Iterable[tuple[Experiment, str]], live: str) -> ArmList:
-    """The kind of list for a request in these arms, CONTROL included; live: the control's generation."""
-    generation, variants, rules, candidates = live, [], None, None
-    for experiment, name in arms:
-        if name == CONTROL:
-            continue
-        arm = experiment.definition.arms[name]
-        generation = arm.generation or generation
-        rules, candidates = arm.rules or rules, arm.candidates or candidates
-        variants.append(experiment.list_variant(name))
-    return ArmList(generation, "+".join(sorted(filter(None, variants))), rules, candidates)
+    """The kind of list for a request in these arms; live: the control's generation."""
+    taken = {experiment.name: (experiment, arm) for experiment, arm in arms}
+    changes = {name: experiment.definition.arms[arm] for name, (experiment, arm) in taken.items()}
+    variants = {name: experiment.list_variant(arm) for name, (experiment, arm) in taken.items()}
+    assigned = AssignedArms(changes=changes, variants=variants)
+    return ArmList(assigned.generation or live, assigned.list_variant, assigned.rules, assigned.candidates)
 
 
 def lists_of_users(experiments: Iterable[Experiment], live: str, users: Sequence[Id]) -> dict[ArmList, list[Id]]:

@@ -51,8 +51,8 @@ class AssignedArms:
 
     @property
     def list_variant(self) -> str:
-        """The variant of the user's list. Lists that two arms change are made by no flow, so none is found."""
-        return "+".join(variant for name in self.changes if (variant := self.variants[name]))
+        """The variant of the user's list: of two arms that change lists, both."""
+        return "+".join(sorted(variant for name in self.changes if (variant := self.variants[name])))
 
     def without_generation(self) -> AssignedArms:
         """The same with the control in place of arms that have a generation, which can't be served."""

@@ -14,7 +14,8 @@ from scipy.stats import binom, chi2_contingency
 from recsys.experiments.arm_lists import ArmList, lists_of_users
 from recsys.experiments.assignment import IN_CONTROL, OUTSIDE, positions
 from recsys.experiments.definition import CONTROL, Arm, Audience, Definition
-from recsys.experiments.document import Experiment
+from recsys.experiments.document import Experiment, ExperimentsDocument
+from recsys.experiments.running_experiments import RunningExperiments
 
 GOLDEN = json.loads((Path(__file__).parent / "golden_assignments.json").read_text(encoding="utf-8"))
 USERS = [f"user {n}" for n in range(100_000)]
@@ -96,7 +97,8 @@ def test_lists_are_made_for_the_users_of_the_arm() -> None:
     running = experiment([0.2, 0.3], 0.5)
     arms = {**running.definition.arms, "b": Arm(share=0.3, generation="g2", candidates=50)}
     running = running.model_copy(update={"definition": running.definition.model_copy(update={"arms": arms})})
-    online = [user for user in USERS if running.lanes.arm_of(user) == "b"]
+    serving = RunningExperiments(ExperimentsDocument(experiments={"test": running}))
+    online = [user for user in USERS if serving.assign(user, "home", {}, 0.0, {}).list_variant == "test.b"]
     assert lists_of_users([running], "g1", USERS) == {ArmList("g2", "test.b", None, 50): online}
 
 
@@ -107,7 +109,11 @@ def test_users_in_two_arms_have_a_list_for_each_surface() -> None:
         update={"definition": Definition(name="models", arms={"new": Arm(share=1.0, generation="g2")})}
     )
     fewer = Definition(name="fewer", arms={"few": Arm(share=1.0, candidates=9)}, audience=Audience(surfaces=("home",)))
-    both = [models, Experiment(definition=fewer, status="running", ramp=1.0)]
+    few = Experiment(definition=fewer, status="running", ramp=1.0)
+    both = [models, few]
+    serving = RunningExperiments(ExperimentsDocument(experiments={"models": models, "fewer": few}))
+    online = [serving.assign("7", surface, {}, 0.0, {}) for surface in ("other", "home")]
+    assert [(each.generation, each.list_variant) for each in online] == [("g2", ""), ("g2", "fewer.few")]
     assert lists_of_users(both, "g1", ["7"]) == {ArmList("g2"): ["7"], ArmList("g2", "fewer.few", None, 9): ["7"]}
     assert lists_of_users(both[:1], "g2", ["7"]) == {}  # the arm's generation is live: its lists are the control's
 

@@ -80,7 +80,7 @@ def test_experiments_of_two_layers_each_change_their_part():
     )
     both = assigned(found)
     assert (both.generation, both.candidates, both.mode) == ("g2", 50, "realtime")
-    assert both.list_variant == "two.few+three.a"
+    assert both.list_variant == "three.a+two.few"
     away = both.without_generation()
     assert (away.generation, away.candidates, away.away) == (None, 50, ("one",))
     assert away.exposures == {"two": "few", "three": "a"}
