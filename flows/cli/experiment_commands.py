@@ -16,7 +16,7 @@ from typing import Any
 
 from flows.cli.output import print_result
 from flows.cli.prefect_api import prefect_imports
-from flows.operate.experiments import needs_lists, ramp_or_start, read_file, shares, to_table, to_text
+from flows.operate.experiments import check_surfaces, needs_lists, ramp_or_start, read_file, shares, to_table, to_text
 from recsys.environment import Environment
 from recsys.errors import ExperimentError
 from recsys.experiments import changes
@@ -57,8 +57,9 @@ def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
 
 def create(options: argparse.Namespace) -> None:
     """Add an experiment."""
-    definition = read_file(options.file)
-    with open_store(Environment.read()) as store:
+    definition, environment = read_file(options.file), Environment.read()
+    check_surfaces(definition, environment)
+    with open_store(environment) as store:
         document = store.experiments().change(lambda each: changes.create(each, definition, time.time()))
     next_command = f"python -m flows experiment start {definition.name}"
     _print(options, document, definition.name, f"Created: {definition.name}. To start it: {next_command}")

@@ -11,6 +11,8 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from recsys import surfaces
+from recsys.environment import Environment
 from recsys.errors import ExperimentError
 from recsys.experiments import changes
 from recsys.experiments.arm_lists import makes_lists
@@ -27,6 +29,18 @@ def read_file(path: Path) -> Definition:
         raise ExperimentError(f"{path} can't be read: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:
         raise ExperimentError(f"{path} is not a text in UTF-8.") from error
+
+
+def check_surfaces(definition: Definition, environment: Environment) -> None:
+    """ExperimentError if the audience has a surface that the file of surfaces, where this host has one, lacks."""
+    wanted, path = definition.audience.surfaces, environment.surfaces
+    if not wanted or not path.is_file():
+        return
+    known = surfaces.parse(path.read_text(encoding="utf-8"), path.name)
+    if unknown := [name for name in wanted if name not in known]:
+        raise ExperimentError(
+            f"audience.surfaces has {unknown[0]}; the surfaces of {path.name} are {', '.join(known)}."
+        )
 
 
 def ramp_or_start(name: str, wanted: float | None) -> DocumentChange:
@@ -62,11 +76,13 @@ def shares(experiment: Experiment) -> str:
 def to_table(experiments: Iterable[Experiment]) -> Table:
     """The table for a terminal."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for name in ("experiment", "state", "users in arms", "last change"):
+    for name in ("experiment", "state", "users in arms", "generations", "last change"):
         table.add_column(name)
     for each in experiments:
         last = each.changes[-1] if each.changes else None
-        table.add_row(each.name, state(each), shares(each), escape(f"{_when(last.at)} {last.what}") if last else "")
+        named = dict.fromkeys(arm.generation for arm in each.definition.arms.values() if arm.generation)
+        change = escape(f"{_when(last.at)} {last.what}") if last else ""
+        table.add_row(each.name, state(each), shares(each), ", ".join(named), change)
     return table
 
 

@@ -70,7 +70,7 @@ def test_the_life_of_an_experiment(shop, created, call, capsys):
     assert [*call("list")["experiments"]] == ["towers", "again"]
     assert main(["experiment", "list"]) == 0
     table = capsys.readouterr().out
-    assert all(word in table for word in ("towers", "again", "stopped", "draft"))
+    assert all(word in table for word in ("towers", "again", "stopped", "draft", "g-next"))
 
 
 def test_a_ramp_makes_the_lists_of_the_users_who_move(shop, created, call):
@@ -137,12 +137,18 @@ def _at(document, ramp):
         (TEXT.replace("share = 0.25", "shre = 0.25"), "Did you mean arms.few.share?"),
         (TEXT.replace("g-next", "g-gone"), "Generation g-gone is not in the store"),
         ("name = 5", "name is 1 to 32 of a-z"),
+        (
+            f'{TEXT}[audience]\nsurfaces = ["hme"]',
+            "has hme; surfaces.toml has default, home.",
+        ),
         (b"\xff", "is not a text in UTF-8"),
         (None, "can't be read: No such file"),
     ],
 )
-def test_a_wrong_file_is_one_sentence(shop, capsys, text, sentence):
+def test_a_wrong_file_is_one_sentence(shop, capsys, monkeypatch, text, sentence):
     """The exit code is 1, and nothing is created."""
+    (shop.home / "surfaces.toml").write_text("[home]\n")
+    monkeypatch.setenv("TANDEM_SURFACES", str(shop.home / "surfaces.toml"))
     file = shop.home / "wrong.toml"
     if text is not None:
         file.write_bytes(text if isinstance(text, bytes) else text.encode())
