@@ -139,7 +139,7 @@ def _at(document, ramp):
         ("name = 5", "name is 1 to 32 of a-z"),
         (
             f'{TEXT}[audience]\nsurfaces = ["hme"]',
-            "has hme; surfaces.toml has default, home.",
+            "has hme; the surfaces of surfaces.toml are default, home.",
         ),
         (b"\xff", "is not a text in UTF-8"),
         (None, "can't be read: No such file"),
