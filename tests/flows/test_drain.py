@@ -236,6 +236,13 @@ class TestLoader:
         assert [pq.read_metadata(file).num_rows for file in sorted(files)] == [6, 3]
         assert impressions.read(files).slates.tolist() == [0, 0, 0, 1, 1, 1]
 
+    def test_slates_that_no_ranker_ordered_are_no_examples(self, store, tmp_path):
+        """The slates of an experiment are logged in every mode, without features where none were computed."""
+        unranked = shown("8", items=("a", "b"))
+        unranked.features[:] = np.nan
+        log(store, shown("7"), unranked)
+        assert len(impressions.read(drained(store, tmp_path).files)) == 3
+
     def test_other_features_are_refused(self, store, tmp_path):
         """The error names a differing feature; a file that is not Parquet is refused too."""
         log(store, shown())

@@ -60,10 +60,11 @@ def read(files: Iterable[str | Path]) -> ShownItems:
     """The items of some files, each slate once. DatasetError names a file with other features than this code's.
 
     files: paths or URLs. A slate may be in two files if `flows drain` was killed and a user was deleted before its next
-    run.
+    run. Slates of experiments that no ranker ordered have no features and are left out.
     """
     nothing = pd.DataFrame(columns=["impression", "item_id", "label", *COLUMNS])
     shown = pd.concat([nothing, *map(_table, sorted(map(str, files)))]).drop_duplicates(["impression", "item_id"])
+    shown = shown[shown[COLUMNS].notna().any(axis=1)]
     features, labels = shown[COLUMNS].to_numpy(np.float32), shown["label"].to_numpy(bool)
     return ShownItems(features, labels, pd.factorize(shown["impression"])[0].astype(np.int64))
 
