@@ -278,6 +278,18 @@ def test_the_scope_of_each_verb(keyed):
         assert document["paths"][verb.path][verb.method.lower()]["security"][0]["bearer"] == [verb.scope]
 
 
+def test_an_arm_is_forced_with_the_scope_admin_alone(keyed):
+    """At both doors. With the scope the header is read, and names no experiment here."""
+    for name, web, rpc in (
+        ("reader", (403, "forbidden", None), ("PERMISSION_DENIED", "forbidden", None)),
+        ("all", (422, "invalid", "x-tandem-arm"), ("INVALID_ARGUMENT", "invalid", "x-tandem-arm")),
+    ):
+        headers = [*bearer(keyed.texts[name]), ("x-tandem-arm", "checkout=new")]
+        for verb in (verb_table.RECOMMEND, verb_table.EXPLAIN, verb_table.RANK):
+            assert keyed.http(verb, headers) == web
+            assert keyed.grpc(verb, headers) == rpc
+
+
 def test_every_field_that_names_a_user_is_checked():
     """A verb with a new field of ids fails here until `TenantCheck` has an entry for the field."""
 

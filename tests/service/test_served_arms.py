@@ -1,0 +1,296 @@
+"""Arms of experiments on a running deployment, over HTTP and gRPC: each answer is of its user's arm, and says so."""
+
+import time
+
+import httpx
+import numpy as np
+import pytest
+import redis
+
+from recsys.experiments import changes
+from recsys.experiments.definition import checked
+from recsys.generation.publisher import Publisher
+from recsys.lists.impression import Impression
+from recsys.lists.user_list import UserList
+from recsys.store import RedisGenerationStore
+from recsys.store.key_names import halt_key
+from recsys.store.redis.experiment_store import RedisExperimentStore
+from recsys.store.redis.flow_store import RedisFlowStore
+from service.grpc.tandem.v1 import recommender_pb2 as pb
+from service.schema.verb_table import RECOMMEND
+from tandem_client import Client, RequestRefused
+from tests.judged_load.served_pair import GenerationPair
+from tests.sample_data import tiny
+from tests.sample_data.altered_generation import altered
+from tests.servers.both_doors import BothDoors
+from tests.servers.deployment import Deployment, wait_for
+
+USERS = range(0, 120, 5)
+PIN = {"pin": [{"item": "drama-20", "place": 1}]}
+MODELS = {"name": "models", "audience": {"surfaces": ["default"]}, "arms": {"new": {"share": 0.5}}}
+"""Its arm gets the second generation."""
+RULES = {
+    "name": "rules",
+    "audience": {"context": {"device": ["mobile"]}},
+    "arms": {"pinned": {"share": 0.5, "rules": PIN, "mode": "realtime"}},
+}
+FLAG = {
+    "name": "flag",
+    "assignment": "caller",
+    "audience": {"surfaces": ["feed"]},
+    "arms": {"few": {"share": 0.5, "candidates": 12}},
+}
+
+
+class World:
+    """A deployment that serves the first generation of a pair, with the experiments of one document."""
+
+    def __init__(self, url, pair, deployment):
+        self.url, self.pair, self.deployment = url, pair, deployment
+        self.live, self.second = (each.manifest.id for each in (pair.first, pair.second))
+        self.experiments, self.flows = RedisExperimentStore(url), RedisFlowStore(url)
+        self.web, self.rpc = Client(deployment.url, deadline=30), Client(f"grpc://{deployment.grpc}", deadline=30)
+
+    @property
+    def doors(self):
+        return self.web, self.rpc
+
+    def run(self, *definitions, ramp=1.0):
+        """Run these experiments and no others, and wait until the gateway has read them."""
+
+        def change(document):
+            document = document.model_copy(update={"experiments": {}})
+            for each in definitions:
+                document = changes.create(document, checked(each), 0.0)
+                document = changes.ramp(changes.start(document, each["name"], 0.0), each["name"], ramp, 0.0)
+            return document
+
+        self.document = self.experiments.change(change)
+        names = {each["name"] for each in definitions if "assignment" not in each}
+        wait_for(lambda: set(self.web.recommend(0, context={"device": "mobile"}).arms) == names)
+
+    def arm_of(self, name, user):
+        return self.document.experiments[name].lanes.arm_of(user)
+
+    def count(self, **labels):
+        """The counted slates with these labels."""
+        text = httpx.get(f"{self.deployment.url}/metrics", timeout=10).text
+        wanted = [f'{name}="{value}"' for name, value in labels.items()]
+        lines = [line for line in text.splitlines() if line.startswith("tandem_arm_slates_total")]
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if all(each in line for each in wanted))
+
+    def impressions(self):
+        """What was logged by now."""
+        time.sleep(1.5)
+        return [Impression.unpack(each.data) for each in self.flows.read_impressions()]
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    return GenerationPair.make(tmp_path_factory.mktemp("pair"))
+
+
+@pytest.fixture(scope="module")
+def world(pair, own_valkey_url, tmp_path_factory):
+    with redis.Redis.from_url(own_valkey_url) as client:
+        client.flushall()
+    store = RedisGenerationStore(own_valkey_url)
+    tiny.publish(pair.first, store)
+    Publisher(store, tmp_path_factory.mktemp("trials")).publish(pair.second)
+    home = tmp_path_factory.mktemp("experiments")
+    (home / "surfaces.toml").write_text("[feed]\n[batch]\nmode = 'batch'\n")
+    variables = {"REDIS_URL": own_valkey_url, "TANDEM_TOPOLOGY": "inline", "TANDEM_DEADLINE_MS": "10000"}
+    with Deployment(home, home / "service.log", **variables) as running:
+        yield World(own_valkey_url, pair, running)
+
+
+@pytest.fixture
+def models(world):
+    """Half of the users get the second generation."""
+    arms = {"new": {"share": 0.5, "generation": world.second}}
+    world.run(MODELS | {"arms": arms}, RULES, FLAG)
+    wait_for(lambda: not any(each.arms_away for each in answers(world.web, USERS)))
+    return world
+
+
+def generation_of(world, user):
+    return world.second if world.arm_of("models", user) == "new" else world.live
+
+
+def answers(door, users):
+    return door.recommend_many(list(users), mode="realtime").slates
+
+
+class TestAssignment:
+    def test_each_user_is_answered_from_the_generation_of_the_arm(self, models):
+        """At both doors, for one user and for many in one request. The slates are computed again from the folders."""
+        for door in models.doors:
+            many = answers(door, USERS)
+            for user, answer in zip(USERS, many, strict=True):
+                one = door.recommend(user, mode="realtime")
+                assert one.arms == answer.arms == {"models": models.arm_of("models", user)}
+                assert one.generation == answer.generation == generation_of(models, user)
+                assert one.degraded == answer.degraded == one.arms_away == []
+                for each in (one, answer):
+                    assert models.pair.expected[each.generation].agrees(each.model_dump(), time.time())
+        assert {each.generation for each in many} == {models.live, models.second}
+
+    def test_without_a_ramp_all_users_get_the_control_and_a_ramp_only_adds_users(self, models):
+        """The answers name the control."""
+        full = {user for user in USERS if models.arm_of("models", user) == "new"}
+        seen = []
+        for ramp in (0.0, 0.3):
+            models.run(MODELS | {"arms": {"new": {"share": 0.5, "generation": models.second}}}, ramp=ramp)
+            slates = answers(models.web, USERS)
+            seen.append({user for user, each in zip(USERS, slates, strict=True) if each.arms == {"models": "new"}})
+            assert all(each.generation == generation_of(models, each.user_id) for each in slates)
+        assert seen[0] == set() < seen[1] < full
+
+    def test_rank_and_explain_follow_the_arm_and_similar_the_live_generation(self, models):
+        """They name it too."""
+        for user in list(USERS)[:8]:
+            arm, generation = models.arm_of("models", user), generation_of(models, user)
+            for answer in (
+                models.web.rank(["drama-3", "action-4", "comedy-5"], user_id=user),
+                models.rpc.explain(user, "drama-3"),
+            ):
+                assert (answer.arms, answer.generation) == ({"models": arm}, generation)
+            assert models.web.similar("drama-3", user_id=user).generation == models.live
+
+    def test_rules_mode_and_context_of_an_arm(self, models):
+        """Only in the context of the audience, and a mode in the request wins."""
+        users = {arm: [user for user in USERS if models.arm_of("rules", user) == arm] for arm in ("pinned", "control")}
+        for door in models.doors:
+            for arm, some in users.items():
+                for user in some[:3]:
+                    answer = door.recommend(user, context={"device": "mobile"})
+                    assert answer.arms["rules"] == arm
+                    assert (answer.items[0].item_id == "drama-20") == (arm == "pinned")
+                    assert "rules" not in door.recommend(user, context={"device": "desktop"}).arms
+        user = users["pinned"][0]
+        assert models.web.recommend(user, context={"device": "mobile"}, surface="batch").mode == "realtime"
+        assert models.web.recommend(user, context={"device": "mobile"}, surface="batch", mode="batch").mode == "batch"
+
+    def test_a_visitor_takes_no_part(self, models):
+        """Nobody could tell two visits apart."""
+        assert models.web.recommend(session=[{"item_id": "drama-3"}]).arms == {}
+
+
+class TestArmsFromOutside:
+    def test_a_caller_names_an_arm_where_the_experiment_says_so(self, models):
+        """At both doors. An arm of fewer candidates ranks so few."""
+        for door in models.doors:
+            few = door.recommend(3, surface="feed", mode="realtime", arms={"flag": "few"}, k=15)
+            assert few.arms["flag"] == "few"
+            ranked = [item for item in few.items if item.tower_score is not None]
+            assert len(ranked) <= 12 < len(few.items)
+            assert "flag" not in door.recommend(3, surface="feed").arms
+            for arms, words in (({"models": "new"}, "by its salt"), ({"flag": "many"}, "has no arm 'many'")):
+                with pytest.raises(RequestRefused, match=words):
+                    door.recommend(3, arms=arms)
+
+    def test_a_forced_arm_is_for_tests(self, models):
+        """Over HTTP and gRPC; a wrong one is refused with a sentence. Its slates are logged without arms."""
+        user = next(user for user in USERS if models.arm_of("models", user) == "control")
+        body = {"user_id": user, "mode": "realtime"}
+
+        def send(*values):
+            headers = [("x-tandem-arm", value) for value in values]
+            return httpx.post(f"{models.deployment.url}/recommend", json=body, headers=headers, timeout=30)
+
+        before = len(models.impressions()), models.count()
+        answer = send("models=new").json()
+        assert (answer["generation"], answer["arms"]) == (models.second, {"models": "new"})
+        assert len(models.impressions()) == before[0] + 1
+        assert models.impressions()[-1].arms == {}
+        assert models.count() == before[1]
+        for values, words in (
+            (["nothing=new"], "There is no experiment 'nothing'; there is models, rules, flag."),
+            (["models=old"], "The experiment models has no arm 'old'; it has control, new."),
+            (["models"], "Send one experiment and one of its arms, as in checkout=new."),
+            (["models=new", "models=control"], "Send one experiment and one of its arms, as in checkout=new."),
+        ):
+            refused = send(*values)
+            assert refused.status_code == 422
+            assert refused.json()["error"] == {"code": "invalid", "message": words, "field": "x-tandem-arm"}
+        doors = BothDoors(models.deployment)
+        request = pb.RecommendRequest(user_id=pb.Id(number=user)).SerializeToString()
+        assert doors.grpc(RECOMMEND, request, [("x-tandem-arm", "models=old")])["field"] == "x-tandem-arm"
+        doors.close()
+
+
+class TestListsAndLog:
+    def test_a_list_of_another_arm_is_never_used(self, models):
+        """A list is of a generation, and of the arm whose rules made it. Without its own list a slate is computed."""
+        buckets, tables = models.pair.first.manifest.user_buckets, models.pair.first.tables()
+        lists = {}
+        for number, (generation, variant) in enumerate(
+            [(models.live, ""), (models.second, ""), (models.live, "rules.pinned")]
+        ):
+            ids = [f"action-{number}", *(f"drama-{place}" for place in range(20))]
+            rows = np.array([tables.ids.row_of(each) for each in ids], np.int32)
+            made = UserList(time.time(), 0, rows, np.zeros(21, np.uint16), -np.arange(21, dtype=np.float32))
+            models.flows.write_lists(generation, buckets, {"7": made.pack()}, variant)
+            lists[generation, variant] = ids[0]
+
+        def first(**more):
+            headers = {"x-tandem-arm": more.pop("arm")} if "arm" in more else {}
+            body = {"user_id": 7, "mode": "batch", **more}
+            return httpx.post(f"{models.deployment.url}/recommend", json=body, headers=headers, timeout=30).json()
+
+        for arm, key in (
+            ("models=control", (models.live, "")),
+            ("models=new", (models.second, "")),
+            ("rules=control", (models.live, "")),
+        ):
+            answer = first(arm=arm)
+            assert answer["items"][0]["item_id"] == lists[key]
+            assert answer["items"][0]["sources"] == ["precomputed"]
+        pinned = first(arm="rules=pinned")["items"]
+        assert [each["item_id"] for each in pinned[:2]] == ["drama-20", lists[models.live, "rules.pinned"]]
+        models.flows.write_lists(models.second, buckets, {"10": made.pack()})
+        assert first(arm="models=control", user_id=10)["items"][0]["item_id"] != ids[0]
+        assert first(arm="models=new", user_id=10)["items"][0]["item_id"] == ids[0]
+
+    def test_slates_of_an_experiment_are_logged_in_every_mode_with_their_arms(self, models):
+        """A slate from a list has no features. A slate outside of all experiments is logged as before."""
+        users = [1, 2, 3, 4]
+        before = len(models.impressions())
+        for user in users:
+            for mode in ("realtime", "batch"):
+                models.web.recommend(user, mode=mode)
+        models.web.recommend(1, surface="feed", mode="batch")
+        logged = models.impressions()[before:]
+        assert len(logged) == 8
+        for each in logged:
+            assert each.arms == {"models": models.arm_of("models", each.user_id)}
+            assert each.generation == generation_of(models, each.user_id)
+            assert np.isnan(each.features).all() == (each.mode == "batch")
+
+    def test_slates_are_counted_by_experiment_and_arm(self, models):
+        """With their outcome, and never for a user who takes no part."""
+        user = next(user for user in USERS if models.arm_of("models", user) == "new")
+        labels = {"experiment": "models", "arm": "new", "outcome": "ok"}
+        before = models.count(**labels)
+        models.web.recommend(user)
+        models.web.recommend(user, surface="feed")
+        assert models.count(**labels) == before + 1
+
+
+class TestFallback:
+    def test_an_arm_whose_generation_is_refused_is_halted_and_its_users_get_the_control(self, world, tmp_path):
+        """The halt has the reason, and `live` is not touched."""
+
+        def spoil(folder):
+            table = np.load(folder / "embeddings.npy")
+            table[3] = np.nan
+            np.save(folder / "embeddings.npy", table)
+
+        bad = altered(world.pair.second, tmp_path / "g-bad", spoil)
+        Publisher(RedisGenerationStore(world.url), tmp_path / "trials").publish(bad)
+        world.run(MODELS | {"arms": {"new": {"share": 1.0, "generation": "g-bad"}}})
+        with redis.Redis.from_url(world.url) as client:
+            wait_for(lambda: client.exists(halt_key("models", "new")))
+            assert b"Generation g-bad was refused by gateway" in client.get(halt_key("models", "new"))
+        wait_for(lambda: world.web.recommend(5).arms == {"models": "control"})
+        assert world.web.recommend(5).generation == world.live
