@@ -1,0 +1,128 @@
+"""When a gateway halts the arm of an experiment, with fakes of the generations and of the stages."""
+
+import asyncio
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from recsys.errors import StoreError
+from recsys.experiments.assigned_arms import AssignedArms
+from recsys.experiments.definition import CONTROL, Arm
+from service.experiments.arm_health import AWAY_SECONDS, ERRORS, ArmHealth
+from service.generations.experiments_follower import ExperimentsFollower
+from tests.fakes.fake_generations import Experiments
+
+ARM = "test-g2", "new"
+
+
+class World:
+    """A gateway with the live generation g1 and an arm of generation g2. failing: generations without ranking."""
+
+    def __init__(self, monkeypatch):
+        self.store, self.failing, self.refusals = Experiments(), set(), {}
+        self.store.answer_from("g2")
+        self.follower = ExperimentsFollower(self.store)
+        self.follower.refresh()
+        following = SimpleNamespace(experiments=self.follower, refusals=self.refusals)
+        self.pipeline = SimpleNamespace(arms_away=[])
+        switcher = SimpleNamespace(
+            follower=following, of_arm=lambda each: SimpleNamespace(id=each), live=lambda: SimpleNamespace(id="g1")
+        )
+        self.health = ArmHealth(switcher, self.pipeline)
+        self.now = time.monotonic()
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
+
+        async def left_out(_, served, *__, **___):
+            return {"ranking"} if served.id in self.failing else set()
+
+        monkeypatch.setattr("service.generations.warm_up.left_out", left_out)
+
+    def check(self):
+        asyncio.run(self.health._check())
+        return self.store.halted
+
+    def note(self, arm, failed, forced=False):
+        changes = {} if arm == CONTROL else {"test-g2": Arm(share=0.5, generation="g2")}
+        assigned = AssignedArms({"test-g2": arm}, changes, {"test-g2": ""}, forced=forced)
+        self.health.note(SimpleNamespace(assigned=assigned), failed)
+
+
+@pytest.fixture
+def world(monkeypatch):
+    return World(monkeypatch)
+
+
+def users_of(world):
+    """The arms of a user of the arm `new`."""
+    user = next(user for user in range(100) if world.store.document.experiments["test-g2"].lanes.arm_of(user) == "new")
+    return world.follower.current.assign(user, "default", {}, time.time(), {}).arms
+
+
+def test_an_arm_whose_generation_is_refused_is_halted_at_once(world):
+    """With the reason, once. Its users then get the control, and the generation is not held any more."""
+    assert world.check() == {}
+    world.refusals["g2"] = "ranking: Part x of g2 is not what its manifest says."
+    assert users_of(world) == {"test-g2": "new"}
+    halted = dict(world.check())
+    assert halted == {ARM: "Generation g2 was refused by ranking: Part x of g2 is not what its manifest says."}
+    assert world.follower.current.generations(time.time()) == ()
+    assert users_of(world) == {"test-g2": "control"}
+    world.store.halted.clear()
+    assert world.check() == {}
+
+
+def test_an_arm_that_lacks_a_stage_for_seconds_is_halted(world):
+    """Not before: the stage may be a worker that restarts. Nor if the stage is back."""
+    world.pipeline.arms_away = ["g2"]
+    world.failing = {"g2"}
+    assert world.check() == {}
+    world.now += AWAY_SECONDS
+    world.failing = set()
+    assert world.check() == {}
+    world.failing = {"g2"}
+    assert world.check() == {ARM: "Generation g2 lacks retrieval or ranking; the live generation has both."}
+
+
+def test_a_stage_that_is_away_for_all_generations_halts_no_arm(world):
+    """An outage of ranking is no fault of an arm."""
+    world.pipeline.arms_away = ["g2"]
+    world.failing = {"g1", "g2"}
+    world.check()
+    world.now += AWAY_SECONDS
+    assert world.check() == {}
+
+
+@pytest.mark.parametrize(("control_fails", "halts"), [(False, 1), (True, 0)])
+def test_an_arm_of_errors_in_a_row_is_halted_unless_the_control_has_them_too(world, control_fails, halts):
+    """One slate without an error begins the count again."""
+    world.note(CONTROL, control_fails)
+    for _ in range(ERRORS - 1):
+        world.note("new", failed=True)
+    world.note("new", failed=False)
+    world.note("new", failed=True)
+    for _ in range(ERRORS):
+        world.note("new", failed=True, forced=True)
+    assert world.check() == {}
+    for _ in range(ERRORS - 1):
+        world.note("new", failed=True)
+    assert len(world.check()) == halts
+
+
+def test_a_gateway_that_may_not_write_a_halt_serves_the_control_by_itself(world, caplog):
+    """It logs why. The halt ends when the document changes."""
+
+    def refuse(*_):
+        raise StoreError("Redis refused: this user has no permissions.")
+
+    world.store.halt = refuse
+    world.refusals["g2"] = "gateway: A hash differs."
+    for _ in range(3):
+        world.check()
+        world.follower.refresh()
+    assert users_of(world) == {"test-g2": "control"}
+    assert caplog.text.count("this process alone serves the control") == 1
+    world.refusals.clear()
+    world.store.answer_from("g2")
+    world.follower.refresh()
+    assert users_of(world) == {"test-g2": "new"}
