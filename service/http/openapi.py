@@ -131,8 +131,8 @@ def _header(name: str, about: str, schema: dict[str, Any]) -> dict[str, Any]:
 
 FORCED_ARM = _header(
     request_arms.HEADER,
-    "The arm of a running experiment for a test, as in checkout=new. The slate is logged without arms, so no report counts "
-    "it. With keys the scope `admin` is needed.",
+    "The arm of a running experiment for a test, as in checkout=new. The slate is logged without arms, so no report "
+    "counts it. With keys the scope `admin` is needed.",
     {"type": "string", "pattern": "^[a-z][a-z0-9_-]*=[a-z][a-z0-9_-]*$"},
 )
 

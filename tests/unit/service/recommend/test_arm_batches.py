@@ -1,4 +1,4 @@
-"""The queries of an experiment's arm: batches and circuit breakers of their own, so that the arm harms no other query."""
+"""Queries of an arm of an experiment: they have batches and circuit breakers of their own, and harm no other query."""
 
 import asyncio
 import time
