@@ -14,7 +14,15 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from tests.chaos.faults import disk_faults, drain, generation_faults, slow_stages, store_faults, worker_faults
+from tests.chaos.faults import (
+    arm_faults,
+    disk_faults,
+    drain,
+    generation_faults,
+    slow_stages,
+    store_faults,
+    worker_faults,
+)
 from tests.judged_load.outcome import Outcome, print_outcomes, printed
 from tests.judged_load.served_pair import GenerationPair, ServedPair
 from tests.servers.deployment import SERVICES
@@ -26,14 +34,16 @@ def main() -> int:
     """Run the command line; 0 if all faults passed."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--drain", type=int, metavar="TIMES", help="only stop under load, so many times")
+    parser.add_argument("--arms", action="store_true", help="only the faults of experiments' arms")
     options = parser.parse_args()
-    faults = partial(drained, times=options.drain) if options.drain else all_faults
+    faults = partial(drained, times=options.drain) if options.drain else arms if options.arms else all_faults
     with tempfile.TemporaryDirectory(prefix="tandem-chaos-") as folder:
         pair = GenerationPair.make(Path(folder) / "pair")
         outcomes = [*printed(faults(Path(folder), pair))]
     RESULTS.mkdir(parents=True, exist_ok=True)
     results = json.dumps([outcome.to_json() for outcome in outcomes], indent=2)
-    (RESULTS / ("drain.json" if options.drain else "chaos.json")).write_text(results, encoding="utf-8")
+    name = "drain.json" if options.drain else "arms.json" if options.arms else "chaos.json"
+    (RESULTS / name).write_text(results, encoding="utf-8")
     print_outcomes("faults, under 40 requests a second", outcomes)
     return 0 if all(outcome.passed for outcome in outcomes) else 1
 
@@ -56,6 +66,11 @@ def drained(folder: Path, pair: GenerationPair, times: int = 20) -> Iterator[Out
         yield from drain.drained(world, times)
 
 
+def arms(folder: Path, pair: GenerationPair) -> Iterator[Outcome]:
+    """Break arms of experiments."""
+    yield from arm_faults.all_arms(pair, folder / "arms")
+
+
 def all_faults(folder: Path, pair: GenerationPair) -> Iterator[Outcome]:
     """Inject all faults, one after the other."""
     with ServedPair(folder / "served", pair) as world:
@@ -72,6 +87,7 @@ def all_faults(folder: Path, pair: GenerationPair) -> Iterator[Outcome]:
     yield from killed_workers(folder, pair)
     yield from drained(folder, pair)
     yield from slow_stages.all_slow(pair, folder / "slow")
+    yield from arms(folder, pair)
     if disk_faults.may_mount(folder / "probe"):
         yield disk_faults.cache_full(pair, folder / "full")
         yield disk_faults.cache_read_only(pair, folder / "read-only")

@@ -127,10 +127,10 @@ def print_outcomes(title: str, outcomes: Iterable[Outcome]) -> None:
 
 
 def _of_its_generation(answer: Answer, generations: Mapping[str, ExpectedSlates]) -> bool:
-    """Whether a slate is the one of the generation that it names; without ranking it has no scores to compare."""
+    """Whether a slate is the one of the generation that it names; without a model there are no scores to compare."""
     body = answer.body or {}
     if body["generation"] not in generations:
         return False
-    if {"retrieval", "ranking"} & set(body["degraded"]):
+    if {"retrieval", "ranking", "overload"} & set(body["degraded"]):
         return True
     return generations[body["generation"]].agrees(body, answer.due + answer.seconds)

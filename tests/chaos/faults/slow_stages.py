@@ -13,7 +13,10 @@ from urllib.parse import urlsplit
 
 from tests.judged_load.outcome import Limits, Outcome, judge, missing_stages
 from tests.judged_load.served_pair import GenerationPair, ServedPair
-from tests.servers.deployment import ROOT, free_port
+from tests.servers.deployment import free_port
+
+BRAKES = Path(__file__).parent / "brakes"
+"""On the PYTHONPATH of a service it slows stages."""
 
 DELAY_SECONDS = 0.2
 DEADLINE_SECONDS = 0.5
@@ -70,8 +73,7 @@ def slowable(pair: GenerationPair, folder: Path) -> Iterator[tuple[ServedPair, S
     brakes = folder / "brakes"
     brakes.mkdir(parents=True)
     with SlowProxy() as proxy:
-        path = str(ROOT / "tests" / "chaos" / "faults" / "brakes")
-        world = ServedPair(folder, pair, REDIS_URL=proxy.url, PYTHONPATH=path, TANDEM_BRAKES=str(brakes))
+        world = ServedPair(folder, pair, REDIS_URL=proxy.url, PYTHONPATH=str(BRAKES), TANDEM_BRAKES=str(brakes))
         proxy.target = lambda: world.server.url
         with world:
             yield world, proxy, brakes
