@@ -28,6 +28,10 @@ RATES = (
 )
 
 
+LABEL = 16
+"""Characters of a name beside a chart on a phone."""
+
+
 def page(experiment: Experiment, window: Window, reading: Reading, verdict: Verdict, conversions: str) -> Report:
     """The page. conversions: a sentence that says which events convert."""
     words = set(verdict.words.values())
@@ -92,11 +96,16 @@ def _chart(metric: Metric, rows: Sequence[tuple[str, str, MeasuredLift]]) -> Cha
             bar = [[100 * (lift.value - lift.low)], [100 * (lift.high - lift.value)]]
             axes.errorbar([100 * lift.value], [place], xerr=bar, fmt="o", color=COLOURS[arms.index(arm)])
         axes.axvline(0, color=SOFT, linewidth=1)
-        axes.set_yticks(range(len(rows)), [f"{arm}, {segment}" for segment, arm, _ in reversed(rows)])
+        axes.set_yticks(range(len(rows)), [_label(segment, arm) for segment, arm, _ in reversed(rows)])
         axes.set_ylim(-0.6, len(rows) - 0.4)
 
-    size = NARROW[0], 0.9 + 0.35 * len(rows)
+    size = NARROW[0], 0.9 + 0.4 * len(rows)
     return chart(f"{NUMERATORS[metric].capitalize()} per slate", draw, size, legend=False, xlabel="lift, %")
+
+
+def _label(segment: str, arm: str) -> str:
+    """Two lines beside a chart; long names are cut, and the table has them whole."""
+    return "\n".join(name if len(name) <= LABEL else f"{name[: LABEL - 1]}…" for name in (arm, segment))
 
 
 def lift_table(reading: Reading) -> Table:
@@ -114,7 +123,9 @@ def group_table(name: str, segment: Segment, note: str = "") -> Table:
     """The users of control and of each arm on a surface, and their clicks and conversions per slate."""
     rows = []
     for group, figures in segment.groups.items():
-        rates = (f"{figures.rates[metric]:.2%} ± {figures.errors[metric]:.2%}" for metric in NUMERATORS)
+        rates = (
+            f"{figures.rates[metric]:.2%} ±\N{NO-BREAK SPACE}{figures.errors[metric]:.2%}" for metric in NUMERATORS
+        )
         rows.append([group, f"{figures.users:,}", f"{figures.slates:,}", *rates])
     title = "All surfaces" if name == ALL else f"Surface {name}"
     return Table(title, ["", "users", "slates", *NUMERATORS.values()], rows, note)

@@ -1,0 +1,65 @@
+"""The page of an experiment's report in Chromium: on a phone and on a desk, light and dark."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from recsys.experiments import changes
+from recsys.experiments.definition import checked
+from recsys.experiments.document import ExperimentsDocument
+from training.experiments.experiment_page import page
+from training.experiments.reading import read
+from training.experiments.user_rows import UserRows
+from training.experiments.verdict import judge
+from training.experiments.window import window_of
+from training.report.page import write
+
+SIZES = {"390": {"width": 390, "height": 844}, "1280": {"width": 1280, "height": 900}}
+DAY = 86_400.0
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """The page of an experiment with three arms, of which one has too few users, on three surfaces."""
+    arms = {"new": {"share": 0.4}, "a-name-of-32-characters-the-most": {"share": 0.3}, "small": {"share": 0.01}}
+    document = changes.create(ExperimentsDocument(), checked({"name": "look", "arms": arms}), DAY)
+    document = changes.start(document, "look", 2 * DAY)
+    experiment = changes.ramp(document, "look", 1.0, 3 * DAY).experiments["look"]
+    draw, users = np.random.default_rng(7), 3_000
+    arm = draw.choice(["control", *arms], users, p=[0.29, 0.4, 0.3, 0.01])
+    slates = 1 + draw.poisson(9, users)
+    clicks = draw.binomial(slates, (draw.beta(2, 8, users) * np.where(arm == "new", 1.4, 1.0)).clip(max=1))
+    table = pd.DataFrame({"user_id": np.arange(users).astype(str), "arm": arm, "first": 1.0})
+    table["surface"] = draw.choice(["home", "mail", "a-surface-with-a-longer-name"], users)
+    rows = UserRows(table.assign(slates=slates, clicks=clicks, conversions=clicks // 3), _before(table), 3, 0)
+    window = window_of(experiment, 9 * DAY)
+    reading = read(rows, window.shares, "click")
+    made = page(experiment, window, reading, judge(reading), "A conversion is an event of type purchase.")
+    return write(made, tmp_path_factory.mktemp("report") / "look.html")
+
+
+def _before(table):
+    return table[["user_id", "surface"]].assign(slates=0, clicks=0, conversions=0)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [*SIZES])
+def test_nothing_scrolls_sideways_and_nothing_is_loaded(browser, written, size, scheme):
+    """The verdict is in the first window; a picture stays where TANDEM_PICTURES names a folder."""
+    faults = []
+    opened = browser.new_page(viewport=SIZES[size], color_scheme=scheme)
+    opened.on("console", lambda line: faults.append(line.text))
+    opened.on("request", lambda request: request.url.startswith(("data:", "file:")) or faults.append(request.url))
+    opened.goto(written.as_uri())
+    if folder := os.environ.get("TANDEM_PICTURES"):
+        opened.screenshot(path=Path(folder) / f"experiment-{size}-{scheme}.png", full_page=True)
+    assert opened.evaluate("document.documentElement.scrollWidth") <= SIZES[size]["width"]
+    verdict = opened.locator(".verdict")
+    assert verdict.text_content().strip().startswith("new is better than control")
+    assert verdict.bounding_box()["y"] < SIZES[size]["height"]
+    assert opened.locator("figure img").count() == 2
+    assert faults == []
+    opened.close()
