@@ -60,7 +60,13 @@ def test_a_repeated_command_is_one_change(real: Store) -> None:
     real.experiments.change(lambda _: of_generation("g1"))
     send = real.experiments._redis.eval
     real.experiments._redis.eval = lambda *values: send(*values) and send(*values)
-    assert real.experiments.change(lambda document: ramped(document, 0.5)).version == 2
+
+    def once(document: ExperimentsDocument) -> ExperimentsDocument:
+        if document.experiments["test"].ramp:
+            raise ExperimentError("It was ramped already.")
+        return ramped(document, 0.5)
+
+    assert real.experiments.change(once).version == 2
     assert real.experiments.version() == 2
 
 

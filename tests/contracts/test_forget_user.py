@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,26 @@ class TestForget:
             left = [user for user in left if str(user) != gone]
             assert [logged.event.user_id for logged in store.flows.read_log()] == left
             assert [entry.data for entry in store.flows.read_impressions()] == [f"{user!r}".encode() for user in left]
+
+    def test_lists_that_are_written_during_the_deletion(self, real: Store) -> None:
+        """The names of keys are read first. A hash of lists that begins after that is found too."""
+        real.publish("g1", {USER: b"record", "7": b"record of 7"})
+
+        async def forget(users: Any) -> None:
+            scan = users._redis.scan_iter
+
+            async def scanned(*values: Any, **options: Any) -> AsyncIterator[bytes]:
+                async for key in scan(*values, **options):
+                    yield key
+                for variant in ("", "test.new"):
+                    real.flows.write_lists("g1", 2, {USER: b"list"}, variant)
+
+            users._redis.scan_iter = scanned
+            await users.forget_user(USER)
+
+        real.users(forget)
+        assert real.client.exists("gen:g1:lists:test.new:0", "gen:g1:lists:test.new:1") == 1
+        assert [text for text in everything(real) if USER.encode() in text] == []
 
     def test_a_key_of_another_type(self, real: Store) -> None:
         """It does not fail the deletion."""
