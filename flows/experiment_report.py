@@ -26,10 +26,13 @@ from recsys.generation.manifest import SPEC, Manifest
 from recsys.model.feature_spec import FeatureSpec
 from recsys.store.experiment_store import ExperimentStore
 from recsys.store.from_environment import OpenStore, open_store
+from recsys.store.redis.generation_store import RedisGenerationStore
 from recsys.store.stored_types import LIVE
 from training.data.impressions import FOLDER
 from training.data.locations import exports
 from training.experiments.experiment_page import page
+from training.experiments.looks import LOOKS, Look
+from training.experiments.operation_table import operation_table
 from training.experiments.reading import Reading, read
 from training.experiments.verdict import breaches, judge
 from training.experiments.window import window_of
@@ -57,6 +60,18 @@ class ReportResult:
 
 
 @dataclass(frozen=True)
+class Found:
+    """What the store has of an experiment. looks: of the monitor.
+
+    targets: types of events that recommendations should lead to, in the live generation; empty for all types.
+    """
+
+    experiment: Experiment
+    targets: Sequence[str]
+    looks: Sequence[Look]
+
+
+@dataclass(frozen=True)
 class ReportsResult:
     """The result of a run over all experiments. verdicts: by experiment. halted: the reason of each arm halted now."""
 
@@ -75,8 +90,8 @@ def experiment_report(
     environment = Environment.read()
     name_run(f"experiment-report-{name}")
     with open_store(environment) as store:
-        experiment, targets = find(store, name)
-    return make_report(environment, experiment, targets, since)
+        found = find(store, name)
+    return make_report(environment, found, since)
 
 
 @flow(name="experiment-reports", timeout_seconds=3_600, on_crashed=[restart_after_crash])
@@ -89,10 +104,12 @@ def experiment_reports() -> ReportsResult:
         store = opened.experiments()
         for experiment in store.read().running(time.time()):
             if experiment.shares:
-                made = make_report(environment, *find(opened, experiment.name))
+                found = find(opened, experiment.name)
+                made = make_report(environment, found)
                 verdicts[experiment.name] = made.verdict
                 reasons = breaches(made.reading, experiment.definition.guardrails)
-                halted |= {f"{experiment.name}/{arm}": why for arm, why in halt(store, experiment, reasons).items()}
+                stopped = halt(store, found.experiment, reasons)
+                halted |= {f"{experiment.name}/{arm}": why for arm, why in stopped.items()}
     result = ReportsResult(verdicts, halted)
     for arm, why in halted.items():
         get_run_logger().warning("Arm %s was halted: %s", arm, why)
@@ -100,16 +117,16 @@ def experiment_reports() -> ReportsResult:
     return result
 
 
-def make_report(
-    environment: Environment, experiment: Experiment, targets: Sequence[str], since: float | None = None
-) -> ReportResult:
+def make_report(environment: Environment, found: Found, since: float | None = None) -> ReportResult:
     """Read an experiment from files, and write its page and rows."""
-    name, window = experiment.name, window_of(experiment, time.time(), since)
-    rows = read_rows(exports(environment, FOLDER), experiment, window, targets)
+    experiment, name = found.experiment, found.experiment.name
+    window = window_of(experiment, time.time(), since)
+    rows = read_rows(exports(environment, FOLDER), experiment, window, found.targets)
     check_ratio = window.one_assignment and experiment.definition.assignment == "salt"
     reading = read(rows, window.shares, experiment.definition.primary, check_ratio)
     verdict = judge(reading)
-    report = page(experiment, window, reading, verdict, _conversions(targets))
+    served = operation_table(found.looks, name, window.groups, experiment.changes[-1].at)
+    report = page(experiment, window, reading, verdict, _conversions(found.targets), served)
     written = write(report, environment.folder(PAGES) / f"{name}.html").resolve()
     file = write_rows(rows, exports(environment, PAGES) / f"{name}.parquet")
     with best_effort():
@@ -134,15 +151,20 @@ def halt(store: ExperimentStore, read: Experiment, reasons: Mapping[str, str]) -
 
 
 @store_step
-def find(store: OpenStore, name: str) -> tuple[Experiment, tuple[str, ...]]:
-    """An experiment, and the types of events that recommendations should lead to in the live generation."""
-    experiment, generations = changes.found(store.experiments().read(), name), store.generations()
+def find(store: OpenStore, name: str) -> Found:
+    """What the store has of an experiment."""
+    experiments = store.experiments()
+    experiment = changes.found(experiments.read(), name)
+    return Found(experiment, _targets(store.generations()), LOOKS.validate_json(experiments.looks() or b"[]"))
+
+
+def _targets(generations: RedisGenerationStore) -> tuple[str, ...]:
     live = generations.alias(LIVE)
     manifest = generations.read_manifest(live) if live else None
     if live is None or manifest is None:
-        return experiment, ()
+        return ()
     size = Manifest.from_json(manifest).parts[SPEC].bytes
-    return experiment, FeatureSpec.from_json(b"".join(generations.read_part(live, SPEC, size))).events.targets
+    return FeatureSpec.from_json(b"".join(generations.read_part(live, SPEC, size))).events.targets
 
 
 def _conversions(targets: Sequence[str]) -> str:

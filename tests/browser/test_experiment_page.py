@@ -11,6 +11,9 @@ from recsys.experiments import changes
 from recsys.experiments.definition import checked
 from recsys.experiments.document import ExperimentsDocument
 from training.experiments.experiment_page import page
+from training.experiments.guardrails import ArmCounts
+from training.experiments.looks import Look
+from training.experiments.operation_table import operation_table
 from training.experiments.reading import read
 from training.experiments.user_rows import UserRows
 from training.experiments.verdict import judge
@@ -37,8 +40,18 @@ def written(tmp_path_factory):
     rows = UserRows(table.assign(slates=slates, clicks=clicks, conversions=clicks // 3), _before(table), 3, 0)
     window = window_of(experiment, 9 * DAY)
     reading = read(rows, window.shares, "click")
-    made = page(experiment, window, reading, judge(reading), "A conversion is an event of type purchase.")
+    sentence = "A conversion is an event of type purchase."
+    made = page(experiment, window, reading, judge(reading), sentence, operation_table(*_looks(), window.groups, 0.0))
     return write(made, tmp_path_factory.mktemp("report") / "look.html")
+
+
+def _looks():
+    """Two looks of the monitor, and the name of the experiment."""
+    counts = {}
+    for arm, slow in (("control", 2), ("new", 40)):
+        within = {0.01: 500.0, 0.05: 1_000.0 - slow, 0.1: 1_000.0, float("inf"): 1_000.0}
+        counts[f"look/{arm}"] = ArmCounts({"ok": 980.0, "degraded": 15.0, "error": 5.0}, within)
+    return [Look(1.0, {"gateway": {}}), Look(61.0, {"gateway": counts})], "look"
 
 
 def _before(table):

@@ -32,8 +32,10 @@ LABEL = 16
 """Characters of a name beside a chart on a phone."""
 
 
-def page(experiment: Experiment, window: Window, reading: Reading, verdict: Verdict, conversions: str) -> Report:
-    """The page. conversions: a sentence that says which events convert."""
+def page(
+    experiment: Experiment, window: Window, reading: Reading, verdict: Verdict, conversions: str, served: Table
+) -> Report:
+    """The page. conversions: a sentence that says which events convert. served: `operation_table`."""
     words = set(verdict.words.values())
     judged = next((GOOD[word] for word in ("broken", "worse", "better") if word in words), None)
     return Report(
@@ -48,6 +50,7 @@ def page(experiment: Experiment, window: Window, reading: Reading, verdict: Verd
                 group_table(*each, f"{RATES} {conversions}" if each[0] == ALL else "")
                 for each in reading.segments.items()
             ),
+            served,
             *_users(reading),
             _history(experiment),
         ],

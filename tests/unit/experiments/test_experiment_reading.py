@@ -9,6 +9,9 @@ from recsys.errors import ExperimentError
 from recsys.experiments import changes
 from recsys.experiments.definition import checked
 from recsys.experiments.document import ExperimentsDocument
+from training.experiments.guardrails import ArmCounts
+from training.experiments.looks import Look
+from training.experiments.operation_table import operation_table
 from training.experiments.reading import ALL, read
 from training.experiments.user_rows import SCHEMA, UserRows, slates_of, user_rows
 from training.experiments.verdict import judge
@@ -165,3 +168,19 @@ class TestWindow:
         """The sentence names the command that ramps."""
         with pytest.raises(ExperimentError, match="experiment ramp look 5"):
             window_of(self.document((changes.start,)), 9 * DAY)
+
+
+def test_how_slates_were_served():
+    """Shares of the slates between two looks, and the buckets of the histogram that half and 99 % stay below."""
+    seen = ArmCounts({"ok": 90.0, "degraded": 6.0, "fell_back": 4.0}, {0.01: 60.0, 0.05: 98.0, 0.1: 100.0})
+    looks = [Look(100.0, {"one": {}}), Look(160.0, {"one": {"look/new": seen}})]
+    table = operation_table(looks, "look", ["control", "new"], since=90.0)
+    assert table.rows == [
+        ["control", "0", "0.0%", "0.0%", "0.0%", "", ""],
+        ["new", "100", "4.0%", "6.0%", "0.0%", "10", "100"],
+    ]
+    assert (
+        operation_table(looks, "look", ["new"], since=110.0).rows
+        == operation_table([], "look", ["new"], 0.0).rows
+        == []
+    )
