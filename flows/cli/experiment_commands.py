@@ -16,7 +16,16 @@ from typing import Any
 
 from flows.cli.output import print_result
 from flows.cli.prefect_api import prefect_imports
-from flows.operate.experiments import check_surfaces, needs_lists, ramp_or_start, read_file, shares, to_table, to_text
+from flows.operate.experiments import (
+    check_surfaces,
+    needs_lists,
+    ramp_or_start,
+    read_file,
+    shares,
+    state,
+    to_table,
+    to_text,
+)
 from recsys.environment import Environment
 from recsys.errors import ExperimentError
 from recsys.experiments import changes
@@ -69,8 +78,8 @@ def start(options: argparse.Namespace) -> None:
     """Run an experiment."""
     document, lists = _move(options.name, None)
     experiment = document.experiments[options.name]
-    lines = [f"Running: {options.name} at {changes.percent(experiment.ramp)}."]
-    if experiment.ramp == 0:
+    lines = [f"{options.name} is {state(experiment)}."]
+    if experiment.definition.assignment == "salt" and experiment.ramp == 0:
         lines.append(f"To give it users: python -m flows experiment ramp {options.name} 5")
     _print(options, document, options.name, *lines, lists=lists)
 

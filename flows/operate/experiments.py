@@ -61,12 +61,14 @@ def needs_lists(before: ExperimentsDocument, change: DocumentChange, name: str, 
 
 def state(experiment: Experiment) -> str:
     """The state in words, such as `running at 5 %`."""
-    at = f" at {percent(experiment.ramp)}" if experiment.status in ("running", "paused") else ""
-    return f"{experiment.status}{at}"
+    ramps = experiment.status in ("running", "paused") and experiment.definition.assignment == "salt"
+    return f"{experiment.status} at {percent(experiment.ramp)}" if ramps else experiment.status
 
 
 def shares(experiment: Experiment) -> str:
     """The share of all users that each arm has now."""
+    if experiment.definition.assignment == "caller":
+        return "as callers name them"
     lanes, width = experiment.lanes, experiment.slot[1] - experiment.slot[0]
     part = width * (1 - experiment.definition.audience.holdout)
     spans = zip(lanes.arms, lanes.starts, lanes.stops, strict=True)

@@ -73,6 +73,8 @@ def ramp(document: ExperimentsDocument, name: str, part: float, now: float, by: 
     if experiment.status != "running":
         fix = "has stopped for good" if experiment.status == "stopped" else f"does not run; start it: {_start(name)}"
         raise ExperimentError(f"Experiment {name} {fix}.")
+    if experiment.definition.assignment == "caller":
+        raise ExperimentError(f"Callers name the arms of {name} in their requests, so it has no ramp.")
     if not experiment.arms_in_force():
         raise ExperimentError(f"All arms of {name} are halted. Stop it, and create another one without the fault.")
     if part == experiment.ramp:

@@ -69,18 +69,19 @@ def test_the_life_of_an_experiment() -> None:
         (lambda each: ramp(each, "over", 0.5, 9.0), "over has stopped for good"),
         (lambda each: ramp(each, "made", 0.5, 9.0), "start it: python -m flows experiment start made"),
         (lambda each: ramp(each, "runs", 1.5, 9.0), "0 to 100 %"),
+        (lambda each: ramp(start(each, "named", 9.0), "named", 0.5, 9.0), "Callers name the arms of named"),
         (lambda each: ramp(halt(each, "runs", "new", "slow", 9.0), "runs", 0.5, 9.0), "All arms of runs are halted"),
         (lambda each: pause(each, "made", 9.0), "made does not run: it is not started"),
         (lambda each: stop(each, "over", 9.0), "over has stopped already"),
         (lambda each: halt(each, "runs", "old", "slow", 9.0), "runs has no arm old. Its arms: new"),
-        (lambda each: start(each, "none", 9.0), "There is no experiment none. There are: runs, over, made"),
+        (lambda each: start(each, "none", 9.0), "There is no experiment none. There are: runs, over, made, named"),
     ],
 )
 def test_a_refusal_says_why(change: Any, refusal: str) -> None:
     """The sentence has the state of the experiment, and the command that helps."""
     document = stop(running(defined("runs"), defined("over", {"candidates": 5})), "over", 3.0)
     with pytest.raises(ExperimentError, match=refusal):
-        change(create(document, defined("made"), 4.0))
+        change(create(create(document, defined("made"), 4.0), defined("named", {}, assignment="caller"), 4.0))
 
 
 def test_no_change_no_line() -> None:
