@@ -122,8 +122,7 @@ def make_report(environment: Environment, found: Found, since: float | None = No
     experiment, name = found.experiment, found.experiment.name
     window = window_of(experiment, time.time(), since)
     rows = read_rows(exports(environment, FOLDER), experiment, window, found.targets)
-    check_ratio = window.one_assignment and experiment.definition.assignment == "salt"
-    reading = read(rows, window.shares, experiment.definition.primary, check_ratio)
+    reading = read(rows, window, experiment.definition.primary, experiment.definition.assignment == "salt")
     verdict = judge(reading)
     served = operation_table(found.looks, name, window.groups, experiment.changes[-1].at)
     report = page(experiment, window, reading, verdict, _conversions(found.targets), served)

@@ -39,7 +39,7 @@ def written(tmp_path_factory):
     table["surface"] = draw.choice(["home", "mail", "a-surface-with-a-longer-name"], users)
     rows = UserRows(table.assign(slates=slates, clicks=clicks, conversions=clicks // 3), _before(table), 3, 0)
     window = window_of(experiment, 9 * DAY)
-    reading = read(rows, window.shares, "click")
+    reading = read(rows, window, "click")
     sentence = "A conversion is an event of type purchase."
     made = page(experiment, window, reading, judge(reading), sentence, operation_table(*_looks(), window.groups, 0.0))
     return write(made, tmp_path_factory.mktemp("report") / "look.html")

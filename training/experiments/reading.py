@@ -18,6 +18,7 @@ from training.experiments import confidence_sequence, sample_ratio
 from training.experiments.confidence_sequence import LEAST_TAKEN, LEAST_USERS
 from training.experiments.ratio import Moments, Ratio, adjusted, lift, ratio
 from training.experiments.user_rows import UserRows
+from training.experiments.window import Window
 
 Metric = Literal["click", "conversion"]
 
@@ -81,23 +82,25 @@ class SampleRatio:
 class Reading:
     """An experiment as read at one moment. segments: all surfaces together (ALL), and each by its name.
 
-    sample_ratio: None where the caller assigns users. crossed, unknown: as of `UserRows`.
+    sample_ratio: None where the caller assigns users, or the shares changed inside the window. one_assignment: whether
+    they did not. crossed, unknown: as of `UserRows`.
     """
 
     primary: Metric
     segments: Mapping[str, Segment]
     sample_ratio: SampleRatio | None
+    one_assignment: bool
     crossed: int
     unknown: int
 
 
-def read(rows: UserRows, shares: Mapping[str, float], primary: Metric, check_ratio: bool = True) -> Reading:
-    """Read an experiment. shares: of users by group, control first. check_ratio: False where the caller assigns."""
+def read(rows: UserRows, window: Window, primary: Metric, by_salt: bool = True) -> Reading:
+    """Read an experiment. by_salt: False where the caller assigns users."""
     names = {ALL: None, **{surface: surface for surface in rows.surfaces}}
     users = {name: rows.of(surface) for name, surface in names.items()}
-    segments = {name: _segment(table, [*shares]) for name, table in users.items()}
-    checked = _sample_ratio(users[ALL]["arm"], shares) if check_ratio else None
-    return Reading(primary, segments, checked, rows.crossed, rows.unknown)
+    segments = {name: _segment(table, window.groups) for name, table in users.items()}
+    checked = _sample_ratio(users[ALL]["arm"], window.shares) if by_salt and window.one_assignment else None
+    return Reading(primary, segments, checked, window.one_assignment, rows.crossed, rows.unknown)
 
 
 def _segment(users: pd.DataFrame, names: Sequence[str]) -> Segment:

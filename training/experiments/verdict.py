@@ -50,7 +50,8 @@ def breaches(reading: Reading, guardrails: Guardrails) -> dict[str, str]:
         lift, most = lifts["click"], guardrails.click_rate_drop
         if lift is not None and most is not None and lift.high < 0 and lift.value < -most:
             found[arm] = (
-                f"Clicks per slate {_with_bounds(lift)} of the control's; click_rate_drop allows {percent(-most)}."
+                f"Its clicks per slate differ from the control's by {_with_bounds(lift)}; click_rate_drop allows "
+                f"{percent(-most)}."
             )
     return found
 
@@ -68,7 +69,7 @@ def _broken(reading: Reading) -> str:
             f"The sample ratio is broken (p = {ratio.p:.1g}): {_counts(ratio)}. "
             "Find the cause, and do not use the other figures."
         )
-    if reading.crossed > MOST_CROSSED * (users + reading.crossed):
+    if reading.one_assignment and reading.crossed > MOST_CROSSED * (users + reading.crossed):
         return (
             f"The assignment is broken: {reading.crossed:,} users, {reading.crossed / (users + reading.crossed):.1%}, "
             "have slates of two arms. Find the cause, and do not use the other figures."

@@ -111,7 +111,7 @@ def test_a_report_of_all_halts_an_arm_that_loses_clicks(store, tmp_path, capsys)
     done = json.loads(capsys.readouterr().out)
     assert done["verdicts"].keys() == {"look"}
     (why,) = done["halted"].values()
-    assert "of the control's; click_rate_drop allows -10.0" in why
+    assert "click_rate_drop allows -10.0" in why
     assert store.read().experiments["look"].halted == {"new": why}
     assert main(["experiment", "report", "--all"]) == 0
     assert capsys.readouterr().out == "No arm has users.\n"

@@ -1,5 +1,7 @@
 """Rows of users from shown items, and what a reading of them says."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -76,7 +78,7 @@ class TestRows:
     def test_an_empty_window(self):
         """No slates, or none of the experiment: no rows, and a verdict that says so."""
         for rows in (user_rows([], "look", WINDOW), rows_of(("a", 110, [], ""))):
-            verdict = judge(read(rows, {"control": 0.5, "new": 0.5}, "click"))
+            verdict = judge(read(rows, WINDOW, "click"))
             assert verdict.words == {"new": "too few users"}
             assert verdict.sentence.startswith("Too few users yet for new: control has 0 users with 0 clicks")
 
@@ -99,7 +101,7 @@ class TestVerdict:
     @pytest.mark.parametrize(("lift", "word"), [(0.25, "better"), (-0.25, "worse"), (0.0, "no difference yet")])
     def test_a_lift_that_users_show(self, lift, word):
         """Better, worse, or bounds on both sides; the interval holds the lift that was drawn."""
-        reading = read(drawn(lift), {"control": 0.5, "new": 0.5}, "click")
+        reading = read(drawn(lift), WINDOW, "click")
         verdict = judge(reading)
         assert verdict.words == {"new": word}
         measured = reading.segments[ALL].lifts["new"]["click"]
@@ -110,26 +112,27 @@ class TestVerdict:
 
     def test_the_period_before_narrows_the_interval(self):
         """CUPED where there is a period before, and the plain figures where there is none."""
-        shares = {"control": 0.5, "new": 0.5}
         wide, narrow = (
-            read(drawn(before=before), shares, "click").segments[ALL].lifts["new"]["click"] for before in (False, True)
+            read(drawn(before=before), WINDOW, "click").segments[ALL].lifts["new"]["click"] for before in (False, True)
         )
         assert (wide.adjusted, narrow.adjusted) == (False, True)
         assert narrow.high - narrow.low < 0.9 * (wide.high - wide.low)
 
     def test_a_broken_sample_ratio_is_the_only_verdict(self):
         """56 % in place of half: the figures are not to be used. A caller's own assignment has no shares."""
-        rows, shares = drawn(0.25, share=0.56), {"control": 0.5, "new": 0.5}
-        verdict = judge(read(rows, shares, "click"))
+        rows = drawn(0.25, share=0.56)
+        verdict = judge(read(rows, WINDOW, "click"))
         assert verdict.words == {"new": "broken"}
         assert "not 2,000. Find the cause" in verdict.sentence
-        assert judge(read(rows, shares, "click", check_ratio=False)).words == {"new": "better"}
+        assert judge(read(rows, WINDOW, "click", by_salt=False)).words == {"new": "better"}
 
     def test_users_of_two_arms_break_the_assignment(self):
         """One in a hundred users seen in both groups."""
         rows = drawn(0.25)
         crossing = UserRows(rows.during, rows.before, crossed=60, unknown=0)
-        assert judge(read(crossing, {"control": 0.5, "new": 0.5}, "click")).words == {"new": "broken"}
+        assert judge(read(crossing, WINDOW, "click")).words == {"new": "broken"}
+        longer = replace(WINDOW, one_assignment=False)  # a ramp inside the window moves users
+        assert judge(read(crossing, longer, "click")).words == {"new": "better"}
 
 
 class TestWindow:
