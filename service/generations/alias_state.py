@@ -53,5 +53,9 @@ class AliasState:
         return any(generation not in process.held for process in self.processes)
 
     def lacking_in_a_backend(self, generation: str) -> bool:
-        """Whether a process of retrieval or ranking does not hold the generation, such as one that starts."""
-        return any(generation not in process.held for process in self.processes if process.role != "gateway")
+        """Whether a process of retrieval or ranking answers, and does not hold the generation.
+
+        A process that holds nothing yet answers nothing.
+        """
+        backends = (process for process in self.processes if process.role != "gateway" and process.held)
+        return any(generation not in process.held for process in backends)

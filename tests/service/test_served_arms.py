@@ -56,7 +56,7 @@ class World:
         return self.web, self.rpc
 
     def run(self, *definitions, ramp=1.0):
-        """Run these experiments and no others, and wait until the gateway has read them."""
+        """Run these experiments and no others."""
 
         def change(document):
             document = document.model_copy(update={"experiments": {}})
@@ -66,8 +66,16 @@ class World:
             return document
 
         self.document = self.experiments.change(change)
-        names = {each["name"] for each in definitions if "assignment" not in each}
+
+    def wait(self, *definitions):
+        """Wait until the gateway has read the experiments."""
+        names = {each["name"] for each in definitions}
         wait_for(lambda: set(self.web.recommend(0, context={"device": "mobile"}).arms) == names)
+        wait_for(lambda: all(each.arms["models"] == self.arm_of("models", each.user_id) for each in self.slates()))
+
+    def slates(self):
+        """The slate of each user."""
+        return answers(self.web, USERS)
 
     def arm_of(self, name, user):
         return self.document.experiments[name].lanes.arm_of(user)
@@ -100,6 +108,7 @@ def world(pair, own_valkey_url, tmp_path_factory):
     home = tmp_path_factory.mktemp("experiments")
     (home / "surfaces.toml").write_text("[feed]\n[batch]\nmode = 'batch'\n")
     variables = {"REDIS_URL": own_valkey_url, "TANDEM_TOPOLOGY": "inline", "TANDEM_DEADLINE_MS": "10000"}
+    variables |= {"OTEL_TRACES_EXPORTER": "console", "OTEL_BSP_SCHEDULE_DELAY": "200"}
     with Deployment(home, home / "service.log", **variables) as running:
         yield World(own_valkey_url, pair, running)
 
@@ -109,7 +118,8 @@ def models(world):
     """Half of the users get the second generation."""
     arms = {"new": {"share": 0.5, "generation": world.second}}
     world.run(MODELS | {"arms": arms}, RULES, FLAG)
-    wait_for(lambda: not any(each.arms_away for each in answers(world.web, USERS)))
+    world.wait(MODELS, RULES)
+    wait_for(lambda: not any(each.arms_away for each in world.slates()))
     return world
 
 
@@ -141,7 +151,8 @@ class TestAssignment:
         seen = []
         for ramp in (0.0, 0.3):
             models.run(MODELS | {"arms": {"new": {"share": 0.5, "generation": models.second}}}, ramp=ramp)
-            slates = answers(models.web, USERS)
+            models.wait(MODELS)
+            slates = models.slates()
             seen.append({user for user, each in zip(USERS, slates, strict=True) if each.arms == {"models": "new"}})
             assert all(each.generation == generation_of(models, each.user_id) for each in slates)
         assert seen[0] == set() < seen[1] < full
@@ -266,6 +277,12 @@ class TestListsAndLog:
             assert each.arms == {"models": models.arm_of("models", each.user_id)}
             assert each.generation == generation_of(models, each.user_id)
             assert np.isnan(each.features).all() == (each.mode == "batch")
+
+    def test_a_span_names_the_arms(self, models):
+        """As experiment=arm, without the user."""
+        user = next(user for user in USERS if models.arm_of("models", user) == "new")
+        models.web.recommend(user)
+        wait_for(lambda: '"models=new"' in models.deployment.log.read_text())
 
     def test_slates_are_counted_by_experiment_and_arm(self, models):
         """With their outcome, and never for a user who takes no part."""

@@ -224,14 +224,19 @@ def test_the_generation_of_an_arm_waits_for_the_live_one(gateway, arms):
 
 
 def test_an_arm_is_not_served_while_a_backend_lacks_its_generation(gateway, arms, world):
-    """As after a restart of ranking, which loads the live generation first. A gateway that starts changes nothing."""
+    """As after a restart of ranking, which loads the live generation first, and answers from then on."""
     _, registry, *_ = world
     switcher, _, move = gateway
     arms.answer_from("b")
     move()
     refresh_until(switcher.follower, lambda: "b" in switcher.follower.held)
     move(ARM)
-    for role, held, served in (("gateway", (), True), ("ranking", ("a",), False), ("ranking", ("a", "b"), True)):
+    for role, held, served in (
+        ("gateway", ("a",), True),
+        ("ranking", (), True),
+        ("ranking", ("a",), False),
+        ("ranking", ("a", "b"), True),
+    ):
         registry.announce(Announcement(f"{role} x 1", role, held))
         switcher.follower.refresh()
         assert (switcher.of_arm("b") is not None) == served
