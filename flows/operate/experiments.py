@@ -79,12 +79,14 @@ def to_table(experiments: Iterable[Experiment]) -> Table:
     """The table for a terminal."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in ("experiment", "state", "users in arms", "generations", "last change"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold")  # no name is cut off
     for each in experiments:
         last = each.changes[-1] if each.changes else None
         named = dict.fromkeys(arm.generation for arm in each.definition.arms.values() if arm.generation)
         change = escape(f"{_when(last.at)} {last.what}") if last else ""
-        table.add_row(each.name, state(each), shares(each), ", ".join(named), change)
+        table.add_row(
+            each.name, state(each), shares(each) if each.status == "running" else "", ", ".join(named), change
+        )
     return table
 
 

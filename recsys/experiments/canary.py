@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from recsys.errors import ExperimentError
 from recsys.experiments.changes import CANARY, create, found, ramp, start
 from recsys.experiments.definition import Arm, Definition
 from recsys.experiments.document import Canary, Experiment, ExperimentsDocument
@@ -25,9 +26,11 @@ def start_canary(
     steps: parts of the users, rising to 1. every: seconds of a step. ExperimentError if another experiment compares
     generations.
     """
-    base = f"canary-{re.sub(r'[^a-z0-9_-]', '-', generation.lower())}"[:28]
-    names = (base, *(f"{base}-{n}" for n in range(2, 100)))
-    name = next(each for each in names if each not in document.experiments)
+    base = f"canary-{re.sub(r'[^a-z0-9_-]', '-', generation.lower())}"[:30]
+    free = [each for each in (base, *(f"{base}-{n}" for n in range(2, 10))) if each not in document.experiments]
+    if not free:
+        raise ExperimentError(f"{generation} had nine canaries. Give it to a part of the users by an experiment.")
+    name = free[0]
     definition = Definition(name=name, arms={ARM: Arm(share=1.0, generation=generation)})
     document = start(create(document, definition, now, CANARY), name, now, CANARY)
     plan = Canary(steps=tuple(steps), every=every, live=live)

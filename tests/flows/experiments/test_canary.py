@@ -96,7 +96,7 @@ def test_another_live_generation_ends_a_canary(shop, started):
 
 
 def test_a_refused_canary_is_a_sentence(shop, started, capsys):
-    """A second canary, an unknown generation, or the live one: nothing is started."""
+    """A second canary beside the first one, an unknown generation, or the live one; after a stop another one starts."""
     assert main(["promote", "g-next", "--canary", "100"]) == 1
     assert "can't run beside canary-g-next: both change generation" in capsys.readouterr().err
     assert main(["experiment", "stop", NAME]) == 0
@@ -104,7 +104,8 @@ def test_a_refused_canary_is_a_sentence(shop, started, capsys):
     assert "Generation g-gone is not in the store" in capsys.readouterr().err
     assert main(["promote", shop.live, "--canary", "5,100"]) == 1
     assert "is live already" in capsys.readouterr().err
-    assert [*started.store.read().experiments] == [NAME]
+    assert main(["promote", "g-next", "--canary", "100"]) == 0
+    assert [*started.store.read().experiments] == [NAME, f"{NAME}-2"]
 
 
 @pytest.mark.parametrize(

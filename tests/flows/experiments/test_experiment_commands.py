@@ -70,6 +70,7 @@ def test_the_life_of_an_experiment(shop, created, call, capsys):
     assert [*call("list")["experiments"]] == ["towers", "again"]
     assert main(["experiment", "list"]) == 0
     table = capsys.readouterr().out
+    assert "…" not in table
     assert all(word in table for word in ("towers", "again", "stopped", "draft", "g-next"))
 
 
