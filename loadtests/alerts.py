@@ -2,7 +2,7 @@
 surfaces in surfaces.toml.
 
 Run `python -m loadtests.alerts` after a change of either file. A test fails if the rules are out of date, or if a rule
-uses a metric that the service does not have.
+uses a metric that the service does not have. The promise of /recommend is in loadtests/monitoring/burn_rates.py.
 """
 
 from __future__ import annotations
@@ -21,7 +21,14 @@ LEAST_SHARE = 0.001
 
 
 def alerts(promises: Promises) -> str:
-    """The file with the limits of all promises."""
+    """The file with the limits of all promises but that of /recommend, whose alerts are burn rates."""
+    surfaces = {name: surface.promise for name, surface in promises.surfaces.items()}
+    limits = {"verbs": promises.verbs, "modes": promises.modes, "surfaces": surfaces}
+    return rendered(TEMPLATE, recommend=promises.recommend, **limits)
+
+
+def rendered(template: Path, **values: object) -> str:
+    """A template of rules with these values in << >>."""
     environment = Environment(
         variable_start_string="<<",  # Prometheus has its own {{ }}
         variable_end_string=">>",
@@ -36,10 +43,7 @@ def alerts(promises: Promises) -> str:
         "failing": lambda share: max(share, LEAST_SHARE),
         "percent": lambda share: f"{100 * share:g}%",
     }
-    verbs = {"recommend": promises.recommend, **promises.verbs}
-    surfaces = {name: surface.promise for name, surface in promises.surfaces.items()}
-    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    return template.render(recommend=promises.recommend, verbs=verbs, modes=promises.modes, surfaces=surfaces)
+    return environment.from_string(template.read_text(encoding="utf-8")).render(values)
 
 
 if __name__ == "__main__":

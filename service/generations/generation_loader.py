@@ -37,6 +37,7 @@ class GenerationLoader:
         self._live, self._arms = ThreadPoolExecutor(1, "load"), ThreadPoolExecutor(1, "load-arm")
         self._beside: dict[str, Future[None]] = {}
         self._unused: dict[str, float] = {}
+        metrics.refused_total.labels(role).inc(0)  # so that the first refusal is an increase
 
     @property
     def held(self) -> set[str]:

@@ -1,0 +1,182 @@
+"""Each alert of deploy/prometheus fires for its fault and for no other, by promtool on made-up metrics."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import yaml
+
+from loadtests import alerts
+from loadtests.monitoring import burn_rates
+from loadtests.slo import Promises
+from recsys.surfaces import parse
+from service.telemetry.metrics import BUCKETS
+from tests.servers.prometheus import promtool
+
+HOME = '[home]\nmode = "batch"\nrate = 1\np50_ms = 20\np99_ms = 40\nerror_share = 0.0\ndegraded_share = 0.03'
+PROMISES = replace(Promises.read(), surfaces={"home": parse(HOME)["home"]})
+MINUTES = 90
+"""Of metrics before the rules are evaluated."""
+
+
+def steady(per_minute):
+    """A counter from 0, or a gauge at 0."""
+    return f"0+{per_minute}x{MINUTES}"
+
+
+def late(per_minute, minutes, first=0):
+    """A counter that increases in the last minutes only, but for `first` of them at the end."""
+    rising = minutes - first
+    return f"0x{MINUTES - minutes} 0+{per_minute}x{rising - 1} {per_minute * rising}x{first}"
+
+
+def braced(labels):
+    """Labels as Prometheus writes them."""
+    return "{" + ",".join(f'{key}="{value}"' for key, value in labels.items()) + "}"
+
+
+def counted(name, values, **labels):
+    """One series."""
+    return {name + braced(labels): values}
+
+
+def timed(name, per_minute, seconds, **labels):
+    """The series of a histogram whose observations all took so many seconds."""
+    series = counted(f"{name}_count", steady(per_minute), **labels)
+    for bound in (*BUCKETS, "+Inf"):
+        inside = bound == "+Inf" or bound >= seconds
+        series |= counted(f"{name}_bucket", steady(per_minute * inside), **labels, le=bound)
+    return series
+
+
+def requests(verb, per_minute=6000, seconds=0.02, code="200"):
+    return timed("tandem_request_seconds", per_minute, seconds, verb=verb, code=code)
+
+
+def slates(mode, per_minute=6000, seconds=0.02, surface="default"):
+    return timed("tandem_slate_seconds", per_minute, seconds, surface=surface, mode=mode)
+
+
+def failed(verb, values):
+    return counted("tandem_request_seconds_count", values, verb=verb, code="503")
+
+
+def lost(stream, values):
+    return counted("tandem_lost_entries", values, stream=stream)
+
+
+def degraded(per_minute, stage="ranking", surface="default"):
+    return counted("tandem_degraded_total", steady(per_minute), stage=stage, surface=surface)
+
+
+def workers(state, values, service="Gateway"):
+    return counted("tandem_workers", values, service=service, state=state, instance="gateway-1:3000")
+
+
+def increased(name, **labels):
+    """A counter that went from 0 to 1 five minutes ago."""
+    return counted(name, f"0x{MINUTES - 5} 1x4", **labels)
+
+
+HEALTHY = {}
+for _verb in ("recommend", *PROMISES.verbs):
+    HEALTHY |= requests(_verb) | failed(_verb, steady(1))  # 1 in 6,000
+for _mode in PROMISES.modes:
+    HEALTHY |= slates(_mode)
+HEALTHY |= slates("batch", 3, surface="home") | degraded(30) | degraded(30, "overload") | degraded(0, surface="home")
+for _service in ("Gateway", "Ranking"):
+    HEALTHY |= workers("wanted", f"1x{MINUTES}", _service) | workers("alive", f"1x{MINUTES}", _service)
+HEALTHY |= counted("tandem_worker_deaths_total", steady(0), service="Ranking")
+HEALTHY |= counted("tandem_generation_refused_total", steady(0), role="gateway")
+HEALTHY |= lost("impressions", f"7x{MINUTES}") | lost("events", f"7x{MINUTES}")
+
+ABSENT = "_"
+ERRORS, LATENCY = "TandemErrorBudgetBurn", "TandemLatencyBudgetBurn"
+
+FAULTS = {
+    "nothing": ({}, []),
+    "similar is slow": (requests("similar", seconds=0.2), ["TandemSlow similar"]),
+    "events is slow": (requests("events", seconds=0.06), ["TandemSlow events"]),
+    "similar fails": (failed("similar", steady(60)), ["TandemFailing similar"]),
+    "a mode is slow": (slates("batch", seconds=0.06), ["TandemModeSlow batch"]),
+    "a surface is slow": (slates("batch", 3, 0.045, "home"), ["TandemSurfaceSlow home"]),
+    "a surface lacks a stage": (degraded(1, surface="home"), ["TandemSurfaceDegraded home"]),
+    "slates lack a stage": (degraded(90), ["TandemDegraded"]),
+    "too many requests": (degraded(90, "overload"), ["TandemOverloaded"]),
+    "a worker is missing": (workers("alive", f"0x{MINUTES}", "Ranking"), ["TandemWorkersMissing"]),
+    "a worker died": (increased("tandem_worker_deaths_total", service="Ranking"), ["TandemWorkerDied"]),
+    "no gateway": (workers("wanted", ABSENT) | workers("alive", ABSENT), ["TandemAway"]),
+    "a generation is refused": (
+        increased("tandem_generation_refused_total", role="gateway"),
+        ["TandemGenerationRefused"],
+    ),
+    "impressions are lost": (lost("impressions", f"7x{MINUTES - 5} 8x4"), ["TandemImpressionsLost"]),
+    "events are lost": (lost("events", f"7x{MINUTES - 5} 8x4"), ["TandemEventsLost"]),
+    "2 % fail": (failed("recommend", steady(120)), [f"{ERRORS} {each}" for each in ("1h", "3d", "6h")]),
+    "20 % failed, until 10 minutes ago": (failed("recommend", late(1500, 20, 10)), [f"{ERRORS} 3d", f"{ERRORS} 6h"]),
+    "0.8 % fail": (failed("recommend", steady(48)), [f"{ERRORS} 3d", f"{ERRORS} 6h"]),
+    "0.2 % fail": (failed("recommend", steady(12)), [f"{ERRORS} 3d"]),
+    "recommend is slow": (requests("recommend", seconds=0.26), [f"{LATENCY} {each}" for each in ("1h", "3d", "6h")]),
+    "2 % are slow": (
+        requests("recommend", 6000) | requests("recommend", 120, 0.4, code="OK"),
+        [f"{LATENCY} 3d"],
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def rule_files(tmp_path_factory):
+    """The rules for the promises of this module."""
+    folder = tmp_path_factory.mktemp("rules")
+    (folder / "alerts.yaml").write_text(alerts.alerts(PROMISES))
+    (folder / "burn_rates.yaml").write_text(burn_rates.burn_rates(PROMISES.recommend))
+    return sorted(folder.glob("*.yaml"))
+
+
+def rules(files):
+    return [rule for path in files for group in yaml.safe_load(path.read_text())["groups"] for rule in group["rules"]]
+
+
+def about(labels):
+    """What an alert is about: a verb, mode, surface or window."""
+    return next((labels[key] for key in ("verb", "mode", "surface", "window") if key in labels), "")
+
+
+def test_the_rules_are_valid(rule_files):
+    """Promtool reads the committed files, and the files with a surface's promise."""
+    promtool("check", "rules", alerts.FILE, burn_rates.FILE, *rule_files)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_fires_its_alert_alone(fault, rule_files, tmp_path):
+    """An hour and a half of metrics with the fault; of all rules those alerts fire."""
+    series, expected = FAULTS[fault]
+    labelled = {
+        " ".join(filter(None, (rule["alert"], about(rule["labels"])))): {"alertname": rule["alert"], **rule["labels"]}
+        for rule in rules(rule_files)
+        if "alert" in rule
+    }
+    by = "alertname, severity, verb, mode, surface, window"
+    firing = [{"labels": braced(labelled[name]), "value": 1} for name in expected]
+    test = {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": values} for name, values in (HEALTHY | series).items()],
+        "promql_expr_test": [
+            {
+                "expr": f'count by ({by}) (ALERTS{{alertstate="firing"}})',
+                "eval_time": f"{MINUTES - 1}m",
+                "exp_samples": firing,
+            }
+        ],
+    }
+    file = tmp_path / "test.yaml"
+    file.write_text(
+        json.dumps({"rule_files": [str(path) for path in rule_files], "evaluation_interval": "1m", "tests": [test]})
+    )
+    promtool("test", "rules", file)
+
+
+def test_every_alert_has_a_fault(rule_files):
+    """An alert that no fault above fires is untested."""
+    fired = {name.split()[0] for _, names in FAULTS.values() for name in names}
+    assert fired == {rule["alert"] for rule in rules(rule_files) if "alert" in rule}
