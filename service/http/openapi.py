@@ -12,7 +12,6 @@ from pydantic.json_schema import models_json_schema
 
 from service import schema
 from service.auth.key_check import unauthenticated
-from service.experiments import request_arms
 from service.http.operations import IDS, OPERATIONS, TAGS, Examples
 from service.recommend.deadlines import HEADER, MOST_MS
 from service.schema import verb_table
@@ -23,6 +22,8 @@ A two-stage recommender. The gRPC port has the same operations: `tandem.v1.Recom
 
 - Bodies are JSON in UTF-8. If an object has a name twice, the last value counts.
 - Ids are strings or integers: `7` and `"7"` are the same id. An id in a path is percent-encoded text.
+- The header `x-tandem-arm: experiment=arm` chooses an arm of a running experiment for a test, in `/recommend`,
+  `/explain` and `/rank`. No report counts the answer. With keys the header needs the scope `admin`.
 - An integer has no decimal point: `2.0` is refused.
 - Every error has a code, a message and, where one field is wrong, the field.
 - `GET /metrics` returns metrics for Prometheus. `GET /livez` and `GET /readyz` are the probes."""
@@ -119,22 +120,10 @@ def _parameters(verb: Verb[Any]) -> list[dict[str, Any]]:
     if verb.timed:
         about = "Milliseconds until the answer is due. `degraded` names the stages that were not done by then."
         number = {"type": "integer", "minimum": 1, "maximum": MOST_MS}
-        return [_header(HEADER, about, number), *[FORCED_ARM] * (verb is not verb_table.SIMILAR)]
+        return [{"name": HEADER, "in": "header", "required": False, "description": about, "schema": number}]
     text = {"type": "string", "minLength": 1, "maxLength": 256}
     named = re.findall(r"{(\w+)}", verb.path)
     return [{"name": name, "in": "path", "required": True, "example": IDS[name], "schema": text} for name in named]
-
-
-def _header(name: str, about: str, schema: dict[str, Any]) -> dict[str, Any]:
-    return {"name": name, "in": "header", "required": False, "description": about, "schema": schema}
-
-
-FORCED_ARM = _header(
-    request_arms.HEADER,
-    "The arm of a running experiment for a test, as in checkout=new. The slate is logged without arms, so no report "
-    "counts it. With keys the scope `admin` is needed.",
-    {"type": "string", "pattern": "^[a-z][a-z0-9_-]*=[a-z][a-z0-9_-]*$"},
-)
 
 
 def _content(*models: type[BaseModel], examples: Examples | None = None) -> dict[str, Any]:
