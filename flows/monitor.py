@@ -71,9 +71,10 @@ def watch(store: ExperimentStore, gateways: Sequence[str], key: str) -> MonitorR
     changed = store.change(lambda newest: _halted(newest, reasons, now))
     store.keep_looks(LOOKS.dump_json(kept(looks, look)))
     new = {
-        f"{name}/{arm}": changed.experiments[name].halted[arm]
-        for name, arm in reasons
-        if arm not in document.experiments[name].halted
+        f"{name}/{arm}": why
+        for name, experiment in changed.experiments.items()
+        for arm, why in experiment.halted.items()
+        if (name, arm) in reasons and arm not in document.experiments[name].halted
     }
     return MonitorResult(sum(len(each.arms_in_force()) for each in running), new, unread)
 

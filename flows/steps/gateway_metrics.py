@@ -20,11 +20,14 @@ def read_counts(url: str, key: str = "") -> dict[str, ArmCounts]:
     headers = {"authorization": f"Bearer {key}"} if key else {}
     try:
         answer = httpx.get(f"{url.rstrip('/')}/metrics", headers=headers, timeout=REPLY_SECONDS)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise SettingsError(f"No metrics came from {url}: {error or type(error).__name__}.") from error
     if answer.status_code != httpx.codes.OK:
         raise SettingsError(f"{url}/metrics answered {answer.status_code}; --key-file names a key of the scope admin.")
-    return parse_counts(answer.text)
+    try:
+        return parse_counts(answer.text)
+    except (ValueError, KeyError) as error:
+        raise SettingsError(f"{url}/metrics has no metrics in Prometheus's text; name a gateway's URL.") from error
 
 
 def parse_counts(text: str) -> dict[str, ArmCounts]:

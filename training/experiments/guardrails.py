@@ -50,13 +50,15 @@ class ArmCounts:
         return ArmCounts(_combined(self.outcomes, earlier.outcomes, -1), _combined(self.within, earlier.within, -1))
 
     def slower(self, seconds: float) -> float:
-        """Slates slower than the first measured time from `seconds` on."""
-        timed = max(self.within.values(), default=0)
-        return (
-            timed - self.within[min((at for at in self.within if at >= seconds), default=max(self.within))]
-            if timed
-            else 0
-        )
+        """Slates slower than the first measured time from `seconds` on.
+
+        A gateway counts a slate before its time, and writes both to different files: a look may lack one of them. So
+        the number is limited to the slates.
+        """
+        if not self.within:
+            return 0.0
+        bound = min((at for at in self.within if at >= seconds), default=max(self.within))
+        return min(max(0.0, max(self.within.values()) - self.within[bound]), self.slates)
 
 
 def _combined(one: Mapping[K, float], other: Mapping[K, float], sign: int) -> dict[K, float]:

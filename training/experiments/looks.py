@@ -37,15 +37,14 @@ def kept(looks: Sequence[Look], now: Look) -> list[Look]:
 def counted_since(looks: Sequence[Look], now: Look, since: float) -> dict[str, ArmCounts]:
     """What each arm did from the first look that is not before `since`, unix seconds; none without such a look.
 
-    A gateway that an earlier look lacks has started since, so its counters count whole.
+    A gateway counts from the first of these looks that could read its counters.
     """
     start = max(since, now.at - WINDOW_SECONDS)
-    first = next((look for look in looks if start <= look.at < now.at), None)
-    if first is None:
-        return {}
     total: dict[str, ArmCounts] = {}
     for gateway, arms in now.counts.items():
-        earlier = first.counts.get(gateway, {})
+        read = (look.counts[gateway] for look in looks if start <= look.at < now.at and gateway in look.counts)
+        if (first := next(read, None)) is None:
+            continue
         for arm, counts in arms.items():
-            total[arm] = total.get(arm, ArmCounts()).plus(counts.since(earlier.get(arm, ArmCounts())))
+            total[arm] = total.get(arm, ArmCounts()).plus(counts.since(first.get(arm, ArmCounts())))
     return total

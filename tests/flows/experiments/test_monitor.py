@@ -23,7 +23,7 @@ class Gateway:
     """A gateway's counters, at a URL."""
 
     def __init__(self):
-        self.registry, self.url, self.wanted_key = CollectorRegistry(), "", None
+        self.registry, self.url, self.wanted_key, self.page = CollectorRegistry(), "", None, None
         names = ["experiment", "arm"]
         self.slates = Counter("tandem_arm_slates", "Slates", [*names, "outcome"], registry=self.registry)
         self.seconds = Histogram("tandem_arm_seconds", "Times", names, buckets=(0.1, 0.2, 0.5), registry=self.registry)
@@ -43,7 +43,7 @@ def gateway():
             allowed = counted.wanted_key in (None, self.headers["authorization"])
             self.send_response(200 if allowed else 401)
             self.end_headers()
-            self.wfile.write(generate_latest(counted.registry))
+            self.wfile.write(counted.page or generate_latest(counted.registry))
 
         def log_message(self, *_):
             """Print nothing."""
@@ -107,3 +107,25 @@ def test_without_a_running_experiment_no_gateway_is_read(shop):
     """The schedule runs the flow each minute, also where there is no experiment."""
     result = monitor(["http://127.0.0.1:9"])
     assert (result.arms, result.unread) == (0, {})
+
+
+def test_an_experiment_that_stops_during_a_look_has_nothing_to_halt(store, monkeypatch):
+    """A halt of a gateway was read before. The run ends without an error."""
+
+    def stop_meanwhile(*_):
+        store.change(lambda document: changes.stop(document, "ease", 4.0))
+        return {}
+
+    store.halt("ease", "other", "Generation g2 was refused.")
+    monkeypatch.setattr("flows.monitor.read_counts", stop_meanwhile)
+    assert monitor(["http://127.0.0.1:9"]).halted == {}
+    assert store.read().experiments["ease"].status == "stopped"
+
+
+def test_a_page_without_metrics_is_named(store):
+    """Another server than a gateway, or a URL that is none, is a sentence."""
+    with gateway() as other:
+        other.page = b"<html>Shop</html>"
+        unread = monitor([other.url, "http://127.0.0.1:port"]).unread
+    assert "name a gateway's URL" in unread[other.url]
+    assert "No metrics came from" in unread["http://127.0.0.1:port"]

@@ -58,17 +58,31 @@ def test_counters_are_read_as_gateways_write_them():
 
 
 def test_a_look_counts_from_the_last_change_of_the_ramp():
-    """Earlier slates do not count, nor those before the window; a new gateway counts whole."""
+    """Earlier slates do not count, nor those before the window."""
     arm = "ease/new"
     looks = [Look(float(at), {"a": {arm: ArmCounts({"ok": at}, {})}}) for at in (100, 200, 300)]
-    now = Look(400.0, {"a": {arm: ArmCounts({"ok": 400}, {})}, "b": {arm: ArmCounts({"ok": 5}, {})}})
-    assert counted_since(looks, now, 150.0)[arm].slates == 205
+    now = Look(400.0, {"a": {arm: ArmCounts({"ok": 400}, {})}})
+    assert counted_since(looks, now, 150.0)[arm].slates == 200
     assert counted_since(looks, now, 350.0) == {}
     late = Look(850.0, now.counts)
-    assert counted_since(looks, late, 0.0)[arm].slates == 105
+    assert counted_since(looks, late, 0.0)[arm].slates == 100
     stored = LOOKS.validate_json(LOOKS.dump_json(kept([*looks, now], late)))
     assert [look.at for look in stored] == [100.0, 200.0, 300.0, 400.0, 850.0]
     assert [look.at for look in kept(stored, Look(1_150.0, {}))] == [300.0, 400.0, 850.0, 1_150.0]
+
+
+def test_a_gateway_counts_from_the_first_look_that_read_it():
+    """A look may lack a gateway that counts for days: its earlier errors are no reason to halt an arm now."""
+    arm, days = "ease/new", ArmCounts({"error": 9_000}, {})
+    looks = [Look(100.0, {"a": {}}), Look(160.0, {"a": {}, "b": {arm: days}})]
+    now = Look(220.0, {"a": {arm: ArmCounts({"ok": 7}, {})}, "b": {arm: days.plus(ArmCounts({"ok": 5}, {}))}})
+    assert counted_since(looks, now, 0.0)[arm].outcomes == {"ok": 12, "error": 0}
+    assert counted_since(looks[:1], now, 0.0)[arm].outcomes == {"ok": 7}
+
+
+def test_slates_that_are_timed_before_they_are_counted_halt_the_arm_too():
+    """A look may see more times than slates: all slates are slow then, which is a sentence and no error."""
+    assert "100.0% of its 100 slates took longer" in breach(LIMITS, ArmCounts({"ok": 100}, {0.2: 0.0, 0.5: 102.0}))
 
 
 def test_looks_are_stored_with_the_last_bucket():
