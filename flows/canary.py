@@ -42,9 +42,16 @@ def canary() -> CanaryResult:
     """Take the due steps of all canaries."""
     environment, done = Environment.read(), {}
     with open_store(environment) as store, run_progress() as progress:
-        for experiment in store.experiments().read().experiments.values():
+        document = store.experiments().read()
+        halts = store.experiments().halts(document)
+        for experiment in document.experiments.values():
             if experiment.canary and experiment.status == "running":
-                done[experiment.name] = _advance(experiment, experiment.canary, store, environment, progress)
+                if reason := experiment.halted.get(ARM) or halts.get(
+                    (experiment.name, ARM)
+                ):  # a gateway's is not final
+                    done[experiment.name] = _end(experiment, store, f"Rolled back: {reason}")
+                else:
+                    done[experiment.name] = _advance(experiment, experiment.canary, store, environment, progress)
     for name, sentence in done.items():
         get_run_logger().info("%s: %s", name, sentence)
     result = CanaryResult(done)
@@ -57,8 +64,6 @@ def _advance(
 ) -> str:
     """Take the step of a canary that is due; a sentence on what was done."""
     now, live, name = time.time(), store.generations().alias(LIVE), experiment.name
-    if reason := experiment.halted.get(ARM):
-        return _end(experiment, store, f"Rolled back: {reason}")
     if live != plan.live:
         return _end(experiment, store, f"Ended: {live} went live meanwhile, in place of {plan.live}.")
     if not (step := next_step(experiment, now)) and not is_complete(experiment, now):

@@ -11,8 +11,9 @@ from dataclasses import asdict
 from typing import Any
 
 from flows.cli.output import print_result
-from flows.operate.canaries import begin, describe, duration, steps_of
+from flows.operate.canaries import STEP_SECONDS, begin, describe, duration, steps_of
 from recsys.environment import Environment
+from recsys.errors import ExperimentError
 from recsys.process.command_exit import interruptible_imports
 from recsys.store.from_environment import open_store
 from recsys.store.stored_types import LIVE
@@ -40,9 +41,7 @@ def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
                 parser.add_argument(
                     "--canary", type=steps_of, metavar="STEPS", help="percents of the users, such as 5,25,100"
                 )
-                parser.add_argument(
-                    "--every", type=duration, metavar="TIME", default=1_800.0, help="of each step; default: 30min"
-                )
+                parser.add_argument("--every", type=duration, metavar="TIME", help="of each step; default: 30min")
         elif name == "pin":
             parser.add_argument(
                 "generation", metavar="ID", nargs="?", help="default: what is live; where nothing is, none"
@@ -74,9 +73,11 @@ def promote_generation(options: argparse.Namespace) -> None:
     """Make a generation live, or start its canary."""
     from flows.operate.publish_and_promote import describe_move, promote
 
+    if options.every and not options.canary:
+        raise ExperimentError("--every is the time of a canary's steps: add --canary 5,25,100, or leave --every out.")
     with open_store(Environment.read()) as store:
         if options.canary:
-            experiment = begin(options.generation, options.canary, options.every, store)
+            experiment = begin(options.generation, options.canary, options.every or STEP_SECONDS, store)
             print_result(options, experiment.model_dump(mode="json"), describe(experiment))
             return
         move = promote(options.generation, store.generations())

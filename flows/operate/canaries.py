@@ -14,8 +14,8 @@ from recsys.store.from_environment import OpenStore
 from recsys.store.stored_types import LIVE
 from recsys.surfaces import seconds_of, shown_duration
 
-LEAST_SECONDS = 60.0
-"""Of a step: the monitor looks each minute."""
+LEAST_SECONDS, STEP_SECONDS = 60.0, 1_800.0
+"""Of a step, at least and by default. The monitor looks each minute."""
 
 
 def steps_of(text: str) -> tuple[float, ...]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from recsys.errors import ExperimentError
 from recsys.experiments.changes import CANARY, create, found, ramp, start
-from recsys.experiments.definition import Arm, Definition
+from recsys.experiments.definition import checked
 from recsys.experiments.document import Canary, Experiment, ExperimentsDocument
 
 ARM = "new"
@@ -31,7 +31,7 @@ def start_canary(
     if not free:
         raise ExperimentError(f"{generation} had nine canaries. Give it to a part of the users by an experiment.")
     name = free[0]
-    definition = Definition(name=name, arms={ARM: Arm(share=1.0, generation=generation)})
+    definition = checked({"name": name, "arms": {ARM: {"share": 1.0, "generation": generation}}}, "canary")
     document = start(create(document, definition, now, CANARY), name, now, CANARY)
     plan = Canary(steps=tuple(steps), every=every, live=live)
     planned = document.experiments[name].model_copy(update={"canary": plan})

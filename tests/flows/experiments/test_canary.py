@@ -80,6 +80,15 @@ def test_a_halted_canary_ends(shop, started):
     assert main(["delete", "g-next"]) == 0
 
 
+def test_a_canary_that_a_gateway_halted_does_not_go_live(shop, started):
+    """The last step may be due before the monitor writes the gateway's halt into the document."""
+    for _ in range(3):
+        started.step()
+    started.store.halt(NAME, "new", "Generation g-next was refused.")
+    assert started.step() == "Rolled back: Generation g-next was refused."
+    assert (started.experiment.status, shop.generations.alias(LIVE)) == ("stopped", shop.live)
+
+
 def test_a_canary_waits_for_the_monitor(started):
     """Without a look at the guardrails no step is taken."""
     assert canary().canaries == {
@@ -102,6 +111,10 @@ def test_a_refused_canary_is_a_sentence(shop, started, capsys):
     assert main(["experiment", "stop", NAME]) == 0
     assert main(["promote", "g-gone", "--canary", "5,100"]) == 1
     assert "Generation g-gone is not in the store" in capsys.readouterr().err
+    assert main(["promote", "", "--canary", "5,100"]) == 1
+    assert "canary: arms.new.generation is a text of 1 to 64 characters" in capsys.readouterr().err
+    assert main(["promote", "g-next", "--every", "1h"]) == 1
+    assert "--every is the time of a canary's steps: add --canary 5,25,100" in capsys.readouterr().err
     assert main(["promote", shop.live, "--canary", "5,100"]) == 1
     assert "is live already" in capsys.readouterr().err
     assert main(["promote", "g-next", "--canary", "100"]) == 0
