@@ -6,13 +6,15 @@ An arm needs lists of its own if it changes the generation, the rules or the num
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
 from recsys.experiments.assigned_arms import AssignedArms
 from recsys.experiments.document import Experiment, ExperimentsDocument
+from recsys.experiments.overlap import same_requests
 from recsys.rules.rules_schema import Rules
 from recsys.types import Id
 
@@ -39,8 +41,7 @@ LISTS_AHEAD = 86_400.0
 
 def with_lists(document: ExperimentsDocument, now: float) -> list[Experiment]:
     """The experiments whose arms have users, or will have users soon; now: unix seconds."""
-    running = document.experiments.values()
-    return [each for each in running if each.runs_at(now) or each.runs_at(now + LISTS_AHEAD)]
+    return [each for each in document.experiments.values() if each.runs_at(now, LISTS_AHEAD)]
 
 
 def list_of(arms: Iterable[tuple[Experiment, str]], live: str) -> ArmList:
@@ -86,15 +87,36 @@ def lists_of_moved_users(
 
 def makes_lists(experiment: Experiment, live: str) -> bool:
     """Whether any arm of an experiment needs lists of its own."""
-    alone = (list_of([(experiment, arm)], live) for arm in experiment.definition.arms)
-    return experiment.definition.assignment == "salt" and any(kind != ArmList(live) for kind in alone)
+    return experiment.definition.assignment == "salt" and any(
+        _has_lists(experiment, arm, live) for arm in experiment.definition.arms
+    )
+
+
+def _has_lists(experiment: Experiment, arm: str, live: str) -> bool:
+    return list_of([(experiment, arm)], live) != ArmList(live)
 
 
 def _kinds(experiments: Sequence[Experiment], arms: dict[str, str], live: str) -> set[ArmList]:
-    """The kinds of a user in these arms: a request takes part in the experiments of its surface alone."""
-    named = {surface for each in experiments for surface in each.definition.audience.surfaces}
+    """The kinds of a user in these arms.
+
+    A request takes part in the experiments of its surface alone, and of these in those of its context alone.
+    """
+    taken = [each for each in experiments if each.name in arms and _has_lists(each, arms[each.name], live)]
+    named = {surface for each in taken for surface in each.definition.audience.surfaces}
     kinds = set()
     for surface in ("", *named):  # "": any surface that no experiment names
-        here = [each for each in experiments if each.name in arms and each.takes_part(surface)]
-        kinds.add(list_of([(each, arms[each.name]) for each in here], live))
+        for some in _of_one_request([each for each in taken if each.takes_part(surface)]):
+            kinds.add(list_of([(each, arms[each.name]) for each in some], live))
     return kinds - {ArmList(live)}
+
+
+def _of_one_request(experiments: Sequence[Experiment]) -> Iterator[list[Experiment]]:
+    """The sets of a surface's experiments in which one request can take part, by its context."""
+    always = [each for each in experiments if not each.definition.audience.context]
+    others = [each for each in experiments if each.definition.audience.context]
+    for count in range(len(others) + 1):
+        for some in combinations(others, count):
+            if all(
+                same_requests(one.definition.audience, two.definition.audience) for one, two in combinations(some, 2)
+            ):
+                yield [*always, *some]

@@ -74,10 +74,10 @@ class Experiment(BaseModel):
         """The name."""
         return self.definition.name
 
-    def runs_at(self, now: float) -> bool:
-        """Whether arms have users at a time, unix seconds."""
+    def runs_at(self, now: float, ahead: float = 0.0) -> bool:
+        """Whether arms have users at a time, unix seconds, or will have users at most `ahead` seconds later."""
         start = self.definition.start
-        return self.status == "running" and not (start and now < start.timestamp()) and not self.has_ended(now)
+        return self.status == "running" and not (start and now + ahead < start.timestamp()) and not self.has_ended(now)
 
     def has_ended(self, now: float) -> bool:
         """Whether the stated end has passed at a time, unix seconds."""

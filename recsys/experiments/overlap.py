@@ -39,7 +39,7 @@ def free_slot(document: ExperimentsDocument, definition: Definition) -> tuple[fl
 def conflict(one: Definition, other: Definition) -> str | None:
     """Why two experiments can't run at once, as a sentence; None if they can."""
     by_salt = one.assignment == other.assignment == "salt"
-    if (by_salt and one.layer_or_own == other.layer_or_own) or not _same_requests(one.audience, other.audience):
+    if (by_salt and one.layer_or_own == other.layer_or_own) or not same_requests(one.audience, other.audience):
         return None
     if _start(one) >= _end(other) or _start(other) >= _end(one):
         return None
@@ -52,7 +52,7 @@ def _changes(definition: Definition) -> set[str]:
     return {change for arm in definition.arms.values() for change in arm.changes}
 
 
-def _same_requests(one: Audience, other: Audience) -> bool:
+def same_requests(one: Audience, other: Audience) -> bool:
     """Whether some request can take part in both."""
     if one.surfaces and other.surfaces and not {*one.surfaces} & {*other.surfaces}:
         return False

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, chi2_contingency
 
-from recsys.experiments.arm_lists import ArmList, lists_of_users
+from recsys.experiments.arm_lists import LISTS_AHEAD, ArmList, lists_of_users, with_lists
 from recsys.experiments.assignment import IN_CONTROL, OUTSIDE, positions
 from recsys.experiments.definition import CONTROL, Arm, Audience, Definition
 from recsys.experiments.document import Experiment, ExperimentsDocument
@@ -116,6 +116,45 @@ def test_users_in_two_arms_have_a_list_for_each_surface() -> None:
     assert [(each.generation, each.list_variant) for each in online] == [("g2", ""), ("g2", "fewer.few")]
     assert lists_of_users(both, "g1", ["7"]) == {ArmList("g2"): ["7"], ArmList("g2", "fewer.few", None, 9): ["7"]}
     assert lists_of_users(both[:1], "g2", ["7"]) == {}  # the arm's generation is live: its lists are the control's
+
+
+def test_users_in_two_arms_have_a_list_for_each_context() -> None:
+    """A request takes part in the experiments of its context: each set of arms that a request can have has lists."""
+    changes = [
+        ("models", {"generation": "g2"}, {}),
+        ("tv", {"candidates": 9}, {"device": ("tv",)}),
+        ("car", {"candidates": 5}, {"device": ("car",)}),
+    ]
+    running = [
+        Experiment(
+            definition=Definition(
+                name=name, arms={"new": Arm(share=1.0, **changed)}, audience=Audience(context=context)
+            ),
+            status="running",
+            ramp=1.0,
+        )
+        for name, changed, context in changes
+    ]
+    serving = RunningExperiments(ExperimentsDocument(experiments={each.name: each for each in running}))
+    online = {serving.assign("7", "home", {"device": one}, 0.0, {}).list_variant for one in ("tv", "car", "phone")}
+    made = lists_of_users(running, "g1", ["7"])
+    assert online == {"", "tv.new", "car.new"} == {each.variant for each in made}
+    assert {each.generation for each in made} == {"g2"}
+    assert len(made) == 3
+
+
+def test_lists_are_made_a_day_before_the_start() -> None:
+    """Also of an experiment that is shorter than a day."""
+    definition = Definition(
+        name="short",
+        arms={"new": Arm(share=1.0, candidates=9)},
+        start="2001-09-09T03:00:00Z",
+        end="2001-09-09T05:00:00Z",
+    )
+    short = Experiment(definition=definition, status="running", ramp=1.0)
+    start, document = definition.start.timestamp(), ExperimentsDocument(experiments={"short": short})
+    moments = (start - 2 * LISTS_AHEAD, start - 60, start + 60, start + 7_200)
+    assert [bool(with_lists(document, now)) for now in moments] == [False, True, True, False]
 
 
 def test_golden_values() -> None:
