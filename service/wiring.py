@@ -17,9 +17,9 @@ from recsys.fresh_items.put_items import PutItems
 from recsys.generation import content_checks
 from recsys.generation.cache import GenerationCache
 from recsys.slates.served_generation import ServedGeneration
-from recsys.store.redis.experiment_store import RedisExperimentStore
 from recsys.store.redis.generation_store import RedisGenerationStore
 from recsys.store.redis.item_store import RedisItemReader, RedisItemWriter
+from recsys.store.redis.redis_experiments import RedisExperimentStore
 from recsys.store.redis.redis_registry import RedisProcessRegistry
 from recsys.store.redis.user_store import RedisUserStore
 from recsys.store.stored_types import IMPRESSION_LIMITS, LOG_LIMITS

@@ -11,6 +11,7 @@ HALT_EXPIRE = 86_400
 """Seconds after which a gateway's halt of an arm expires. The monitor writes a halt into the document long before."""
 
 LOOKS_EXPIRE = 3_600
+"""Seconds after which the monitor's looks expire: the guardrails are judged on the last ten minutes."""
 
 MOST_TRIES = 20
 """Lost races after which a change fails: people and the monitor change experiments a few times a day."""
@@ -51,7 +52,7 @@ class ExperimentStore(ABC):
         """Change the experiments in one step, and return the new document.
 
         After a lost race the change is applied to the newer document, whose ExperimentError is raised. ExperimentError
-        also names a generation that is not in the store. Nothing is written by a change without effect.
+        also refuses a new arm whose generation is not in the store. Nothing is written by a change without effect.
         """
         for _ in range(MOST_TRIES):
             old = self.read()
@@ -59,20 +60,17 @@ class ExperimentStore(ABC):
             if new == old:
                 return old
             new = new.model_copy(update={"version": old.version + 1})
-            if self._write(old.version, new):
+            if self._write(old, new):
                 return new
         raise ExperimentError("Other commands change the experiments all the time. Try again.")
 
     @abstractmethod
-    def _write(self, expected: int, document: ExperimentsDocument) -> bool:
-        """Write the document, unless another version than expected is stored: then nothing is written."""
+    def _write(self, old: ExperimentsDocument, new: ExperimentsDocument) -> bool:
+        """Write a document, unless another version than the old one's is stored: then nothing is written.
 
-
-def generation_absent(generation: str) -> ExperimentError:
-    """The refusal of a change that names a generation without a manifest."""
-    return ExperimentError(
-        f"Generation {generation} is not in the store, so no arm can name it. python -m flows generations lists them."
-    )
+        ExperimentError if a generation that only the new document names is not in the store. A generation that the
+        store lost later refuses no change: the arm must be halted, or its experiment stopped.
+        """
 
 
 def arms_of(document: ExperimentsDocument) -> list[tuple[str, str]]:

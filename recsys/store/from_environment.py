@@ -11,10 +11,10 @@ from recsys.environment import Environment
 from recsys.errors import StoreError, StoreUnavailable, TandemError
 from recsys.store.embedded_valkey import EmbeddedValkey
 from recsys.store.redis.connection import address
-from recsys.store.redis.experiment_store import RedisExperimentStore
 from recsys.store.redis.flow_store import RedisFlowStore
 from recsys.store.redis.generation_store import RedisGenerationStore
 from recsys.store.redis.item_store import RedisItemReader
+from recsys.store.redis.redis_experiments import RedisExperimentStore
 from recsys.store.redis.redis_registry import RedisProcessRegistry
 
 CHECK_SECONDS = 0.5

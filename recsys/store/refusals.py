@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recsys.errors import GenerationError, PublisherBusy, StalePublisher
+from recsys.errors import ExperimentError, GenerationError, PublisherBusy, StalePublisher
 from recsys.store.publisher_lock import ClaimOwner
 
 
@@ -12,6 +12,12 @@ def not_stored(generation: str) -> GenerationError:
 
 def aliased(generation: str) -> GenerationError:
     return GenerationError(f"Generation {generation} is named by an alias and stays.")
+
+
+def absent(generation: str) -> ExperimentError:
+    return ExperimentError(
+        f"Generation {generation} is not in the store, so no arm can name it. python -m flows generations lists them."
+    )
 
 
 def needed(generation: str) -> GenerationError:

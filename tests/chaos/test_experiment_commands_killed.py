@@ -14,7 +14,7 @@ import pytest
 
 from flows.__main__ import main
 from recsys.experiments.document import ExperimentsDocument
-from recsys.store.redis.experiment_store import RedisExperimentStore
+from recsys.store.redis.redis_experiments import RedisExperimentStore
 from tests.chaos.kill_points import die_at
 from tests.chaos.publishing_world import PublishingWorld
 

@@ -19,8 +19,8 @@ from recsys.slates.query import Query
 from recsys.slates.served_generation import ServedGeneration
 from recsys.store import RedisGenerationStore
 from recsys.store.key_names import alias_key
-from recsys.store.redis.experiment_store import RedisExperimentStore
 from recsys.store.redis.generation_store import ALIASES_CHANNEL
+from recsys.store.redis.redis_experiments import RedisExperimentStore
 from recsys.store.redis.redis_registry import RedisProcessRegistry
 from recsys.store.redis.user_store import RedisUserStore
 from recsys.store.stored_types import LIVE

@@ -21,9 +21,9 @@ from recsys.store import MemoryStore, RedisFlowStore, RedisGenerationStore, Redi
 from recsys.store.memory.memory_experiments import MemoryExperiments
 from recsys.store.memory.memory_items import MemoryItems
 from recsys.store.memory.memory_store import MemoryProcessRegistry
-from recsys.store.redis.experiment_store import RedisExperimentStore
 from recsys.store.redis.generation_store import ALIASES_CHANNEL
 from recsys.store.redis.item_store import RedisItemReader, RedisItemWriter
+from recsys.store.redis.redis_experiments import RedisExperimentStore
 from recsys.store.redis.redis_registry import RedisProcessRegistry
 from recsys.store.stored_types import CHUNK, IMPRESSION_LIMITS, LOG_LIMITS, Claim, StreamLimits
 from recsys.types import Event

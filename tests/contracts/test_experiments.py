@@ -85,6 +85,15 @@ def test_a_generation_that_is_needed_stays(store: Store) -> None:
     assert store.generations.generations() == []
 
 
+def test_a_lost_generation_keeps_no_change_from_being_written(real: Store) -> None:
+    """A store that evicts keys may lose the generation of an arm: the arm can still be halted."""
+    publish_small(real.generations, "g1")
+    real.experiments.change(lambda _: of_generation("g1"))
+    real.client.delete("gen:g1:manifest")
+    assert real.experiments.change(lambda document: ramped(document, 0.5)).version == 2
+    assert real.generations.needed() == {"g1"}
+
+
 def test_a_deleted_generation_takes_the_lists_of_arms_with_it(store: Store) -> None:
     """Lists of a variant are read by its name alone, and leave no key behind."""
     store.publish("g1")

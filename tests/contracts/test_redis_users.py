@@ -16,8 +16,8 @@ from recsys.fresh_items.put_items import NOTHING_PUT, Put
 from recsys.store import RedisFlowStore, RedisGenerationStore, RedisUserStore
 from recsys.store.embedded_valkey import valkey_binary
 from recsys.store.process_registry import Announcement
-from recsys.store.redis.experiment_store import RedisExperimentStore
 from recsys.store.redis.item_store import RedisItemReader, RedisItemWriter
+from recsys.store.redis.redis_experiments import RedisExperimentStore
 from recsys.store.redis.redis_registry import RedisProcessRegistry
 from recsys.store.stored_types import Cursor, LostEntries, Trending
 from tests.contracts.stores import LONG, Store, click, is_notified, manifest, of_generation

@@ -12,8 +12,8 @@ from recsys.experiments import changes
 from recsys.experiments.assignment import Lanes
 from recsys.experiments.definition import Arm, Definition
 from recsys.lists.user_list import UserList
-from recsys.store.redis.experiment_store import RedisExperimentStore
 from recsys.store.redis.flow_store import RedisFlowStore
+from recsys.store.redis.redis_experiments import RedisExperimentStore
 from tests.judged_load.http_load import Answer, HttpLoad
 from tests.judged_load.served_pair import ServedPair
 from tests.sample_data import tiny

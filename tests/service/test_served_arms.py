@@ -14,8 +14,8 @@ from recsys.lists.impression import Impression
 from recsys.lists.user_list import UserList
 from recsys.store import RedisGenerationStore
 from recsys.store.key_names import halt_key
-from recsys.store.redis.experiment_store import RedisExperimentStore
 from recsys.store.redis.flow_store import RedisFlowStore
+from recsys.store.redis.redis_experiments import RedisExperimentStore
 from service.grpc.tandem.v1 import recommender_pb2 as pb
 from service.schema.verb_table import RECOMMEND
 from tandem_client import Client, RequestRefused

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from recsys.experiments.document import ExperimentsDocument
-from recsys.store.experiment_store import ExperimentStore, arms_of, generation_absent
+from recsys.store import refusals
+from recsys.store.experiment_store import ExperimentStore, arms_of
 from recsys.store.memory.memory_generations import MemoryGenerations
 
 
@@ -38,12 +39,12 @@ class MemoryExperiments(ExperimentStore):
     def close(self) -> None:
         """There is no connection to close."""
 
-    def _write(self, expected: int, document: ExperimentsDocument) -> bool:
-        if expected != self._version:
+    def _write(self, old: ExperimentsDocument, new: ExperimentsDocument) -> bool:
+        if old.version != self._version:
             return False
-        for generation in sorted(document.generations):
+        for generation in sorted(new.generations - old.generations):
             if generation not in self._generations.generations():
-                raise generation_absent(generation)
-        self._text, self._version = document.model_dump_json(), document.version
-        self._generations.needed_generations = document.generations
+                raise refusals.absent(generation)
+        self._text, self._version = new.model_dump_json(), new.version
+        self._generations.needed_generations = new.generations
         return True

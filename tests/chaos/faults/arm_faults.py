@@ -16,7 +16,7 @@ import numpy as np
 
 from recsys.experiments import changes
 from recsys.experiments.definition import checked
-from recsys.store.redis.experiment_store import RedisExperimentStore
+from recsys.store.redis.redis_experiments import RedisExperimentStore
 from tests.chaos.faults.slow_stages import BRAKES, DELAY_SECONDS
 from tests.judged_load.http_load import Answer, HttpLoad
 from tests.judged_load.outcome import Limits, Outcome, judge

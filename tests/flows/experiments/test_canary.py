@@ -8,7 +8,7 @@ import pytest
 from flows.__main__ import main
 from flows.canary import canary
 from recsys.experiments import changes
-from recsys.store.redis.experiment_store import RedisExperimentStore
+from recsys.store.redis.redis_experiments import RedisExperimentStore
 from recsys.store.stored_types import LIVE
 from tests.sample_data import tiny
 from training.experiments.guardrails import ArmCounts

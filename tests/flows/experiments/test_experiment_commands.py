@@ -9,7 +9,7 @@ from recsys.errors import StoreFull
 from recsys.experiments.document import Experiment
 from recsys.generation.publisher import Publisher
 from recsys.lists.user_list import UserList
-from recsys.store.redis.experiment_store import RedisExperimentStore
+from recsys.store.redis.redis_experiments import RedisExperimentStore
 from tests.sample_data import tiny
 from tests.sample_data.altered_generation import altered
 

@@ -16,7 +16,7 @@ from flows.experiment_report import experiment_report, experiment_reports
 from recsys.errors import ExperimentError
 from recsys.experiments import changes
 from recsys.experiments.definition import checked
-from recsys.store.redis.experiment_store import RedisExperimentStore
+from recsys.store.redis.redis_experiments import RedisExperimentStore
 
 DEFINITION = {"name": "look", "arms": {"new": {"share": 0.5, "mode": "hybrid"}}}
 DAY = 86_400.0

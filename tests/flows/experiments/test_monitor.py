@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from flows.monitor import monitor
 from recsys.experiments import changes
 from recsys.experiments.definition import checked
-from recsys.store.redis.experiment_store import RedisExperimentStore
+from recsys.store.redis.redis_experiments import RedisExperimentStore
 
 DEFINITION = {
     "name": "ease",

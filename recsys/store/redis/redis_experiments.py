@@ -8,7 +8,8 @@ from pydantic import ValidationError
 
 from recsys.errors import StoreError
 from recsys.experiments.document import ExperimentsDocument
-from recsys.store.experiment_store import HALT_EXPIRE, LOOKS_EXPIRE, ExperimentStore, arms_of, generation_absent
+from recsys.store import refusals
+from recsys.store.experiment_store import HALT_EXPIRE, LOOKS_EXPIRE, ExperimentStore, arms_of
 from recsys.store.key_names import EXPERIMENTS, EXPERIMENTS_VERSION, LOOKS, NEEDED, halt_key, manifest_key
 from recsys.store.redis.connection import address, sync_client, translated_errors
 from recsys.store.redis.generation_store import ALIASES_CHANNEL
@@ -71,13 +72,13 @@ class RedisExperimentStore(ExperimentStore):
         """Close all connections."""
         self._redis.close()
 
-    def _write(self, expected: int, document: ExperimentsDocument) -> bool:
-        generations = sorted(document.generations)
-        keys = [EXPERIMENTS, EXPERIMENTS_VERSION, NEEDED, *map(manifest_key, generations)]
-        values: list[Any] = [expected, document.model_dump_json(), ALIASES_CHANNEL, *generations]
+    def _write(self, old: ExperimentsDocument, new: ExperimentsDocument) -> bool:
+        added, kept = sorted(new.generations - old.generations), sorted(new.generations & old.generations)
+        keys = [EXPERIMENTS, EXPERIMENTS_VERSION, NEEDED, *map(manifest_key, added)]
+        values: list[Any] = [old.version, new.model_dump_json(), ALIASES_CHANNEL, *added, *kept]
         with translated_errors(self.address):
             reply: Any = self._redis.eval(WRITE_EXPERIMENTS, len(keys), *keys, *values)
         outcome, which = reply
         if outcome == b"absent":
-            raise generation_absent(which.decode())
+            raise refusals.absent(which.decode())
         return bool(outcome == b"written")
