@@ -1,6 +1,7 @@
 """What a process last read of the experiments: their document and the halts of gateways, prepared for requests.
 
-A gateway that may not write a halt keeps the halt for itself, until the document changes.
+A gateway that may not write a halt keeps the halt for itself, until the experiment changes. A halt that Redis does not
+receive, because Redis is away, is written again.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import logging
 
 from recsys.errors import StoreError, StoreUnavailable
+from recsys.experiments.document import ExperimentsDocument
 from recsys.experiments.running_experiments import Halts, RunningExperiments
 from recsys.store.experiment_store import ExperimentStore
 
@@ -23,6 +25,7 @@ class ExperimentsFollower:
         self._store = store
         self._halts: Halts = {}
         self._own: Halts = {}
+        self._unwritten: set[tuple[str, str]] = set()
         self._logged = ""
 
     def refresh(self) -> None:
@@ -38,26 +41,39 @@ class ExperimentsFollower:
                 logger.warning("Experiments can't be read, so changes of them have no effect here: %s", error)
             self._logged = str(error)
 
+    def halt(self, experiment: str, arm: str, reason: str) -> None:
+        """Stop an arm in every gateway, or in this process alone if the store refuses."""
+        logger.error("Arm %s of experiment %s is halted: %s", arm, experiment, reason)
+        self._own = {**self._own, (experiment, arm): reason}
+        if self._store is not None:
+            self._write(self._store, experiment, arm, reason)
+        self._halts = {**self._halts, **self._own}
+        self.current = RunningExperiments(self.current.document, self._halts)
+
     def _read(self, store: ExperimentStore) -> None:
-        document = self.current.document
+        before = document = self.current.document
         if document is None or store.version() != document.version:
             document = store.read()
-            self._own = {}
+            self._own = {arm: why for arm, why in self._own.items() if _is_the_same(arm[0], before, document)}
+        for arm in self._unwritten.intersection(self._own):
+            self._write(store, *arm, self._own[arm])
         halts = {**self._own, **store.halts(document)}
         if document is not self.current.document or halts != self._halts:
             self._halts = halts
             self.current = RunningExperiments(document, halts)
 
-    def halt(self, experiment: str, arm: str, reason: str) -> None:
-        """Stop an arm in every gateway, or in this process alone if the store refuses."""
-        logger.error("Arm %s of experiment %s is halted: %s", arm, experiment, reason)
-        self._own = {**self._own, (experiment, arm): reason}
+    def _write(self, store: ExperimentStore, experiment: str, arm: str, reason: str) -> None:
+        """Write a halt; a later refresh writes the halt again if the store is away."""
+        self._unwritten.discard((experiment, arm))
         try:
-            if self._store is not None:
-                self._store.halt(experiment, arm, reason)
+            store.halt(experiment, arm, reason)
         except StoreUnavailable:
-            pass  # the outage has a line of its own
+            self._unwritten.add((experiment, arm))  # the outage has a line of its own
         except StoreError as error:
             logger.warning("The halt can't be written, so this process alone serves the control: %s", error)
-        self._halts = {**self._halts, **self._own}
-        self.current = RunningExperiments(self.current.document, self._halts)
+
+
+def _is_the_same(name: str, before: ExperimentsDocument | None, after: ExperimentsDocument) -> bool:
+    """Whether an experiment has not changed between two documents."""
+    known = None if before is None else before.experiments.get(name)
+    return known is not None and known == after.experiments.get(name)

@@ -147,7 +147,7 @@ def _users(reading: Reading) -> Iterator[Table]:
         "the experiment does not have."
     )
     if (ratio := reading.sample_ratio) is None:
-        why = "the caller assigns users, or the shares changed inside the window"
+        why = "the caller assigns users, the shares changed inside the window, or one group has all users"
         note = f"Not compared with the shares: {why}. {left_out}"
         yield Table("Sample ratio", [], [], note)
         return

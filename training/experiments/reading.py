@@ -28,6 +28,9 @@ NUMERATORS: Mapping[Metric, str] = {"click": "clicks", "conversion": "conversion
 ALL = "all"
 """The name of all surfaces together."""
 
+ROUNDING = 1e-9
+"""The share of the control, 1 less the sum of the arms' shares, may differ from 0 by as much."""
+
 
 @dataclass(frozen=True)
 class MeasuredLift:
@@ -82,8 +85,8 @@ class SampleRatio:
 class Reading:
     """An experiment as read at one moment. segments: all surfaces together (ALL), and each by its name.
 
-    sample_ratio: None where the caller assigns users, or the shares changed inside the window. one_assignment: whether
-    they did not. crossed, unknown: as of `UserRows`.
+    sample_ratio: None where the caller assigns users, the shares changed inside the window, or one group has all users.
+    one_assignment: whether the shares did not change. crossed, unknown: as of `UserRows`.
     """
 
     primary: Metric
@@ -152,9 +155,15 @@ def _lift_of_few(control: GroupFigures, arm: GroupFigures, metric: Metric, alpha
     return MeasuredLift(float(changed.value / base.value - 1), float(low), float(high), False)
 
 
-def _sample_ratio(arms: pd.Series, shares: Mapping[str, float]) -> SampleRatio:
-    """arms: the group of each user, in the order of first slates."""
-    groups, parts = list(shares), list(shares.values())
+def _sample_ratio(arms: pd.Series, shares: Mapping[str, float]) -> SampleRatio | None:
+    """arms: the group of each user, in the order of first slates. None if one group has all users.
+
+    Groups without a share are left out, such as the control beside arms of all users.
+    """
+    shares = {group: part for group, part in shares.items() if part > ROUNDING}
+    if len(shares) < 2:
+        return None
+    arms, groups, parts = arms[arms.isin(shares)], list(shares), list(shares.values())
     users = {group: int((arms == group).sum()) for group in groups}
     expected = {group: len(arms) * part / sum(parts) for group, part in shares.items()}
     p = sample_ratio.sequential_p(arms.map(groups.index).to_numpy(np.int64), parts)

@@ -126,6 +126,16 @@ class TestVerdict:
         assert "not 2,000. Find the cause" in verdict.sentence
         assert judge(read(rows, WINDOW, "click", by_salt=False)).words == {"new": "better"}
 
+    def test_a_control_without_users_is_left_out_of_the_sample_ratio(self):
+        """Two arms of half of the users each, and one arm of all users, as a canary at 100 %."""
+        halves = replace(WINDOW, shares={"control": 0.0, "new": 0.5, "old": 0.5})
+        rows = drawn(share=0.56)
+        named = rows.during.replace({"arm": {"control": "old"}})
+        verdict = judge(read(replace(rows, during=named), halves, "click"))
+        assert verdict.words == {"new": "broken", "old": "broken"}
+        everyone = replace(WINDOW, shares={"control": 0.0, "new": 1.0})
+        assert read(drawn(share=1.0), everyone, "click").sample_ratio is None
+
     def test_users_of_two_arms_break_the_assignment(self):
         """One in a hundred users seen in both groups."""
         rows = drawn(0.25)

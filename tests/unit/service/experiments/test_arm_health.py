@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from recsys.errors import StoreError
+from recsys.errors import StoreError, StoreUnavailable
 from recsys.experiments.assigned_arms import AssignedArms
 from recsys.experiments.definition import CONTROL, Arm
 from service.experiments.arm_health import AWAY_SECONDS, ERRORS, ArmHealth
@@ -110,7 +110,7 @@ def test_an_arm_of_errors_in_a_row_is_halted_unless_the_control_has_them_too(wor
 
 
 def test_a_gateway_that_may_not_write_a_halt_serves_the_control_by_itself(world, caplog):
-    """It logs why. The halt ends when the document changes."""
+    """It logs why. The halt ends when its experiment changes, and not when another one does."""
 
     def refuse(*_):
         raise StoreError("Redis refused: this user has no permissions.")
@@ -123,6 +123,26 @@ def test_a_gateway_that_may_not_write_a_halt_serves_the_control_by_itself(world,
     assert users_of(world) == {"test-g2": "control"}
     assert caplog.text.count("this process alone serves the control") == 1
     world.refusals.clear()
-    world.store.answer_from("g2")
+    world.store.answer_from("g2", "g3")
     world.follower.refresh()
+    assert users_of(world)["test-g2"] == "control"
+    for generations in ((), ("g2",)):
+        world.store.answer_from(*generations)
+        world.follower.refresh()
     assert users_of(world) == {"test-g2": "new"}
+
+
+def test_a_halt_during_an_outage_of_redis_is_written_when_redis_is_back(world, monkeypatch):
+    """The gateway serves the control at once, and the other gateways after the outage."""
+
+    def away(*_):
+        raise StoreUnavailable("No Redis answers.")
+
+    world.refusals["g2"] = "gateway: A hash differs."
+    with monkeypatch.context() as outage:
+        outage.setattr(world.store, "halt", away)
+        assert world.check() == {}
+        world.follower.refresh()
+        assert users_of(world) == {"test-g2": "control"}
+    world.follower.refresh()
+    assert world.store.halted == {ARM: "Generation g2 was refused by gateway: A hash differs."}
