@@ -1,7 +1,7 @@
 """The Prefect flow `monitor`: it sets the share of an arm that breaks a guardrail to 0, with the reason.
 
 An arm is a variant of the recommendations that a part of the users gets (docs/experiments.md). The flow reads what the
-gateways counted for each arm, and keeps these looks in the store, so that the next run sees what was counted since.
+gateways counted for each arm. It keeps these looks in the store, and the next run computes what was counted since.
 """
 
 from __future__ import annotations

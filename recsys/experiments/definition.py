@@ -101,7 +101,7 @@ class Audience(_Table):
     """
 
     surfaces: Annotated[tuple[Name, ...], wanted("a list of names of surfaces")] = ()
-    context: dict[Name, _Values] = Field(default_factory=dict)
+    context: dict[_Text, _Values] = Field(default_factory=dict)
     holdout: _Part = 0.0
 
 

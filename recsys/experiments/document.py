@@ -1,6 +1,6 @@
 """The experiments of a deployment as one document: definitions, states, ramps and the history of changes.
 
-The store holds the document as JSON with a version. A change is a function of the old document; it checks what must
+The store holds the document as JSON with a version. A change is a function of the old document. It checks what must
 hold between experiments: their slots of a layer do not overlap, and no two of them change the same thing.
 """
 

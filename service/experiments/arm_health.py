@@ -1,7 +1,7 @@
 """The watch of a gateway over the arms of experiments: an arm that fails is halted, and its users get the control.
 
-An arm fails if a process refuses its generation, if its generation lacks retrieval or ranking for seconds while the
-live one has both, or if many of its slates in a row end with an error.
+An arm fails if a process refuses its generation, or if many of its slates in a row end with an error. It also fails if
+its generation lacks retrieval or ranking for seconds while the live one has both.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
 The asymptotic confidence sequence of a normal mixture: Waudby-Smith, Arbour, Sinha, Kennedy, Ramdas 2024, "Time-uniform
 central limit theory and asymptotic confidence sequences", Theorem 2.2. In the paper the half width after t users is
-sqrt(2 (t r² + 1) / (t² r²) log(sqrt(t r² + 1) / alpha)) standard deviations. Here it is written with the standard error
-in place of the deviation over sqrt(t), and MIXTURE in place of r standard deviations: the same, for any unit of time.
+sqrt(2 (t r² + 1) / (t² r²) log(sqrt(t r² + 1) / alpha)) standard deviations. Here the standard error
+stands in place of the deviation over sqrt(t), and MIXTURE in place of r standard deviations. The value is the same, for
+any unit of time.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ ALPHA = 0.05
 """The probability that the interval of some look does not contain the lift; arms of an experiment share it."""
 
 MIXTURE = 0.2
-"""The standard deviation of the mixture, of the logarithm of the lift. The interval is tightest, 3.0 standard errors to
-each side, when the standard error is 7 %; it is 3.5 at 1 %, and 3.5 at 20 %. Tuned for lifts of 10 to 30 %."""
+"""The standard deviation of the mixture, of the logarithm of the lift. The interval is tightest at a standard error
+of 7 %: 3.0 standard errors to each side. It is 3.5 at 1 %, and 3.5 at 20 %. Tuned for lifts of 10 to 30 %."""
 
 LEAST_USERS, LEAST_TAKEN = 100, 50
 """Users of each arm, and slates of each arm with a taken item, from which the interval covers: `make proofs` measures

@@ -1,5 +1,6 @@
-"""The HTML page of an experiment: the verdict, the lift of each arm with its interval, the figures of each group, and
-whether the numbers of users fit the shares.
+"""The HTML page of an experiment: the verdict, and the lift of each arm with its interval.
+
+Below are the figures of each group, and whether the numbers of users fit the shares.
 """
 
 from __future__ import annotations

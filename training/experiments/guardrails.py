@@ -1,7 +1,7 @@
 """The guardrails of an experiment: does what gateways counted of an arm's slates break a limit?
 
-A limit is broken if chance alone would give such counts with a probability below `ALPHA`, so that a look at few slates
-halts no arm. Clicks and the ratio of users are judged by the report.
+A limit is broken if chance alone would give such counts with a probability below `ALPHA`. So a look at few slates halts
+no arm. Clicks and the ratio of users are judged by the report.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The ratio of two sums over users, such as clicks per slate, with the variance that its users give it.
 
-Slates of one user are not independent, so the unit is the user and the variance is that of the delta method (Deng,
+Slates of one user are not independent, so the unit is the user. The variance is that of the delta method (Deng,
 Knoblich, Lu 2018, "Applying the Delta Method in Metric Analytics"). CUPED (Deng, Xu, Kohavi, Walker 2013) subtracts the
 part of the ratio that users' earlier behaviour explains. All functions take leading dimensions.
 """

@@ -35,8 +35,8 @@ class Population:
 
 
 CONCENTRATION, SPREAD = 5.0, 1.0
-"""Of users: rates vary as much as those of a beta distribution of 5 observations, and a tenth of the users has 3.6
-times as many slates as the median user or more."""
+"""Of users: rates vary as much as those of a beta distribution of 5 observations. A tenth of the users has 3.6 times as
+many slates as the median user or more."""
 
 
 @dataclass(frozen=True)

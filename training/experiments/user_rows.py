@@ -1,6 +1,6 @@
-"""Rows of users, from the files of shown items that `python -m flows drain` writes: a user's slates, clicks and
-conversions in one arm of an experiment, on one surface, and the same before the experiment.
+"""Rows of users, from the files of shown items that `python -m flows drain` writes.
 
+A row has a user's slates, clicks and conversions in one arm of an experiment, on one surface, and those of before.
 A click is a slate of which the user took an item in time. A conversion is such a slate with an event of a target type.
 """
 

@@ -1,5 +1,6 @@
-"""The verdict on an experiment in one sentence for each arm: better, worse, no difference yet, too few users, or a
-broken assignment, after which no other figure counts.
+"""The verdict on an experiment in one sentence for each arm: better, worse, no difference yet, or too few users.
+
+If the assignment is broken, the sentence says so, and no other figure counts.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ share = 0.25
 
 [audience]
 surfaces = ["home"]
-context = {device = ["phone"]}
+context = {device = ["phone"], "Country code" = ["DE"]}
 holdout = 0.05
 
 [guardrails]
