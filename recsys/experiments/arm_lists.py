@@ -44,12 +44,10 @@ def with_lists(document: ExperimentsDocument, now: float) -> list[Experiment]:
     return [each for each in document.experiments.values() if each.runs_at(now, LISTS_AHEAD)]
 
 
-def list_of(arms: Iterable[tuple[Experiment, str]], live: str) -> ArmList:
+def list_of(arms: Sequence[tuple[Experiment, str]], live: str) -> ArmList:
     """The kind of list for a request in these arms; live: the control's generation."""
-    taken = {experiment.name: (experiment, arm) for experiment, arm in arms}
-    changes = {name: experiment.definition.arms[arm] for name, (experiment, arm) in taken.items()}
-    variants = {name: experiment.list_variant(arm) for name, (experiment, arm) in taken.items()}
-    assigned = AssignedArms(changes=changes, variants=variants)
+    served = {experiment.name: experiment.definition.arms[arm] for experiment, arm in arms}
+    assigned = AssignedArms({experiment.name: arm for experiment, arm in arms}, served)
     return ArmList(assigned.generation or live, assigned.list_variant, assigned.rules, assigned.candidates)
 
 

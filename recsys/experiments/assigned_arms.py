@@ -13,14 +13,13 @@ from recsys.rules.rules_schema import Rules
 class AssignedArms:
     """The arms of a request.
 
-    arms: the user's arm in each experiment, "control" included. changes: the arms that are served, by experiment.
-    variants: of their lists. away: the experiments whose arm can't be served, so that the slate is the control's.
-    forced: whether a person chose the arm for a test, which no analysis takes into account.
+    arms: the user's arm in each experiment, "control" included. served: what the arms change in the slate, by
+    experiment, without the control. away: the experiments whose arm can't be served, so that the slate is the
+    control's. forced: whether a person chose the arm for a test, which no analysis takes into account.
     """
 
     arms: Mapping[str, str] = field(default_factory=dict)
-    changes: Mapping[str, Arm] = field(default_factory=dict)
-    variants: Mapping[str, str] = field(default_factory=dict)
+    served: Mapping[str, Arm] = field(default_factory=dict)
     away: tuple[str, ...] = ()
     forced: bool = False
 
@@ -32,36 +31,37 @@ class AssignedArms:
     @property
     def generation(self) -> str | None:
         """The id of the generation to answer from; None: the live one."""
-        return next((arm.generation for arm in self.changes.values() if arm.generation), None)
+        return next((arm.generation for arm in self.served.values() if arm.generation), None)
 
     @property
     def rules(self) -> Rules | None:
         """The rules in place of the surface's; None: the surface's."""
-        return next((arm.rules for arm in self.changes.values() if arm.rules is not None), None)
+        return next((arm.rules for arm in self.served.values() if arm.rules is not None), None)
 
     @property
     def mode(self) -> str | None:
         """The mode of a request that names none; None: the surface's."""
-        return next((arm.mode for arm in self.changes.values() if arm.mode), None)
+        return next((arm.mode for arm in self.served.values() if arm.mode), None)
 
     @property
     def candidates(self) -> int | None:
         """The most candidates that are ranked; None: all."""
-        return next((arm.candidates for arm in self.changes.values() if arm.candidates), None)
+        return next((arm.candidates for arm in self.served.values() if arm.candidates), None)
 
     @property
     def list_variant(self) -> str:
-        """The variant of the user's list: of two arms that change lists, both."""
-        return "+".join(sorted(variant for name in self.changes if (variant := self.variants[name])))
+        """The part of the key of the user's list that names the arms with other rules or candidates; "" without."""
+        changed = (name for name, arm in self.served.items() if arm.rules is not None or arm.candidates)
+        return "+".join(sorted(f"{name}.{self.arms[name]}" for name in changed))
 
     def without_generation(self) -> AssignedArms:
         """The same with the control in place of arms that have a generation, which can't be served."""
-        return self.without({name for name, arm in self.changes.items() if arm.generation})
+        return self.without({name for name, arm in self.served.items() if arm.generation})
 
     def without(self, away: set[str]) -> AssignedArms:
         """The same with the control in place of the arms of some experiments, which can't be served."""
-        kept = {name: arm for name, arm in self.changes.items() if name not in away}
-        return replace(self, changes=kept, away=(*self.away, *(name for name in self.arms if name in away)))
+        kept = {name: arm for name, arm in self.served.items() if name not in away}
+        return replace(self, served=kept, away=(*self.away, *(name for name in self.arms if name in away)))
 
 
 NO_ARMS = AssignedArms()

@@ -101,10 +101,6 @@ class Experiment(BaseModel):
         """Whether requests of a surface can take part."""
         return not self.definition.audience.surfaces or surface in self.definition.audience.surfaces
 
-    def list_variant(self, arm: str) -> str:
-        """The part of the key of an arm's lists that tells them from the control's; "" if they are made alike."""
-        return f"{self.name}.{arm}" if self.definition.arms[arm].changes & {"rules", "candidates"} else ""
-
     @property
     def lanes(self) -> Lanes:
         """How the experiment divides users while it runs."""

@@ -70,8 +70,7 @@ class RunningExperiments:
         if user is None or not self._running:
             return NO_ARMS
         arms: dict[str, str] = {}
-        changes: dict[str, Arm] = {}
-        variants: dict[str, str] = {}
+        served: dict[str, Arm] = {}
         halted: set[str] = set()
         for each in self._running:
             if each.experiment.runs_at(now) and (arm := each.arm_of(user, surface, context, named)):
@@ -80,9 +79,8 @@ class RunningExperiments:
                 if arm in each.experiment.halted:  # only a caller still names such an arm
                     halted.add(name)
                 elif arm != CONTROL:
-                    changes[name] = each.experiment.definition.arms[arm]
-                    variants[name] = each.experiment.list_variant(arm)
-        assigned = AssignedArms(arms, changes, variants)
+                    served[name] = each.experiment.definition.arms[arm]
+        assigned = AssignedArms(arms, served)
         return assigned.without(halted) if halted else assigned
 
     def check_named(self, named: Mapping[str, str]) -> None:
@@ -113,10 +111,8 @@ class RunningExperiments:
                 "loaded. Start the experiment; without a ramp no user gets an arm.",
                 field,
             )
-        if arm == CONTROL:
-            return AssignedArms({name: arm}, forced=True)
-        changes, variants = {name: experiment.definition.arms[arm]}, {name: experiment.list_variant(arm)}
-        return AssignedArms({name: arm}, changes, variants, forced=True)
+        served = {} if arm == CONTROL else {name: experiment.definition.arms[arm]}
+        return AssignedArms({name: arm}, served, forced=True)
 
     def generations(self, now: float) -> tuple[str, ...]:
         """The generations to hold for arms: of experiments that run, or will, without the halted arms."""

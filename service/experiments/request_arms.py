@@ -93,7 +93,7 @@ class RequestArms:
 
     def _pinned(self, situation: Situation, assigned: AssignedArms) -> Situation:
         """The situation with what the arms change; with the control where a generation can't be served now."""
-        if not assigned.changes:
+        if not assigned.served:
             return situation._replace(assigned=assigned)
         if assigned.generation:
             served = self._switcher.of_arm(assigned.generation)

@@ -56,7 +56,7 @@ def test_arms_have_users_between_start_and_end_and_their_generation_is_held_befo
 def test_without_a_ramp_users_are_in_the_control_and_the_generation_is_held():
     """A ramp then needs no load."""
     found = running({"name": "one"}, ramp=0.0)
-    assert (assigned(found).arms, assigned(found).changes) == ({"one": "control"}, {})
+    assert (assigned(found).arms, assigned(found).served) == ({"one": "control"}, {})
     assert found.generations(NOW) == ("g2",)
 
 
@@ -66,7 +66,7 @@ def test_a_halted_arm_has_no_users_and_its_generation_is_not_held():
     found = running({"name": "one"}, {"name": "flag", "assignment": "caller"}, halts=halts)
     by_flag = assigned(found, named={"flag": "new"})
     assert by_flag.arms == {"one": "control", "flag": "new"}
-    assert (by_flag.away, by_flag.changes, by_flag.exposures) == (("flag",), {}, {"one": "control"})
+    assert (by_flag.away, by_flag.served, by_flag.exposures) == (("flag",), {}, {"one": "control"})
     assert found.generations(NOW) == ()
 
 

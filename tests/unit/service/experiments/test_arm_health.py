@@ -44,7 +44,7 @@ class World:
 
     def note(self, arm, failed, forced=False):
         changes = {} if arm == CONTROL else {"test-g2": Arm(share=0.5, generation="g2")}
-        assigned = AssignedArms({"test-g2": arm}, changes, {"test-g2": ""}, forced=forced)
+        assigned = AssignedArms({"test-g2": arm}, changes, forced=forced)
         self.health.note(SimpleNamespace(assigned=assigned), failed)
 
 

@@ -16,7 +16,7 @@ from tests.fakes.in_process import InProcessService
 
 def arm(**changes):
     """An arm that changes these fields."""
-    return AssignedArms({"test": "new"}, {"test": Arm(share=1.0, **changes)}, {"test": ""})
+    return AssignedArms({"test": "new"}, {"test": Arm(share=1.0, **changes)})
 
 
 @pytest.fixture(scope="module")
