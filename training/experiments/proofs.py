@@ -67,15 +67,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--experiments", type=int, default=2_000, help="of each row; default: 2000")
     parser.add_argument("--seed", type=int, default=44)
     options = parser.parse_args(arguments)
+    console = Console(width=None if sys.stdout.isatty() else 130)
     table, broken = Table(*HEADER), []
     for population in (changed for each in POPULATIONS for changed in (each, replace(each, lift=LIFT))):
+        console.print(f"{population.name}, lift {population.lift:.0%} ...", highlight=False)
         start = time.monotonic()
         plain, cuped = simulate(population, options.experiments, np.random.default_rng(options.seed))
         for looks, name in ((plain, "no"), (cuped, "yes")):
             row = population.name, f"{population.lift:.0%}", name
             table.add_row(*row, *_cells(looks), f"{time.monotonic() - start:.0f}")
             broken += [f"{', '.join(row)}: {fault}" for fault in faults(looks, population.lift)]
-    console = Console(width=None if sys.stdout.isatty() else 130)
     console.print(table)
     console.print("\n".join(broken) or "Every promise holds.", soft_wrap=True)
     return 1 if broken else 0

@@ -83,7 +83,7 @@ class SampleRatio:
 
 @dataclass(frozen=True)
 class Reading:
-    """An experiment as read at one moment. segments: all surfaces together (ALL), and each by its name.
+    """An experiment as read at one moment. segments: all surfaces together (ALL), and each of several by its name.
 
     sample_ratio: None where the caller assigns users, the shares changed inside the window, or one group has all users.
     one_assignment: whether the shares did not change. crossed, unknown: as of `UserRows`.
@@ -99,7 +99,7 @@ class Reading:
 
 def read(rows: UserRows, window: Window, primary: Metric, by_salt: bool = True) -> Reading:
     """Read an experiment. by_salt: False where the caller assigns users."""
-    names = {ALL: None, **{surface: surface for surface in rows.surfaces}}
+    names = {ALL: None, **{surface: surface for surface in rows.surfaces if len(rows.surfaces) > 1}}
     users = {name: rows.of(surface) for name, surface in names.items()}
     segments = {name: _segment(table, window.groups) for name, table in users.items()}
     checked = _sample_ratio(users[ALL]["arm"], window.shares) if by_salt and window.one_assignment else None

@@ -74,8 +74,9 @@ def slates_of(shown: pa.Table, targets: Sequence[str]) -> pd.DataFrame:
     """
     converted = pc.fill_null(shown["label"], False)
     if targets:
-        wanted = [bool(set(types or ()) & set(targets)) for types in shown["event_types"].to_pylist()]
-        converted = pa.array(wanted, pa.bool_())
+        wanted = pc.is_in(pc.list_flatten(shown["event_types"]), pa.array(targets, pa.string()))
+        rows = pc.filter(pc.list_parent_indices(shown["event_types"]), wanted)
+        converted = pa.array(np.isin(np.arange(len(shown)), rows.to_numpy()))
     items = shown.select([*_SLATE, "label"]).append_column("converted", converted)
     found = items.group_by(_SLATE).aggregate([("label", "max"), ("converted", "max")])
     slates: pd.DataFrame = found.rename_columns([*_SLATE, "click", "conversion"]).to_pandas()
