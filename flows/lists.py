@@ -123,8 +123,7 @@ def list_all(
         made = make_all_lists(maker, generations, flows, export, now, step)
     experiments = with_lists(store.experiments().read(), now)
     needed = lists_of_users(experiments, generation, all_users(flows, folder.manifest)) if experiments else {}
-    making = ArmListMaking(store, environment, rules, trending, maker)
-    arms = making.make(needed, now, progress) if needed else 0
+    arms = ArmListMaking(store, environment, folder.manifest, rules, trending, maker).make(needed, progress)
     return ListResult(generation, made, arms, len(trending.items), parquet=str(export.path))
 
 
@@ -141,8 +140,7 @@ def list_active(
         with progress.step("lists") as step:
             made = make_lists(maker, generations, flows, active.users, now, step)
         needed = lists_of_users(with_lists(store.experiments().read(), now), generation, active.users)
-        making = ArmListMaking(store, environment, rules, trending, maker)
-        arms = making.make(needed, now, progress) if needed else 0
+        arms = ArmListMaking(store, environment, folder.manifest, rules, trending, maker).make(needed, progress)
     if active.cursor:
         flows.write_cursor(generation, active.cursor)  # last: a killed run is repeated with the same users
     return ListResult(generation, made, arms, len(trending.items), lost=active.lost)

@@ -81,4 +81,5 @@ def _make_lists(
     for kind in needed:
         fetch(kind.generation, environment, generations)  # a generation that is refused ends the ramp here
     rules = RulesFile(environment.rules, environment.rules_named).current
-    return ArmListMaking(store, environment, rules, update_trending(flows, folder)).make(needed, now, progress)
+    trending = update_trending(flows, folder)
+    return ArmListMaking(store, environment, folder.manifest, rules, trending).make(needed, progress)

@@ -136,13 +136,12 @@ def make_lists(
     users: Sequence[str],
     now: float,
     progress: StepProgress,
-    variant: str = "",
 ) -> int:
-    """Make and write lists for some users; return how many. variant: of an arm's lists, "" for the control's."""
+    """Make and write lists for some users; return how many."""
     made = 0
     for start in range(0, len(users), CHUNK):
         some = users[start : start + CHUNK]
-        made += len(_write(maker, store, _records(maker, generations, some), now, variant))
+        made += len(_write(maker, store, _records(maker, generations, some), now))
         progress(min(1.0, (start + CHUNK) / len(users)), f"{made:,} users")
     return made
 
@@ -186,18 +185,18 @@ def _records(maker: ListMaker, generations: RedisGenerationStore, users: Sequenc
 
 
 def _write(
-    maker: ListMaker, store: RedisFlowStore, records: Mapping[str, bytes | None], now: float, variant: str = ""
+    maker: ListMaker, store: RedisFlowStore, records: Mapping[str, bytes | None], now: float
 ) -> list[tuple[str, UserData, UserList]]:
     """Make and write the lists of users with a record or events. Other users were deleted meanwhile."""
     events = zip(records.items(), store.read_events([*records]), strict=True)
-    pasts = {user: (_record(record), history) for (user, record), history in events if record is not None or history}
+    pasts = {user: (unpacked(record), history) for (user, record), history in events if record is not None or history}
     lists = dict(zip(pasts, maker.make([*pasts.values()], now), strict=True))
     packed = {user: made.pack() for user, made in lists.items()}
-    store.write_lists(maker.manifest.id, maker.manifest.user_buckets, packed, variant)
+    store.write_lists(maker.manifest.id, maker.manifest.user_buckets, packed)
     return [(user, pasts[user], made) for user, made in lists.items()]
 
 
-def _record(packed: bytes | None) -> UserRecord:
+def unpacked(packed: bytes | None) -> UserRecord:
     """A user's record; an empty one if it is damaged, as in serving."""
     try:
         return UserRecord.unpack(packed)

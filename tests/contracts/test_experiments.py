@@ -104,6 +104,8 @@ def test_a_deleted_generation_takes_the_lists_of_arms_with_it(store: Store) -> N
         b"of the arm",
         None,
     ]
+    assert store.flows.read_lists("g1", 2, ["8", "7"]) == [None, b"of all"]
+    assert store.flows.read_user_ids("g1", 0) + store.flows.read_user_ids("g1", 1) == ["7"]
     store.generations.delete("g1")
     assert store.read("g1", "7", variant="test.new")[0].listed is None
     assert store.client is None or store.client.keys("gen:*") == []

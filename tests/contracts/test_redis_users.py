@@ -106,6 +106,8 @@ def test_the_user_of_the_flows(real: Store, urls: dict[str, str]) -> None:
     store.experiments.change(lambda _: of_generation("g2"))
     assert store.generations.needed() == {"g2"}
     store.flows.write_lists("g2", whole.user_buckets, {"7": b"of the arm"}, "test.new")
+    assert store.flows.read_lists("g1", whole.user_buckets, ["7"]) == [None]
+    assert store.flows.read_user_ids("g2", 0) + store.flows.read_user_ids("g2", 1) == ["7"]
     real.generations.promote("g2")
 
 

@@ -50,10 +50,10 @@ class Shop:
 
         asyncio.run(scene())
 
-    def listed(self, *users, generation=None):
+    def listed(self, *users, generation=None, variant=""):
         """The list of each user, None for a user without one."""
         buckets = self.folder.manifest.user_buckets
-        states = self.with_users(lambda store: store.read_users(generation or self.live, buckets, users))
+        states = self.with_users(lambda store: store.read_users(generation or self.live, buckets, users, variant))
         return [UserList.unpack(state.listed) for state in states]
 
     def users_with_lists(self, generation, variant=""):

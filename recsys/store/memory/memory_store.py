@@ -143,6 +143,9 @@ class MemoryStore(MemoryGenerations):
     def read_events(self, users: Sequence[str]) -> list[list[Event]]:
         return [[*self._events.get(user, [])] for user in users]
 
+    def read_lists(self, generation: str, buckets: int, users: Sequence[str]) -> list[bytes | None]:
+        return [self._lists.get((generation, user, "")) for user in users]
+
     def write_lists(self, generation: str, buckets: int, lists: Mapping[str, bytes], variant: str = "") -> None:
         known = zip(lists, self.read_records(generation, buckets, [*lists]), strict=True)
         users = [user for user, record in known if record is not None or user in self._events]

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 from recsys.store.key_names import (
     DELETED_USERS,
@@ -35,6 +35,7 @@ from recsys.store.stored_types import (
     LoggedEvent,
     LoggedImpression,
     Trending,
+    user_bucket,
     users_by_bucket,
 )
 from recsys.types import Event, is_load_test
@@ -81,6 +82,14 @@ class RedisFlowStore:
         # A key of another type is an empty history, as in serving.
         histories = [parse_events(texts if isinstance(texts, list) else None) for texts in found]
         return [[event for event in events if event.timestamp >= oldest] for events in histories]
+
+    def read_lists(self, generation: str, buckets: int, users: Sequence[str]) -> list[bytes | None]:
+        """Return the packed list of the control of each user, None for a user without one."""
+        with translated_errors(self.address), self._redis.pipeline(transaction=False) as pipe:
+            for user in users:
+                pipe.hget(lists_key(generation, user_bucket(user, buckets)), cast(str, text_of(user)))
+            found: list[bytes | None] = pipe.execute()
+        return found
 
     def write_lists(self, generation: str, buckets: int, lists: Mapping[str, bytes], variant: str = "") -> None:
         """Write users' packed lists; they expire LISTS_EXPIRE after the last write.

@@ -7,6 +7,7 @@ import pytest
 
 from flows.__main__ import main
 from flows.canary import canary
+from flows.lists import batch
 from recsys.experiments import changes
 from recsys.store.redis.redis_experiments import RedisExperimentStore
 from recsys.store.stored_types import LIVE
@@ -49,6 +50,7 @@ def _earlier(document, seconds):
 def started(shop, capsys):
     """A canary that has taken no step."""
     shop.publish_beside("g-next")
+    batch(5)
     assert main(["promote", "g-next", "--canary", "5,25,100", "--every", "30m", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["status"] == "running"
     started = Canary(shop)
