@@ -87,6 +87,8 @@ def _too_few(reading: Reading, arm: str) -> tuple[Word, str]:
     groups, name = reading.segments[ALL].groups, NUMERATORS[reading.primary]
     least = min((CONTROL, arm), key=lambda group: (groups[group].enough(reading.primary), groups[group].users))
     figures = groups[least]
+    if groups[arm].enough(reading.primary) and not groups[CONTROL].users:
+        return "too few users", f"The control has no users at this ramp, so there is nothing to compare {arm} with."
     return "too few users", (
         f"Too few users yet for {arm}: {least} has {figures.users:,} users with {figures.counts[reading.primary]:,} "
         f"{name}, and each group needs {LEAST_USERS} users and {LEAST_TAKEN} {name}."

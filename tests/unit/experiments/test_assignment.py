@@ -34,6 +34,7 @@ def experiment(
     return Experiment(definition=definition, status="running", ramp=ramp, slot=slot)
 
 
+@settings(deadline=None)
 @given(shares, parts, ids)
 def test_an_arm_depends_on_the_user_alone(shares: list[float], ramp: float, users: list[str | int]) -> None:
     """The arm is the same for one user and among others, in any order, and for the id as a number or a text."""
@@ -43,7 +44,7 @@ def test_an_arm_depends_on_the_user_alone(shares: list[float], ramp: float, user
         assert lanes.assign([user])[0] == lanes.assign([str(user)])[0] == together[str(user)]
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(shares, parts, parts, st.sets(st.sampled_from("abcd")))
 def test_a_ramp_moves_users_between_the_control_and_an_arm_alone(
     shares: list[float], one: float, other: float, halted: set[str]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.errors import ExperimentError
@@ -92,6 +92,7 @@ def test_no_change_no_line() -> None:
     assert ramp(document, "one", 0.0, 4.0) is document
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0.01, 0.6), st.integers(0, 2)), min_size=1, max_size=8), st.data())
 def test_slots_of_a_layer_never_overlap(wanted: list[tuple[float, int]], data: st.DataObject) -> None:
     """Whatever is started, paused and stopped: experiments of a layer have different users, each its share."""

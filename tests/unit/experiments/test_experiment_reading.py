@@ -136,6 +136,11 @@ class TestVerdict:
         everyone = replace(WINDOW, shares={"control": 0.0, "new": 1.0})
         assert read(drawn(share=1.0), everyone, "click").sample_ratio is None
 
+    def test_an_arm_with_all_users_has_no_control(self):
+        """As a canary at 100 %: the verdict says why there is none."""
+        everyone = replace(WINDOW, shares={"control": 0.0, "new": 1.0})
+        assert judge(read(drawn(share=1.1), everyone, "click")).sentence.startswith("The control has no users")
+
     def test_users_of_two_arms_break_the_assignment(self):
         """One in a hundred users seen in both groups."""
         rows = drawn(0.25)
