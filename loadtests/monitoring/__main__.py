@@ -1,9 +1,30 @@
-"""Writes deploy/prometheus/burn_rates.yaml; run after a change of slo.toml."""
+"""Writes deploy/prometheus/burn_rates.yaml and deploy/grafana/dashboards/; run after a change of slo.toml."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from loadtests.monitoring import burn_rates
-from loadtests.slo import Promises
+from loadtests.monitoring.dashboards import experiments, freshness, overview, serving
+from loadtests.monitoring.panels import dashboard_json
+from loadtests.slo import ROOT, Promises
+
+DASHBOARDS = ROOT / "deploy" / "grafana" / "dashboards"
+
+
+def files(promises: Promises) -> dict[Path, str]:
+    """The text of each file."""
+    dashboards = {
+        "overview": dashboard_json("overview", "overview", overview.rows(promises)),
+        "serving": dashboard_json("serving", "serving", serving.rows(promises)),
+        "freshness": dashboard_json("freshness", "generations and freshness", freshness.rows(promises)),
+        "experiments": dashboard_json("experiments", "experiments", experiments.rows(promises)),
+    }
+    written = {DASHBOARDS / f"{name}.json": text for name, text in dashboards.items()}
+    return {burn_rates.FILE: burn_rates.burn_rates(promises.recommend), **written}
+
 
 if __name__ == "__main__":
-    burn_rates.FILE.write_text(burn_rates.burn_rates(Promises.read().recommend), encoding="utf-8")
+    DASHBOARDS.mkdir(parents=True, exist_ok=True)
+    for path, text in files(Promises.read()).items():
+        path.write_text(text, encoding="utf-8")

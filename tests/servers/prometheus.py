@@ -5,8 +5,16 @@ from __future__ import annotations
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
+import yaml
+
+from recsys.process import parent_death
+from tests.servers.deployment import ROOT, free_port, wait_for
+
+CONFIGURATION = ROOT / "deploy" / "prometheus" / "prometheus.yaml"
 
 
 def program(name: str) -> str:
@@ -22,3 +30,52 @@ def promtool(*arguments: str | Path) -> str:
     done = subprocess.run([program("promtool"), *map(str, arguments)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def queries(dashboard: dict[str, Any]) -> list[tuple[str, str]]:
+    """The title of the panel and the expression of each query of a Grafana dashboard."""
+    return [(panel["title"], target["expr"]) for panel in dashboard["panels"] for target in panel.get("targets", [])]
+
+
+class Prometheus:
+    """Prometheus with the committed configuration, while it is entered; it scrapes one gateway each second."""
+
+    def __init__(self, home: Path, gateway: str) -> None:
+        """gateway: host and port."""
+        self._home, self._gateway = home, gateway
+        self._program, self._address = program("prometheus"), f"127.0.0.1:{free_port()}"
+
+    def __enter__(self) -> Prometheus:
+        configuration = yaml.safe_load(CONFIGURATION.read_text())
+        configuration["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+        configuration["rule_files"] = [str(CONFIGURATION.parent / name) for name in configuration["rule_files"]]
+        [job] = configuration["scrape_configs"]
+        job["static_configs"] = [{"targets": [self._gateway]}]
+        self._home.mkdir()
+        file, log = self._home / "prometheus.yaml", self._home / "log"
+        file.write_text(yaml.safe_dump(configuration))
+        paths = [f"--config.file={file}", f"--storage.tsdb.path={self._home / 'data'}"]
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [self._program, *paths, f"--web.listen-address={self._address}"],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                preexec_fn=parent_death.preexec(),
+            )
+        wait_for(lambda: self.values("up"))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.wait(30)
+
+    def values(self, expr: str) -> list[float]:
+        """The value of each series of an expression now; empty while Prometheus starts."""
+        try:
+            answer = httpx.get(f"http://{self._address}/api/v1/query", params={"query": expr}, timeout=30)
+        except httpx.TransportError:
+            return []
+        if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+            return []
+        assert answer.is_success, answer.text
+        return [float(series["value"][1]) for series in answer.json()["data"]["result"]]

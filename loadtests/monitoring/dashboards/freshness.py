@@ -1,0 +1,53 @@
+"""The dashboard of generations and freshness: the age of what is served, items put, events and impressions."""
+
+from __future__ import annotations
+
+from loadtests.monitoring.panels import Query, Rows, lines, or_zero, rate
+from loadtests.slo import Promises
+
+
+def rows(_: Promises) -> Rows:
+    """The rows of panels."""
+    return {
+        "Generations": [
+            lines(
+                "Age of the live generation",
+                "s",
+                Query("time() - max by (instance) (tandem_live_generation_timestamp_seconds)", "{{instance}}"),
+                about="Falls to about 0 when a new generation goes live, on every gateway.",
+            ),
+            lines(
+                "Generations refused, in an hour",
+                "none",
+                Query("sum by (role) (increase(tandem_generation_refused_total[1h]))", "{{role}}"),
+                about="/status has the reason.",
+            ),
+        ],
+        "Items put": [
+            lines(
+                "Items that the generation does not have",
+                "none",
+                Query("max(tandem_fresh_items)", "put"),
+                Query("max(tandem_hidden_items)", "hidden"),
+                about="A training takes them into the next generation.",
+            ),
+            lines("Items put", "cps", Query(or_zero(rate("tandem_items_put_total", "kind")), "{{kind}}")),
+        ],
+        "Events and impressions": [
+            lines(
+                "Requests with events", "reqps", Query(rate("tandem_request_seconds_count", labels='verb="events"'), "")
+            ),
+            lines(
+                "Slates logged",
+                "reqps",
+                Query(or_zero(rate("tandem_impressions_total", "outcome")), "{{outcome}}"),
+                about="`changed`: the features were different when they were computed again.",
+            ),
+            lines(
+                "Entries lost",
+                "none",
+                Query("max by (stream) (tandem_lost_entries)", "{{stream}}"),
+                about="Since the store was made. Redis dropped them before a flow read them.",
+            ),
+        ],
+    }

@@ -1,0 +1,79 @@
+"""A real Prometheus scrapes a deployment under load: every panel of every dashboard has data."""
+
+import itertools
+import json
+import math
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from loadtests.monitoring.__main__ import DASHBOARDS
+from recsys.experiments import changes
+from recsys.experiments.definition import checked
+from recsys.store import RedisGenerationStore
+from recsys.store.redis.experiment_store import RedisExperimentStore
+from tandem_client import Client
+from tests.sample_data import tiny
+from tests.servers.deployment import Deployment, wait_for
+from tests.servers.prometheus import Prometheus, program, queries
+from tests.servers.store_server import StoreServer
+
+EXPERIMENT = {
+    "name": "pace",
+    "audience": {"surfaces": ["default"]},
+    "arms": {"new": {"share": 0.5, "mode": "realtime"}},
+}
+
+
+@pytest.fixture
+def deployment(tiny_world, tmp_path):
+    """Gateway, retrieval and ranking with a running experiment."""
+    program("prometheus")
+    server = StoreServer(tmp_path / "store").start()
+    tiny.publish(tiny_world[0], RedisGenerationStore(server.url))
+    store = RedisExperimentStore(server.url)
+    store.change(lambda document: changes.create(document, checked(EXPERIMENT), 0.0))
+    store.change(lambda document: changes.start(document, "pace", 0.0))
+    store.change(lambda document: changes.ramp(document, "pace", 1.0, 0.0))
+    with Deployment(tmp_path, tmp_path / "service.log", REDIS_URL=server.url, TANDEM_DEADLINE_MS="10000") as running:
+        yield running
+    server.stop()
+
+
+def send(url, ended):
+    """Send requests of each verb, one after another, until the end."""
+    with Client(url, deadline=30) as client:
+        for number in itertools.count():
+            if ended.wait(0.05):
+                return
+            user = number % 50
+            client.recommend(user)
+            client.rank(["drama-1", "drama-2"], user_id=user)
+            client.similar("drama-1")
+            client.explain(user, "drama-1")
+            client.add_events([{"user_id": user, "item_id": "drama-1"}])
+
+
+@pytest.fixture
+def load(deployment):
+    """Requests to the deployment during the test."""
+    ended = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        sending = pool.submit(send, deployment.url, ended)
+        yield
+        ended.set()
+        sending.result()
+
+
+def test_every_panel_has_data(deployment, load, tmp_path):
+    """Each query of the dashboards returns a number while requests of each verb are sent."""
+    with Prometheus(tmp_path / "prometheus", f"127.0.0.1:{deployment.port}") as prometheus:
+        wait_for(lambda: prometheus.values("tandem:recommend_slow:ratio_rate30d >= 0"))
+        empty = {
+            f"{path.stem}: {title}: {expr}"
+            for path in DASHBOARDS.glob("*.json")
+            for title, expr in queries(json.loads(path.read_text()))
+            if not any(map(math.isfinite, prometheus.values(expr.replace("$__rate_interval", "1m"))))
+        }
+    assert not empty
