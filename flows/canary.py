@@ -16,7 +16,7 @@ from flows.orchestration import restart_after_crash, write_result
 from flows.progress import run_progress
 from flows.ramp import move_users
 from recsys.environment import Environment
-from recsys.errors import GenerationError
+from recsys.errors import ExperimentError, GenerationError
 from recsys.experiments.canary import ARM, advance_canary, is_complete, next_step
 from recsys.experiments.changes import CANARY, percent, stop, unless_changed
 from recsys.experiments.document import Canary, Experiment
@@ -73,7 +73,10 @@ def _advance(
     if step is None:
         return _promote(experiment, plan, store)
     change = unless_changed(name, lambda document: advance_canary(document, name, now))
-    _, lists = move_users(change, store, environment, progress)
+    try:
+        _, lists = move_users(change, store, environment, progress)
+    except ExperimentError as error:  # gateways still load the generation, or the experiment was changed meanwhile
+        return f"It waits: {error}"
     return f"Ramp from {percent(experiment.ramp)} to {percent(step)}; {lists:,} lists were made before."
 
 

@@ -1,6 +1,7 @@
 """The Prefect flow `ramp`: make the lists of the users who will move into arms of an experiment, then move them.
 
-So a ramp is no surge of real-time work. A killed run leaves the experiment as it was, and a second run continues.
+The flow also waits until the gateways have loaded the arms' generations. So a ramp is no surge of real-time work. A
+killed run leaves the experiment as it was, and a second run continues.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from flows.operate.experiments import ramp_or_start
 from flows.orchestration import name_run, write_result
 from flows.progress import run_progress
 from flows.steps.arm_list_making import ArmListMaking, all_users
-from flows.steps.list_making import fetch, update_trending
+from flows.steps.gateway_readiness import wait_for_gateways
+from flows.steps.list_making import fetch, live_generation, update_trending
 from recsys.environment import Environment
-from recsys.errors import NOTHING_LIVE, NoGeneration
 from recsys.experiments.arm_lists import lists_of_moved_users
 from recsys.experiments.document import DocumentChange, ExperimentsDocument
+from recsys.experiments.running_experiments import RunningExperiments
 from recsys.rules import RulesFile
 from recsys.store.from_environment import OpenStore, open_store
-from recsys.store.stored_types import LIVE
 from training.progress import RunProgress
 
 
@@ -60,26 +61,27 @@ def move_users(
     """Make lists for the users whom a change moves, then change the document; return it and how many lists."""
     experiments = store.experiments()
     before = experiments.read()
-    lists = _make_lists(before, change(before), store, environment, progress)
+    lists = _prepare(before, change(before), store, environment, progress)
     return experiments.change(change), lists
 
 
-def _make_lists(
+def _prepare(
     before: ExperimentsDocument,
     after: ExperimentsDocument,
     store: OpenStore,
     environment: Environment,
     progress: RunProgress,
 ) -> int:
-    """Make the lists of the users who move; return how many."""
+    """Make the lists of the users who move, and wait for the gateways; return how many lists."""
     now, generations, flows = time.time(), store.generations(), store.flows()
-    live = generations.alias(LIVE)
-    if live is None:
-        raise NoGeneration(NOTHING_LIVE)
+    live = live_generation(generations)
     folder = fetch(live, environment, generations)
     needed = lists_of_moved_users(before, after, live, all_users(flows, folder.manifest), now)
     for kind in needed:
         fetch(kind.generation, environment, generations)  # a generation that is refused ends the ramp here
     rules = RulesFile(environment.rules, environment.rules_named).current
     trending = update_trending(flows, folder)
-    return ArmListMaking(store, environment, folder.manifest, rules, trending).make(needed, progress)
+    made = ArmListMaking(store, environment, folder.manifest, rules, trending).make(needed, progress)
+    loading = RunningExperiments(before).generations(now)  # without those of a pause, which load after the start
+    wait_for_gateways(store.registry(), {kind.generation for kind in needed}.intersection(loading))
+    return made

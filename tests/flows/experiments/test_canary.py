@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import closing
 
 import pytest
 
@@ -9,7 +10,9 @@ from flows.__main__ import main
 from flows.canary import canary
 from flows.lists import batch
 from recsys.experiments import changes
+from recsys.store.process_registry import Announcement
 from recsys.store.redis.redis_experiments import RedisExperimentStore
+from recsys.store.redis.redis_registry import RedisProcessRegistry
 from recsys.store.stored_types import LIVE
 from tests.sample_data import tiny
 from training.experiments.guardrails import ArmCounts
@@ -97,6 +100,22 @@ def test_a_canary_waits_for_the_monitor(started):
         NAME: "It waits: nothing looked at the guardrails lately. Run python -m flows monitor."
     }
     assert started.experiment.ramp == 0.0
+
+
+def test_a_canary_waits_for_gateways_that_still_load_its_generation(shop, started, monkeypatch):
+    """Users who moved before would get the control. A gateway that refuses the generation is named with its reason."""
+    monkeypatch.setattr("flows.steps.gateway_readiness.WAIT_SECONDS", 0.2)
+    monkeypatch.setattr("recsys.store.redis.redis_registry.ANNOUNCED_SECONDS", 600)  # no process repeats it
+    with closing(RedisProcessRegistry(shop.url)) as registry:
+        registry.announce(Announcement("gateway a 7", "gateway", (shop.live, "g-next"), (shop.live,)))
+        waits = "It waits: gateway a 7 does not answer from generation g-next yet."
+        assert started.step(0) == f"{waits} The arms are as before; run this again later."
+        refused = {"g-next": "A hash differs."}
+        registry.announce(Announcement("gateway a 7", "gateway", (shop.live,), (shop.live,), refused))
+        assert "Generation g-next was refused by gateway a 7: A hash differs." in started.step(0)
+        assert started.experiment.ramp == 0.0
+        registry.announce(Announcement("gateway a 7", "gateway", (shop.live, "g-next"), (shop.live, "g-next")))
+        assert started.step(0).startswith("Ramp from 0 % to 5 %")
 
 
 def test_another_live_generation_ends_a_canary(shop, started):
