@@ -64,7 +64,7 @@ live_generation = Gauge(
 )
 impressions_total = Counter(
     "tandem_impressions_total",
-    "Slates to log with their features: logged, lost, or changed when computed again",
+    "Slates to log with their features: logged, over_rate, lost, or changed when computed again",
     ["outcome"],
 )
 lost_entries = Gauge(  # the store counts for all gateways, so the highest value is the newest

@@ -68,11 +68,15 @@ class ImpressionLog:
             return
         if not len(query.items) or self._per_second == 0:
             return
-        if (_is_ranked(query) or query.assigned.exposures) and self._take_token():
-            if len(self._waiting) == QUEUE:
-                metrics.impressions_total.labels("lost").inc()
-            self._waiting.append((query, time.time()))
-            self._noted.set()
+        if not (_is_ranked(query) or query.assigned.exposures):
+            return
+        if not self._take_token():
+            metrics.impressions_total.labels("over_rate").inc()
+            return
+        if len(self._waiting) == QUEUE:
+            metrics.impressions_total.labels("lost").inc()
+        self._waiting.append((query, time.time()))
+        self._noted.set()
 
     def forget(self, user_id: Id) -> None:
         """Drop the slates of a user that are not logged yet."""

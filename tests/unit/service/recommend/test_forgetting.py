@@ -118,6 +118,14 @@ def recommender(users, *, log=QUIET):
     return Recommender(dependencies, users, Settings(max_batch=1, max_in_flight=1))
 
 
+async def test_slates_above_the_rate_are_counted():
+    """A report of an experiment is of the logged slates, so the others must be known."""
+    before, log = counted("tandem_impressions_total", outcome="over_rate"), ImpressionLog(None, None, 2.0)
+    for _ in range(5):
+        log.note(query())
+    assert counted("tandem_impressions_total", outcome="over_rate") - before == 3
+
+
 async def test_a_slate_that_waited_too_long_is_dropped_and_counted(log, monkeypatch):
     """It would be logged after the second deletion of deleted users."""
     logged, before = [], lost()
