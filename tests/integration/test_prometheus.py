@@ -7,12 +7,12 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from recsys.store.redis.experiment_store import RedisExperimentStore
 
 from loadtests.monitoring.__main__ import DASHBOARDS
 from recsys.experiments import changes
 from recsys.experiments.definition import checked
 from recsys.store import RedisGenerationStore
+from recsys.store.redis.redis_experiments import RedisExperimentStore
 from tandem_client import Client
 from tests.sample_data import tiny
 from tests.servers.deployment import Deployment, wait_for
