@@ -9,12 +9,13 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from prefect import flow, get_run_logger
+from prefect import get_run_logger
 
 from flows import MONITOR_SECONDS
-from flows.orchestration import restart_after_crash, write_result
+from flows.orchestration import write_result
 from flows.progress import run_progress
 from flows.ramp import move_users
+from flows.run_records import recorded_flow
 from recsys.environment import Environment
 from recsys.errors import ExperimentError, GenerationError
 from recsys.experiments.canary import ARM, advance_canary, is_complete, next_step
@@ -37,7 +38,7 @@ class CanaryResult:
     canaries: dict[str, str] = field(default_factory=dict)
 
 
-@flow(name="canary", timeout_seconds=2 * 3_600, on_crashed=[restart_after_crash])
+@recorded_flow("canary", timeout_seconds=2 * 3_600)
 def canary() -> CanaryResult:
     """Take the due steps of all canaries."""
     environment, done = Environment.read(), {}

@@ -19,12 +19,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from prefect import flow
 from pydantic import Field
 
 from flows import WAIT_HELP, WAIT_SECONDS
-from flows.orchestration import restart_after_crash, store_step, write_result
+from flows.orchestration import store_step, write_result
 from flows.progress import run_progress
+from flows.run_records import recorded_flow
 from flows.steps.deleted_users import remove_deleted_users
 from recsys.environment import Environment
 from recsys.lists.impression import Impression
@@ -32,6 +32,7 @@ from recsys.model.features import FEATURES
 from recsys.retrieval.registry import names_of
 from recsys.store.from_environment import open_store
 from recsys.store.redis.flow_store import RedisFlowStore
+from recsys.store.run_record import RunFigures
 from recsys.store.stored_types import LoggedImpression
 from recsys.types import Event
 from training.data.impressions import FOLDER, PREFIX
@@ -91,8 +92,12 @@ class DrainResult:
             self.files + step.files,
         )
 
+    def figures(self) -> RunFigures:
+        """The figures for the record of the run: rows in are impressions, rows out the items that they showed."""
+        return RunFigures(self.impressions + self.damaged, self.rows, quarantined=self.damaged)
 
-@flow(name="drain", timeout_seconds=900, on_crashed=[restart_after_crash])
+
+@recorded_flow("drain", timeout_seconds=900)
 def drain(
     wait: Annotated[float, Field(ge=0, le=30 * 86_400, description=WAIT_HELP)] = WAIT_SECONDS,
 ) -> DrainResult:

@@ -18,6 +18,7 @@ from pydantic import Field
 
 from flows.orchestration import best_effort, name_run, restart_after_crash, store_step, write_result
 from flows.progress import artifact_key
+from flows.run_records import recorded_flow
 from flows.steps.experiment_rows import read_rows, write_rows
 from recsys.environment import Environment
 from recsys.experiments import changes
@@ -94,7 +95,7 @@ def experiment_report(
     return make_report(environment, found, since)
 
 
-@flow(name="experiment-reports", timeout_seconds=3_600, on_crashed=[restart_after_crash])
+@recorded_flow("experiment-reports", timeout_seconds=3_600)
 def experiment_reports() -> ReportsResult:
     """Read all running experiments, and halt arms that break the guardrails click_rate_drop or sample_ratio."""
     environment = Environment.read()

@@ -14,11 +14,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
-from prefect import flow, get_run_logger
+from prefect import get_run_logger
 from pydantic import Field
 
-from flows.orchestration import name_run, restart_after_crash, write_result
+from flows.orchestration import name_run, write_result
 from flows.progress import run_progress
+from flows.run_records import recorded_flow
 from flows.steps.arm_list_making import ArmListMaking, all_users
 from flows.steps.list_export import exporting
 from flows.steps.list_making import (
@@ -37,6 +38,7 @@ from recsys.experiments.arm_lists import lists_of_users, with_lists
 from recsys.rules import Rules, RulesFile
 from recsys.store.from_environment import OpenStore, open_store
 from recsys.store.redis.generation_store import RedisGenerationStore
+from recsys.store.run_record import RunFigures
 from recsys.store.stored_types import LIVE
 from training.progress import RunProgress
 
@@ -58,8 +60,12 @@ class ListResult:
     superseded: tuple[str, ...] = ()
     lost: int = 0
 
+    def figures(self) -> RunFigures:
+        """The figures for the record of the run. Lists of arms are left out: they end with their experiment."""
+        return RunFigures(rows_out=self.lists, generation=self.generation)
 
-@flow(name="batch", timeout_seconds=2 * 3_600, on_crashed=[restart_after_crash])
+
+@recorded_flow("batch", timeout_seconds=2 * 3_600)
 def batch(
     top: Annotated[int, Field(ge=1, le=100, description="items of a user in the Parquet file")] = 20,
     rules: Annotated[str | None, Field(description="the file of rules; default: TANDEM_RULES, or rules.toml")] = None,
@@ -73,7 +79,7 @@ def batch(
         )
 
 
-@flow(name="refresh", timeout_seconds=2 * 3_600, on_crashed=[restart_after_crash])
+@recorded_flow("refresh", timeout_seconds=2 * 3_600)
 def refresh() -> ListResult:
     """Make lists for the users with events since the last run, and update the trending items."""
     environment = Environment.read()
@@ -84,7 +90,7 @@ def refresh() -> ListResult:
         )
 
 
-@flow(name="item-lists", timeout_seconds=2 * 3_600, on_crashed=[restart_after_crash])
+@recorded_flow("item-lists", timeout_seconds=2 * 3_600)
 def item_lists() -> ListResult:
     """Make a list of similar items for every available item of the live generation, in the store and as Parquet."""
     environment = Environment.read()

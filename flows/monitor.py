@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from prefect import flow, get_run_logger
+from prefect import get_run_logger
 from pydantic import Field
 
-from flows.orchestration import restart_after_crash, store_step, write_result
+from flows.orchestration import store_step, write_result
+from flows.run_records import recorded_flow
 from flows.steps.gateway_metrics import read_counts
 from recsys.environment import Environment
 from recsys.errors import SettingsError
@@ -42,7 +43,7 @@ class MonitorResult:
     unread: dict[str, str] = field(default_factory=dict)
 
 
-@flow(name="monitor", timeout_seconds=300, on_crashed=[restart_after_crash])
+@recorded_flow("monitor", timeout_seconds=300)
 def monitor(
     gateways: Annotated[list[str], Field(description="URLs of gateways with /metrics")],
     key_file: Annotated[str | None, Field(description="a file with a key of the scope admin")] = None,

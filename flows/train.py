@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from prefect import flow
 from pydantic import Field
 
-from flows.orchestration import name_run, restart_after_crash
+from flows.orchestration import name_run
 from flows.progress import run_progress
+from flows.run_records import recorded_flow
 from flows.steps.gate import (
     check_dataset,
     check_final_model,
@@ -30,11 +30,12 @@ from recsys.generation.loader import check_servable
 from recsys.generation.manifest import Manifest
 from recsys.store.from_environment import open_store
 from recsys.store.redis.generation_store import RedisGenerationStore
+from recsys.store.run_record import RunFigures
 from training.config import TrainingConfig
 from training.data.interaction_log import encode
 from training.data.mapping import Mapping
 from training.device import find_device
-from training.evaluation.metric_table import Evaluation
+from training.evaluation.metric_table import METRICS, SERVED, Evaluation
 from training.evaluation.split import split
 from training.export import Origin
 from training.gate.check import Check, failed
@@ -57,8 +58,20 @@ class TrainResult:
     report: Path | None
     notes: list[str] = field(default_factory=list)
 
+    def figures(self) -> RunFigures:
+        """The figures for the record of the run: rows in are interactions of the log, rows out those trained on."""
+        data, served = self.manifest.data, self.manifest.metrics.get(SERVED, {})
+        return RunFigures(
+            data["read"]["interactions"],
+            data["rows"],
+            data["bad_rows"],
+            served.get(METRICS[0]),
+            self.manifest.id,
+            self.manifest.size,
+        )
 
-@flow(name="train", timeout_seconds=4 * 3_600, on_crashed=[restart_after_crash])
+
+@recorded_flow("train", timeout_seconds=4 * 3_600)
 def run(
     data: Annotated[str, Field(description="a folder with a dataset.toml, or such a file")],
     config: Annotated[Literal["small", "full"], Field(description="how long to train")] = "full",

@@ -21,6 +21,7 @@ from recsys.store.redis.generation_store import RedisGenerationStore
 from recsys.store.redis.item_store import RedisItemReader, RedisItemWriter
 from recsys.store.redis.redis_experiments import RedisExperimentStore
 from recsys.store.redis.redis_registry import RedisProcessRegistry
+from recsys.store.redis.run_store import RedisRunStore
 from recsys.store.redis.user_store import RedisUserStore
 from recsys.store.stored_types import IMPRESSION_LIMITS, LOG_LIMITS
 from service.auth import start_checks
@@ -136,6 +137,7 @@ def recommender(
         impressions=impressions,
         arms=RequestArms(switcher, items, ArmHealth(switcher, pipeline)),
         surfaces=SurfacesFollower(environment, settings),
+        runs=RedisRunStore(_url(environment)),
     )
     keys = key_check()
     checks = (TenantCheck(keys.limits), keys.require_admin) if keys else ()

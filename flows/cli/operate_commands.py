@@ -1,4 +1,5 @@
-"""The operating commands of `python -m flows`: publish, promote, rollback, generations, delete, pin, status and users.
+"""The operating commands of `python -m flows`: publish, promote, rollback, generations, delete, pin, status,
+runs and users.
 
 Most act on a generation, one trained set of models and tables. None imports Prefect: a rollback takes one second
 instead of ten.
@@ -7,6 +8,7 @@ instead of ten.
 from __future__ import annotations
 
 import argparse
+import time
 from dataclasses import asdict
 from typing import Any
 
@@ -31,6 +33,7 @@ def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
         ("delete", delete_generation, "remove a generation that no alias names from the store"),
         ("pin", pin_generation, "include a generation in the next bento, which then serves without Redis"),
         ("status", show_status, "show what is live"),
+        ("runs", show_runs, "show the last run of each flow"),
         ("users", show_users, "print ids of users of the live generation, one a line, 16,000 at most"),
     ):
         parsers.append(parser := verbs.add_parser(name, help=text))
@@ -134,6 +137,17 @@ def show_status(options: argparse.Namespace) -> None:
     with open_store(environment) as store:
         status = read_status(store.generations(), environment.home)
     print_result(options, asdict(status), to_table(status))
+
+
+def show_runs(options: argparse.Namespace) -> None:
+    """Print the last run of each flow."""
+    from flows.operate.runs import to_table
+
+    now = time.time()
+    with open_store(Environment.read()) as store:
+        last = [records[0] for records in store.runs().read().values() if records]
+    rows = [asdict(record) | {"state": record.state_at(now)} for record in last]
+    print_result(options, {"runs": rows}, to_table(last, now) if last else "No flow has run yet (docs/flows.md).")
 
 
 def show_users(options: argparse.Namespace) -> None:

@@ -16,6 +16,7 @@ from recsys.store.redis.generation_store import RedisGenerationStore
 from recsys.store.redis.item_store import RedisItemReader
 from recsys.store.redis.redis_experiments import RedisExperimentStore
 from recsys.store.redis.redis_registry import RedisProcessRegistry
+from recsys.store.redis.run_store import RedisRunStore
 
 CHECK_SECONDS = 0.5
 """Between two checks of the embedded server."""
@@ -50,6 +51,10 @@ class OpenStore:
     def registry(self) -> RedisProcessRegistry:
         """The announcements of server processes: which generations each has loaded and serves."""
         return self._clients.enter_context(closing(RedisProcessRegistry(self.url)))
+
+    def runs(self) -> RedisRunStore:
+        """The records of the runs of flows."""
+        return self._clients.enter_context(closing(RedisRunStore(self.url)))
 
     def keep_running(self, log: Callable[[str], None]) -> None:
         """Restart the embedded server whenever it is gone, until this is closed.

@@ -28,6 +28,7 @@ impression is a slate that a user was shown.
 | experiments:generations | set | the ids of generations that arms of experiments need |
 | experiments:looks | string | what the monitor read from gateways in the last minutes, as JSON; expires |
 | experiments:halt:{experiment}:{arm} | string | the reason why a gateway halted an arm; expires |
+| runs:{flow} | hash | the newest records of the runs of a flow (`recsys.store.run_record`), by the run's id, as JSON |
 | impressions:deleted | stream | users deleted since `flows drain` removed them from its files: u the digest of the id |
 | {stream}:counts | hash | entries added, their bytes, expired (by age), evicted (by bytes), reported (as lost) |
 | {stream}:forgetting | string | the lock of a rewrite that removes deleted users from the stream; expires |
@@ -76,6 +77,10 @@ def variants_key(generation: str) -> str:
 
 def halt_key(experiment: str, arm: str) -> str:
     return f"experiments:halt:{experiment}:{arm}"
+
+
+def runs_key(flow: str) -> str:
+    return f"runs:{flow}"
 
 
 def similar_key(generation: str, row: int) -> str:

@@ -73,6 +73,30 @@ lost_entries = Gauge(  # the store counts for all gateways, so the highest value
     ["stream"],
     multiprocess_mode="livemax",
 )
+flow_success = Gauge(  # the store has the runs of all hosts, so the newest value is right for each gateway
+    "tandem_flow_last_success_timestamp_seconds",
+    "When the last completed run of a flow ended, unix seconds",
+    ["flow"],
+    multiprocess_mode="mostrecent",
+)
+flow_seconds = Gauge(
+    "tandem_flow_duration_seconds",
+    "Time of the last run of a flow, also while it runs, and the median of the completed runs before",
+    ["flow", "run"],
+    multiprocess_mode="mostrecent",
+)
+flow_rows = Gauge(
+    "tandem_flow_rows",
+    "Rows that the last completed run of a flow read and made, and the medians of the runs before",
+    ["flow", "direction", "run"],
+    multiprocess_mode="mostrecent",
+)
+flow_quality = Gauge(
+    "tandem_flow_quality",
+    "Recall@10 of the served model by the last completed training, and the median of the trainings before",
+    ["flow", "run"],
+    multiprocess_mode="mostrecent",
+)
 items_put_total = Counter("tandem_items_put_total", "Items put: new to the served generation, or known", ["kind"])
 key_requests_total = Counter("tandem_key_requests_total", "Requests that a key allowed", ["key", "id"])
 key_refused_total = Counter(

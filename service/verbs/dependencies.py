@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from recsys.store.redis.run_store import RedisRunStore
 from service.experiments.request_arms import RequestArms
 from service.generations.switcher import GenerationSwitcher
 from service.recommend.pipeline import Pipeline
@@ -30,3 +31,4 @@ class Dependencies:
     impressions: ImpressionLog
     arms: RequestArms
     surfaces: SurfacesFollower
+    runs: RedisRunStore

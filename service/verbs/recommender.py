@@ -26,7 +26,7 @@ from service.recommend.pipeline import RESERVE
 from service.schema import verb_table
 from service.schema.verb_table import Verb
 from service.settings import Settings
-from service.telemetry import lost_entries, metrics
+from service.telemetry import flow_runs, lost_entries, metrics
 from service.verbs import answer_models, queries
 from service.verbs.dependencies import Dependencies
 from service.verbs.queries import Situation
@@ -200,6 +200,7 @@ class Recommender:
             group.create_task(self._dependencies.impressions.follow())
             group.create_task(self._dependencies.arms.follow())
             group.create_task(lost_entries.follow(self._store))
+            group.create_task(flow_runs.follow(self._dependencies.runs))
             group.create_task(self._dependencies.surfaces.follow(lambda: self.live_if_ready))
 
     async def settled(self) -> None:
@@ -214,6 +215,7 @@ class Recommender:
         """Close the connections."""
         await asyncio.to_thread(self._dependencies.switcher.follower.stop)
         await self._store.close()
+        self._dependencies.runs.close()
         await self._dependencies.items.close()
 
     def _situation(self, surface: str, deadline: Deadline, forced: ForcedArm | None = None) -> Situation:

@@ -19,12 +19,17 @@ from recsys.store.process_registry import Announcement
 from recsys.store.redis.item_store import RedisItemReader, RedisItemWriter
 from recsys.store.redis.redis_experiments import RedisExperimentStore
 from recsys.store.redis.redis_registry import RedisProcessRegistry
+from recsys.store.redis.run_store import RedisRunStore
+from recsys.store.run_record import RunRecord
 from recsys.store.stored_types import Cursor, LostEntries, Trending
 from tests.contracts.stores import LONG, Store, click, is_notified, manifest, of_generation
 from tests.servers.debian_program import REDIS
 from tests.servers.store_server import StoreServer
 
 MAKE = Path(__file__).parents[2] / "deploy" / "redis" / "make-users.sh"
+
+
+RUN = RunRecord("train", "run", "nightly", start=1.0, limit=60.0)
 
 
 @pytest.fixture
@@ -108,6 +113,10 @@ def test_the_user_of_the_flows(real: Store, urls: dict[str, str]) -> None:
     store.flows.write_lists("g2", whole.user_buckets, {"7": b"of the arm"}, "test.new")
     assert store.flows.read_lists("g1", whole.user_buckets, ["7"]) == [None]
     assert store.flows.read_user_ids("g2", 0) + store.flows.read_user_ids("g2", 1) == ["7"]
+    runs = RedisRunStore(urls["flows"])
+    runs.write(RUN)
+    assert runs.find("train", "run") == RUN
+    runs.close()
     real.generations.promote("g2")
 
 
@@ -144,6 +153,12 @@ def test_the_user_of_the_gateway(real: Store, urls: dict[str, str]) -> None:
     with pytest.raises(StoreError, match=r"(?i)permission|ACL"):
         experiments.change(lambda _: of_generation("g1", ramp=0.5))
     experiments.close()
+
+    runs = RedisRunStore(urls["gateway"])
+    assert runs.read()["train"] == []
+    with pytest.raises(StoreError, match=r"(?i)permission|ACL"):
+        runs.write(RUN)
+    runs.close()
 
 
 @pytest.mark.parametrize("role", ["model", "gateway"])

@@ -15,6 +15,7 @@ import redis
 
 from recsys.process import parent_death
 from recsys.store import RedisGenerationStore
+from recsys.store.redis.run_store import RedisRunStore
 from tests.flows.ring_dataset import quick, ring, write
 from tests.servers.flow_environment import ROOT, flow_environment
 
@@ -147,9 +148,20 @@ def process_of(operator, run):
     return None
 
 
+def records(operator):
+    """The records of the runs in the store, by the run's id."""
+    store = RedisRunStore(operator.redis_url)
+    found = {record.run: record for of_flow in store.read().values() for record in of_flow}
+    store.close()
+    return found
+
+
 def test_a_killed_training_starts_again_and_lists_follow(operator, client):
-    """A killed training starts again and publishes, `batch` follows it, and Prefect has the artifacts and the log."""
-    run = start("train/nightly", data=operator.data, config="small", overrides=asdict(quick()))
+    """A killed training starts again and publishes, `batch` follows it, and Prefect has the artifacts and the log.
+
+    The store has a record of each run: the killed one crashed.
+    """
+    killed = run = start("train/nightly", data=operator.data, config="small", overrides=asdict(quick()))
     until(lambda: "progress-towers-before-the-labels" in artifacts_and_log(client, run)[0])
     process_of(operator, run).kill()
     (after,) = until(lambda: [found for found in runs_of(client, "train") if "after-crash-1" in found.tags])
@@ -157,6 +169,14 @@ def test_a_killed_training_starts_again_and_lists_follow(operator, client):
     done = finished(client, run)
     assert done.state.is_completed(), artifacts_and_log(client, run)[1]
     live = RedisGenerationStore(operator.redis_url).alias("live")
+    assert records(operator)[str(killed)].state == "crashed"
+    record = records(operator)[str(run)]
+    assert (record.flow, record.deployment, record.state) == ("train", "nightly", "completed")
+    assert record.figures.generation == live
+    assert record.figures.rows_in == record.figures.rows_out > 0
+    assert 0 < record.figures.quality <= 1
+    assert record.figures.bytes > 1_000
+    assert record.end > record.start > records(operator)[str(killed)].end
     assert done.name == f"train-{live}"
     artifacts, _ = artifacts_and_log(client, run)
     assert artifacts["report-ring"].data.startswith(f"# {live}\n")
@@ -189,6 +209,8 @@ def test_the_other_deployments_take_parameters(operator, client):
         assert done.state.is_completed(), log
         assert f"result-{flow}" in artifacts
         assert log
+        record = records(operator)[str(run)]
+        assert (record.flow, record.state) == (flow, "completed")
     result = {
         row["result"]: row["value"]
         for row in json.loads(artifacts_and_log(client, runs["batch"])[0]["result-batch"].data)

@@ -43,7 +43,7 @@ def dependencies(world, **more):
         "default", Mode.AUTO, 10, 0.5, 3600.0, 86_400.0, True, SimpleNamespace(of=lambda _: NO_RULES)
     )
     parts = SimpleNamespace(**(served | more), of=lambda _: surface, rows=lambda *_: {}, show=None)
-    return Dependencies(world.pipeline(), parts, parts, parts, None, None, parts, parts, arms, parts)
+    return Dependencies(world.pipeline(), parts, parts, parts, None, None, parts, parts, arms, parts, parts)
 
 
 def test_a_request_for_several_users_is_admitted_whole_or_not_at_all(world):

@@ -1,0 +1,48 @@
+"""The metrics of flows (jobs such as `train`): last success, duration, rows and quality, from their records in the store.
+
+Flows run in processes that nothing scrapes, and end. So each gateway exports what their runs left in the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from recsys.store.redis.run_store import RedisRunStore
+from recsys.store.run_record import RunRecord, summary
+from service.telemetry import metrics
+from service.telemetry.periodic import repeat
+
+READ_SECONDS = 15.0
+"""Time between two reads: the usual scrape interval of Prometheus."""
+
+
+async def follow(runs: RedisRunStore) -> None:
+    """Read the records, without an end. Without the store the metrics keep their last values."""
+    await repeat(partial(_read, runs), READ_SECONDS, "The records of runs of flows can't be read.")
+
+
+async def _read(runs: RedisRunStore) -> None:
+    export(await asyncio.to_thread(runs.read), time.time())
+
+
+def export(records: Mapping[str, Sequence[RunRecord]], now: float) -> None:
+    """Set the metrics. records: of each flow, newest first. now: unix seconds."""
+    for flow, of_flow in records.items():
+        found = summary(of_flow, now)
+        if found.last_success is not None:
+            metrics.flow_success.labels(flow).set(found.last_success)
+        for run, figures in (("last", found.last), ("median", found.median)):
+            _set(flow, run, figures)
+
+
+def _set(flow: str, run: str, figures: Mapping[str, float]) -> None:
+    for name, value in figures.items():
+        if name == "seconds":
+            metrics.flow_seconds.labels(flow, run).set(value)
+        elif name == "quality":
+            metrics.flow_quality.labels(flow, run).set(value)
+        else:
+            metrics.flow_rows.labels(flow, name.removeprefix("rows_"), run).set(value)
