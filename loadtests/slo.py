@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -134,24 +134,26 @@ class VerbPromise:
 @dataclass(frozen=True)
 class Promises:
     """Every promise. verbs: by name, beside `recommend`. modes: p99 of its slates in ms, by mode. surfaces: those that
-    promise something of their own.
+    promise something of their own. flows: the longest time between two successes in seconds, by flow.
     """
 
     recommend: Slo
     verbs: dict[str, VerbPromise]
     modes: dict[str, float]
     surfaces: dict[str, Surface]
+    flows: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def read(cls) -> Promises:
         """From slo.toml and surfaces.toml."""
         verbs = _stated()
-        recommend, modes = Slo(**verbs.pop("recommend")), verbs.pop("modes")
+        recommend, modes, flows = Slo(**verbs.pop("recommend")), verbs.pop("modes"), verbs.pop("flows")
         return cls(
             recommend,
             {name: VerbPromise(**promise) for name, promise in verbs.items()},
             {name: promise["p99_ms"] for name, promise in modes.items()},
             {name: surface for name, surface in surfaces().items() if surface.promise},
+            flows,
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from flows.operate.status import duration_text
@@ -11,25 +12,19 @@ from recsys.store.run_record import RunRecord
 
 
 def to_table(records: Sequence[RunRecord], now: float) -> Table:
-    """One row for each flow. now: unix seconds."""
-    table = Table(title="the last run of each flow")
-    for column in ("flow", "deployment", "state", "began", "took", "rows in", "rows out", "recall@10", "generation"):
-        table.add_column(column)
+    """One row for each flow, within 80 columns; `--json` has all fields. now: unix seconds."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in ("flow/deployment", "state", "began"):
+        table.add_column(column, no_wrap=True)
+    for column in ("took", "rows"):
+        table.add_column(column, no_wrap=True, justify="right")
     for record in records:
-        figures = record.figures
+        rows = record.figures.rows_out
         table.add_row(
-            record.flow,
-            record.deployment,
+            f"{record.flow}/{record.deployment}",
             record.state_at(now),
             f"{duration_text(now - record.start)} ago",
             f"{record.seconds(now):.1f} s",
-            _count(figures.rows_in),
-            _count(figures.rows_out),
-            "-" if figures.quality is None else f"{figures.quality:.4f}",
-            figures.generation or "-",
+            "" if rows is None else f"{rows:,}",
         )
     return table
-
-
-def _count(rows: int | None) -> str:
-    return "-" if rows is None else f"{rows:,}"

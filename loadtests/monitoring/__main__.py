@@ -1,10 +1,10 @@
-"""Writes deploy/prometheus/burn_rates.yaml and deploy/grafana/dashboards/; run after a change of slo.toml."""
+"""Writes the rules of deploy/prometheus on burn rates and flows, and deploy/grafana/dashboards/, from slo.toml."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from loadtests.monitoring import burn_rates
+from loadtests.monitoring import burn_rates, flow_alerts
 from loadtests.monitoring.dashboards import experiments, freshness, overview, serving
 from loadtests.monitoring.panels import dashboard_json
 from loadtests.slo import ROOT, Promises
@@ -21,7 +21,11 @@ def files(promises: Promises) -> dict[Path, str]:
         "experiments": dashboard_json("experiments", "experiments", experiments.rows(promises)),
     }
     written = {DASHBOARDS / f"{name}.json": text for name, text in dashboards.items()}
-    return {burn_rates.FILE: burn_rates.burn_rates(promises.recommend), **written}
+    rules = {
+        burn_rates.FILE: burn_rates.burn_rates(promises.recommend),
+        flow_alerts.FILE: flow_alerts.flow_alerts(promises.flows),
+    }
+    return rules | written
 
 
 if __name__ == "__main__":

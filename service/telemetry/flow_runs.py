@@ -1,4 +1,4 @@
-"""The metrics of flows (jobs such as `train`): last success, duration, rows and quality, from their records in the store.
+"""The metrics of flows (jobs such as `train`): last success, duration, rows and quality, from the records in the store.
 
 Flows run in processes that nothing scrapes, and end. So each gateway exports what their runs left in the store.
 """

@@ -1,0 +1,154 @@
+"""The alerts on flows: each fires for its fault and for no other, by promtool on the metrics of recorded runs."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from prometheus_client import REGISTRY
+
+from flows import CANARY_SECONDS, DRAIN_SECONDS, MONITOR_SECONDS, REFRESH_SECONDS
+from loadtests.monitoring.flow_alerts import FILE, LISTS, flow_alerts
+from loadtests.slo import Promises
+from recsys.store.run_record import COMPLETED, CRASHED, FLOWS, RunFigures, RunRecord
+from service.telemetry import flow_runs
+from tests.servers.prometheus import promtool
+
+NIGHT = 86_400.0
+PERIODS = {
+    "train": NIGHT,
+    "batch": NIGHT,
+    "item-lists": NIGHT,
+    "refresh": REFRESH_SECONDS,
+    "drain": DRAIN_SECONDS,
+    "experiment-reports": DRAIN_SECONDS,
+    "monitor": MONITOR_SECONDS,
+    "canary": CANARY_SECONDS,
+}
+NOW = 10 * NIGHT
+FIGURES = RunFigures(rows_in=1_000, rows_out=900, quality=0.2)
+MINUTES = 5
+"""Of metrics, which do not change, before the rules are evaluated. The clock of promtool starts at 0."""
+
+LABELS = "alertname", "flow", "direction"
+
+
+def healthy(flow):
+    """Eight runs, newest first: rows and times vary by a tenth. The last run ended half a period ago."""
+    period = PERIODS[flow]
+    ends = [NOW - (number + 0.5) * period for number in range(8)]
+    seconds = [min(period, 1_200) / 4 * (1 + number % 3 / 20) for number in range(8)]
+    rows = [replace(FIGURES, rows_out=900 - 40 * (number % 3)) for number in range(8)]
+    return [
+        RunRecord(
+            flow, f"run-{number}", "often", ends[number] - seconds[number], 7_200, COMPLETED, ends[number], rows[number]
+        )
+        for number in range(8)
+    ]
+
+
+def changed(flow, **changes):
+    """Healthy runs, of which the last one is different."""
+    last, *before = healthy(flow)
+    return {flow: [replace(last, **changes), *before]}
+
+
+def late(*flows):
+    """Runs that were healthy until the promised time passed."""
+    shift = {flow: Promises.read().flows[flow] + 60 for flow in flows}
+    return {
+        flow: [replace(each, start=each.start - by, end=each.end - by) for each in healthy(flow)]
+        for flow, by in shift.items()
+    }
+
+
+def running(flow, seconds):
+    """Healthy runs, and one that has not ended."""
+    return {flow: [RunRecord(flow, "hangs", "often", NOW - seconds, 4 * 3_600), *healthy(flow)]}
+
+
+def ended(flow, state):
+    """Healthy runs, and one that ended in this state after a second."""
+    return {flow: [RunRecord(flow, "ended", "often", NOW - 9, 4 * 3_600, state, NOW - 8), *healthy(flow)]}
+
+
+FAULTS = {
+    "nothing": ({}, []),
+    "no training this night": (late("train"), ["TandemFlowLate train"]),
+    "no monitor": (late("monitor"), ["TandemFlowLate monitor"]),
+    "no lists": (late(*LISTS), [f"TandemListsOld {flow}" for flow in LISTS]),
+    "a training hangs": (running("train", 3_600), ["TandemFlowSlow train"]),
+    "a training runs": (running("train", 600), []),
+    "a training was killed": (running("train", 5 * 3_600), []),
+    "a batch took four times as long": (changed("batch", start=NOW - 0.5 * NIGHT - 1_300), ["TandemFlowSlow batch"]),
+    "a monitor took four times as long": (changed("monitor", start=NOW - 30 - 59), []),
+    "40 % of the rows are lost": (
+        changed("train", figures=replace(FIGURES, rows_in=600, rows_out=540)),
+        ["TandemFlowRowsFell train in", "TandemFlowRowsFell train out"],
+    ),
+    "20 % of the rows are lost": (changed("train", figures=replace(FIGURES, rows_in=800, rows_out=720)), []),
+    "a quiet hour": (changed("refresh", figures=replace(FIGURES, rows_in=0, rows_out=0)), []),
+    "the model is worse": (changed("train", figures=replace(FIGURES, quality=0.17)), ["TandemQualityFell train"]),
+    "the model is slightly worse": (changed("train", figures=replace(FIGURES, quality=0.19)), []),
+    "a failed run": (ended("train", CRASHED), []),
+}
+
+
+@pytest.fixture
+def metrics():
+    """The gauges of flows, without values of other tests."""
+    gauges = flow_runs.metrics
+    for gauge in (gauges.flow_success, gauges.flow_seconds, gauges.flow_rows, gauges.flow_quality):
+        gauge.clear()
+
+
+def exported(records):
+    """The metrics of a gateway whose store has these records, as constant series; times are those of promtool."""
+    flow_runs.export(records, NOW)
+    ages = NOW - MINUTES * 60
+    series = {}
+    for metric in REGISTRY.collect():
+        if metric.name.startswith("tandem_flow_"):
+            for sample in metric.samples:
+                labels = ",".join(f'{name}="{value}"' for name, value in sample.labels.items())
+                value = sample.value - ages if "timestamp" in sample.name else sample.value
+                series[f"{sample.name}{{{labels}}}"] = f"{value}x{MINUTES}"
+    return series
+
+
+def braced(name):
+    """The labels of an alert as promtool reads them. name: of the alert, then its flow and direction."""
+    return "{" + ",".join(f'{label}="{value}"' for label, value in zip(LABELS, name.split(), strict=False)) + "}"
+
+
+def test_the_file_of_flow_alerts_is_up_to_date():
+    """After a change of slo.toml, run `python -m loadtests.monitoring`."""
+    assert FILE.read_text(encoding="utf-8") == flow_alerts(Promises.read().flows)
+
+
+def test_the_promises_are_for_flows_that_leave_records_and_have_room_for_two_periods():
+    """A promise of another flow never fires, and a promise of one period fires in each."""
+    promised = Promises.read().flows
+    assert {*promised} == {*FLOWS} == {*PERIODS}
+    assert all(seconds > PERIODS[flow] for flow, seconds in promised.items())
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_of_a_flow_fires_its_alert_alone(fault, metrics, tmp_path):
+    """Records of eight runs of each flow, as a gateway exports them; of all rules on flows those alerts fire."""
+    records, expected = FAULTS[fault]
+    series = exported({flow: healthy(flow) for flow in FLOWS} | records)
+    samples = [{"labels": braced(name), "value": 1} for name in expected]
+    test = {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "promql_expr_test": [
+            {
+                "expr": f"count by ({', '.join(LABELS)}) (ALERTS{{alertstate='firing'}})",
+                "eval_time": f"{MINUTES}m",
+                "exp_samples": samples,
+            }
+        ],
+    }
+    file = tmp_path / "test.yaml"
+    file.write_text(json.dumps({"rule_files": [str(FILE)], "evaluation_interval": "1m", "tests": [test]}))
+    promtool("test", "rules", file)
