@@ -1,17 +1,14 @@
 """The alerts on flows: each fires for its fault and for no other, by promtool on the metrics of recorded runs."""
 
-import json
 from dataclasses import replace
 
 import pytest
-from prometheus_client import REGISTRY
 
 from flows import CANARY_SECONDS, DRAIN_SECONDS, MONITOR_SECONDS, REFRESH_SECONDS
 from loadtests.monitoring.flow_alerts import FILE, LISTS, flow_alerts
 from loadtests.slo import Promises
 from recsys.store.run_record import COMPLETED, CRASHED, FLOWS, RunFigures, RunRecord
-from service.telemetry import flow_runs
-from tests.servers.prometheus import promtool
+from tests.servers.flow_alert_check import check_alerts
 
 NIGHT = 86_400.0
 PERIODS = {
@@ -26,10 +23,6 @@ PERIODS = {
 }
 NOW = 10 * NIGHT
 FIGURES = RunFigures(rows_in=1_000, rows_out=900, quality=0.2)
-MINUTES = 5
-"""Of metrics, which do not change, before the rules are evaluated. The clock of promtool starts at 0."""
-
-LABELS = "alertname", "flow", "direction"
 
 
 def healthy(flow):
@@ -93,33 +86,6 @@ FAULTS = {
 }
 
 
-@pytest.fixture
-def metrics():
-    """The gauges of flows, without values of other tests."""
-    gauges = flow_runs.metrics
-    for gauge in (gauges.flow_success, gauges.flow_seconds, gauges.flow_rows, gauges.flow_quality):
-        gauge.clear()
-
-
-def exported(records):
-    """The metrics of a gateway whose store has these records, as constant series; times are those of promtool."""
-    flow_runs.export(records, NOW)
-    ages = NOW - MINUTES * 60
-    series = {}
-    for metric in REGISTRY.collect():
-        if metric.name.startswith("tandem_flow_"):
-            for sample in metric.samples:
-                labels = ",".join(f'{name}="{value}"' for name, value in sample.labels.items())
-                value = sample.value - ages if "timestamp" in sample.name else sample.value
-                series[f"{sample.name}{{{labels}}}"] = f"{value}x{MINUTES}"
-    return series
-
-
-def braced(name):
-    """The labels of an alert as promtool reads them. name: of the alert, then its flow and direction."""
-    return "{" + ",".join(f'{label}="{value}"' for label, value in zip(LABELS, name.split(), strict=False)) + "}"
-
-
 def test_the_file_of_flow_alerts_is_up_to_date():
     """After a change of slo.toml, run `python -m loadtests.monitoring`."""
     assert FILE.read_text(encoding="utf-8") == flow_alerts(Promises.read().flows)
@@ -133,22 +99,7 @@ def test_the_promises_are_for_flows_that_leave_records_and_have_room_for_two_per
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_of_a_flow_fires_its_alert_alone(fault, metrics, tmp_path):
+def test_a_fault_of_a_flow_fires_its_alert_alone(fault, tmp_path):
     """Records of eight runs of each flow, as a gateway exports them; of all rules on flows those alerts fire."""
     records, expected = FAULTS[fault]
-    series = exported({flow: healthy(flow) for flow in FLOWS} | records)
-    samples = [{"labels": braced(name), "value": 1} for name in expected]
-    test = {
-        "interval": "1m",
-        "input_series": [{"series": name, "values": values} for name, values in series.items()],
-        "promql_expr_test": [
-            {
-                "expr": f"count by ({', '.join(LABELS)}) (ALERTS{{alertstate='firing'}})",
-                "eval_time": f"{MINUTES}m",
-                "exp_samples": samples,
-            }
-        ],
-    }
-    file = tmp_path / "test.yaml"
-    file.write_text(json.dumps({"rule_files": [str(FILE)], "evaluation_interval": "1m", "tests": [test]}))
-    promtool("test", "rules", file)
+    check_alerts(FILE, {flow: healthy(flow) for flow in FLOWS} | records, NOW, expected, tmp_path)

@@ -1,0 +1,75 @@
+"""Faults of real runs of flows, with promises of seconds: each fires its alert and no other."""
+
+import asyncio
+import signal
+import time
+
+import pytest
+
+from flows.drain import drain
+from flows.lists import batch
+from loadtests.monitoring.flow_alerts import flow_alerts
+from recsys.store import RedisUserStore
+from recsys.store.redis.run_store import RedisRunStore
+from recsys.store.run_record import MEDIAN_OF, RUNNING
+from tests.sample_data import tiny
+from tests.servers.flow_alert_check import check_alerts
+
+LONG = 3_600.0
+SECONDS = 120.0
+"""The limit of a wait."""
+
+
+@pytest.fixture
+def runs(shop):
+    """The records of a `drain`, and of as many runs of `batch` as a median needs."""
+    drain()
+    for _ in range(MEDIAN_OF):
+        batch()
+    store = RedisRunStore(shop.url)
+    yield store
+    store.close()
+
+
+def check(runs, folder, expected, least=LONG, **promised):
+    """Check the alerts now. least: seconds below which no run is slow. promised: ages of successes, by flow."""
+    rules = folder / "rules.yaml"
+    rules.write_text(flow_alerts({"batch": LONG, "drain": LONG} | promised, least))
+    check_alerts(rules, runs.read(), time.time(), expected, folder)
+
+
+def test_faults_of_flows_fire_their_alerts(shop, runs, tmp_path):
+    """A late flow, lists that nothing makes, a batch that hangs, and a batch of 60 % of the users."""
+    check(runs, tmp_path, [])
+    time.sleep(1.5)
+    check(runs, tmp_path, ["TandemFlowLate drain"], drain=1)
+    check(runs, tmp_path, ["TandemListsOld batch"], batch=1)
+
+    process = shop.command("batch")
+    try:
+        wait(lambda: runs.read()["batch"][0].state == RUNNING)
+        process.send_signal(signal.SIGSTOP)
+        usual = max(record.seconds(0) for record in runs.read()["batch"][1:])
+        hung = runs.read()["batch"][0]
+        wait(lambda: hung.seconds(time.time()) > 3 * usual + 1)
+        check(runs, tmp_path, ["TandemFlowSlow batch"], least=0.0)
+    finally:
+        process.kill()
+        process.communicate()
+
+    shop.with_users(lambda users: forget(users, tiny.USERS * 2 // 5))
+    assert batch().lists == tiny.USERS - tiny.USERS * 2 // 5
+    check(runs, tmp_path, ["TandemFlowRowsFell batch out"])
+
+
+async def forget(users: RedisUserStore, count):
+    """Delete the first users."""
+    await asyncio.gather(*(users.forget_user(str(user)) for user in range(count)))
+
+
+def wait(found):
+    """Wait until `found` returns something true."""
+    deadline = time.monotonic() + SECONDS
+    while not found():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
