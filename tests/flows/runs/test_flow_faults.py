@@ -12,8 +12,8 @@ from loadtests.monitoring.flow_alerts import flow_alerts
 from recsys.store import RedisUserStore
 from recsys.store.redis.run_store import RedisRunStore
 from recsys.store.run_record import MEDIAN_OF, RUNNING
+from tests.flows.runs.flow_alert_check import check_alerts
 from tests.sample_data import tiny
-from tests.servers.flow_alert_check import check_alerts
 
 LONG = 3_600.0
 SECONDS = 120.0

@@ -8,7 +8,7 @@ from flows import CANARY_SECONDS, DRAIN_SECONDS, MONITOR_SECONDS, REFRESH_SECOND
 from loadtests.monitoring.flow_alerts import FILE, LISTS, flow_alerts
 from loadtests.slo import Promises
 from recsys.store.run_record import COMPLETED, CRASHED, FLOWS, RunFigures, RunRecord
-from tests.servers.flow_alert_check import check_alerts
+from tests.flows.runs.flow_alert_check import check_alerts
 
 NIGHT = 86_400.0
 PERIODS = {
