@@ -61,7 +61,7 @@ class ReportResult:
 
 
 @dataclass(frozen=True)
-class Found:
+class ReportInputs:
     """What the store has of an experiment. looks: of the monitor.
 
     targets: types of events that recommendations should lead to, in the live generation; empty for all types.
@@ -91,8 +91,8 @@ def experiment_report(
     environment = Environment.read()
     name_run(f"experiment-report-{name}")
     with open_store(environment) as store:
-        found = find(store, name)
-    return make_report(environment, found, since)
+        inputs = read_inputs(store, name)
+    return make_report(environment, inputs, since)
 
 
 @recorded_flow("experiment-reports", timeout_seconds=3_600)
@@ -105,11 +105,11 @@ def experiment_reports() -> ReportsResult:
         store = opened.experiments()
         for experiment in store.read().running(time.time()):
             if experiment.shares:
-                found = find(opened, experiment.name)
-                made = make_report(environment, found)
+                inputs = read_inputs(opened, experiment.name)
+                made = make_report(environment, inputs)
                 verdicts[experiment.name] = made.verdict
                 reasons = breaches(made.reading, experiment.definition.guardrails)
-                stopped = halt(store, found.experiment, reasons)
+                stopped = halt(store, inputs.experiment, reasons)
                 halted |= {f"{experiment.name}/{arm}": why for arm, why in stopped.items()}
     result = ReportsResult(verdicts, halted)
     for arm, why in halted.items():
@@ -118,15 +118,15 @@ def experiment_reports() -> ReportsResult:
     return result
 
 
-def make_report(environment: Environment, found: Found, since: float | None = None) -> ReportResult:
+def make_report(environment: Environment, inputs: ReportInputs, since: float | None = None) -> ReportResult:
     """Read an experiment from files, and write its page and rows."""
-    experiment, name = found.experiment, found.experiment.name
+    experiment, name = inputs.experiment, inputs.experiment.name
     window = window_of(experiment, time.time(), since)
-    rows = read_rows(exports(environment, FOLDER), experiment, window, found.targets)
+    rows = read_rows(exports(environment, FOLDER), experiment, window, inputs.targets)
     reading = read(rows, window, experiment.definition.primary, experiment.definition.assignment == "salt")
     verdict = judge(reading)
-    served = operation_table(found.looks, name, window.groups, experiment.changes[-1].at)
-    report = page(experiment, window, reading, verdict, _conversions(found.targets), served)
+    served = operation_table(inputs.looks, name, window.groups, experiment.changes[-1].at)
+    report = page(experiment, window, reading, verdict, _conversions(inputs.targets), served)
     written = write(report, environment.folder(PAGES) / f"{name}.html").resolve()
     file = write_rows(rows, exports(environment, PAGES) / f"{name}.parquet")
     with best_effort():
@@ -151,11 +151,11 @@ def halt(store: ExperimentStore, read: Experiment, reasons: Mapping[str, str]) -
 
 
 @store_step
-def find(store: OpenStore, name: str) -> Found:
+def read_inputs(store: OpenStore, name: str) -> ReportInputs:
     """What the store has of an experiment."""
     experiments = store.experiments()
     experiment = changes.found(experiments.read(), name)
-    return Found(experiment, _targets(store.generations()), LOOKS.validate_json(experiments.looks() or b"[]"))
+    return ReportInputs(experiment, _targets(store.generations()), LOOKS.validate_json(experiments.looks() or b"[]"))
 
 
 def _targets(generations: RedisGenerationStore) -> tuple[str, ...]:

@@ -22,13 +22,11 @@ from recsys.environment import Environment
 from recsys.errors import SettingsError
 from recsys.experiments import changes
 from recsys.experiments.document import Experiment, ExperimentsDocument
+from recsys.experiments.running_experiments import Halts
 from recsys.store.experiment_store import ExperimentStore
 from recsys.store.from_environment import open_store
 from training.experiments.guardrails import ArmCounts, breach
 from training.experiments.looks import LOOKS, Look, counted_since, kept
-
-Arm = tuple[str, str]
-"""Experiment and arm."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ def watch(store: ExperimentStore, gateways: Sequence[str], key: str) -> MonitorR
         return MonitorResult()
     look, unread = _look(gateways, key, now)
     looks = LOOKS.validate_json(store.looks() or b"[]")
-    reasons = _broken(running, looks, look) | store.halts(document)
+    reasons = _breaches(running, looks, look) | store.halts(document)
     changed = store.change(lambda newest: _halted(newest, reasons, now))
     store.keep_looks(LOOKS.dump_json(kept(looks, look)))
     new = {
@@ -92,7 +90,7 @@ def _look(gateways: Sequence[str], key: str, now: float) -> tuple[Look, dict[str
     return Look(now, counts), unread
 
 
-def _broken(running: Sequence[Experiment], looks: Sequence[Look], now: Look) -> dict[Arm, str]:
+def _breaches(running: Sequence[Experiment], looks: Sequence[Look], now: Look) -> dict[tuple[str, str], str]:
     """Why arms break a guardrail, by what the gateways counted since the last change of their experiment."""
     found = {}
     for experiment in running:
@@ -104,7 +102,7 @@ def _broken(running: Sequence[Experiment], looks: Sequence[Look], now: Look) -> 
     return found
 
 
-def _halted(document: ExperimentsDocument, reasons: Mapping[Arm, str], now: float) -> ExperimentsDocument:
+def _halted(document: ExperimentsDocument, reasons: Halts, now: float) -> ExperimentsDocument:
     """The document with these arms halted, as far as their experiments still run."""
     for (name, arm), why in reasons.items():
         if name in document.experiments and document.experiments[name].status == "running":

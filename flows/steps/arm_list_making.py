@@ -52,19 +52,19 @@ class ArmListMaking:
     maker: ListMaker | None = None
 
     def make(self, needed: Mapping[ArmList, Sequence[Id]], progress: RunProgress) -> int:
-        """Make and write lists of some kinds for their users, one generation at a time; return how many.
+        """Make and write lists of some kinds for their users, one generation at a time, live first; return how many.
 
         A generation that can't be loaded gets no lists, and a warning: its arm is answered as the control then.
         """
         made, maker = 0, self.maker
-        for kind, users in sorted(needed.items(), key=lambda each: (each[0].generation, each[0].variant)):
+        for kind in sorted(needed, key=lambda kind: (kind.generation != self.live.id, kind.generation, kind.variant)):
             try:
                 if maker is None or maker.manifest.id != kind.generation:
                     maker = self._load(kind.generation)
             except GenerationError as error:
                 get_run_logger().warning("No lists of an arm are made from %s. %s", kind.generation, error)
                 continue
-            made += self._make(kind, maker, [*map(str, users)], progress)
+            made += self._make(kind, maker, [*map(str, needed[kind])], progress)
         return made
 
     def _load(self, generation: str) -> ListMaker:
