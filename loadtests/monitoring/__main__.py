@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from loadtests.monitoring import burn_rates, flow_alerts
-from loadtests.monitoring.dashboards import experiments, freshness, overview, serving
+from loadtests.monitoring.dashboards import experiments, freshness, overview, scheduled_flows, serving
 from loadtests.monitoring.panels import dashboard_json
 from loadtests.slo import ROOT, Promises
 
@@ -18,6 +18,7 @@ def files(promises: Promises) -> dict[Path, str]:
         "overview": dashboard_json("overview", "overview", overview.rows(promises)),
         "serving": dashboard_json("serving", "serving", serving.rows(promises)),
         "freshness": dashboard_json("freshness", "generations and freshness", freshness.rows(promises)),
+        "flows": dashboard_json("flows", "flows", scheduled_flows.rows(promises)),
         "experiments": dashboard_json("experiments", "experiments", experiments.rows(promises)),
     }
     written = {DASHBOARDS / f"{name}.json": text for name, text in dashboards.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from string import ascii_uppercase
 from typing import NamedTuple
 
 from grafana_foundation_sdk.builders import common as options
@@ -57,7 +58,7 @@ def lines(title: str, unit: str, *queries: Query, about: str = "", limit: float 
     panel.fill_opacity(8).min(0)
     panel.legend(options.VizLegendOptions().show_legend(True).display_mode(common.LegendDisplayMode.LIST))
     panel.tooltip(options.VizTooltipOptions().mode(common.TooltipDisplayMode.MULTI))
-    for name, query in zip("ABCDEFGH", queries, strict=False):
+    for name, query in zip(ascii_uppercase, queries, strict=False):
         target = prometheus.Dataquery().expr(query.expr).legend_format(query.legend).ref_id(name).range()
         panel.with_target(target.datasource(SOURCE))
     if limit is not None:

@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -13,6 +14,8 @@ from recsys.experiments import changes
 from recsys.experiments.definition import checked
 from recsys.store import RedisGenerationStore
 from recsys.store.redis.redis_experiments import RedisExperimentStore
+from recsys.store.redis.run_store import RedisRunStore
+from recsys.store.run_record import COMPLETED, FLOWS, MEDIAN_OF, RunFigures, RunRecord
 from tandem_client import Client
 from tests.sample_data import tiny
 from tests.servers.deployment import Deployment, wait_for
@@ -28,7 +31,7 @@ EXPERIMENT = {
 
 @pytest.fixture
 def deployment(tiny_world, tmp_path):
-    """Gateway, retrieval and ranking with a running experiment."""
+    """Gateway, retrieval and ranking with a running experiment and records of flows."""
     program("prometheus")
     server = StoreServer(tmp_path / "store").start()
     tiny.publish(tiny_world[0], RedisGenerationStore(server.url))
@@ -36,6 +39,10 @@ def deployment(tiny_world, tmp_path):
     store.change(lambda document: changes.create(document, checked(EXPERIMENT), 0.0))
     store.change(lambda document: changes.start(document, "pace", 0.0))
     store.change(lambda document: changes.ramp(document, "pace", 1.0, 0.0))
+    runs, now, figures = RedisRunStore(server.url), time.time(), RunFigures(rows_in=9, rows_out=5, quality=0.2)
+    for flow, number in itertools.product(FLOWS, range(MEDIAN_OF + 1)):
+        start = now - 60 * (number + 1)
+        runs.write(RunRecord(flow, str(number), "command", start, 3600, COMPLETED, start + 30, figures))
     with Deployment(tmp_path, tmp_path / "service.log", REDIS_URL=server.url, TANDEM_DEADLINE_MS="10000") as running:
         yield running
     server.stop()
