@@ -82,6 +82,6 @@ def _prepare(
     rules = RulesFile(environment.rules, environment.rules_named).current
     trending = update_trending(flows, folder)
     made = ArmListMaking(store, environment, folder.manifest, rules, trending).make(needed, progress)
-    loading = RunningExperiments(before).generations(now)  # without those of a pause, which load after the start
+    loading = RunningExperiments(before).generations(now)
     wait_for_gateways(store.registry(), {kind.generation for kind in needed}.intersection(loading))
     return made

@@ -46,11 +46,12 @@ def start(document: ExperimentsDocument, name: str, now: float, by: str = COMMAN
     running = [each for each in document.experiments.values() if each.status == "running"]
     if len(running) >= MOST_RUNNING:
         raise ExperimentError(f"{MOST_RUNNING} experiments run at once at most. Pause or stop one of them first.")
-    generations = {arm.generation for each in (*running, experiment) for arm in each.definition.arms.values()} - {None}
+    started = [each for each in document.experiments.values() if each.status in ("running", "paused")]
+    generations = {arm.generation for each in (*started, experiment) for arm in each.definition.arms.values()} - {None}
     if len(generations) > MOST_RUNNING_GENERATIONS:
         raise ExperimentError(
-            f"Arms that run at once have at most {MOST_RUNNING_GENERATIONS} generations, which each process holds in "
-            "memory. Pause or stop an experiment first."
+            f"Arms of experiments that run or are paused have at most {MOST_RUNNING_GENERATIONS} generations, which "
+            "each process holds in memory. Stop an experiment first."
         )
     slot = experiment.slot if experiment.status == "paused" else free_slot(document, experiment.definition)
     if slot is None:

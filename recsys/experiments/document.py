@@ -22,7 +22,7 @@ MOST_KEPT, MOST_RUNNING = 100, 8
 """Experiments of the document, and those that run at once. Their names are labels of metrics."""
 
 MOST_RUNNING_GENERATIONS = 4
-"""Generations that arms of running experiments have besides `live`: each process holds all of them in memory."""
+"""Generations that arms of running and paused experiments have besides `live`: each process holds them in memory."""
 
 
 class Change(BaseModel):

@@ -24,7 +24,7 @@ SHOWN, NAMED = 40, 20
 
 @dataclass(frozen=True, slots=True)
 class _Running:
-    """A running experiment, with the arms as halts leave them."""
+    """A running or paused experiment, with the arms as halts leave them."""
 
     experiment: Experiment
     lanes: Lanes
@@ -54,11 +54,12 @@ class RunningExperiments:
     def __init__(self, document: ExperimentsDocument | None = None, halts: Halts | None = None) -> None:
         """document: None before the first read, when every request gets the control."""
         self.document = document
-        self._running = [
+        self._started = [
             _Running.of(each, halts or {})
             for each in (document.experiments.values() if document else ())
-            if each.status == "running"
+            if each.status in ("running", "paused")
         ]
+        self._running = [each for each in self._started if each.experiment.status == "running"]
 
     def assign(
         self, user: Id | None, surface: str, context: Mapping[str, str], now: float, named: Mapping[str, str]
@@ -115,10 +116,13 @@ class RunningExperiments:
         return AssignedArms({name: arm}, served, forced=True)
 
     def generations(self, now: float) -> tuple[str, ...]:
-        """The generations to hold for arms: of experiments that run, or will, without the halted arms."""
+        """The generations to hold for arms: of experiments that run, or will, without the halted arms.
+
+        Those of a paused experiment are held too: its users have their arms again at the next start.
+        """
         found = dict.fromkeys(
             arm.generation
-            for each in self._running
+            for each in self._started
             for arm in each.experiment.arms_in_force().values()
             if arm.generation and not each.experiment.has_ended(now)
         )

@@ -174,6 +174,17 @@ def test_limits() -> None:
     assert ("n1" in document.experiments, len(document.experiments)) == (False, MOST_KEPT)
 
 
+def test_generations_in_memory_are_limited() -> None:
+    """A paused experiment counts: processes hold its generations for the next start."""
+    four = {f"a{n}": {"share": 0.2, "generation": f"g{n}"} for n in range(4)}
+    document = pause(running(checked({"name": "four", "arms": four})), "four", 3.0)
+    more = create(document, checked({"name": "more", "arms": {"new": {"share": 0.5, "generation": "g9"}}}), 4.0)
+    with pytest.raises(ExperimentError, match="at most 4 generations"):
+        start(more, "more", 5.0)
+    assert start(stop(more, "four", 5.0), "more", 6.0).experiments["more"].status == "running"
+    assert start(more, "four", 5.0).experiments["four"].status == "running"
+
+
 def test_a_change_is_refused_after_another_one() -> None:
     """A change that is called again, after a lost race, refuses an experiment that is not as it was first."""
     document = running(defined("one"))
