@@ -18,7 +18,7 @@ from service.recommend.pipeline import Pipeline
 from service.telemetry.periodic import repeat
 
 AWAY_SECONDS = 5.0
-"""How long the generation of an arm may lack a stage: a restarted worker of a backend is back sooner."""
+"""How long the generation of an arm may lack a stage that the live one has: a restarted backend loads `live` first."""
 
 ERRORS = 20
 """Errors in a row after which an arm is halted, if the control has none."""
@@ -36,7 +36,7 @@ class ArmHealth:
         self._switcher = switcher
         self._pipeline = pipeline
         self._errors: dict[tuple[str, str], int] = {}
-        self._away: dict[str, float] = {}
+        self._at_fault: dict[str, float] = {}
 
     def note(self, query: Query, failed: bool) -> None:
         """Note a slate. failed: whether it ended with an error."""
@@ -52,9 +52,10 @@ class ArmHealth:
         now, follower = time.monotonic(), self._switcher.follower
         for generation, why in follower.refusals.items():
             await self._halt_all(generation, f"Generation {generation} was refused by {why}")
-        self._away = {each: self._away.get(each, now) for each in self._pipeline.arms_away}
-        for generation, since in self._away.items():
-            if now - since >= AWAY_SECONDS and await self._is_at_fault(generation):
+        failing = [each for each in self._pipeline.arms_away if await self._is_at_fault(each)]
+        self._at_fault = {each: self._at_fault.get(each, now) for each in failing}
+        for generation, since in self._at_fault.items():
+            if now - since >= AWAY_SECONDS:
                 sentence = f"Generation {generation} lacks retrieval or ranking; the live generation has both."
                 await self._halt_all(generation, sentence)
         for (name, arm), errors in list(self._errors.items()):

@@ -173,6 +173,8 @@ class GenerationSwitcher:
             if left_out and time.monotonic() > end:
                 if self._absent:
                     return True
+                if alias != LIVE and self._pipeline.recovering:
+                    return False  # the stage is away for the live generation too: no fault of the arm
                 raise GenerationError(f"Warm-up of {served.id} had to leave out {', '.join(sorted(left_out))}.")
             complete = 0 if left_out else complete + 1
             await asyncio.sleep(POLL_SECONDS if left_out else PAUSE_SECONDS)

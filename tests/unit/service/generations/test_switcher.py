@@ -223,6 +223,20 @@ def test_the_generation_of_an_arm_waits_for_the_live_one(gateway, arms):
     assert switcher.of_arm("b").id == "b"
 
 
+def test_an_outage_during_the_warm_up_of_an_arm_refuses_no_generation(gateway, arms, no_retry, monkeypatch):
+    """A refusal would halt the arm for good. Without an outage the generation is at fault."""
+    switcher, pipeline, move = gateway
+    arms.answer_from("b")
+    move()
+    refresh_until(switcher.follower, lambda: "b" in switcher.follower.held)
+    pipeline.broken = True
+    assert move(ARM) is None
+    assert switcher.follower.refusals == {}
+    monkeypatch.setattr(Pipeline, "recovering", False)
+    assert move(ARM) is None
+    assert "had to leave out ranking" in switcher.follower.refusals["b"]
+
+
 def test_an_arm_is_not_served_while_a_backend_lacks_its_generation(gateway, arms, world):
     """As after a restart of ranking, which loads the live generation first, and answers from then on."""
     _, registry, *_ = world
