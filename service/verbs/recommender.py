@@ -65,6 +65,8 @@ class Recommender:
         self._admission = Admission(self._seconds, settings.max_under_way)
         self._lists = ListsUnderOverload(dependencies.pipeline)
         self._handlers = self._table()
+        for code in (500, 503, "INTERNAL", "UNAVAILABLE"):
+            metrics.timed(verb_table.RECOMMEND.name, code)  # a counter at 0, so that the first failure is an increase
 
     @property
     def ready(self) -> bool:

@@ -83,4 +83,6 @@ def test_every_panel_has_data(deployment, load, tmp_path):
             for title, expr in queries(json.loads(path.read_text()))
             if not any(map(math.isfinite, prometheus.values(expr.replace("$__rate_interval", "1m"))))
         }
+        failed = prometheus.values('sum by (code) (tandem_request_seconds_count{verb="recommend",code!~"200|OK"})')
     assert not empty
+    assert failed == [0] * 4, "the first failure is no increase of a counter that does not exist"
