@@ -17,7 +17,7 @@ from pydantic import Field
 
 from flows.orchestration import store_step, write_result
 from flows.run_records import recorded_flow
-from flows.steps.gateway_metrics import read_counts
+from flows.steps.gateway_metrics import addresses, read_counts
 from recsys.environment import Environment
 from recsys.errors import SettingsError
 from recsys.experiments import changes
@@ -48,7 +48,7 @@ def monitor(
 ) -> MonitorResult:
     """Halt each arm that breaks a guardrail."""
     with open_store(Environment.read()) as opened:
-        result = watch(opened.experiments(), gateways, _key(key_file))
+        result = watch(opened.experiments(), gateways, key_file)
     for gateway, why in result.unread.items():
         get_run_logger().warning("The arms at %s were not judged. %s", gateway, why)
     for arm, why in result.halted.items():
@@ -58,13 +58,13 @@ def monitor(
 
 
 @store_step
-def watch(store: ExperimentStore, gateways: Sequence[str], key: str) -> MonitorResult:
+def watch(store: ExperimentStore, gateways: Sequence[str], key_file: str | None) -> MonitorResult:
     """Look at the gateways, and halt arms in the document."""
     now, document = time.time(), store.read()
     running = document.running(now)
     if not running:
         return MonitorResult()
-    look, unread = _look(gateways, key, now)
+    look, unread = _look([each for name in gateways for each in addresses(name)], _key(key_file), now)
     looks = LOOKS.validate_json(store.looks() or b"[]")
     reasons = _breaches(running, looks, look) | store.halts(document)
     changed = store.change(lambda newest: _halted(newest, reasons, now))

@@ -32,13 +32,15 @@ FIRST_RUN = timedelta(seconds=20)
 """From the start to the first run of an interval. Prefect plans runs ahead, every five seconds."""
 
 
-def serve_all(data: str | None, refresh_every: float, drain_every: float, gateways: Sequence[str]) -> None:
+def serve_all(
+    data: str | None, refresh_every: float, drain_every: float, gateways: Sequence[str], key_file: str | None
+) -> None:
     """Run the flows on their schedules until this process ends.
 
-    data: the dataset to train on, if any. gateways: those that `monitor` reads.
+    data: the dataset to train on, if any. gateways: those that `monitor` reads, with the key of a file.
     """
     skip = _one_run(ConcurrencyLimitStrategy.CANCEL_NEW)
-    watched = {"gateways": list(gateways)}
+    watched = {"gateways": list(gateways), "key_file": key_file}
     deployments: list[Any] = [  # Prefect's methods return a coroutine if an event loop runs; none runs here
         refresh.to_deployment("often", schedule=_interval(refresh_every), **skip),
         drain.to_deployment("often", schedule=_interval(drain_every), **skip),

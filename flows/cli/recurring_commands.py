@@ -64,6 +64,7 @@ def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
     schedule.add_argument(
         "--gateway", action="append", metavar="URL", help=f"that monitor reads; repeatable; default: {GATEWAY}"
     )
+    schedule.add_argument("--key-file", metavar="FILE", help="for monitor: a file with an API key of the scope admin")
     schedule.set_defaults(verb=run_schedule)
     return [refresh, batch, items, drain, monitor, canary, schedule]
 
@@ -130,7 +131,7 @@ def run_schedule(options: argparse.Namespace) -> None:
         store.keep_running(lambda line: print(line, file=sys.stderr))
         os.environ["REDIS_URL"] = store.url  # a run would end an embedded store that it started itself
         print(f"Runs, their logs and artifacts: {without_password(url).removesuffix('/api')}", file=sys.stderr)
-        serve_all(data, options.refresh_every, options.drain_every, options.gateway or [GATEWAY])
+        serve_all(data, options.refresh_every, options.drain_every, options.gateway or [GATEWAY], options.key_file)
 
 
 def _run_repeatedly(options: argparse.Namespace, run: Callable[[], Any], print_result: Callable[[Any], None]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -13,6 +15,20 @@ SLATES = "tandem_arm_slates"
 """The names of the metrics in service/telemetry/metrics.py; a counter's has no _total for the parser."""
 
 REPLY_SECONDS = 5.0
+
+
+def addresses(url: str) -> list[str]:
+    """The URL of each host that a name stands for, such as the pods of a headless service; the URL itself for one.
+
+    A counter is of one gateway, so that a name of several must not be read as one. With TLS a name stays as it is.
+    """
+    try:
+        parts = httpx.URL(url)
+        found = socket.getaddrinfo(parts.host, None, socket.AF_INET, socket.SOCK_STREAM)
+    except (httpx.InvalidURL, OSError, UnicodeError):
+        return [url]
+    hosts = sorted({str(each[4][0]) for each in found})
+    return [str(parts.copy_with(host=host)) for host in hosts] if parts.scheme == "http" and len(hosts) > 1 else [url]
 
 
 def read_counts(url: str, key: str = "") -> dict[str, ArmCounts]:

@@ -8,6 +8,8 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
 from flows.monitor import monitor
+from flows.steps.gateway_metrics import addresses
+from recsys.errors import SettingsError
 from recsys.experiments import changes
 from recsys.experiments.definition import checked
 from recsys.store.redis.redis_experiments import RedisExperimentStore
@@ -129,3 +131,26 @@ def test_a_page_without_metrics_is_named(store):
         unread = monitor([other.url, "http://127.0.0.1:port"]).unread
     assert "name a gateway's URL" in unread[other.url]
     assert "No metrics came from" in unread["http://127.0.0.1:port"]
+
+
+def test_a_name_of_several_gateways_is_each_of_them(monkeypatch):
+    """Their counters differ. A name of one host, of none, and one with TLS stay as they are."""
+    hosts = {"pods": ["10.0.0.7", "10.0.0.8", "10.0.0.7"], "one": ["10.0.0.9"]}
+
+    def resolved(host, *_):
+        if host not in hosts:
+            raise OSError("no such host")
+        return [(None, None, None, "", (each, 0)) for each in hosts[host]]
+
+    monkeypatch.setattr("flows.steps.gateway_metrics.socket.getaddrinfo", resolved)
+    assert addresses("http://pods:3002") == ["http://10.0.0.7:3002", "http://10.0.0.8:3002"]
+    for same in ("http://one:3000", "http://none:3000", "https://pods:3002", "no url"):
+        assert addresses(same) == [same]
+
+
+def test_the_key_is_read_while_an_experiment_runs(store, shop):
+    """A deployment without experiments needs no key."""
+    with pytest.raises(SettingsError, match="key file"):
+        monitor([], str(shop.home / "no-key"))
+    store.change(lambda document: changes.stop(document, "ease", 4.0))
+    assert monitor([], str(shop.home / "no-key")).arms == 0
