@@ -172,10 +172,11 @@ class Pipeline:
             return ()
         finally:
             self._seconds[stage.name](time.monotonic() - start)
-        if not breaker.closed and self._is_for_all(breaker):
-            metrics.stage_away.labels(stage.degraded).set(0)
+        if self._is_for_all(breaker):  # an arm that works is no sign that the stage is back for the others
+            if not breaker.closed:
+                metrics.stage_away.labels(stage.degraded).set(0)
+            self.outages[stage.degraded].worked()
         breaker.succeeded()
-        self.outages[stage.degraded].worked()
         return found
 
     def _count_failure(self, stage: Stage, breaker: CircuitBreaker, reason: str) -> None:
