@@ -1,7 +1,7 @@
 """The Prefect flow `experiment-report`: read an experiment from the slates that `drain` wrote, and write its report.
 
 The report is an HTML page and, as Parquet, the rows that the figures were computed from: one for each user and surface.
-The rows name no user, so a user who is deleted later is not in them.
+The rows name no user. A deleted user is not in the rows of the next report.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ from recsys.model.feature_spec import FeatureSpec
 from recsys.store.experiment_store import ExperimentStore
 from recsys.store.from_environment import OpenStore, open_store
 from recsys.store.redis.generation_store import RedisGenerationStore
+from recsys.store.run_record import RunFigures
 from recsys.store.stored_types import LIVE
 from training.data.impressions import FOLDER
 from training.data.locations import exports
 from training.experiments.experiment_page import page
 from training.experiments.looks import LOOKS, Look
 from training.experiments.operation_table import operation_table
-from training.experiments.reading import Reading, read
+from training.experiments.reading import ALL, Reading, read
 from training.experiments.verdict import breaches, judge
 from training.experiments.window import window_of
 from training.report.page import write
@@ -74,10 +75,18 @@ class ReportInputs:
 
 @dataclass(frozen=True)
 class ReportsResult:
-    """The result of a run over all experiments. verdicts: by experiment. halted: the reason of each arm halted now."""
+    """The result of a run over all experiments. verdicts: by experiment. halted: the reason of each arm halted now.
+
+    lifts: by `experiment/arm`, of the primary metric: the relative lift, its lower and its upper bound.
+    """
 
     verdicts: dict[str, str] = field(default_factory=dict)
     halted: dict[str, str] = field(default_factory=dict)
+    lifts: dict[str, tuple[float, float, float]] = field(default_factory=dict)
+
+    def figures(self) -> RunFigures:
+        """For the record of the run."""
+        return RunFigures(lifts=self.lifts)
 
 
 @flow(name="experiment-report", timeout_seconds=3_600, on_crashed=[restart_after_crash])
@@ -98,21 +107,19 @@ def experiment_report(
 @recorded_flow("experiment-reports", timeout_seconds=3_600)
 def experiment_reports() -> ReportsResult:
     """Read all running experiments, and halt arms that break the guardrails click_rate_drop or sample_ratio."""
-    environment = Environment.read()
-    verdicts: dict[str, str] = {}
-    halted: dict[str, str] = {}
+    environment, result = Environment.read(), ReportsResult()
     with open_store(environment) as opened:
         store = opened.experiments()
         for experiment in store.read().running(time.time()):
             if experiment.shares:
                 inputs = read_inputs(opened, experiment.name)
                 made = make_report(environment, inputs)
-                verdicts[experiment.name] = made.verdict
+                result.verdicts[experiment.name] = made.verdict
+                result.lifts.update(_lifts(made))
                 reasons = breaches(made.reading, experiment.definition.guardrails)
                 stopped = halt(store, inputs.experiment, reasons)
-                halted |= {f"{experiment.name}/{arm}": why for arm, why in stopped.items()}
-    result = ReportsResult(verdicts, halted)
-    for arm, why in halted.items():
+                result.halted.update({f"{experiment.name}/{arm}": why for arm, why in stopped.items()})
+    for arm, why in result.halted.items():
         get_run_logger().warning("Arm %s was halted: %s", arm, why)
     write_result(result)
     return result
@@ -165,6 +172,14 @@ def _targets(generations: RedisGenerationStore) -> tuple[str, ...]:
         return ()
     size = Manifest.from_json(manifest).parts[SPEC].bytes
     return FeatureSpec.from_json(b"".join(generations.read_part(live, SPEC, size))).events.targets
+
+
+def _lifts(made: ReportResult) -> dict[str, tuple[float, float, float]]:
+    return {
+        f"{made.experiment}/{arm}": (lift.value, lift.low, lift.high)
+        for arm, lifts in made.reading.segments[ALL].lifts.items()
+        if (lift := lifts[made.reading.primary]) is not None
+    }
 
 
 def _conversions(targets: Sequence[str]) -> str:

@@ -31,7 +31,7 @@ class RunFigures:
     """What a run read and made; None where a flow has no such figure.
 
     quarantined: rows that were left out as damaged. quality: the metric recall@10 of the served model. bytes: of what
-    was made.
+    was made. lifts: of experiments, by `experiment/arm`: the relative lift of the primary metric and its bounds.
     """
 
     rows_in: int | None = None
@@ -40,6 +40,7 @@ class RunFigures:
     quality: float | None = None
     generation: str | None = None
     bytes: int | None = None
+    lifts: dict[str, tuple[float, float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

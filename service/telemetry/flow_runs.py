@@ -1,4 +1,5 @@
-"""The metrics of flows (jobs such as `train`): last success, duration, rows and quality, from the records in the store.
+"""The metrics of flows (jobs such as `train`) from the records in the store: last success, duration, rows, quality,
+and the lifts that reports of experiments measured.
 
 Flows run in processes that nothing scrapes, and end. So each gateway exports what their runs left in the store.
 """
@@ -6,14 +7,17 @@ Flows run in processes that nothing scrapes, and end. So each gateway exports wh
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 
 from recsys.store.redis.run_store import RedisRunStore
-from recsys.store.run_record import RunRecord, summary
+from recsys.store.run_record import COMPLETED, RunRecord, summary
 from service.telemetry import metrics
 from service.telemetry.periodic import repeat
+
+BOUNDS = ("value", "low", "high")
 
 READ_SECONDS = 15.0
 """Time between two reads: the usual scrape interval of Prometheus."""
@@ -36,6 +40,19 @@ def export(records: Mapping[str, Sequence[RunRecord]], now: float) -> None:
             metrics.flow_success.labels(flow).set(found.last_success)
         for run, figures in (("last", found.last), ("median", found.median)):
             _set(flow, run, figures)
+    export_lifts(records.get("experiment-reports", ()))
+
+
+def export_lifts(records: Sequence[RunRecord]) -> None:
+    """Set the lifts of arms by the newest completed report. records: of `experiment-reports`, newest first.
+
+    Arms of earlier reports become NaN: a series of several processes can't be removed.
+    """
+    reports = [each.figures.lifts for each in records if each.state == COMPLETED]
+    for name in {name for lifts in reports for name in lifts}:
+        experiment, _, arm = name.partition("/")
+        for bound, value in zip(BOUNDS, reports[0].get(name, (math.nan,) * len(BOUNDS)), strict=True):
+            metrics.experiment_lift.labels(experiment, arm, bound).set(value)
 
 
 def _set(flow: str, run: str, figures: Mapping[str, float]) -> None:

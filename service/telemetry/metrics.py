@@ -97,6 +97,12 @@ flow_quality = Gauge(
     ["flow", "run"],
     multiprocess_mode="mostrecent",
 )
+experiment_lift = Gauge(  # names of the experiments document, which bounds their number
+    "tandem_experiment_lift",
+    "Relative lift of an arm over the control by the last report: value, low and high; NaN without enough users",
+    ["experiment", "arm", "bound"],
+    multiprocess_mode="mostrecent",
+)
 items_put_total = Counter("tandem_items_put_total", "Items put: new to the served generation, or known", ["kind"])
 key_requests_total = Counter("tandem_key_requests_total", "Requests that a key allowed", ["key", "id"])
 key_refused_total = Counter(

@@ -113,6 +113,8 @@ def test_a_report_of_all_halts_an_arm_that_loses_clicks(store, tmp_path, capsys)
     (why,) = done["halted"].values()
     assert "click_rate_drop allows -10.0" in why
     assert store.read().experiments["look"].halted == {"new": why}
+    value, low, high = done["lifts"]["look/new"]
+    assert low < value < high < 0
     assert main(["experiment", "report", "--all"]) == 0
     assert capsys.readouterr().out == "No arm has users.\n"
 
