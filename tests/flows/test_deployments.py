@@ -191,6 +191,17 @@ def test_a_killed_training_starts_again_and_lists_follow(operator, client):
     assert {"result": "lists", "value": "300"} in results
 
 
+def test_a_cancelled_training_leaves_a_record(operator, client):
+    """A run that a person cancels in Prefect ends, and its record has the state."""
+    from prefect.states import Cancelling
+
+    run = start("train/nightly", data=operator.data, config="small", overrides=asdict(quick()))
+    until(lambda: (found := records(operator).get(str(run))) and found.state == "running")
+    client.set_flow_run_state(run, Cancelling())
+    assert finished(client, run).state.is_cancelled()
+    until(lambda: records(operator)[str(run)].state == "cancelled")
+
+
 def test_the_other_deployments_take_parameters(operator, client):
     """Runs use the entered parameters and write a result artifact; a value out of range is refused."""
     from prefect.exceptions import PrefectHTTPStatusError

@@ -1,9 +1,9 @@
 """Faults of real runs of flows, with promises of seconds: each fires its alert and no other."""
 
 import asyncio
-import signal
 import time
 
+import psutil
 import pytest
 
 from flows.drain import drain
@@ -11,9 +11,10 @@ from flows.lists import batch
 from loadtests.monitoring.flow_alerts import flow_alerts
 from recsys.store import RedisUserStore
 from recsys.store.redis.run_store import RedisRunStore
-from recsys.store.run_record import MEDIAN_OF, RUNNING
+from recsys.store.run_record import CRASHED, MEDIAN_OF, RUNNING
 from tests.flows.runs.flow_alert_check import check_alerts
 from tests.sample_data import tiny
+from tests.servers.prometheus import program
 
 LONG = 3_600.0
 SECONDS = 120.0
@@ -23,6 +24,7 @@ SECONDS = 120.0
 @pytest.fixture
 def runs(shop):
     """The records of a `drain`, and of as many runs of `batch` as a median needs."""
+    program("promtool")
     drain()
     for _ in range(MEDIAN_OF):
         batch()
@@ -48,14 +50,20 @@ def test_faults_of_flows_fire_their_alerts(shop, runs, tmp_path):
     process = shop.command("batch")
     try:
         wait(lambda: runs.read()["batch"][0].state == RUNNING)
-        process.send_signal(signal.SIGSTOP)
+        [flow] = psutil.Process(process.pid).children()
+        flow.suspend()
         usual = max(record.seconds(0) for record in runs.read()["batch"][1:])
         hung = runs.read()["batch"][0]
+        assert hung.state == RUNNING
         wait(lambda: hung.seconds(time.time()) > 3 * usual + 1)
         check(runs, tmp_path, ["TandemFlowSlow batch"], least=0.0)
+        process.terminate()
+        flow.resume()
+        process.communicate(timeout=SECONDS)
+        assert runs.find("batch", hung.run).state == CRASHED
+        check(runs, tmp_path, [], least=usual * 2)
     finally:
         process.kill()
-        process.communicate()
 
     shop.with_users(lambda users: forget(users, tiny.USERS * 2 // 5))
     assert batch().lists == tiny.USERS - tiny.USERS * 2 // 5
