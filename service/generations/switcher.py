@@ -47,6 +47,10 @@ START_SECONDS = 15.0
 """Time for the first generation; then the ports open without one. With another gateway on the same ports there is no
 limit: that gateway answers meanwhile."""
 
+ARMS_SECONDS = 3.0
+"""Time that the ports wait for the generations of arms once `live` is in force: until then their users get the control,
+which monitors count against the arm."""
+
 
 class GenerationSwitcher:
     """The generation in force of each alias, in one gateway process."""
@@ -116,7 +120,7 @@ class GenerationSwitcher:
                 logger.info("Generation %s is in force for %s no more.", served.id, alias)
 
     async def settled(self) -> None:
-        """Return when `live` is served, when no generation can be served for now, or after START_SECONDS."""
+        """Return when `live` and arms are served, when no generation can be served for now, or after START_SECONDS."""
         end, follower = time.monotonic() + START_SECONDS, self.follower
         while not self.ready:
             if follower.state.was_read and all(follower.is_refused(each) for each in follower.candidates(LIVE)):
@@ -124,6 +128,13 @@ class GenerationSwitcher:
             if time.monotonic() >= end and not follower.state.served:
                 return
             await asyncio.sleep(POLL_SECONDS / 4)
+        end = time.monotonic() + ARMS_SECONDS
+        while time.monotonic() < end and any(self._may_come(each) for each in follower.state.arms):
+            await asyncio.sleep(POLL_SECONDS / 4)
+
+    def _may_come(self, generation: str) -> bool:
+        """Whether the generation of an arm is not served yet, and was not refused."""
+        return self.of_arm(generation) is None and not self.follower.is_refused(generation)
 
     def _next(self, alias: str) -> str | None:
         """The generation that the alias can move to now; None if the alias stays."""

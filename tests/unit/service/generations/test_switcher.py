@@ -223,6 +223,19 @@ def test_the_generation_of_an_arm_waits_for_the_live_one(gateway, arms):
     assert switcher.of_arm("b").id == "b"
 
 
+def test_ports_wait_a_little_for_the_generations_of_arms(gateway, arms, monkeypatch):
+    """A gateway that starts would give their users the control. A generation that does not come keeps no port shut."""
+    switcher, _, move = gateway
+    monkeypatch.setattr("service.generations.switcher.ARMS_SECONDS", 0.6)
+    arms.answer_from("b")
+    assert move() == "a"
+    assert not asyncio.run(opens(switcher, within=0.3))
+    assert asyncio.run(opens(switcher, within=2))
+    refresh_until(switcher.follower, lambda: "b" in switcher.follower.held)
+    move(ARM)
+    assert asyncio.run(opens(switcher, within=0.3))
+
+
 def test_an_outage_during_the_warm_up_of_an_arm_refuses_no_generation(gateway, arms, no_retry, monkeypatch):
     """A refusal would halt the arm for good. Without an outage the generation is at fault."""
     switcher, pipeline, move = gateway
