@@ -17,8 +17,10 @@ from service.telemetry.metrics import BUCKETS
 FILE = ROOT / "deploy" / "prometheus" / "burn_rates.yaml"
 TEMPLATE = Path(__file__).with_name("burn_rates.yaml.j2")
 
-WINDOWS = ("5m", "30m", "1h", "6h", "3d", "30d")
-"""For which shares are recorded; 30d is the period of the budget."""
+SHORT, LONG = ("5m", "30m", "1h", "6h"), ("3d", "30d")
+"""Windows of the recorded shares; 30d is the period of the budget. Long ones are computed once a minute: 30 days of a
+counter are 172,800 samples.
+"""
 
 SLOW_SHARE = 0.01
 """Share of answers that may be slower than p99_ms, by the meaning of a p99."""
@@ -50,4 +52,6 @@ def latency_bound(promise: Slo) -> float:
 def burn_rates(promise: Slo) -> str:
     """The file of rules with the limits of a promise."""
     budgets = {"Error": ("errors", error_budget(promise)), "Latency": ("slow", SLOW_SHARE)}
-    return rendered(TEMPLATE, windows=WINDOWS, burns=BURNS, budgets=budgets, bound=latency_bound(promise))
+    return rendered(
+        TEMPLATE, groups={"short": SHORT, "long": LONG}, burns=BURNS, budgets=budgets, bound=latency_bound(promise)
+    )

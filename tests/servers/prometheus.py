@@ -38,7 +38,10 @@ def queries(dashboard: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 class Prometheus:
-    """Prometheus with the committed configuration, while it is entered; it scrapes one gateway each second."""
+    """Prometheus with the committed configuration, while it is entered.
+
+    It scrapes one gateway, and evaluates the rules, each second.
+    """
 
     def __init__(self, home: Path, gateway: str) -> None:
         """gateway: host and port."""
@@ -48,10 +51,13 @@ class Prometheus:
     def __enter__(self) -> Prometheus:
         configuration = yaml.safe_load(CONFIGURATION.read_text())
         configuration["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
-        configuration["rule_files"] = [str(CONFIGURATION.parent / name) for name in configuration["rule_files"]]
         [job] = configuration["scrape_configs"]
         job["static_configs"] = [{"targets": [self._gateway]}]
         self._home.mkdir()
+        for name in configuration["rule_files"]:
+            rules = yaml.safe_load((CONFIGURATION.parent / name).read_text())
+            groups = [{key: group[key] for key in group if key != "interval"} for group in rules["groups"]]
+            (self._home / name).write_text(yaml.safe_dump({"groups": groups}))
         file, log = self._home / "prometheus.yaml", self._home / "log"
         file.write_text(yaml.safe_dump(configuration))
         paths = [f"--config.file={file}", f"--storage.tsdb.path={self._home / 'data'}"]
