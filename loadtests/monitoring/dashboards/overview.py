@@ -7,7 +7,8 @@ from loadtests.monitoring.panels import Panel, Query, Rows, lines, number, or_ze
 from loadtests.slo import Promises, Slo
 
 OK = 'verb="recommend",code=~"200|OK"'
-LONG = "tandem_request_seconds"
+FAILED = 'code=~"5..|INTERNAL|UNAVAILABLE"'
+REQUEST = "tandem_request_seconds"
 
 
 def rows(promises: Promises) -> Rows:
@@ -17,32 +18,30 @@ def rows(promises: Promises) -> Rows:
         "Now": _now(promise),
         "Error budget of /recommend, 30 days": _budgets(promise),
         "Requests": [
-            lines("Requests by verb", "reqps", Query(rate(f"{LONG}_count", "verb"), "{{verb}}")),
+            lines("Requests by verb", "reqps", Query(rate(f"{REQUEST}_count", "verb"), "{{verb}}")),
             lines(
                 "Failed with a server error",
                 "percentunit",
                 Query(
-                    f"{rate(f'{LONG}_count', 'verb', _FAILED)} / {rate(f'{LONG}_count', 'verb')} "
-                    f"or 0 * {rate(f'{LONG}_count', 'verb')}",
+                    f"{rate(f'{REQUEST}_count', 'verb', FAILED)} / {rate(f'{REQUEST}_count', 'verb')} "
+                    f"or 0 * {rate(f'{REQUEST}_count', 'verb')}",
                     "{{verb}}",
                 ),
             ),
             lines(
                 "Time of /recommend",
                 "s",
-                Query(quantile(0.5, LONG, labels=OK), "p50"),
-                Query(quantile(0.99, LONG, labels=OK), "p99"),
+                Query(quantile(0.5, REQUEST, labels=OK), "p50"),
+                Query(quantile(0.99, REQUEST, labels=OK), "p99"),
                 limit=promise.p99_ms / 1000,
             ),
         ],
     }
 
 
-_FAILED = 'code=~"5..|INTERNAL|UNAVAILABLE"'
-
-
 def _now(promise: Slo) -> list[Panel]:
-    degraded = f"{rate('tandem_degraded_total')} / {rate(f'{LONG}_count', labels=OK)}"
+    without = rate("tandem_degraded_total", "stage", 'stage!="overload"')
+    degraded = f"max({without}) / {rate(f'{REQUEST}_count', labels=OK)}"
     return [
         number(
             "Alerts that fire",
@@ -52,8 +51,8 @@ def _now(promise: Slo) -> list[Panel]:
             red_above=1,
         ),
         number("Gateways that answer", "none", 'sum(up{job="tandem"})', red_below=1),
-        number("Requests a second", "reqps", rate(f"{LONG}_count", labels='verb="recommend"'), about="/recommend"),
-        number("p99", "s", quantile(0.99, LONG, labels=OK), "of /recommend", red_above=promise.p99_ms / 1000),
+        number("Requests a second", "reqps", rate(f"{REQUEST}_count", labels='verb="recommend"'), about="/recommend"),
+        number("p99", "s", quantile(0.99, REQUEST, labels=OK), "of /recommend", red_above=promise.p99_ms / 1000),
         number("Lack a stage", "percentunit", or_zero(degraded), "Slates", red_above=promise.degraded_share),
         number(
             "Age of the model", "s", "time() - max(tandem_live_generation_timestamp_seconds)", "The live generation"
