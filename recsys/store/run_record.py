@@ -12,7 +12,9 @@ from statistics import median
 from pydantic import TypeAdapter
 
 FLOWS = ("train", "batch", "item-lists", "refresh", "drain", "experiment-reports", "monitor", "canary")
-"""The flows that leave records: those with a schedule. The list bounds the labels of the metrics."""
+"""The flows that leave records: those with a schedule. `monitor` and `canary` run each minute and leave one too: only
+their last success shows that the guardrails of experiments are looked at. The list bounds the labels of the metrics.
+"""
 
 RUNS_KEPT = 100
 """Newest records of a flow in the store: three months of a nightly flow, 40 kB a flow."""
