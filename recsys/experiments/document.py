@@ -91,7 +91,7 @@ class Experiment(BaseModel):
     @property
     def shares(self) -> dict[str, float]:
         """The share of the audience that each arm has now, without the arms that have no users."""
-        if self.definition.assignment == "caller":  # who assigns users without the ramp
+        if self.definition.assignment == "caller":  # the ramp does not apply
             return {name: arm.share for name, arm in self.arms_in_force().items() if self.status == "running"}
         lanes = self.lanes
         parts = zip(lanes.arms, lanes.starts, lanes.stops, strict=True)
