@@ -62,7 +62,9 @@ class World:
             document = document.model_copy(update={"experiments": {}})
             for each in definitions:
                 document = changes.create(document, checked(each), 0.0)
-                document = changes.ramp(changes.start(document, each["name"], 0.0), each["name"], ramp, 0.0)
+                document = changes.start(document, each["name"], 0.0)
+                if each.get("assignment") != "caller":
+                    document = changes.ramp(document, each["name"], ramp, 0.0)
             return document
 
         self.document = self.experiments.change(change)
