@@ -3,12 +3,14 @@
 from dataclasses import replace
 
 import pytest
+import yaml
 
 from flows import CANARY_SECONDS, DRAIN_SECONDS, MONITOR_SECONDS, REFRESH_SECONDS
 from loadtests.monitoring.flow_alerts import FILE, LISTS, flow_alerts
 from loadtests.slo import Promises
 from recsys.store.run_record import COMPLETED, CRASHED, FLOWS, RunFigures, RunRecord
 from tests.flows.runs.flow_alert_check import check_alerts
+from tests.servers.prometheus import promtool
 
 NIGHT = 86_400.0
 PERIODS = {
@@ -96,6 +98,13 @@ def test_the_promises_are_for_flows_that_leave_records_and_have_room_for_two_per
     promised = Promises.read().flows
     assert {*promised} == {*FLOWS} == {*PERIODS}
     assert all(seconds > PERIODS[flow] for flow, seconds in promised.items())
+
+
+def test_the_rules_are_valid_and_each_has_a_fault():
+    """An alert that no fault above fires is untested."""
+    rules = yaml.safe_load(FILE.read_text(encoding="utf-8"))["groups"][0]["rules"]
+    assert {name.split()[0] for _, names in FAULTS.values() for name in names} == {rule["alert"] for rule in rules}
+    promtool("check", "rules", FILE)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
