@@ -114,6 +114,7 @@ def recommender(users, *, log=QUIET):
         users=UserVerbs(users, log),
         items=SimpleNamespace(close=lambda: asyncio.sleep(0), put=None, show=None, forget=None),
         impressions=log,
+        runs=SimpleNamespace(close=lambda: None),
     )
     return Recommender(dependencies, users, Settings(max_batch=1, max_in_flight=1))
 
