@@ -21,6 +21,7 @@ from flows.progress import artifact_key
 from flows.run_records import recorded_flow
 from flows.steps.experiment_rows import read_rows, write_rows
 from recsys.environment import Environment
+from recsys.errors import ExperimentError
 from recsys.experiments import changes
 from recsys.experiments.document import Experiment, ExperimentsDocument
 from recsys.generation.manifest import SPEC, Manifest
@@ -106,23 +107,38 @@ def experiment_report(
 
 @recorded_flow("experiment-reports", timeout_seconds=3_600)
 def experiment_reports() -> ReportsResult:
-    """Read all running experiments, and halt arms that break the guardrails click_rate_drop or sample_ratio."""
+    """Read all running experiments, and halt arms that break the guardrails click_rate_drop or sample_ratio.
+
+    ExperimentError at the end names the experiments that could not be read.
+    """
     environment, result = Environment.read(), ReportsResult()
+    unread: list[str] = []
     with open_store(environment) as opened:
-        store = opened.experiments()
-        for experiment in store.read().running(time.time()):
-            if experiment.shares:
-                inputs = read_inputs(opened, experiment.name)
-                made = make_report(environment, inputs)
-                result.verdicts[experiment.name] = made.verdict
-                result.lifts.update(_lifts(made))
-                reasons = breaches(made.reading, experiment.definition.guardrails)
-                stopped = halt(store, inputs.experiment, reasons)
-                result.halted.update({f"{experiment.name}/{arm}": why for arm, why in stopped.items()})
+        for experiment in opened.experiments().read().running(time.time()):
+            try:
+                if experiment.shares:
+                    _judge(opened, environment, experiment.name, result)
+            except Exception as error:  # the others are judged all the same
+                get_run_logger().exception("Experiment %s could not be read.", experiment.name)
+                unread.append(f"{experiment.name} ({error})")
     for arm, why in result.halted.items():
         get_run_logger().warning("Arm %s was halted: %s", arm, why)
     write_result(result)
+    if unread:
+        raise ExperimentError(f"Not read, so not judged: {', '.join(unread)}.")
     return result
+
+
+def _judge(store: OpenStore, environment: Environment, name: str, result: ReportsResult) -> None:
+    """Make the report of an experiment, halt its arms that break a guardrail, and add both to the result."""
+    inputs = read_inputs(store, name)
+    made = make_report(environment, inputs)
+    result.verdicts[name] = made.verdict
+    result.lifts.update(_lifts(made))
+    stopped = halt(
+        store.experiments(), inputs.experiment, breaches(made.reading, inputs.experiment.definition.guardrails)
+    )
+    result.halted.update({f"{name}/{arm}": why for arm, why in stopped.items()})
 
 
 def make_report(environment: Environment, inputs: ReportInputs, since: float | None = None) -> ReportResult:

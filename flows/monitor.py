@@ -46,7 +46,7 @@ def monitor(
     gateways: Annotated[list[str], Field(description="URLs of gateways with /metrics")],
     key_file: Annotated[str | None, Field(description="a file with a key of the scope admin")] = None,
 ) -> MonitorResult:
-    """Halt each arm that breaks a guardrail."""
+    """Halt each arm that breaks a guardrail, and stop experiments at their end."""
     with open_store(Environment.read()) as opened:
         result = watch(opened.experiments(), gateways, key_file)
     for gateway, why in result.unread.items():
@@ -59,8 +59,9 @@ def monitor(
 
 @store_step
 def watch(store: ExperimentStore, gateways: Sequence[str], key_file: str | None) -> MonitorResult:
-    """Look at the gateways, and halt arms in the document."""
-    now, document = time.time(), store.read()
+    """Look at the gateways, halt arms in the document, and stop experiments at their end."""
+    now = time.time()
+    document = store.change(lambda newest: changes.stop_ended(newest, now))
     running = document.running(now)
     if not running:
         return MonitorResult()

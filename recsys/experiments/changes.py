@@ -102,6 +102,15 @@ def stop(
     return _changed(document, experiment, now, what, by, status="stopped")
 
 
+def stop_ended(document: ExperimentsDocument, now: float) -> ExperimentsDocument:
+    """Stop the experiments whose end has passed, so that others get their users and their generations can go."""
+    for experiment in document.experiments.values():
+        end = experiment.definition.end
+        if end and now >= end.timestamp() and experiment.status in ("running", "paused"):
+            document = _changed(document, experiment, now, "Stopped at its end.", MONITOR, status="stopped")
+    return document
+
+
 def halt(
     document: ExperimentsDocument, name: str, arm: str, reason: str, now: float, by: str = MONITOR
 ) -> ExperimentsDocument:

@@ -129,3 +129,16 @@ def test_a_report_of_all_halts_arms_of_a_broken_assignment(store, tmp_path):
     """60 % of the users in place of half."""
     write_slates(tmp_path, share=0.6, lift=0.0)
     assert "Find the cause" in experiment_reports().halted["look/new"]
+
+
+def test_an_experiment_that_can_not_be_read_leaves_the_others_judged(store, tmp_path):
+    """The run fails with its name, after the halts of the others."""
+    write_slates(tmp_path, lift=-0.4)
+    first, now = DEFINITION | {"name": "first", "arms": {"few": {"share": 0.5, "candidates": 50}}}, time.time()
+    store.change(lambda document: changes.create(document, checked(first), now - 4 * DAY))
+    store.change(lambda document: changes.start(document, "first", now - 3.5 * DAY))
+    store.change(lambda document: changes.ramp(document, "first", 1.0, now - 3 * DAY))
+    (tmp_path / "experiments" / "first.parquet").mkdir(parents=True)
+    with pytest.raises(ExperimentError, match="Not read, so not judged: first"):
+        experiment_reports()
+    assert "new" in store.read().experiments["look"].halted

@@ -154,3 +154,18 @@ def test_the_key_is_read_while_an_experiment_runs(store, shop):
         monitor([], str(shop.home / "no-key"))
     store.change(lambda document: changes.stop(document, "ease", 4.0))
     assert monitor([], str(shop.home / "no-key")).arms == 0
+
+
+def test_an_experiment_stops_at_its_end(store):
+    """Its generations can be deleted then, and another one can have its users."""
+    arms, times = (
+        {"few": {"share": 0.5, "candidates": 50}},
+        {"start": "2026-01-01T00:00:00Z", "end": "2026-01-02T00:00:00Z"},
+    )
+    over = checked({"name": "over", "arms": arms} | times)
+    store.change(lambda document: changes.create(document, over, 1.0))
+    store.change(lambda document: changes.start(document, "over", 2.0))
+    monitor([])
+    found = store.read().experiments
+    assert (found["over"].status, found["over"].changes[-1].what) == ("stopped", "Stopped at its end.")
+    assert found["ease"].status == "running"
