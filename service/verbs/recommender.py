@@ -145,9 +145,10 @@ class Recommender:
         if not (has_list or self._admission.admits(len(users))):
             raise overloaded()
         made = [self._slate_query(request, user, situation) for user in users]
-        if has_list and not self._admission.admits(1):
-            await self._lists.answer(made[0])
-        else:
+        list_first = has_list and (self._lists.preferred or not self._admission.admits(1))
+        if list_first and not await self._lists.answer(made[0]):
+            made, list_first = [self._slate_query(request, users[0], situation)], False
+        if not list_first:
             await self._make(made)
         self._observe(made, deadline)
         if request.log_impression and situation.surface.log_impressions:
