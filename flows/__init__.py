@@ -6,9 +6,6 @@ A flow orders steps, retries them and reports them. The code of the steps is in 
 REFRESH_SECONDS, DRAIN_SECONDS = 120.0, 600.0
 """The intervals of the schedule. prefect.yaml has the same ones."""
 
-GATEWAY = "http://127.0.0.1:3000"
-"""The gateway that `monitor` reads unless others are named."""
-
 MONITOR_SECONDS = CANARY_SECONDS = 60.0
 
 WAIT_SECONDS = 1_800.0

@@ -16,6 +16,7 @@ from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
 from pydantic import Field
 
+from flows.operate.experiments import live_spec
 from flows.orchestration import best_effort, name_run, restart_after_crash, store_step, write_result
 from flows.progress import artifact_key
 from flows.run_records import recorded_flow
@@ -24,13 +25,10 @@ from recsys.environment import Environment
 from recsys.errors import ExperimentError
 from recsys.experiments import changes
 from recsys.experiments.document import Experiment, ExperimentsDocument
-from recsys.generation.manifest import SPEC, Manifest
-from recsys.model.feature_spec import FeatureSpec
 from recsys.store.experiment_store import ExperimentStore
 from recsys.store.from_environment import OpenStore, open_store
 from recsys.store.redis.generation_store import RedisGenerationStore
 from recsys.store.run_record import RunFigures
-from recsys.store.stored_types import LIVE
 from training.data.impressions import FOLDER
 from training.data.locations import exports
 from training.experiments.experiment_page import page
@@ -182,12 +180,8 @@ def read_inputs(store: OpenStore, name: str) -> ReportInputs:
 
 
 def _targets(generations: RedisGenerationStore) -> tuple[str, ...]:
-    live = generations.alias(LIVE)
-    manifest = generations.read_manifest(live) if live else None
-    if live is None or manifest is None:
-        return ()
-    size = Manifest.from_json(manifest).parts[SPEC].bytes
-    return FeatureSpec.from_json(b"".join(generations.read_part(live, SPEC, size))).events.targets
+    spec = live_spec(generations)
+    return spec.events.targets if spec else ()
 
 
 def _lifts(made: ReportResult) -> dict[str, tuple[float, float, float]]:

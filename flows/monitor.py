@@ -19,7 +19,7 @@ from flows.orchestration import store_step, write_result
 from flows.run_records import recorded_flow
 from flows.steps.gateway_metrics import addresses, read_counts
 from recsys.environment import Environment
-from recsys.errors import SettingsError
+from recsys.errors import ExperimentError, SettingsError
 from recsys.experiments import changes
 from recsys.experiments.document import Experiment, ExperimentsDocument
 from recsys.experiments.running_experiments import Halts
@@ -46,7 +46,10 @@ def monitor(
     gateways: Annotated[list[str], Field(description="URLs of gateways with /metrics")],
     key_file: Annotated[str | None, Field(description="a file with a key of the scope admin")] = None,
 ) -> MonitorResult:
-    """Halt each arm that breaks a guardrail, and stop experiments at their end."""
+    """Halt each arm that breaks a guardrail, and stop experiments at their end.
+
+    ExperimentError if experiments run and no gateway can be read: such a run must not look like a look.
+    """
     with open_store(Environment.read()) as opened:
         result = watch(opened.experiments(), gateways, key_file)
     for gateway, why in result.unread.items():
@@ -54,6 +57,10 @@ def monitor(
     for arm, why in result.halted.items():
         get_run_logger().warning("Arm %s was halted: %s", arm, why)
     write_result(result)
+    if result.unread and result.arms == 0:
+        raise ExperimentError(
+            f"No arm was judged, because no gateway could be read. {next(iter(result.unread.values()))}"
+        )
     return result
 
 
@@ -76,7 +83,8 @@ def watch(store: ExperimentStore, gateways: Sequence[str], key_file: str | None)
         for arm, why in experiment.halted.items()
         if (name, arm) in reasons and arm not in document.experiments[name].halted
     }
-    return MonitorResult(sum(len(each.arms_in_force()) for each in running), new, unread)
+    judged = sum(len(each.arms_in_force()) for each in running) if look.counts else 0
+    return MonitorResult(judged, new, unread)
 
 
 def _look(gateways: Sequence[str], key: str, now: float) -> tuple[Look, dict[str, str]]:

@@ -17,7 +17,9 @@ from typing import Any
 from flows.cli.output import print_result
 from flows.cli.prefect_api import prefect_imports
 from flows.operate.experiments import (
+    check_context,
     check_surfaces,
+    live_spec,
     needs_lists,
     ramp_or_start,
     read_file,
@@ -67,11 +69,14 @@ def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
 def create(options: argparse.Namespace) -> None:
     """Add an experiment."""
     definition, environment = read_file(options.file), Environment.read()
-    check_surfaces(definition, environment)
+    note = check_surfaces(definition, environment)
     with open_store(environment) as store:
+        if definition.audience.context and (spec := live_spec(store.generations())):
+            check_context(definition, [column for column, _ in spec.contexts])
         document = store.experiments().change(lambda each: changes.create(each, definition, time.time()))
     next_command = f"python -m flows experiment start {definition.name}"
-    _print(options, document, definition.name, f"Created: {definition.name}. To start it: {next_command}")
+    lines = [f"Created: {definition.name}. To start it: {next_command}", *([note] if note else [])]
+    _print(options, document, definition.name, *lines)
 
 
 def start(options: argparse.Namespace) -> None:

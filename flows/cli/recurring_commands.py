@@ -16,11 +16,11 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from flows import DRAIN_SECONDS, GATEWAY, REFRESH_SECONDS, WAIT_HELP, WAIT_SECONDS
+from flows import DRAIN_SECONDS, REFRESH_SECONDS, WAIT_HELP, WAIT_SECONDS
 from flows.cli.output import print_json
 from flows.cli.prefect_api import prefect_imports, server_for_schedules, without_password
 from recsys.environment import Environment
-from recsys.errors import GenerationError, LocationError, RulesError, StoreError
+from recsys.errors import ExperimentError, GenerationError, LocationError, RulesError, StoreError
 from recsys.process.command_exit import interruptible_imports
 from recsys.store.from_environment import open_store
 
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from flows.monitor import MonitorResult
 
 MOST_SECONDS = 86_400 * 30
+
+GATEWAY = f"http://127.0.0.1:{os.environ.get('PORT') or 3000}"
+"""The gateway that `monitor` reads unless others are named: the one that `make serve` starts with the same PORT."""
 
 
 def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
@@ -144,7 +147,7 @@ def _run_repeatedly(options: argparse.Namespace, run: Callable[[], Any], print_r
                 print_json(asdict(result), one_line=bool(options.every))
             else:
                 print_result(result)
-        except (StoreError, GenerationError, RulesError, LocationError) as error:
+        except (StoreError, GenerationError, RulesError, LocationError, ExperimentError) as error:
             if not options.every:
                 raise
             print(f"{error} Trying again in {options.every:.0f} s.", file=sys.stderr)

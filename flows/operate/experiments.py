@@ -19,6 +19,10 @@ from recsys.experiments.arm_lists import makes_lists
 from recsys.experiments.changes import percent
 from recsys.experiments.definition import Definition, parse, to_toml
 from recsys.experiments.document import DocumentChange, Experiment, ExperimentsDocument
+from recsys.generation.manifest import SPEC, Manifest
+from recsys.model.feature_spec import FeatureSpec
+from recsys.store.redis.generation_store import RedisGenerationStore
+from recsys.store.stored_types import LIVE
 
 
 def read_file(path: Path) -> Definition:
@@ -31,16 +35,37 @@ def read_file(path: Path) -> Definition:
         raise ExperimentError(f"{path} is not a text in UTF-8.") from error
 
 
-def check_surfaces(definition: Definition, environment: Environment) -> None:
-    """ExperimentError if the audience has a surface that the file of surfaces, where this host has one, lacks."""
+def check_surfaces(definition: Definition, environment: Environment) -> str | None:
+    """ExperimentError if the audience has a surface that the file of surfaces lacks; a note if there is no file."""
     wanted, path = definition.audience.surfaces, environment.surfaces
-    if not wanted or not path.is_file():
-        return
+    if not wanted:
+        return None
+    if not path.is_file():
+        return f"There is no {path.name} here, so nothing checked that the gateways have the surface {wanted[0]}."
     known = surfaces.parse(path.read_text(encoding="utf-8"), path.name)
     if unknown := [name for name in wanted if name not in known]:
         raise ExperimentError(
             f"audience.surfaces has {unknown[0]}; the surfaces of {path.name} are {', '.join(known)}."
         )
+    return None
+
+
+def check_context(definition: Definition, columns: Iterable[str]) -> None:
+    """ExperimentError if the audience has a context column that the live generation lacks. columns: those it has."""
+    known = [*columns]
+    if unknown := [name for name in definition.audience.context if name not in known]:
+        has = f"has {', '.join(known)}" if known else "has none"
+        raise ExperimentError(f"audience.context has {unknown[0]}; the live generation {has}.")
+
+
+def live_spec(generations: RedisGenerationStore) -> FeatureSpec | None:
+    """The feature spec of the live generation, with its context columns and event types; None if nothing is live."""
+    live = generations.alias(LIVE)
+    manifest = generations.read_manifest(live) if live else None
+    if live is None or manifest is None:
+        return None
+    size = Manifest.from_json(manifest).parts[SPEC].bytes
+    return FeatureSpec.from_json(b"".join(generations.read_part(live, SPEC, size)))
 
 
 def ramp_or_start(name: str, wanted: float | None) -> DocumentChange:

@@ -37,7 +37,7 @@ def read_counts(url: str, key: str = "") -> dict[str, ArmCounts]:
     try:
         answer = httpx.get(f"{url.rstrip('/')}/metrics", headers=headers, timeout=REPLY_SECONDS)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise SettingsError(f"No metrics came from {url}: {error or type(error).__name__}.") from error
+        raise SettingsError(f"No metrics came from {url}: {str(error).rstrip('.') or type(error).__name__}.") from error
     if answer.status_code != httpx.codes.OK:
         raise SettingsError(f"{url}/metrics answered {answer.status_code}; --key-file names a key of the scope admin.")
     try:

@@ -24,11 +24,15 @@ COMMAND, MONITOR, CANARY = "command", "monitor", "canary"
 
 
 def create(document: ExperimentsDocument, definition: Definition, now: float, by: str = COMMAND) -> ExperimentsDocument:
-    """Add an experiment without users. now: unix seconds. The oldest stopped experiment makes room for it."""
-    if definition.name in document.experiments:
-        raise ExperimentError(f"There is an experiment {definition.name} already. Give this one another name.")
+    """Add an experiment without users, or replace one that has not started. now: unix seconds.
+
+    The oldest stopped experiment makes room for it.
+    """
+    before = document.experiments.get(definition.name)
+    if before is not None and before.status != "draft":
+        raise ExperimentError(f"There was an experiment {definition.name} already. Give this one another name.")
     kept = dict(document.experiments)
-    if len(kept) >= MOST_KEPT:
+    if before is None and len(kept) >= MOST_KEPT:
         stopped = [name for name, each in kept.items() if each.status == "stopped"]
         if not stopped:
             raise ExperimentError(f"{MOST_KEPT} experiments are kept at most. Stop one of them first.")

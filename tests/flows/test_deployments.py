@@ -117,9 +117,11 @@ def finished(client, run):
 
 
 def runs_of(client, flow):
+    """The runs of a flow's deployments; other tests run flows as commands beside the same server."""
     from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 
-    return client.read_flow_runs(flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])))
+    runs = client.read_flow_runs(flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])))
+    return [run for run in runs if run.deployment_id is not None]
 
 
 def artifacts_and_log(client, run):

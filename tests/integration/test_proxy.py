@@ -123,6 +123,7 @@ def test_one_address_has_a_limit_of_connections_and_of_requests(binary, deployme
     limits = {"SOURCE_CONNECTIONS": "10", "SOURCE_RATE": "20"}
     with Proxy(binary, [(deployment.port, deployment.grpc_port)], tmp_path / "log", **limits) as proxy:
         idle = [socket.create_connection(("127.0.0.1", proxy.port), 5) for _ in range(10)]
+        time.sleep(1)  # HAProxy has taken all of them
         with pytest.raises(httpx.TransportError):
             httpx.get(f"{proxy.url}/livez")
         for each in idle:

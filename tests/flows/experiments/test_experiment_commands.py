@@ -156,6 +156,10 @@ def _at(document, ramp):
             f'{TEXT}[audience]\nsurfaces = ["hme"]',
             "has hme; the surfaces of surfaces.toml are default, home.",
         ),
+        (
+            f'{TEXT}[audience.context]\nplanet = ["mars"]',
+            "audience.context has planet; the live generation has device.",
+        ),
         (b"\xff", "is not a text in UTF-8"),
         (None, "can't be read: No such file"),
     ],

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 
 from flows.monitor import monitor
 from flows.steps.gateway_metrics import addresses
-from recsys.errors import SettingsError
+from recsys.errors import ExperimentError, SettingsError
 from recsys.experiments import changes
 from recsys.experiments.definition import checked
 from recsys.store.redis.redis_experiments import RedisExperimentStore
@@ -95,14 +95,17 @@ def test_a_gateways_own_halt_goes_into_the_document(store):
 
 
 def test_a_gateway_that_gives_no_metrics_is_named(store, tmp_path):
-    """With the fix; the other gateways are judged. A key from a file is sent."""
-    with gateway() as closed:
+    """With the fix; the other gateways are judged. A key from a file is sent. A run that reads no gateway fails."""
+    with gateway() as closed, gateway() as open_to_all:
         closed.wanted_key = "Bearer tdm_right"
-        result = monitor(["http://127.0.0.1:9", closed.url])
+        result = monitor(["http://127.0.0.1:9", closed.url, open_to_all.url])
         assert "No metrics came from" in result.unread["http://127.0.0.1:9"]
         assert "--key-file names a key" in result.unread[closed.url]
+        assert result.arms == 2
         (tmp_path / "key").write_text("tdm_right\n")
         assert monitor([closed.url], str(tmp_path / "key")).unread == {}
+        with pytest.raises(ExperimentError, match="No arm was judged, because no gateway could be read"):
+            monitor(["http://127.0.0.1:9", closed.url])
 
 
 def test_without_a_running_experiment_no_gateway_is_read(shop):
@@ -126,9 +129,9 @@ def test_an_experiment_that_stops_during_a_look_has_nothing_to_halt(store, monke
 
 def test_a_page_without_metrics_is_named(store):
     """Another server than a gateway, or a URL that is none, is a sentence."""
-    with gateway() as other:
+    with gateway() as sound, gateway() as other:
         other.page = b"<html>Shop</html>"
-        unread = monitor([other.url, "http://127.0.0.1:port"]).unread
+        unread = monitor([sound.url, other.url, "http://127.0.0.1:port"]).unread
     assert "name a gateway's URL" in unread[other.url]
     assert "No metrics came from" in unread["http://127.0.0.1:port"]
 

@@ -63,7 +63,7 @@ def test_the_life_of_an_experiment() -> None:
 @pytest.mark.parametrize(
     ("change", "refusal"),
     [
-        (lambda each: create(each, defined("runs"), 9.0), "There is an experiment runs already"),
+        (lambda each: create(each, defined("runs"), 9.0), "There was an experiment runs already"),
         (lambda each: start(each, "runs", 9.0), "runs is running already"),
         (lambda each: start(each, "over", 9.0), "over has stopped for good"),
         (lambda each: ramp(each, "over", 0.5, 9.0), "over has stopped for good"),
@@ -193,3 +193,12 @@ def test_a_change_is_refused_after_another_one() -> None:
         assert change(unchanged).experiments["one"].ramp == 0.5
     with pytest.raises(ExperimentError, match=r"one was changed at the same time: Arm new halted: slow. Run"):
         change(halt(document, "one", "new", "slow", 3.0))
+
+
+def test_a_draft_is_replaced_by_another_definition() -> None:
+    """A mistake in a file does not use up the name; a started experiment keeps its definition."""
+    document = create(EMPTY, defined("one"), 1.0)
+    again = create(document, defined("one", {"candidates": 50}), 2.0)
+    assert again.experiments["one"].definition == defined("one", {"candidates": 50})
+    with pytest.raises(ExperimentError, match="There was an experiment one already"):
+        create(start(again, "one", 3.0), defined("one"), 4.0)
