@@ -1,4 +1,4 @@
-"""Faults of experiments' arms for chaos tests: an arm that is slow, and one whose generation is refused.
+"""Faults of experiments' arms for chaos tests: a ramp and its rollback, a slow arm, and one whose generation is refused.
 
 The monitor looks each 15 s. It must halt the arm within a minute, and the control must stay fast.
 """
@@ -20,18 +20,23 @@ from recsys.store.redis.redis_experiments import RedisExperimentStore
 from tests.chaos.faults.slow_stages import BRAKES, DELAY_SECONDS
 from tests.judged_load.http_load import Answer, HttpLoad
 from tests.judged_load.outcome import Limits, Outcome, judge
+from tests.judged_load.ramp_under_load import RampUnderLoad
 from tests.judged_load.served_pair import USERS, GenerationPair, ServedPair
 from tests.sample_data.altered_generation import altered
 from tests.servers.flow_environment import ROOT, flow_environment
 
 RATE, LOOK_SECONDS, HALTED_SECONDS = 100.0, 15, 60.0
 
+RAMPS = (0.0, 0.05, 0.5, 1.0, 0.0)
+
 SLOWER = 1.5
 """The control's 95th percentile during the fault, as a multiple of the one before; on a machine without other work."""
 
 
 def all_arms(pair: GenerationPair, folder: Path) -> Iterator[Outcome]:
-    """A slow arm, then one whose generation is refused."""
+    """A ramp and its rollback, a slow arm, then one whose generation is refused."""
+    with ServedPair(folder / "ramp", pair) as world:
+        yield ramped(world)
     brakes = folder / "brakes"
     brakes.mkdir(parents=True)
     with (
@@ -51,6 +56,21 @@ def all_arms(pair: GenerationPair, folder: Path) -> Iterator[Outcome]:
         world.put(bad)
         store.change(lambda document: changes.stop(document, "slow", time.time()))
         yield _halted(world, store, "refused", lambda: begin(store, "refused", bad.manifest.id))
+
+
+def ramped(world: ServedPair) -> Outcome:
+    """Ramp an arm with another generation up and back. Each ramp is held against the phase at 0 % before."""
+    figures = RampUnderLoad(world).run(RAMPS, seconds=8.0, rate=RATE)
+    wrong = [f"{count} answers: {name}" for name in ("wrong_arm", "away") if (count := getattr(figures, name))]
+    phases = [*figures.p95_ms.values()]
+    steady, slowest = phases[0], max(phases[1:])
+    if slowest > SLOWER * steady:
+        wrong.append(f"p95 during a ramp was {slowest / steady:.1f} times p95 before")
+    note = f"{figures.from_lists} answers from lists; p95 ms: {figures.p95_ms}"
+    if figures.failed or figures.mixed:
+        wrong.append(f"{figures.failed} requests failed, {figures.mixed} answers were mixed")
+    fault = "ramp of an arm to 100 %, and back"
+    return Outcome(fault, figures.requests, figures.failed, figures.mixed, figures.degraded, None, note, tuple(wrong))
 
 
 @contextmanager
