@@ -1,4 +1,4 @@
-"""Faults of experiments' arms for chaos tests: a ramp and its rollback, a slow arm, and one whose generation is refused.
+"""Faults of experiments' arms for chaos tests: a ramp and its rollback, a slow arm, and a refused generation.
 
 The monitor looks each 15 s. It must halt the arm within a minute, and the control must stay fast.
 """
