@@ -53,6 +53,7 @@ def page(
             ),
             served,
             *_users(reading),
+            _arms(experiment),
             _history(experiment),
         ],
         headline=[*_headline(reading)],
@@ -157,9 +158,25 @@ def _users(reading: Reading) -> Iterator[Table]:
     yield Table("Sample ratio", ["", "users", "by the shares"], rows, note)
 
 
+def _arms(experiment: Experiment) -> Table:
+    """What each arm changes, as its definition says it."""
+    rows = []
+    for name, arm in experiment.definition.arms.items():
+        stated = arm.model_dump(include=set(arm.changes), exclude_unset=True)
+        changed = "; ".join(f"{field}: {value}" for field, value in stated.items()) or "nothing, as an A/A test"
+        rows.append(
+            [
+                name,
+                f"{arm.share:.4g}",
+                f"{changed}. Halted: {experiment.halted[name]}" if name in experiment.halted else changed,
+            ]
+        )
+    return Table("Arms", ["arm", "share", "changes"], rows, prose=True)
+
+
 def _history(experiment: Experiment) -> Table:
-    rows = [[_moment(change.at), change.what, change.by] for change in experiment.changes]
-    return Table("History", ["time", "change", "by"], rows, prose=True)
+    rows = [[_moment(change.at), f"{change.what} ({change.by})"] for change in experiment.changes]
+    return Table("History", ["time", "change"], rows, prose=True)
 
 
 def _moment(at: float) -> str:

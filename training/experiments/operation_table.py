@@ -26,8 +26,9 @@ def operation_table(looks: Sequence[Look], experiment: str, groups: Sequence[str
         counts = counted.get(f"{experiment}/{group}", ArmCounts())
         shares = (_share(counts, outcomes) for outcomes in OUTCOMES.values())
         rows.append([group, f"{counts.slates:,.0f}", *shares, *(_milliseconds(counts, part) for part in QUANTILES)])
-    header = ["", "slates", *OUTCOMES, *(f"p{100 * part:g} below, ms" for part in QUANTILES)]
-    return Table(title, header, rows, f"All slates of the last {WINDOW_SECONDS / 60:.0f} minutes, as gateways counted.")
+    header = ["", "slates", *OUTCOMES, *(f"p{100 * part:g}" for part in QUANTILES)]
+    minutes = f"All slates of the last {WINDOW_SECONDS / 60:.0f} minutes, as gateways counted."
+    return Table(title, header, rows, f"{minutes} p50 and p99 are at most so many ms.")
 
 
 def _share(counts: ArmCounts, outcomes: Sequence[str]) -> str:
