@@ -73,7 +73,10 @@ def create(options: argparse.Namespace) -> None:
     with open_store(environment) as store:
         if definition.audience.context and (spec := live_spec(store.generations())):
             check_context(definition, [column for column, _ in spec.contexts])
-        document = store.experiments().change(lambda each: changes.create(each, definition, time.time()))
+        change = changes.unless_changed(
+            definition.name, lambda document: changes.create(document, definition, time.time())
+        )
+        document = store.experiments().change(change)
     next_command = f"python -m flows experiment start {definition.name}"
     lines = [f"Created: {definition.name}. To start it: {next_command}", *([note] if note else [])]
     _print(options, document, definition.name, *lines)

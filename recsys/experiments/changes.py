@@ -133,13 +133,13 @@ def unless_changed(name: str, change: DocumentChange) -> DocumentChange:
 
     The store calls a change again after a lost race. A person decided by the experiment as it was before.
     """
-    first: list[Experiment] = []
+    first: list[Experiment | None] = []
 
     def checked(document: ExperimentsDocument) -> ExperimentsDocument:
-        experiment = found(document, name)
+        experiment = document.experiments.get(name)
         first.append(experiment)
         if experiment != first[0]:
-            other = experiment.changes[-1].what.rstrip(".")
+            other = experiment.changes[-1].what.rstrip(".") if experiment else "Removed"
             raise ExperimentError(
                 f"Experiment {name} was changed at the same time: {other}. Run this again if you still want it."
             )

@@ -87,7 +87,7 @@ def world_command(action: str) -> None:
             "Experiment first was changed at the same time: Ramp from",
         ),
         ("stop first", "ramp first 100", "Experiment first was changed at the same time:"),
-        ("create third.toml", "create third.toml", "There is an experiment third already."),
+        ("create third.toml", "create third.toml", "Experiment third was changed at the same time: Created."),
     ],
 )
 def test_of_two_commands_at_once_one_is_refused(

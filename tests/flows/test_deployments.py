@@ -116,12 +116,12 @@ def finished(client, run):
     return until(look)
 
 
-def runs_of(client, flow):
-    """The runs of a flow's deployments; other tests run flows as commands beside the same server."""
+def runs_of(client, flow, deployed=True):
+    """The runs of a flow's deployments, or its other runs: tests also run flows as commands beside the same server."""
     from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 
     runs = client.read_flow_runs(flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])))
-    return [run for run in runs if run.deployment_id is not None]
+    return [run for run in runs if (run.deployment_id is not None) == deployed]
 
 
 def artifacts_and_log(client, run):
@@ -237,7 +237,7 @@ def test_a_command_uses_the_active_profile(operator, client, prefect_url):
     home = operator.home / "profile"
     home.mkdir()
     (home / "profiles.toml").write_text(f'active = "team"\n[profiles.team]\nPREFECT_API_URL = "{prefect_url}"\n')
-    before = len(runs_of(client, "drain"))
+    before = len(runs_of(client, "drain", deployed=False))
     environment = {name: value for name, value in operator.environment.items() if name != "PREFECT_API_URL"}
     done = subprocess.run(
         [sys.executable, "-m", "flows", "drain", "--json"],
@@ -249,4 +249,4 @@ def test_a_command_uses_the_active_profile(operator, client, prefect_url):
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["impressions"] == 0
-    assert len(runs_of(client, "drain")) == before + 1
+    assert len(runs_of(client, "drain", deployed=False)) == before + 1
