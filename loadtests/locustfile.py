@@ -29,6 +29,7 @@ from loadtests.report import load_report
 from loadtests.run_coordinator import RunCoordinator, coordinate
 from loadtests.slo import BROKEN, LATE_GENERATOR, Slo
 from loadtests.tally import Tally
+from recsys.errors import SurfacesError
 from training.report.page import write
 
 REACH_SECONDS = 10.0
@@ -135,7 +136,12 @@ def _reach(host: str | None) -> None:
 def judge(environment: Environment, tally: Tally, processes: int) -> None:
     """Print the verdict of a run, write its files, and set Locust's exit code."""
     options = environment.parsed_options
-    verdict = Slo.read(options.surface).judge(tally)
+    try:
+        verdict = Slo.read(options.surface).judge(tally)
+    except SurfacesError as error:  # the file was edited during the run
+        print(f"tandem: not judged. {error}", file=sys.stderr)
+        environment.process_exit_code = BROKEN
+        return
     print(verdict.summary(tally))
     result = {"asked": _asked(environment, processes), "generator_late": tally.generator_late}
     result |= {**verdict.to_json(), **tally.to_json()}

@@ -54,7 +54,7 @@ def list_of(arms: Sequence[tuple[Experiment, str]], live: str) -> ArmList:
 def lists_of_users(experiments: Iterable[Experiment], live: str, users: Sequence[Id]) -> dict[ArmList, list[Id]]:
     """The kinds of lists that users need beside the control's, each with its users.
 
-    Experiments whose caller assigns the arms have none: nobody knows the arms ahead of the requests.
+    Experiments whose caller assigns the arms have none: the requests name the arms.
     """
     assigned = [each for each in experiments if each.definition.assignment == "salt"]
     if not assigned or not users:

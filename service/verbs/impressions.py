@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections import deque
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from recsys.model.features import FEATURES
 from recsys.retrieval.candidates import places
 from recsys.slates.query import Degraded, Query
 from recsys.store.redis.user_store import RedisUserStore
-from recsys.types import Id, is_load_test
+from recsys.types import F32, I32, U16, Id, is_load_test
 from service.backends import wire
 from service.backends.calls import Call
 from service.recommend.records import answered, rank_table
@@ -118,8 +119,9 @@ class ImpressionLog:
             try:
                 made = await self._ranked(ranked)
                 metrics.impressions_total.labels("changed").inc(len(ranked) - len(made))
-            except Exception as error:
-                _count_lost(len(ranked), error)
+            except Exception as error:  # the slates of an experiment stay: arms that fail would have fewer users
+                made = [_unranked(query, moment) for query, moment in ranked if query.assigned.exposures]
+                _count_lost(len(ranked) - len(made), error)
         if rows := [*unranked, *made]:
             try:
                 await self._write(rows)
@@ -175,40 +177,37 @@ def _impression(query: Query, moment: float, at: np.ndarray, found: np.ndarray) 
     scores, used = found["scores"][: len(at)], query.candidates.scores[at]
     if found["failed"] or not len(at) or not np.allclose(scores, used, rtol=ROUNDING, atol=ROUNDING):
         return None
-    assert query.user_id is not None
-    rows = query.candidates.items[at].tolist()
+    rows = query.candidates.items[at]
     place_of = {row: place for place, row in enumerate(query.items.tolist())}
-    return Impression(
-        generation=query.generation.id,
-        user_id=query.user_id,
-        time=moment,
-        asked=query.now,
-        mode=query.made_by.value,
-        items=[query.generation.item_id(row) for row in rows],
-        places=np.array([place_of[row] for row in rows], np.int16),
-        scores=used,
-        sources=query.candidates.sources[at],
-        features=found["features"][: len(at)].copy(),
-        surface=query.surface,
-        arms=query.assigned.exposures,
+    shown = [place_of[row] for row in rows.tolist()]
+    return _of_items(
+        query, moment, rows, shown, used, query.candidates.sources[at], found["features"][: len(at)].copy()
     )
 
 
 def _unranked(query: Query, moment: float) -> Impression:
     """The impression of a slate that ranking did not order, such as a list: its features are not known, and NaN."""
-    assert query.user_id is not None
     count = len(query.items)
+    scores, features = np.asarray(query.scores, np.float32), np.full((count, len(FEATURES)), np.nan, np.float32)
+    return _of_items(query, moment, query.items, range(count), scores, query.sources, features)
+
+
+def _of_items(
+    query: Query, moment: float, rows: I32, shown: Sequence[int], scores: F32, sources: U16, features: F32
+) -> Impression:
+    """The impression of these items of a slate. shown: the place of each."""
+    assert query.user_id is not None
     return Impression(
         generation=query.generation.id,
         user_id=query.user_id,
         time=moment,
         asked=query.now,
         mode=query.made_by.value,
-        items=[query.generation.item_id(row) for row in query.items.tolist()],
-        places=np.arange(count, dtype=np.int16),
-        scores=np.asarray(query.scores, np.float32),
-        sources=query.sources,
-        features=np.full((count, len(FEATURES)), np.nan, np.float32),
+        items=[query.generation.item_id(row) for row in rows.tolist()],
+        places=np.array(shown, np.int16),
+        scores=scores,
+        sources=sources,
+        features=features,
         surface=query.surface,
         arms=query.assigned.exposures,
     )

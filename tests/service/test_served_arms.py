@@ -185,7 +185,7 @@ class TestAssignment:
         assert models.web.recommend(user, context={"device": "mobile"}, surface="batch", mode="batch").mode == "batch"
 
     def test_a_visitor_takes_no_part(self, models):
-        """Nobody could tell two visits apart."""
+        """Without an id two visits can't be assigned to one arm."""
         assert models.web.recommend(session=[{"item_id": "drama-3"}]).arms == {}
 
 

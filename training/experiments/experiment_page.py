@@ -25,7 +25,7 @@ GOOD: Mapping[str, bool] = {"better": True, "worse": False, "broken": False}
 
 RATES = (
     "Per slate, ± one standard error over users. Slates are a sample: each gateway process logs at most "
-    "TANDEM_IMPRESSIONS_PER_SECOND of them, whatever their arm; tandem_impressions_total counts the others."
+    "TANDEM_IMPRESSIONS_PER_SECOND of them, of all arms alike; tandem_impressions_total counts the others."
 )
 
 

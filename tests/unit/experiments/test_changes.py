@@ -95,7 +95,7 @@ def test_no_change_no_line() -> None:
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0.01, 0.6), st.integers(0, 2)), min_size=1, max_size=8), st.data())
 def test_slots_of_a_layer_never_overlap(wanted: list[tuple[float, int]], data: st.DataObject) -> None:
-    """Whatever is started, paused and stopped: experiments of a layer have different users, each its share."""
+    """Experiments of a layer have different users, each its share, after any starts, pauses and stops."""
     document = EMPTY
     for place, (traffic, layer) in enumerate(wanted):
         definition = defined(f"n{place}", traffic=traffic, layer=f"layer{layer}", change={})

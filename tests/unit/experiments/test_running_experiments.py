@@ -90,7 +90,7 @@ class TestArmsOfTheCaller:
     FOUND = running({"name": "one"}, {"name": "flag", "assignment": "caller"}, ramp=0.0)
 
     def test_an_arm_is_taken_where_the_experiment_says_so(self):
-        """Whatever the ramp: the caller's flag system has its own. Who is not named takes no part."""
+        """The ramp does not apply: the caller's flag system has its own. A user without a named arm takes no part."""
         assert assigned(self.FOUND, named={"flag": "new"}).generation == "g2"
         assert assigned(self.FOUND, named={"flag": "control"}).arms == {"one": "control", "flag": "control"}
         assert assigned(self.FOUND).arms == {"one": "control"}
@@ -119,7 +119,7 @@ class TestArmsOfTheCaller:
 
 class TestForcedArm:
     def test_a_forced_arm_is_served_alone_and_is_no_exposure(self):
-        """Whatever the ramp and the audience; other experiments give the control."""
+        """At any ramp and in any audience; other experiments give the control."""
         found = running({"name": "one", "audience": {"surfaces": ["feed"]}}, {"name": "two"}, ramp=0.0)
         forced = found.force("one", "new", "x-tandem-arm")
         assert (forced.arms, forced.generation, forced.exposures) == ({"one": "new"}, "g2", {})

@@ -2,12 +2,13 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from recsys.errors import StoreFull
+from recsys.errors import StageError, StoreFull
 from recsys.slates.query import Query
 from recsys.store import UserState
 from recsys.types import LOAD_TEST_USERS, Event
@@ -125,6 +126,27 @@ async def test_slates_above_the_rate_are_counted():
     for _ in range(5):
         log.note(query())
     assert counted("tandem_impressions_total", outcome="over_rate") - before == 3
+
+
+async def test_slates_of_an_experiment_are_logged_while_ranking_fails(monkeypatch):
+    """Without features: an arm whose ranking fails would have fewer users in reports. Others are counted as lost."""
+    users, before = Users(), lost()
+
+    async def fails(*_):
+        raise StageError("ranking failed")
+
+    monkeypatch.setattr(impressions, "rank_table", lambda *_: np.zeros(2, [("due", "f8"), ("places", "i4", 3)]))
+    monkeypatch.setattr(impressions, "places", lambda *_: np.arange(3))
+    monkeypatch.setattr(impressions, "answered", fails)
+    log = ImpressionLog(users, None, 1e9)
+    for user, arms in (("plain", {}), ("tried", {"ease": "new"})):
+        shown = query(user)
+        shown.generation.item_id, shown.generation.id = int, "g1"
+        shown.scores, shown.sources = np.zeros(3, np.float32), np.zeros(3, np.uint16)
+        shown.assigned = replace(shown.assigned, arms=arms)
+        log.note(shown)
+    await log.flush()
+    assert (users.written, lost() - before) == (["tried"], 1)
 
 
 async def test_a_slate_that_waited_too_long_is_dropped_and_counted(log, monkeypatch):
