@@ -6,7 +6,7 @@ export PYTHONUNBUFFERED = 1
 # Some images forbid Python to keep what it compiled, and pip is told below not to: each process would compile all it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo serve run status warm-kernels test coverage lint proto load bench cost-profile proofs soak chaos network manifests browser build image image-test lock sbom audit clean
+.PHONY: help setup demo serve run status warm-kernels test coverage lint proto load bench cost-profile proofs soak chaos network manifests browser chromium build image image-test lock sbom audit clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,9 +60,17 @@ warm-kernels: .venv/installed # compiles the kernels once; each test process wou
 # The longest tests are first. One thread of OpenBLAS in each process: threads of two processes would spin for the cores.
 TESTS = tests/integration tests/flows tests/service tests/chaos tests/skew tests/unit tests/contracts tests/browser
 
-test: .venv/installed ## lint, types, imports, tests
-	@$(MAKE) --no-print-directory -j 2 warm-kernels lint
+test: .venv/installed-dev ## lint, types, imports, tests
+	@$(MAKE) --no-print-directory -j 3 warm-kernels lint chromium
 	@OPENBLAS_NUM_THREADS=1 GOMP_SPINCOUNT=0 $(PY) -m pytest -q -m "not slow" -n 3 --dist loadfile --no-loadscope-reorder $(TESTS)
+
+# The tests of pages skip without Chromium. Root on Debian, as in CI, gets it.
+chromium:
+	@command -v chromium >/dev/null || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "tandem: installing Debian's chromium for the tests of pages ..."; \
+		{ apt-get update && apt-get install -y --no-install-recommends chromium fonts-dejavu-core; } >.venv/apt.log 2>&1 \
+			|| echo "tandem: no chromium (.venv/apt.log): the tests of pages skip"; \
+	fi
 
 coverage: .venv/installed-dev ## the tests once more, a third slower, and which lines none of them runs
 	@exec $(PY) -m pytest --cov --cov-report=term -q
@@ -111,12 +119,7 @@ network: .venv/installed-dev ## four hosts in network namespaces, cut off one af
 manifests: .venv/installed-manifests ## deploy/ against the schemas of Kubernetes and of Compose
 	@exec $(PY) -m pytest -q tests/unit/project/test_manifests.py
 
-.venv/installed-browser: .venv/installed-dev
-	@$(PY) -c '$(REQUIREMENTS)' browser > .venv/requirements-browser.txt
-	@$(PY) -m pip install --quiet --no-compile --disable-pip-version-check -r .venv/requirements-browser.txt
-	@touch $@
-
-browser: .venv/installed-browser ## the page in Chromium: at 390 pixels, by the keyboard, with the dataset's event types (apt-get install chromium)
+browser: .venv/installed-dev chromium ## the tests of pages in Debian's Chromium: at 390 pixels, by the keyboard
 	@exec $(PY) -m pytest -q tests/browser
 
 # The pin is an argument of the bento: `flows pin` writes it, and service/generations/pinned.py reads it.

@@ -1,12 +1,13 @@
-"""Chromium, driven by playwright, and a shop for it; the tests skip where either program is absent.
+"""Chromium, driven by playwright, and a shop for it; the tests skip where Chromium is absent.
 
-`make browser` installs playwright and runs them. Chromium is a package of the system: `apt-get install chromium`.
+Chromium is a package of the system: `apt-get install chromium`. `make test` and `make browser` do that for root on Debian.
 """
 
 import shutil
 
 import pandas as pd
 import pytest
+from playwright.sync_api import sync_playwright
 
 from recsys.store import RedisGenerationStore
 from tests.sample_data import tiny
@@ -23,11 +24,10 @@ TYPES = ["view", "cart", "purchase"]
 @pytest.fixture(scope="session")
 def browser():
     """Chromium without a window."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make browser")
     chromium = shutil.which("chromium")
     if chromium is None:
         pytest.skip("there is no chromium on PATH: apt-get install chromium")
-    with playwright.sync_playwright() as running:
+    with sync_playwright() as running:
         opened = running.chromium.launch(executable_path=chromium, args=["--no-sandbox"])  # root has no sandbox
         yield opened
         opened.close()
