@@ -6,6 +6,8 @@ A flow orders steps, retries them and reports them. The code of the steps is in 
 REFRESH_SECONDS, DRAIN_SECONDS = 120.0, 600.0
 """The intervals of the schedule. prefect.yaml has the same ones."""
 
+DRIFT_SECONDS = 3_600.0
+
 MONITOR_SECONDS = CANARY_SECONDS = 60.0
 
 WAIT_SECONDS = 1_800.0

@@ -1,4 +1,5 @@
-"""Prometheus rules for the flows (jobs such as `train`): late or slow, with fewer rows, or with a worse model.
+"""Prometheus rules for the flows (jobs such as `train`): late or slow, with fewer rows, with a worse model, or
+with drift of served slates.
 
 The metrics come from the records that runs leave in the store (`recsys/store/run_record.py`). slo.toml has the longest
 time between two successes of each flow.
@@ -31,6 +32,9 @@ machine multiplies the time of a run that takes a second.
 ROWS_SHARE, QUALITY_SHARE = 0.7, 0.9
 """Shares of the median below which rows and quality have fallen. The gate allows a tenth of quality in a training."""
 
+SKEW_SHARE = 0.01
+"""Share of logged values of a feature that may differ from the values recomputed from the store."""
+
 
 def flow_alerts(promised: Mapping[str, float], least: float = SLOW_SECONDS) -> str:
     """The file of rules. promised: the longest time between two successes in seconds, by flow."""
@@ -44,4 +48,5 @@ def flow_alerts(promised: Mapping[str, float], least: float = SLOW_SECONDS) -> s
         least=least,
         rows=ROWS_SHARE,
         quality=QUALITY_SHARE,
+        skew=SKEW_SHARE,
     )

@@ -11,7 +11,7 @@ from statistics import median
 
 from pydantic import TypeAdapter
 
-FLOWS = ("train", "batch", "item-lists", "refresh", "drain", "experiment-reports", "monitor", "canary")
+FLOWS = ("train", "batch", "item-lists", "refresh", "drain", "drift", "experiment-reports", "monitor", "canary")
 """The flows that leave records: those with a schedule. `monitor` and `canary` run each minute and leave one too: only
 their last success shows that the guardrails of experiments are looked at. The list bounds the labels of the metrics.
 """
@@ -34,6 +34,8 @@ class RunFigures:
 
     quarantined: rows that were left out as damaged. quality: the metric recall@10 of the served model. bytes: of what
     was made. lifts: of experiments, by `experiment/arm`: the relative lift of the primary metric and its bounds.
+    drift: of served slates, by `training/COLUMN` or `week/COLUMN`: the PSI (population stability index), the corrected
+    p value, and 1 for an alarm. skew: by feature, the share of logged values that differ from recomputed ones.
     """
 
     rows_in: int | None = None
@@ -43,6 +45,8 @@ class RunFigures:
     generation: str | None = None
     bytes: int | None = None
     lifts: dict[str, tuple[float, float, float]] = field(default_factory=dict)
+    drift: dict[str, tuple[float, float, int]] = field(default_factory=dict)
+    skew: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,5 @@
 """The metrics of flows (jobs such as `train`) from the records in the store: last success, duration, rows, quality,
-and the lifts that reports of experiments measured.
+the lifts that reports of experiments measured, and the drift of served slates.
 
 Flows run in processes that nothing scrapes, and end. So each gateway exports what their runs left in the store.
 """
@@ -41,6 +41,7 @@ def export(records: Mapping[str, Sequence[RunRecord]], now: float) -> None:
         for run, figures in (("last", found.last), ("median", found.median)):
             _set(flow, run, figures)
     export_lifts(records.get("experiment-reports", ()))
+    export_drift(records.get("drift", ()))
 
 
 def export_lifts(records: Sequence[RunRecord]) -> None:
@@ -53,6 +54,21 @@ def export_lifts(records: Sequence[RunRecord]) -> None:
         experiment, _, arm = name.partition("/")
         for bound, value in zip(BOUNDS, reports[0].get(name, (math.nan,) * len(BOUNDS)), strict=True):
             metrics.experiment_lift.labels(experiment, arm, bound).set(value)
+
+
+def export_drift(records: Sequence[RunRecord]) -> None:
+    """Set drift and skew by the newest completed run. records: of `drift`, newest first.
+
+    Columns that this run did not compare become NaN.
+    """
+    runs = [each.figures for each in records if each.state == COMPLETED]
+    for name in {name for figures in runs for name in figures.drift}:
+        against, _, column = name.partition("/")
+        psi, _, alarm = runs[0].drift.get(name, (math.nan, math.nan, math.nan))
+        metrics.drift_psi.labels(against, column).set(psi)
+        metrics.drift_alarm.labels(against, column).set(alarm)
+    for column in {column for figures in runs for column in figures.skew}:
+        metrics.skew_share.labels(column).set(runs[0].skew.get(column, math.nan))
 
 
 def _set(flow: str, run: str, figures: Mapping[str, float]) -> None:

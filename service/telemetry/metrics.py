@@ -103,6 +103,24 @@ experiment_lift = Gauge(  # names of the experiments document, which bounds thei
     ["experiment", "arm", "bound"],
     multiprocess_mode="mostrecent",
 )
+drift_psi = Gauge(  # columns of the flow's code, which bounds their number
+    "tandem_drift_psi",
+    "Population stability index of a column of served slates against the training profile or the week before",
+    ["against", "column"],
+    multiprocess_mode="mostrecent",
+)
+drift_alarm = Gauge(
+    "tandem_drift_alarm",
+    "1 where a column of served slates differs from the training profile or the week before",
+    ["against", "column"],
+    multiprocess_mode="mostrecent",
+)
+skew_share = Gauge(
+    "tandem_skew_share",
+    "Share of logged values of a feature that differ from the value recomputed from the store",
+    ["column"],
+    multiprocess_mode="mostrecent",
+)
 items_put_total = Counter("tandem_items_put_total", "Items put: new to the served generation, or known", ["kind"])
 key_requests_total = Counter("tandem_key_requests_total", "Requests that a key allowed", ["key", "id"])
 key_refused_total = Counter(

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from flows import CANARY_SECONDS, DRAIN_SECONDS, MONITOR_SECONDS, REFRESH_SECONDS
+from flows import CANARY_SECONDS, DRAIN_SECONDS, DRIFT_SECONDS, MONITOR_SECONDS, REFRESH_SECONDS
 from loadtests.monitoring.flow_alerts import FILE, LISTS, flow_alerts
 from loadtests.slo import Promises
 from recsys.store.run_record import COMPLETED, CRASHED, FLOWS, RunFigures, RunRecord
@@ -19,6 +19,7 @@ PERIODS = {
     "item-lists": NIGHT,
     "refresh": REFRESH_SECONDS,
     "drain": DRAIN_SECONDS,
+    "drift": DRIFT_SECONDS,
     "experiment-reports": DRAIN_SECONDS,
     "monitor": MONITOR_SECONDS,
     "canary": CANARY_SECONDS,
@@ -84,6 +85,14 @@ FAULTS = {
     "a quiet hour": (changed("refresh", figures=replace(FIGURES, rows_in=0, rows_out=0)), []),
     "the model is worse": (changed("train", figures=replace(FIGURES, quality=0.17)), ["TandemQualityFell train"]),
     "the model is slightly worse": (changed("train", figures=replace(FIGURES, quality=0.19)), []),
+    "a column of served slates drifted": (
+        changed("drift", figures=RunFigures(drift={"training/score": (0.1, 0.001, 0), "week/score": (0.4, 0.001, 1)})),
+        ["TandemDrift week score"],
+    ),
+    "2 % of a feature's logged values are wrong": (
+        changed("drift", figures=RunFigures(skew={"feature.age_days": 0.02, "feature.price": 0.009})),
+        ["TandemSkew feature.age_days"],
+    ),
     "a failed run": (ended("train", CRASHED), []),
 }
 
