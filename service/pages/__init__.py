@@ -1,1 +1,1 @@
-"""The web pages of the server: / to try recommendations, and /docs with the API."""
+"""The web pages of the server: / to explore slates, and /docs with the API."""

@@ -1,4 +1,7 @@
-"""The routes of the web pages / (try recommendations) and /docs (the API in Swagger UI), from the package's files."""
+"""The routes of the web pages / (Explorer) and /docs (the API in Swagger UI), and of the styles and scripts they load.
+
+A page is a Jinja template that extends `layout.html.j2`. Styles and scripts are the .css and .js files of this folder.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,9 @@ import gzip
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import Route
 
 _FOLDER = Path(__file__).parent
@@ -28,10 +32,18 @@ _PAGE = {"content-security-policy": _POLICY, "x-frame-options": "DENY", "referre
 _VARY = {"vary": "accept-encoding"}
 _PACKED = {"content-encoding": "gzip", **_VARY}
 
+_TEMPLATES = {"/": "explorer/explorer.html.j2"}
+"""The template of each page, by path."""
+
+_TYPES = {".css": "text/css", ".js": "text/javascript"}
+_SHARED = [_FOLDER / "pages.css", _FOLDER / "common.js"]
+_OF_PAGES = sorted(path for page in ("explorer",) for path in (_FOLDER / page).iterdir() if path.suffix in _TYPES)
+
 _FILES: dict[str, tuple[str, str, dict[str, str]]] = {
-    "/": ("index.html", "text/html", _PAGE),
-    "/pages/index.css": ("index.css", "text/css", {}),
-    "/pages/index.js": ("index.js", "text/javascript", {}),
+    **{
+        f"/pages/{path.relative_to(_FOLDER)}": (str(path.relative_to(_FOLDER)), _TYPES[path.suffix], {})
+        for path in (*_SHARED, *_OF_PAGES)
+    },
     "/docs": ("api.html", "text/html", _PAGE),
     "/docs/api.css": ("api.css", "text/css", {}),
     "/docs/api.js": ("api.js", "text/javascript", {}),
@@ -40,11 +52,11 @@ _FILES: dict[str, tuple[str, str, dict[str, str]]] = {
 }
 """File, media type and headers, by path."""
 
-PATHS = frozenset(_FILES)
+PATHS = frozenset({*_TEMPLATES, *_FILES})
 """The pages and their files hold no data of the deployment: the admin port returns them without a key."""
 
 
-def _endpoint(name: str, media_type: str, headers: dict[str, str]) -> Callable[[Request], Awaitable[Response]]:
+def _file(name: str, media_type: str, headers: dict[str, str]) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         accepted = {coding.strip() for coding in request.headers.get("accept-encoding", "").split(",")}
         if headers is _PACKED and "gzip" not in accepted:
@@ -54,4 +66,19 @@ def _endpoint(name: str, media_type: str, headers: dict[str, str]) -> Callable[[
     return endpoint
 
 
-ROUTES = [Route(path, _endpoint(*file), methods=["GET"]) for path, file in _FILES.items()]
+def _page(html: str) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(_: Request) -> Response:
+        return HTMLResponse(html, headers=_PAGE)
+
+    return endpoint
+
+
+def _rendered(template: str) -> str:
+    loaded = Environment(loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined)
+    return loaded.get_template(template).render()
+
+
+ROUTES = [
+    *(Route(path, _page(_rendered(template)), methods=["GET"]) for path, template in _TEMPLATES.items()),
+    *(Route(path, _file(*file), methods=["GET"]) for path, file in _FILES.items()),
+]

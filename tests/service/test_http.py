@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urljoin
 
 import httpx
 import pytest
@@ -113,33 +114,42 @@ def test_the_openapi_document_names_every_verb(client):
     assert document["components"]["schemas"]["SimilarRequest"]["required"] == ["item_id"]
 
 
+def _named(address, text):
+    """The paths that a page or a script names: styles, scripts and imported modules."""
+    found = re.findall(r'(?:src|stylesheet" href|import .* from) ?=?"([^"]*)"', text)
+    return {urljoin(address, name) for name in found}
+
+
 def test_the_pages_and_their_files_come_from_this_host(client):
-    """/, /docs and each file that they name is served with its type. No source is on another host, none is inline."""
-    pages = [client.get("/"), client.get("/docs")]
-    named = [name for page in pages for name in re.findall(r'(?:src|stylesheet" href)="([^"]*)"', page.text)]
-    assert {f"/{name}" for name in named} == files.PATHS - {"/", "/docs"}
-    for page in pages:
-        policy = page.headers["content-security-policy"]
+    """Each page, and each file that it names, is served with its type. No source is on another host, none is inline."""
+    pages = [path for path in files.PATHS if "." not in path]
+    assert {"/", "/docs"} <= {*pages}
+    for path in pages:
+        headers = client.get(path).headers
+        policy = headers["content-security-policy"]
         assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'")
         assert "unsafe" not in policy
         assert "frame-ancestors 'none'" in policy
-        assert page.headers["referrer-policy"] == "no-referrer"
+        assert headers["referrer-policy"] == "no-referrer"
+    named = set().union(*(_named(path, client.get(path).text) for path in files.PATHS if "swagger" not in path))
+    assert named == files.PATHS - {*pages}
     for name in named:
-        answer = client.get(f"/{name}")
+        answer = client.get(name)
         assert answer.status_code == 200
         assert answer.headers["content-type"].startswith("text/css" if name.endswith(".css") else "text/javascript")
         assert answer.headers["x-content-type-options"] == "nosniff"
-        if "index" in name:
+        if name.startswith("/pages/"):
             assert not re.search("innerHTML|insertAdjacentHTML", answer.text)
         if name.endswith(".css"):
             assert not re.search(r"@import|url\((?!['\"]?data:)", answer.text)
 
 
-def test_the_page_has_a_colour_for_every_source(client):
-    """White letters need a background. Each source has its own colour, and a new source is grey."""
-    style, script = (client.get(f"/pages/index.{kind}").text for kind in ("css", "js"))
+def test_the_explorer_has_a_colour_for_every_source(client):
+    """Each source has its own colour, and a new source is grey."""
+    style = client.get("/pages/explorer/explorer.css").text
     assert [source.name for source in SOURCES if f"--{source.name}:" not in style] == []
-    assert "`var(--${source}, var(--soft))`" in script
+    scripts = [client.get(path).text for path in files.PATHS if path.startswith("/pages/explorer/")]
+    assert any("`var(--${source}, var(--soft))`" in script for script in scripts)
 
 
 def test_metrics_have_stages_batches_and_lost_entries(client):

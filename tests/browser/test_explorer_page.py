@@ -1,4 +1,4 @@
-"""The page of slates in Chromium: on a phone, by the keyboard, with the event types of the dataset."""
+"""The Explorer in Chromium: on a phone, by the keyboard, with the event types of the dataset."""
 
 import os
 from pathlib import Path
@@ -55,7 +55,7 @@ def test_nothing_scrolls_sideways_and_every_target_is_large_enough(visit, shop, 
         page.locator("#slate button").nth(2).click()
     page.wait_for_selector(DRAWN)
     if folder := os.environ.get("TANDEM_PICTURES"):
-        page.screenshot(path=Path(folder) / f"page-{size['width']}.png", full_page=True)
+        page.screenshot(path=Path(folder) / f"explorer-{size['width']}.png", full_page=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
     boxes = [target.bounding_box() for target in page.locator("button:visible, input:visible, select:visible").all()]
     assert len(boxes) == 3 + 15
@@ -68,7 +68,7 @@ def test_a_key_and_long_words_fit_a_phone_too(visit):
     page.evaluate("document.querySelector('#enter').hidden = false")
     page.locator("#user").fill("x" * 300)
     page.locator("#user").press("Enter")
-    page.wait_for_selector("#state.bad")
+    page.wait_for_selector("#state.error")
     assert "user_id" in page.locator("#state").text_content()
     assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]
     assert page.locator("#enter button").bounding_box()["height"] >= TARGET_PIXELS
