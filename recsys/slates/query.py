@@ -19,6 +19,7 @@ from recsys.model.event_types import SeenRule
 from recsys.model.feature_spec import UNKNOWN_CONTEXT
 from recsys.model.history import NO_HISTORY, History, hidden_rows
 from recsys.rules import CompiledRules, Rules
+from recsys.slates.freshness import Freshness
 from recsys.slates.served_generation import ServedGeneration
 from recsys.surfaces import DEFAULT
 from recsys.types import F32, I32, I64, U8, U16, Bool, Event, Id, Mode
@@ -74,6 +75,7 @@ class Query:
     context_values: Mapping[str, str] = field(default_factory=dict)  # the context as in the request, for rules
     rules: CompiledRules = NO_RULES
     extra: Mapping[int, int] = field(default_factory=dict)  # more candidates: rows, and the flags of their sources
+    extra_made: float = 0.0  # unix seconds: when the trending items of `extra` were computed
     traced: bool = False  # whether `dropped` is kept
     surface: str = DEFAULT  # the place of the product that shows the slate
     list_fresh: float = 3_600.0  # seconds: age up to which mode auto serves a list as it is
@@ -104,6 +106,7 @@ class Query:
     dropped: dict[str, I32] = field(default_factory=dict)  # those candidates
     passed_over: dict[int, str] = field(default_factory=dict)  # the cap that kept a row out
     words: dict[int, tuple[str, ...]] = field(default_factory=dict)  # the rules that moved a row
+    freshness: Freshness | None = None  # of the slate, once it is made
 
     def __post_init__(self) -> None:
         self.excluded = self.generation.item_rows(self.exclude) if self.exclude else _NO_ROWS

@@ -17,6 +17,7 @@ from service import schema
 from service.experiments import request_arms
 from service.http import bodies, paths
 from service.http.error_responses import error_response, internal_error
+from service.http.freshness_header import freshness_header
 from service.recommend import deadlines
 from service.schema.verb_table import VERBS, Verb
 from service.telemetry import metrics
@@ -65,7 +66,8 @@ class Endpoints:
 
 async def _response(verb: Verb[Any], work: Awaitable[BaseModel]) -> Response:
     try:
-        return Response((await work).model_dump_json(), media_type="application/json")
+        answer = await work
+        return Response(answer.model_dump_json(), headers=freshness_header(answer), media_type="application/json")
     except TandemError as error:
         return error_response(error)
     except ClientDisconnect:

@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 
 from service import schema
 from service.auth.key_check import unauthenticated
+from service.http import freshness_header
 from service.http.operations import IDS, OPERATIONS, TAGS, Examples
 from service.recommend.deadlines import HEADER, MOST_MS
 from service.schema import verb_table
@@ -47,6 +48,16 @@ RETRY_AFTER = {
     "retry-after": {
         "description": "Seconds until another try may help.",
         "schema": {"type": "integer", "minimum": 1},
+    }
+}
+
+FRESHNESS = {
+    "headers": {
+        freshness_header.HEADER: {
+            "description": "`freshness` of the answer as an RFC 8941 dictionary, such as `model=3600.0, event=2.4`; of "
+            "several slates the oldest of each.",
+            "schema": {"type": "string"},
+        }
     }
 }
 
@@ -104,7 +115,7 @@ def _operation(verb: Verb[Any], keyed: bool) -> dict[str, Any]:
         **(body if takes else {}),
         **({"security": [{name: [scope]} for name in SCHEMES]} if keyed else {}),
         "responses": {
-            "200": {"description": "OK", **_content(*verb.gives)},
+            "200": {"description": "OK", **_freshness(verb), **_content(*verb.gives)},
             **{str(status): _refusal(verb, status, refusals[status]) for status in sorted(refusals)},
         },
     }
@@ -114,6 +125,11 @@ def _refusal(verb: Verb[Any], status: int, about: str) -> dict[str, Any]:
     limits = {"most_bytes": verb.most_bytes, "most_values": verb.most_values}
     headers = {"headers": RETRY_AFTER} if status in {429, 503} else {}
     return {"description": about.format(**limits), **headers, **_content(schema.ErrorResponse)}
+
+
+def _freshness(verb: Verb[Any]) -> dict[str, Any]:
+    """The header of answers that are slates."""
+    return FRESHNESS if any("freshness" in model.model_fields for model in verb.gives) else {}
 
 
 def _parameters(verb: Verb[Any]) -> list[dict[str, Any]]:

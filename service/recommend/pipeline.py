@@ -11,6 +11,7 @@ from typing import Any
 
 from recsys.slates.query import Degraded, Query, Ranked
 from recsys.slates.slate import make_slate
+from recsys.slates.slate_ages import slate_freshness
 from recsys.store.redis.user_store import RedisUserStore
 from service.backends.calls import Backends
 from service.recommend.circuit_breaker import CircuitBreaker
@@ -114,6 +115,7 @@ class Pipeline:
             _fall_back(stage, query, self.outages[stage.degraded])
         query.candidates = Ranked(query.items, query.tower, query.sources, query.scores)
         make_slate(query)
+        query.freshness = slate_freshness(query, time.time())
         count_answer(query)
 
     async def _enrich(self, stage: Stage, breaker: CircuitBreaker, queries: Sequence[Query]) -> None:

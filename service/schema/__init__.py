@@ -7,6 +7,7 @@ from service.schema.answers import (
     Feature,
     ForgottenItemResponse,
     ForgottenResponse,
+    Freshness,
     ItemResponse,
     ItemsResponse,
     MergedResponse,

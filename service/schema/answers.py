@@ -22,6 +22,18 @@ class ScoredItem(BaseModel):
     rules: list[str] = Field(description="Rules that moved the item to its place, such as pin, quota, boost and bury.")
 
 
+class Freshness(BaseModel):
+    """The age in seconds of what the answer was made from, when it was made. Null: the answer was made without it."""
+
+    model: float = Field(description="Since the generation was made.")
+    list: float | None = Field(description="Since the precomputed list was made.")
+    trending: float | None = Field(description="Since the trending items were computed.")
+    event: float | None = Field(
+        description="Since the user's newest event that was taken into account, of the session too. A list takes no "
+        "event into account that came after the list was made."
+    )
+
+
 class RecommendResponse(BaseModel):
     """A slate."""
 
@@ -44,6 +56,7 @@ class RecommendResponse(BaseModel):
     arms_away: list[str] = Field(
         description="Experiments whose arm could not be served. Their part of the answer is the control's."
     )
+    freshness: Freshness
 
 
 class SlatesResponse(BaseModel):
@@ -77,6 +90,7 @@ class RankResponse(BaseModel):
     arms_away: list[str] = Field(
         description="Experiments whose arm could not be served. Their part of the answer is the control's."
     )
+    freshness: Freshness
 
 
 class SimilarItem(BaseModel):
@@ -99,6 +113,7 @@ class SimilarResponse(BaseModel):
     degraded: list[str]
     mode: str = Field(description="batch: the list that a flow made for the item. realtime: computed now.")
     surface: str = Field(description="The surface of the request.")
+    freshness: Freshness
 
 
 class Feature(BaseModel):

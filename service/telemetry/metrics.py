@@ -16,6 +16,9 @@ Count = Callable[[float], object]
 BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.5, 1.0, 2.0)
 """Seconds. The p99 promises of slo.toml are among these, so that the requests above them are counted exactly."""
 
+AGE_BUCKETS = (1, 10, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 21_600, 43_200, 86_400, 129_600, 172_800, 604_800)
+"""Seconds. The promises of freshness of slo.toml are among these, so that older parts are counted exactly."""
+
 stage_seconds = Histogram(
     "tandem_stage_seconds", "Time of a stage for one batch of queries", ["stage"], buckets=BUCKETS
 )
@@ -32,6 +35,12 @@ slate_seconds = Histogram(  # of both doors
     "Time of a slate, by the surface that shows it and the mode that made it, or the verb beside /recommend",
     ["surface", "mode"],
     buckets=BUCKETS,
+)
+freshness_seconds = Histogram(
+    "tandem_freshness_seconds",
+    "Age of what a slate was made from: the model, the list, the trending items, the newest event",
+    ["surface", "part"],
+    buckets=AGE_BUCKETS,
 )
 arm_seconds = Histogram(  # names of the experiments document, which bounds their number
     "tandem_arm_seconds", "Time of a slate, by the user's arm in an experiment", ["experiment", "arm"], buckets=BUCKETS
@@ -155,6 +164,12 @@ def timed(verb: str, code: int | str) -> Count:
 def slate_timed(surface: str, mode: str) -> Count:
     """Observe the seconds of a slate; mode: or rank, similar, explain."""
     return slate_seconds.labels(surface, mode).observe
+
+
+@cache
+def aged(surface: str, part: str) -> Count:
+    """Observe the age of a part of a slate, in seconds."""
+    return freshness_seconds.labels(surface, part).observe
 
 
 @cache

@@ -30,6 +30,7 @@ def slate(query: Query) -> schema.RecommendResponse:
         surface=query.surface,
         arms=dict(query.assigned.arms),
         arms_away=list(query.assigned.away),
+        freshness=freshness(query),
     )
 
 
@@ -47,6 +48,7 @@ def ranked(query: Query, unknown_items: Sequence[Id]) -> schema.RankResponse:
         surface=query.surface,
         arms=dict(query.assigned.arms),
         arms_away=list(query.assigned.away),
+        freshness=freshness(query),
     )
 
 
@@ -88,7 +90,24 @@ def similar(query: Query, item_id: int | str) -> schema.SimilarResponse:
         degraded=list(query.degraded),
         mode=query.made_by,
         surface=query.surface,
+        freshness=freshness(query),
     )
+
+
+def freshness(query: Query) -> schema.Freshness:
+    """The ages of what the slate was made from, rounded to a tenth of a second."""
+    found = query.freshness
+    assert found is not None, "the slate is made"
+    return schema.Freshness.model_construct(
+        model=round(found.model, 1),
+        list=_tenths(found.list),
+        trending=_tenths(found.trending),
+        event=_tenths(found.event),
+    )
+
+
+def _tenths(age: float | None) -> float | None:
+    return None if age is None else round(age, 1)
 
 
 def rounded(values: F32, places: int = PLACES) -> list[float]:

@@ -233,7 +233,8 @@ class Recommender:
 
         def build(pinned: Situation) -> Query:
             query = queries.for_slate(request, user_id, pinned)
-            query.extra = self._dependencies.trending.rows(pinned.generation, pinned.now)
+            trending = self._dependencies.trending
+            query.extra, query.extra_made = trending.rows(pinned.generation, pinned.now), trending.made_at
             return query
 
         return self._dependencies.arms.query(request, user_id, situation, build)
@@ -253,3 +254,6 @@ class Recommender:
         for query in made:
             self._dependencies.arms.note(query, None if verb else seconds)
             metrics.slate_timed(query.surface, verb or query.made_by)(seconds)
+            if query.freshness is not None and verb != "explain":
+                for part, age in query.freshness.ages.items():
+                    metrics.aged(query.surface, part)(age)

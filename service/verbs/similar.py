@@ -15,6 +15,7 @@ from recsys.lists.similar_list import SimilarList
 from recsys.slates.fallbacks import take_popular
 from recsys.slates.query import Degraded, Query
 from recsys.slates.slate import make_slate
+from recsys.slates.slate_ages import similar_freshness
 from recsys.slates.slate_filters import allowed
 from recsys.store.redis.user_store import RedisUserStore
 from recsys.types import PAD, Mode, Source
@@ -52,6 +53,8 @@ class SimilarItems:
                 _take(query, listed)
         query.keep(query.items != row)
         make_slate(query, without=row)
+        taken = listed if query.made_by == Mode.BATCH else None
+        query.freshness = similar_freshness(query, taken.made_at if taken else None, time.time())
         count_answer(query)
 
     async def _retrieve(self, query: Query, row: int) -> bool:

@@ -34,9 +34,14 @@ class TrendingFollower:
         if trending != self._trending:
             self._trending, self._rows = trending, {}
 
+    @property
+    def made_at(self) -> float:
+        """When the trending items were computed, unix seconds; 0 without any."""
+        return 0.0 if self._trending is None else self._trending.made_at
+
     def rows(self, generation: ServedGeneration, now: float) -> Mapping[int, int]:
         """The rows of trending items in a generation, each with the source's flag."""
-        if self._trending is None or now - self._trending.made_at > STALE_SECONDS:
+        if self._trending is None or now - self.made_at > STALE_SECONDS:
             return {}
         if generation.id not in self._rows:
             found = generation.item_rows([item for item, _ in self._trending.items])

@@ -20,6 +20,7 @@ from tests.servers.deployment import free_port
 SCORED = schema.ScoredItem(
     item_id="drama-1", title="The drama 1", score=0.25, tower_score=None, sources=["popular"], rules=["pin"]
 )
+FRESHNESS = schema.Freshness(model=3600.0, list=120.5, trending=None, event=0.0)
 
 
 def slate(user_id):
@@ -37,6 +38,7 @@ def slate(user_id):
         surface="home",
         arms={"checkout": "new"},
         arms_away=["checkout"],
+        freshness=FRESHNESS,
     )
 
 
@@ -110,6 +112,7 @@ ANSWERS = {
         degraded=[],
         mode="batch",
         surface=request.surface,
+        freshness=FRESHNESS,
     ),
     verb_table.EXPLAIN: explanation,
     verb_table.RANK: lambda request: schema.RankResponse(
@@ -124,6 +127,7 @@ ANSWERS = {
         surface=request.surface,
         arms={"checkout": "new"},
         arms_away=["checkout"],
+        freshness=FRESHNESS,
     ),
     verb_table.EVENTS: lambda request: schema.EventsResponse(
         stored=len(request.events), unknown_items=[request.events[0].item_id], unknown_types=["Purchase"], too_old=1

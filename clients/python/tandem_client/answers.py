@@ -39,6 +39,19 @@ class ScoredItem(BaseModel):
     rules: list[str]
 
 
+class Freshness(BaseModel):
+    """The ages in seconds of what an answer was made from, when it was made; None for a part that it was made without.
+
+    model: since the generation was made. list: since the precomputed list was made. trending: since the trending items
+    were computed. event: since the user's newest event that was taken into account.
+    """
+
+    model: float
+    list: float | None = None
+    trending: float | None = None
+    event: float | None = None
+
+
 class RecommendResponse(BaseModel):
     """A slate. user_id: None if the request named no user.
 
@@ -59,6 +72,7 @@ class RecommendResponse(BaseModel):
     surface: str = "default"
     arms: dict[str, str] = Field(default_factory=dict)
     arms_away: list[str] = Field(default_factory=list)
+    freshness: Freshness | None = None
 
 
 class RankResponse(BaseModel):
@@ -78,6 +92,7 @@ class RankResponse(BaseModel):
     surface: str
     arms: dict[str, str] = Field(default_factory=dict)
     arms_away: list[str] = Field(default_factory=list)
+    freshness: Freshness | None = None
 
 
 class SlatesResponse(BaseModel):
@@ -106,6 +121,7 @@ class SimilarResponse(BaseModel):
     degraded: list[str]
     mode: str = "realtime"
     surface: str = "default"
+    freshness: Freshness | None = None
 
 
 class Feature(BaseModel):

@@ -132,7 +132,7 @@ class RecommendResponse(_message.Message):
     def __init__(self, slates: _Optional[_Iterable[_Union[Slate, _Mapping]]] = ...) -> None: ...
 
 class Slate(_message.Message):
-    __slots__ = ("user_id", "items", "generation", "mode", "history", "removed", "degraded", "unknown_items", "unknown_types", "surface", "arms", "arms_away")
+    __slots__ = ("user_id", "items", "generation", "mode", "history", "removed", "degraded", "unknown_items", "unknown_types", "surface", "arms", "arms_away", "freshness")
     class RemovedEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -159,6 +159,7 @@ class Slate(_message.Message):
     SURFACE_FIELD_NUMBER: _ClassVar[int]
     ARMS_FIELD_NUMBER: _ClassVar[int]
     ARMS_AWAY_FIELD_NUMBER: _ClassVar[int]
+    FRESHNESS_FIELD_NUMBER: _ClassVar[int]
     user_id: Id
     items: _containers.RepeatedCompositeFieldContainer[ScoredItem]
     generation: str
@@ -171,7 +172,20 @@ class Slate(_message.Message):
     surface: str
     arms: _containers.ScalarMap[str, str]
     arms_away: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., items: _Optional[_Iterable[_Union[ScoredItem, _Mapping]]] = ..., generation: _Optional[str] = ..., mode: _Optional[str] = ..., history: _Optional[int] = ..., removed: _Optional[_Mapping[str, int]] = ..., degraded: _Optional[_Iterable[str]] = ..., unknown_items: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., unknown_types: _Optional[_Iterable[str]] = ..., surface: _Optional[str] = ..., arms: _Optional[_Mapping[str, str]] = ..., arms_away: _Optional[_Iterable[str]] = ...) -> None: ...
+    freshness: Freshness
+    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., items: _Optional[_Iterable[_Union[ScoredItem, _Mapping]]] = ..., generation: _Optional[str] = ..., mode: _Optional[str] = ..., history: _Optional[int] = ..., removed: _Optional[_Mapping[str, int]] = ..., degraded: _Optional[_Iterable[str]] = ..., unknown_items: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., unknown_types: _Optional[_Iterable[str]] = ..., surface: _Optional[str] = ..., arms: _Optional[_Mapping[str, str]] = ..., arms_away: _Optional[_Iterable[str]] = ..., freshness: _Optional[_Union[Freshness, _Mapping]] = ...) -> None: ...
+
+class Freshness(_message.Message):
+    __slots__ = ("model", "list", "trending", "event")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    LIST_FIELD_NUMBER: _ClassVar[int]
+    TRENDING_FIELD_NUMBER: _ClassVar[int]
+    EVENT_FIELD_NUMBER: _ClassVar[int]
+    model: float
+    list: float
+    trending: float
+    event: float
+    def __init__(self, model: _Optional[float] = ..., list: _Optional[float] = ..., trending: _Optional[float] = ..., event: _Optional[float] = ...) -> None: ...
 
 class ScoredItem(_message.Message):
     __slots__ = ("item_id", "title", "score", "tower_score", "sources", "rules")
@@ -222,7 +236,7 @@ class SimilarRequest(_message.Message):
     def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., user_id: _Optional[_Union[Id, _Mapping]] = ..., k: _Optional[int] = ..., exclude: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., filter: _Optional[_Mapping[str, Texts]] = ..., conditions: _Optional[_Mapping[str, Condition]] = ..., surface: _Optional[str] = ...) -> None: ...
 
 class SimilarResponse(_message.Message):
-    __slots__ = ("item_id", "items", "generation", "removed", "degraded", "mode", "surface")
+    __slots__ = ("item_id", "items", "generation", "removed", "degraded", "mode", "surface", "freshness")
     class RemovedEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -237,6 +251,7 @@ class SimilarResponse(_message.Message):
     DEGRADED_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
     SURFACE_FIELD_NUMBER: _ClassVar[int]
+    FRESHNESS_FIELD_NUMBER: _ClassVar[int]
     item_id: Id
     items: _containers.RepeatedCompositeFieldContainer[SimilarItem]
     generation: str
@@ -244,7 +259,8 @@ class SimilarResponse(_message.Message):
     degraded: _containers.RepeatedScalarFieldContainer[str]
     mode: str
     surface: str
-    def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., items: _Optional[_Iterable[_Union[SimilarItem, _Mapping]]] = ..., generation: _Optional[str] = ..., removed: _Optional[_Mapping[str, int]] = ..., degraded: _Optional[_Iterable[str]] = ..., mode: _Optional[str] = ..., surface: _Optional[str] = ...) -> None: ...
+    freshness: Freshness
+    def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., items: _Optional[_Iterable[_Union[SimilarItem, _Mapping]]] = ..., generation: _Optional[str] = ..., removed: _Optional[_Mapping[str, int]] = ..., degraded: _Optional[_Iterable[str]] = ..., mode: _Optional[str] = ..., surface: _Optional[str] = ..., freshness: _Optional[_Union[Freshness, _Mapping]] = ...) -> None: ...
 
 class SimilarItem(_message.Message):
     __slots__ = ("item_id", "title", "score", "likeness", "sources")
@@ -434,7 +450,7 @@ class RankRequest(_message.Message):
     def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., items: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., k: _Optional[int] = ..., session: _Optional[_Iterable[_Union[SessionEvent, _Mapping]]] = ..., exclude: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., context: _Optional[_Mapping[str, str]] = ..., filter: _Optional[_Mapping[str, Texts]] = ..., conditions: _Optional[_Mapping[str, Condition]] = ..., surface: _Optional[str] = ..., exclude_seen: bool = ..., arms: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class RankResponse(_message.Message):
-    __slots__ = ("user_id", "items", "generation", "history", "removed", "degraded", "unknown_items", "unknown_types", "surface", "arms", "arms_away")
+    __slots__ = ("user_id", "items", "generation", "history", "removed", "degraded", "unknown_items", "unknown_types", "surface", "arms", "arms_away", "freshness")
     class RemovedEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -460,6 +476,7 @@ class RankResponse(_message.Message):
     SURFACE_FIELD_NUMBER: _ClassVar[int]
     ARMS_FIELD_NUMBER: _ClassVar[int]
     ARMS_AWAY_FIELD_NUMBER: _ClassVar[int]
+    FRESHNESS_FIELD_NUMBER: _ClassVar[int]
     user_id: Id
     items: _containers.RepeatedCompositeFieldContainer[ScoredItem]
     generation: str
@@ -471,7 +488,8 @@ class RankResponse(_message.Message):
     surface: str
     arms: _containers.ScalarMap[str, str]
     arms_away: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., items: _Optional[_Iterable[_Union[ScoredItem, _Mapping]]] = ..., generation: _Optional[str] = ..., history: _Optional[int] = ..., removed: _Optional[_Mapping[str, int]] = ..., degraded: _Optional[_Iterable[str]] = ..., unknown_items: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., unknown_types: _Optional[_Iterable[str]] = ..., surface: _Optional[str] = ..., arms: _Optional[_Mapping[str, str]] = ..., arms_away: _Optional[_Iterable[str]] = ...) -> None: ...
+    freshness: Freshness
+    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., items: _Optional[_Iterable[_Union[ScoredItem, _Mapping]]] = ..., generation: _Optional[str] = ..., history: _Optional[int] = ..., removed: _Optional[_Mapping[str, int]] = ..., degraded: _Optional[_Iterable[str]] = ..., unknown_items: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., unknown_types: _Optional[_Iterable[str]] = ..., surface: _Optional[str] = ..., arms: _Optional[_Mapping[str, str]] = ..., arms_away: _Optional[_Iterable[str]] = ..., freshness: _Optional[_Union[Freshness, _Mapping]] = ...) -> None: ...
 
 class Event(_message.Message):
     __slots__ = ("user_id", "item_id", "event_type", "timestamp", "event_id", "context")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from recsys.errors import QueryError
+from recsys.slates.freshness import Freshness
 from recsys.slates.query import Degraded, Query
 from recsys.slates.served_generation import ServedGeneration
 from recsys.types import Event, Source
@@ -34,6 +35,7 @@ def query(served):
     found.words, found.removed = {0: ("pin",)}, {"seen": 2}
     found.made_by, found.degraded = Mode.HYBRID, [Degraded.STORE, Degraded.RANKING]
     found.session = [Event("u", item, 1.0) for item in ("drama-1", "opera-1", 7, "opera-1", "7%")]
+    found.freshness = Freshness(model=3600.04, list=12.0, event=0.26)
     return found
 
 
@@ -60,6 +62,7 @@ def test_a_slate_is_the_same_as_json_and_as_a_message(query):
     assert [item["rules"] for item in slate["items"]] == [[], ["pin"], []]
     assert slate["degraded"] == ["store", "ranking"]
     assert slate["unknown_items"] == ["opera-1", 7, "7%"]
+    assert slate["freshness"] == {"model": 3600.0, "list": 12.0, "trending": None, "event": 0.3}
     assert (slate["mode"], slate["removed"], slate["user_id"]) == ("hybrid", {"seen": 2}, "u")
 
 

@@ -42,7 +42,7 @@ def dependencies(world, **more):
     surface = ServedSurface(
         "default", Mode.AUTO, 10, 0.5, 3600.0, 86_400.0, True, SimpleNamespace(of=lambda _: NO_RULES)
     )
-    parts = SimpleNamespace(**(served | more), of=lambda _: surface, rows=lambda *_: {}, show=None)
+    parts = SimpleNamespace(**(served | more), of=lambda _: surface, rows=lambda *_: {}, made_at=0.0, show=None)
     return Dependencies(world.pipeline(), parts, parts, parts, None, None, parts, parts, arms, parts, parts)
 
 
