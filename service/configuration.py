@@ -116,7 +116,7 @@ def unknown(variables: Iterable[str]) -> Iterator[str]:
 
 
 def _text(value: object) -> str:
-    return "not set" if value is None or value == "" else str(value)
+    return "not set" if value is None else str(value) or "not set"
 
 
 _PAGE = """# Settings

@@ -19,11 +19,13 @@ from service.http.admin import AdminPort
 from service.http.app import http_app
 from service.http.door import HttpDoor, bounded
 from service.http.endpoints import Endpoints
-from service.settings import STARTER, Settings
+from service.http.page_data.operations_page import OperationsPage
+from service.operations.parts import Operations
+from service.settings import STARTER, Settings, environment
 from service.settings import settings as in_force
 from service.telemetry.tracing import ServerSpans
 from service.verbs.recommender import Recommender
-from service.wiring import GATEWAY, key_check, traces_of
+from service.wiring import GATEWAY, key_check, operations, traces_of
 
 logger = logging.getLogger("tandem")
 
@@ -33,11 +35,13 @@ class Doors:
 
     def __init__(self) -> None:
         self._endpoints = Endpoints()
+        self._page = OperationsPage(loopback=not in_force().keys)
+        self._operations: Operations | None = None
         self._keys: KeyCheck | None = None
         self._rpc: GrpcServer | None = None
         self._admin: AdminPort | None = None
         self._drain: Drain | None = None
-        self._following: asyncio.Task[None] | None = None
+        self._following: list[asyncio.Task[None]] = []
 
     @property
     def closing(self) -> bool:
@@ -51,7 +55,8 @@ class Doors:
     def http_app(self, admin: bool = False) -> ASGIApp:
         """The app of the HTTP port, or of the admin port; both answer 503 until there is a recommender."""
         address = start_checks.admin_address(in_force())
-        app = http_app(self._endpoints, key_check(), admin=admin, admin_address=address)
+        routes = self._page.routes()
+        app = http_app(self._endpoints, key_check(), admin=admin, admin_address=address, page_routes=routes)
         traces = traces_of(GATEWAY)
         return app if traces is None else ServerSpans(app, traces, app.routes)
 
@@ -59,6 +64,7 @@ class Doors:
         """Let all servers call a recommender."""
         self._keys = key_check()
         self._endpoints.recommender = recommender
+        self._operations = self._page.operations = operations(environment(), settings, recommender)
         self._rpc = _rpc(recommender, settings)
         if self._keys and settings.admin_port:
             self._admin = _admin(bounded(self.http_app(admin=True), lambda: self.closing), settings)
@@ -69,7 +75,9 @@ class Doors:
         if self._rpc:
             await self._rpc.start()
         if self._keys:
-            self._following = asyncio.create_task(self._keys.keys.follow())
+            self._following.append(asyncio.create_task(self._keys.keys.follow()))
+        if self._operations:
+            self._following.append(asyncio.create_task(self._operations.readings.follow()))
         if self._admin:
             await self._admin.start()
         if self._drain:
@@ -90,8 +98,10 @@ class Doors:
             await self._drain.finish()
         if self._admin:
             await self._admin.stop()
-        if self._following:
-            self._following.cancel()
+        for task in self._following:
+            task.cancel()
+        if self._operations:
+            self._operations.reader.close()
 
 
 def _admin(app: ASGIApp, settings: Settings) -> AdminPort:

@@ -11,7 +11,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 import click
-from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from recsys.environment import Environment
@@ -116,6 +116,17 @@ class Settings(BaseSettings):
         validation_alias="OTEL_TRACES_EXPORTER",
         description="Exporter of traces: none, console, otlp; other OTEL_* variables configure it (docs/tracing.md).",
     )
+    prefect_api_url: str = Field(
+        "",
+        validation_alias="PREFECT_API_URL",
+        description="API of the Prefect server that the page /operations starts promotions and rollbacks on.",
+    )
+    prefect_api_key: SecretStr = Field(
+        SecretStr(""), validation_alias="PREFECT_API_KEY", description="Key for it, of Prefect Cloud."
+    )
+    prefect_api_auth_string: SecretStr = Field(
+        SecretStr(""), validation_alias="PREFECT_API_AUTH_STRING", description="user:password for it, of a server."
+    )
     poll_seconds: float = Field(
         2.0,
         gt=0,
@@ -161,6 +172,14 @@ class Settings(BaseSettings):
             valid = False
         if not valid or parts.path not in ("", "/") or parts.query or parts.fragment or "@" in url:
             raise ValueError("write it as http://host:port")
+        return url
+
+    @field_validator("prefect_api_url")
+    @classmethod
+    def _is_api(cls, url: str) -> str:
+        """ValueError unless it is empty or an http URL without credentials."""
+        if url and (not url.startswith(("http://", "https://")) or "@" in url):
+            raise ValueError("write it as http://host:port/api; user and password go into PREFECT_API_AUTH_STRING")
         return url
 
     @model_validator(mode="after")

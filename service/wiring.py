@@ -39,9 +39,16 @@ from service.generations.follower import GenerationFollower
 from service.generations.holder import GenerationHolder
 from service.generations.local_generations import GenerationFallback
 from service.generations.switcher import GenerationSwitcher
+from service.operations.actions import Actions
+from service.operations.last_hour import Readings
+from service.operations.overview import OverviewReader
+from service.operations.parts import Operations
+from service.operations.prefect_api import PrefectApi
+from service.operations.promises import Promises
+from service.operations.stored_state import StateReader
 from service.recommend.pipeline import Pipeline
 from service.recommend.stages import RankingScorer, RetrievalSource
-from service.settings import Settings
+from service.settings import SLO_FILE, Settings
 from service.settings import environment as environment_in_force
 from service.settings import settings as in_force
 from service.telemetry import exporters, tracing
@@ -149,6 +156,14 @@ def inline_recommender(environment: Environment, settings: Settings) -> Recommen
     retrieving, ranked, newest = retrieval(environment), ranking(environment), puts(environment)
     local = Backends.local(RetrievalModel(retrieving, newest), RankingModel(ranked, newest))
     return recommender(environment, settings, local, [retrieving, ranked])
+
+
+def operations(environment: Environment, settings: Settings, recommender: Recommender) -> Operations:
+    """The parts behind the page /operations."""
+    promises, prefect, readings = Promises.read(SLO_FILE), PrefectApi(settings), Readings()
+    reader = StateReader(_url(environment), promises)
+    overview = OverviewReader(recommender, readings, reader, promises, prefect.unavailable)
+    return Operations(overview, Actions(prefect), readings, reader)
 
 
 def clients(gateway: Any, settings: Settings) -> tuple[BackendClient, BackendClient]:

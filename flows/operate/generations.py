@@ -9,18 +9,18 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 
 from rich import box
 from rich.table import Table
 
 from flows.operate.status import duration_text, metric_text
-from recsys.errors import GenerationError, StoreError
-from recsys.generation.manifest import Manifest
+from recsys.errors import StoreError
+from recsys.generation import stored_generations
+from recsys.generation.stored_generations import StoredGeneration
 from recsys.store.redis.generation_store import RedisGenerationStore
 from recsys.store.redis.redis_registry import RedisProcessRegistry
-from recsys.store.stored_types import LIVE, PREVIOUS
-from training.evaluation.metric_table import METRICS, SERVED
+from recsys.store.stored_types import LIVE
+from training.evaluation.metric_table import METRICS
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,26 +52,13 @@ def holders(registry: RedisProcessRegistry) -> dict[str, list[str]]:
 
 def list_generations(store: RedisGenerationStore, held: Mapping[str, Sequence[str]]) -> list[Row]:
     """All generations of `store` in the order of their publication, the newest last."""
-    named: dict[str | None, list[str]] = {}
-    for alias in (LIVE, PREVIOUS):
-        named.setdefault(store.alias(alias), []).append(alias)
-    return [
-        _row(generation, store.read_manifest(generation), named.get(generation, []), list(held.get(generation, [])))
-        for generation in store.generations()
-    ]
+    return [_row(each, list(held.get(each.id, []))) for each in stored_generations.list_generations(store)]
 
 
-def _row(generation: str, text: bytes | None, aliases: list[str], held_by: list[str]) -> Row:
-    if text is None:
-        return Row(generation, aliases=aliases, held_by=held_by, note="its manifest is gone")
-    try:
-        manifest = Manifest.from_json(text, any_format=True)
-    except GenerationError as error:
-        return Row(generation, aliases=aliases, held_by=held_by, note=str(error))
-    served: dict[str, Any] = manifest.metrics.get(SERVED, {})
-    metrics = {name: served[name] for name in METRICS if served.get(name) is not None}
-    age = max(0.0, round(time.time() - manifest.created, 1))
-    return Row(generation, manifest.created, age, metrics, manifest.size, aliases, held_by)
+def _row(stored: StoredGeneration, held_by: list[str]) -> Row:
+    metrics = {name: stored.metrics[name] for name in METRICS if stored.metrics.get(name) is not None}
+    age = None if stored.created is None else max(0.0, round(time.time() - stored.created, 1))
+    return Row(stored.id, stored.created, age, metrics, stored.bytes, stored.aliases, held_by, stored.note)
 
 
 def to_table(rows: Sequence[Row]) -> Table:

@@ -28,12 +28,17 @@ from service.telemetry import metrics
 
 
 def http_app(
-    endpoints: Endpoints, key_check: KeyCheck | None, *, admin: bool = False, admin_address: str = ""
+    endpoints: Endpoints,
+    key_check: KeyCheck | None,
+    *,
+    admin: bool = False,
+    admin_address: str = "",
+    page_routes: Sequence[BaseRoute] = (),
 ) -> Starlette:
     """The app of the public port, or of the admin port.
 
     key_check: None if requests need no key; then there is no admin port, and the public port has every route.
-    admin_address: where the admin port is, in words.
+    admin_address: where the admin port is, in words. page_routes: of the data of pages.
     """
     keys = []
     if key_check is not None:
@@ -42,7 +47,7 @@ def http_app(
             Middleware(HttpKeyCheck, key_check=key_check, keyless=keyless, admin=admin, admin_address=admin_address)
         ]
     routes = _routes(endpoints, keyed=key_check is not None)
-    app = Starlette(routes=routes, middleware=keys, exception_handlers={HTTPException: _http_error})
+    app = Starlette(routes=[*routes, *page_routes], middleware=keys, exception_handlers={HTTPException: _http_error})
     app.router.redirect_slashes = False  # a path with one more slash does not exist
     return app
 

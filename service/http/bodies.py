@@ -31,16 +31,17 @@ async def request_of(verb: Verb[B], request: Request) -> BaseModel:
     ids: dict[str, Any] = paths.ids(request)
     if not verb.has_body:
         return checked(verb.takes, ids)
-    data = await _read(request, verb.most_bytes)
+    data = await read(request, verb.most_bytes)
     require_few_values(data, verb.most_values)
     if verb is verb_table.EVENTS:
         return _events(data)
     if verb is verb_table.MERGE:
-        return checked(verb.takes, ids | _parsed(schema.MergeBody, data).model_dump())
-    return _parsed(verb.takes, data)
+        return checked(verb.takes, ids | parsed(schema.MergeBody, data).model_dump())
+    return parsed(verb.takes, data)
 
 
-def _parsed(model: type[B], data: bytearray) -> B:
+def parsed(model: type[B], data: bytearray) -> B:
+    """The request in a body; QueryError names the first wrong field."""
     try:
         return model.model_validate_json(data)
     except ValidationError as error:
@@ -55,11 +56,11 @@ def _events(data: bytearray) -> schema.EventsRequest:
         first = error.errors(include_input=False, include_url=False)[0]
         if (first["type"], first["loc"]) != ("missing", ("events",)):
             raise query_error(error) from error
-    return schema.EventsRequest.model_construct(events=[_parsed(schema.Event, data)])
+    return schema.EventsRequest.model_construct(events=[parsed(schema.Event, data)])
 
 
-async def _read(request: Request, most: int) -> bytearray:
-    """The bytes of a JSON body, at most `most`."""
+async def read(request: Request, most: int) -> bytearray:
+    """The bytes of a JSON body, at most `most`; QueryError for a larger, late or other body."""
     _require_json(request.headers)
     if int(request.headers.get("content-length", 0)) > most:
         raise too_large(most)

@@ -13,7 +13,7 @@ from pydantic.json_schema import models_json_schema
 from service import schema
 from service.auth.key_check import unauthenticated
 from service.http import freshness_header
-from service.http.operations import IDS, OPERATIONS, TAGS, Examples
+from service.http.operation_texts import IDS, OPERATIONS, TAGS, Examples
 from service.recommend.deadlines import HEADER, MOST_MS
 from service.schema import verb_table
 from service.schema.verb_table import VERBS, Verb

@@ -1,7 +1,7 @@
 """The table of the endpoints (verbs), such as recommend: HTTP path, gRPC method, models, key scope and limits.
 
 A new endpoint is a row here, a handler in `service.verbs.recommender`, a method of the proto, and a text in
-`service.http.operations`.
+`service.http.operation_texts`.
 """
 
 from __future__ import annotations

@@ -92,6 +92,11 @@ class Recommender:
         """The generation in force; None if there is none."""
         return self.live if self.ready else None
 
+    @property
+    def trending_at(self) -> float:
+        """When the trending items were computed, unix seconds; 0 without any."""
+        return self._dependencies.trending.made_at
+
     def admit(self, verb: Verb[Any], seconds: float | None = None) -> Deadline:
         """The deadline of a request that arrives now, and whose client waits `seconds`.
 

@@ -13,6 +13,7 @@ import redis
 
 from recsys.errors import StoreError
 from recsys.fresh_items.put_items import NOTHING_PUT, Put
+from recsys.generation.stored_generations import list_generations
 from recsys.store import RedisFlowStore, RedisGenerationStore, RedisUserStore
 from recsys.store.embedded_valkey import valkey_binary
 from recsys.store.process_registry import Announcement
@@ -153,6 +154,10 @@ def test_the_user_of_the_gateway(real: Store, urls: dict[str, str]) -> None:
     with pytest.raises(StoreError, match=r"(?i)permission|ACL"):
         experiments.change(lambda _: of_generation("g1", ramp=0.5))
     experiments.close()
+
+    generations = RedisGenerationStore(urls["gateway"])
+    assert [each.id for each in list_generations(generations)] == ["g1"]
+    generations.close()
 
     runs = RedisRunStore(urls["gateway"])
     assert runs.read()["train"] == []

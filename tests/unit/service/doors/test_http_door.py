@@ -24,7 +24,7 @@ from service.http.early_responses import SMALL_BODY
 from service.http.endpoints import Endpoints
 from service.http.error_responses import error_response
 from service.http.openapi import TAKES
-from service.http.operations import OPERATIONS
+from service.http.operation_texts import OPERATIONS
 from service.http.paths import PROBES
 from service.recommend.admission import overloaded
 from service.schema.errors import MAX_BODY

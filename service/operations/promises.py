@@ -1,0 +1,29 @@
+"""The promises of slo.toml that the page /operations shows beside what was measured."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Promises:
+    """p99: seconds, by verb. flows: the longest time between two successes in seconds, by flow.
+
+    failed: the share of requests to /recommend that may fail. lacking: the share of slates that may lack a stage.
+    """
+
+    p99: dict[str, float]
+    flows: dict[str, float]
+    failed: float
+    lacking: float
+
+    @classmethod
+    def read(cls, path: Path) -> Promises:
+        """The promises of a file that has the form of slo.toml."""
+        slo = tomllib.loads(path.read_text(encoding="utf-8"))
+        p99 = {verb: table["p99_ms"] / 1000 for verb, table in slo.items() if "p99_ms" in table}
+        recommend = slo["recommend"]
+        flows = {flow: float(seconds) for flow, seconds in slo["flows"].items()}
+        return cls(p99, flows, float(recommend["error_share"]), float(recommend["degraded_share"]))

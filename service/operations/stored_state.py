@@ -1,0 +1,127 @@
+"""What the page /operations shows of the store: generations, runs of flows, experiments and drift.
+
+Flows are jobs such as `train`; drift is a change of served data since the training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+
+from recsys.experiments.document import Experiment
+from recsys.generation.stored_generations import StoredGeneration, list_generations
+from recsys.store.redis.generation_store import RedisGenerationStore
+from recsys.store.redis.redis_experiments import RedisExperimentStore
+from recsys.store.redis.run_store import RedisRunStore
+from recsys.store.run_record import COMPLETED, RunRecord, summary
+from service.operations.promises import Promises
+
+MOST_GENERATIONS, MOST_EXPERIMENTS, MOST_COLUMNS = 20, 20, 50
+"""Newest generations, experiments and columns with drift that the page lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlowState:
+    """The last run of a flow. began, last_success: unix seconds. seconds: of the last run. usual_seconds: the median.
+
+    promised: the longest time between two successes by slo.toml. late: whether that time has passed.
+    """
+
+    flow: str
+    deployment: str
+    state: str
+    began: float
+    seconds: float
+    usual_seconds: float | None
+    rows: int | None
+    last_success: float | None
+    promised: float | None
+    late: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentState:
+    """An experiment. shares: of its users, by arm. halted: the reason by arm. changed, change: of the last change."""
+
+    name: str
+    status: str
+    shares: dict[str, float]
+    halted: dict[str, str]
+    changed: float | None
+    change: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredState:
+    """What the store has. generations, experiments: the newest first. flows: those that have run."""
+
+    generations: list[StoredGeneration]
+    flows: list[FlowState]
+    experiments: list[ExperimentState]
+
+
+class StateReader:
+    """Reads the state, in some thread. Every call raises StoreError without a store."""
+
+    def __init__(self, url: str, promises: Promises) -> None:
+        self._promises = promises
+        self._opened = ExitStack()
+        self._generations = self._opened.enter_context(closing(RedisGenerationStore(url)))
+        self._runs = self._opened.enter_context(closing(RedisRunStore(url)))
+        self._experiments = self._opened.enter_context(closing(RedisExperimentStore(url)))
+
+    def read(self, now: float) -> StoredState:
+        """Read everything. now: unix seconds."""
+        records, document = self._runs.read(), self._experiments.read()
+        halts = self._experiments.halts(document)
+        experiments = [
+            experiment_state(each, {arm: why for (name, arm), why in halts.items() if name == each.name})
+            for each in _most_relevant([*document.experiments.values()])
+        ]
+        flows = [flow_state(runs, self._promises.flows.get(flow), now) for flow, runs in records.items() if runs]
+        return StoredState(list_generations(self._generations, MOST_GENERATIONS)[::-1], flows, experiments)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._opened.close()
+
+
+def flow_state(records: Sequence[RunRecord], promised: float | None, now: float) -> FlowState:
+    """The state of a flow by the records of its runs, newest first."""
+    last, found = records[0], summary(records, now)
+    late = None not in (promised, found.last_success) and now - (found.last_success or now) > (promised or 0.0)
+    return FlowState(
+        last.flow,
+        last.deployment,
+        last.state_at(now),
+        last.start,
+        last.seconds(now),
+        found.median.get("seconds"),
+        next((each.figures.rows_out for each in records if each.state == COMPLETED), None),
+        found.last_success,
+        promised,
+        late,
+    )
+
+
+def experiment_state(experiment: Experiment, halts: dict[str, str]) -> ExperimentState:
+    """The state of an experiment. halts: by gateways, of its arms."""
+    last = experiment.changes[-1] if experiment.changes else None
+    return ExperimentState(
+        experiment.name,
+        experiment.status,
+        experiment.shares,
+        {**halts, **experiment.halted},
+        last.at if last else None,
+        last.what if last else "",
+    )
+
+
+def _most_relevant(experiments: list[Experiment]) -> list[Experiment]:
+    """Those that run first, stopped ones last, and of these the newest change first."""
+
+    def order(each: Experiment) -> tuple[int, float]:
+        return ("running", "paused", "draft", "stopped").index(each.status), -each.changes[-1].at if each.changes else 0
+
+    return sorted(experiments, key=order)[:MOST_EXPERIMENTS]
