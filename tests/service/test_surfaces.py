@@ -102,7 +102,7 @@ class TestSurfaces:
             assert ids(home)[1] == "drama-20"
             assert home.items[1].rules == ["pin"]
             assert not any(item.rules for item in feed.items)
-            assert door.recommend(PLAIN) == plain
+            assert ids(door.recommend(PLAIN)) == ids(plain)
             own = door.recommend(PLAIN, surface="home", mode="realtime", k=2)
             assert (own.mode, len(own.items)) == ("realtime", 2)
             explained = door.explain(PLAIN, "drama-20", surface="home")
@@ -244,5 +244,6 @@ def test_under_overload_a_user_with_a_list_gets_an_answer_that_says_so(world):
     for _, answer in of_user:
         if "overload" in answer["degraded"]:
             assert {item["item_id"] for item in answer["items"]} <= set(ITEMS)
+            assert answer["freshness"]["list"] is not None
     text = httpx.get(f"{world.deployment.url}/metrics").text
     assert 'tandem_degraded_total{stage="overload",surface="default"}' in text

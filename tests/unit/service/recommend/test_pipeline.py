@@ -29,6 +29,8 @@ def test_without_retrieval_the_precomputed_candidates_answer(world):
     assert (query.sources == Source.PRECOMPUTED).all()
     assert np.isnan(query.tower).all()
     assert sum(item.startswith("comedy") for item in ids(query)) >= 7
+    assert query.freshness.list == query.freshness.model  # the list of the publish
+    assert query.freshness.event > query.freshness.list
 
 
 def test_without_retrieval_an_unknown_user_gets_popular_items(world):
@@ -37,6 +39,7 @@ def test_without_retrieval_an_unknown_user_gets_popular_items(world):
     assert (query.sources == Source.POPULAR).all()
     assert len(ids(query)) == 10
     assert str(query.scores[0]) == "0.0"  # not -0.0, which JSON would have
+    assert query.freshness.ages.keys() == {"model"}
 
 
 def test_without_ranking_the_order_is_of_retrieval(world):
