@@ -44,6 +44,10 @@ ITEMS_OF_HASH = 512
 """Items whose lists of similar items share a hash, which then takes some 400 KB."""
 
 
+SAMPLED_HASHES = 16
+"""Hashes of records from which a sample of users is taken: 8,000 users, 0.1 MB of ids."""
+
+
 def user_bucket(user_id: Id, buckets: int) -> int:
     """The hash that holds a user's record in a generation with so many buckets."""
     return zlib.crc32(str(user_id).encode("utf-8", "surrogatepass")) % buckets

@@ -21,12 +21,21 @@ _ADMIN = verb_table.Scope.ADMIN
 PUBLIC = {verb.path: verb.scope for verb in VERBS if verb.scope is not _ADMIN and verb is not MERGE}
 """The scope of each path of the public port but those of merges. Every other path is on the admin port alone."""
 
+EXPLORER = "/explorer/"
+"""The paths of the Explorer's data, which need the scope read. The public port does not have them: apps with such a key
+read no histories."""
+
 
 def _public(scope: Scope) -> verb_table.Scope | None:
     """The scope that a request needs on the public port; None for a path that the public port does not have."""
     if scope["method"] == MERGE.method and is_merge(scope["path"]):
         return MERGE.scope
     return PUBLIC.get(scope["path"])
+
+
+def _on_admin_port(scope: Scope) -> verb_table.Scope:
+    """The scope that a request needs for a path that only the admin port has."""
+    return verb_table.Scope.READ if scope["path"].startswith(EXPLORER) else _ADMIN
 
 
 class HttpKeyCheck:
@@ -54,7 +63,7 @@ class HttpKeyCheck:
         await (self._app if refusal is None else refusal)(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> Response | None:
-        wanted = _public(scope) or (_ADMIN if self._admin else None)
+        wanted = _public(scope) or (_on_admin_port(scope) if self._admin else None)
         try:
             entry = self._key_check.admit(presented_key(scope["headers"]), wanted)
         except Refusal as refusal:

@@ -20,6 +20,7 @@ from starlette.routing import BaseRoute, Route
 from service import schema
 from service.auth.http_key_check import HttpKeyCheck
 from service.auth.key_check import KeyCheck
+from service.http import explorer_routes
 from service.http.endpoints import Endpoints
 from service.http.error_responses import error_response, json_error, method_refused, nothing_at
 from service.http.openapi import openapi
@@ -58,6 +59,7 @@ def _routes(endpoints: Endpoints, keyed: bool) -> Sequence[BaseRoute]:
 
     return [
         *endpoints.routes(),
+        *explorer_routes.routes(endpoints),
         Route("/openapi.json", document, methods=["GET"]),
         Route("/metrics", _metrics, methods=["GET"]),
         *files.ROUTES,

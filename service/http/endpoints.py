@@ -45,7 +45,7 @@ class Endpoints:
         async def respond(request: Request) -> Response:
             start = time.monotonic()
             verb = methods["GET" if request.method == "HEAD" else request.method]
-            response = await _response(verb, self._answer(verb, request))
+            response = await json_response(verb.name, self._answer(verb, request))
             metrics.timed(verb.name, response.status_code)(time.monotonic() - start)
             return response
 
@@ -64,7 +64,8 @@ class Endpoints:
         return answer
 
 
-async def _response(verb: Verb[Any], work: Awaitable[BaseModel]) -> Response:
+async def json_response(name: str, work: Awaitable[BaseModel]) -> Response:
+    """The response with an answer, or with its error. name: of the endpoint, for the log."""
     try:
         answer = await work
         return Response(answer.model_dump_json(), headers=freshness_header(answer), media_type="application/json")
@@ -73,5 +74,5 @@ async def _response(verb: Verb[Any], work: Awaitable[BaseModel]) -> Response:
     except ClientDisconnect:
         return Response(status_code=400)  # the client has closed the connection
     except Exception:
-        logger.exception("%s failed", verb.name)
+        logger.exception("%s failed", name)
         return internal_error()

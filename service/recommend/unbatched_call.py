@@ -1,4 +1,4 @@
-"""An unbatched call of retrieval or ranking, for one query of the endpoints /similar and /explain."""
+"""An unbatched call of retrieval or ranking for one query: of /similar, of /explain, or of the Explorer."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ async def call_backend(
     dtype: np.dtype,
     share: float = 1.0,
 ) -> Any | None:
-    """The backend's record of `dtype` for a request of one row. share: of the time left that the call may take.
+    """The backend's records of `dtype` for the rows of a request. share: of the time left that the call may take.
 
     None if the backend fails or the query is due: the query is then degraded by `stage`.
     """
     try:
         async with asyncio.timeout(share * (query.due - RESERVE - time.monotonic())):
-            (found,) = await answered(call, request, dtype)
-        if found["failed"]:
+            found = await answered(call, request, dtype)
+        if found["failed"].any():
             raise StageError(f"{stage} failed")
     except Exception as error:
         count_failure(pipeline, stage, query, error)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from recsys.filters.compiled_conditions import meets
@@ -35,7 +37,7 @@ class SlateExplainer:
         at, place = _position(candidates.items, row), _position(query.items, row)
         rankable = can_rank(query)  # before the next call, which may degrade the query
         tower_score, tower_place = await self._tower(query, row)
-        features = await self._features(query, at) if at is not None and rankable else []
+        features = await self.contributions(query, [at]) if at is not None and rankable else []
         if place is None:
             dropped_by, reason = _dropped(query, row, tower_place)
         else:
@@ -56,7 +58,7 @@ class SlateExplainer:
             tower_place=tower_place,
             score=None if at is None else round(float(candidates.scores[at]), answer_models.PLACES),
             ranked_place=_ranked_place(query, row),
-            features=features,
+            features=features[0] if features else [],
             rules=list(query.words.get(row, ())),
             history=len(query.history[0]),
             degraded=list(query.degraded),
@@ -75,21 +77,28 @@ class SlateExplainer:
         if found is None:
             return None, None
         # Retrieval may not have received an item that was put a moment ago: then the score is NaN and the place -1.
-        return answer_models.known(round(float(found["tower"]), answer_models.PLACES)), int(found["place"]) + 1 or None
+        tower, place = float(found["tower"][0]), int(found["place"][0])
+        return answer_models.known(round(tower, answer_models.PLACES)), place + 1 or None
 
-    async def _features(self, query: Query, at: int) -> list[schema.Feature]:
-        """The features of a candidate, the largest contribution first."""
-        stage, request = Degraded.RANKING, rank_table(wire.EXPLAIN, [query], [query.candidates])
-        request["place"] = at
+    async def contributions(self, query: Query, places: Sequence[int]) -> list[list[schema.Feature]]:
+        """The features of the candidates at some places, the largest contribution first; none if ranking fails."""
+        stage, count = Degraded.RANKING, len(places)
+        request = rank_table(wire.EXPLAIN, [query] * count, [query.candidates] * count)
+        request["place"] = places
         found = await call_backend(self._pipeline, stage, query, self._backends.explain, request, wire.EXPLAINED)
         if found is None:
             return []
-        columns = FEATURES, found["features"].tolist(), found["contributions"].tolist()
-        features = [
-            schema.Feature(name=name, value=value, contribution=contribution)
-            for name, value, contribution in zip(*columns, strict=True)
-        ]
-        return sorted(features, key=lambda feature: -abs(feature.contribution))
+        columns = zip(found["features"].tolist(), found["contributions"].tolist(), strict=True)
+        return [_features(values, contributions) for values, contributions in columns]
+
+
+def _features(values: Sequence[float], contributions: Sequence[float]) -> list[schema.Feature]:
+    """The features of one candidate, the largest contribution first."""
+    features = [
+        schema.Feature(name=name, value=value, contribution=contribution)
+        for name, value, contribution in zip(FEATURES, values, contributions, strict=True)
+    ]
+    return sorted(features, key=lambda feature: -abs(feature.contribution))
 
 
 def _position(items: I32, row: int) -> int | None:
@@ -109,16 +118,21 @@ def _dropped(query: Query, row: int, tower_place: int | None) -> tuple[str, str]
     for each in FILTERS:
         gone = each.gone(query, rows)
         if gone is not None and gone[0]:
-            return each.reason, _filter_sentence(each.reason, query, row)
+            return each.reason, filter_sentence(each.reason, query, row)
     if row not in query.candidates.items:
         where = f" The tower puts it at place {tower_place:,} of all items." if tower_place else ""
         return "retrieval", f"No source proposed the item for this user in mode {query.made_by}.{where}"
     if row in query.passed_over:
-        return "rules", f"A rule kept the item out: {query.passed_over[row]}."
+        return "rules", rule_sentence(query, row)
     return "ranking", f"It is at place {_ranked_place(query, row)} by score, and the slate ends at place {query.k}."
 
 
-def _filter_sentence(reason: str, query: Query, row: int) -> str:
+def rule_sentence(query: Query, row: int) -> str:
+    """Which rule keeps a candidate out."""
+    return f"A rule kept the item out: {query.passed_over[row]}."
+
+
+def filter_sentence(reason: str, query: Query, row: int) -> str:
     """Why a filter keeps an item out."""
     if reason == "seen":
         where = "the dataset" if query.rules.rules.exclude_seen == "dataset" else "the file of rules"

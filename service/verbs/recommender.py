@@ -69,6 +69,11 @@ class Recommender:
             metrics.timed(verb_table.RECOMMEND.name, code)  # a counter at 0, so that the first failure is an increase
 
     @property
+    def dependencies(self) -> Dependencies:
+        """The parts that the recommender calls, for the data of the pages."""
+        return self._dependencies
+
+    @property
     def ready(self) -> bool:
         """Whether a generation is in force."""
         return self._dependencies.switcher.ready
@@ -111,11 +116,15 @@ class Recommender:
         self, verb: Verb[Any], request: BaseModel, deadline: Deadline, forced: Sequence[str | bytes] = ()
     ) -> BaseModel:
         """The answer to a request. forced: the values of the header that forces an arm."""
+        return await self._handlers[verb](request, deadline, self.permit(request, forced))
+
+    def permit(self, request: BaseModel, forced: Sequence[str | bytes] = ()) -> ForcedArm | None:
+        """The arm that the values of a header force; QueryError for a request that its key does not allow."""
         if self._check:
             self._check(request)
         if forced and self._check_forced:
             self._check_forced()
-        return await self._handlers[verb](request, deadline, forced_arm(forced))
+        return forced_arm(forced)
 
     def _table(self) -> dict[Verb[Any], Handler]:
         users, items = self._dependencies.users, self._dependencies.items
@@ -195,6 +204,16 @@ class Recommender:
         explained = await self._dependencies.explainer.explain(query, row)
         self._observe([query], deadline, "explain")
         return explained
+
+    async def traced_slate(
+        self, request: schema.RecommendRequest, deadline: Deadline, forced: ForcedArm | None = None
+    ) -> Query:
+        """The answered query of one user, with what was removed. No impression is logged: no user sees the slate."""
+        query = self._slate_query(request, request.user_id, self._situation(request.surface, deadline, forced))
+        query.traced = True
+        await self._dependencies.pipeline.run([query])
+        self._observe([query], deadline, "explain")
+        return query
 
     async def _status(self, *_: object) -> schema.StatusResponse:
         parts = self._dependencies

@@ -65,6 +65,7 @@ class SimilarItems:
         )
         if found is None:
             return False
+        found = found[0]
         real = found["items"] != PAD
         query.set_candidates(found["items"][real], found["tower"][real], found["sources"][real])
         query.scores = found["scores"][real]

@@ -65,6 +65,10 @@ class UserVerbs:
             too_old=sum(event.timestamp is not None and event.timestamp < now - EVENTS_EXPIRE for event in kept),
         )
 
+    async def sample(self, generation: ServedGeneration) -> list[str]:
+        """Ids, as text, of some users that a generation was trained on."""
+        return await self._users.sample_users(generation.id, generation.manifest.user_buckets)
+
     async def show(self, user_id: Id, generation: ServedGeneration) -> schema.UserResponse:
         """What is stored about a user for slates: no log, no impressions, no event ids."""
         (state,) = await self._users.read_users(generation.id, generation.manifest.user_buckets, [user_id])

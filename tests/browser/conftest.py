@@ -1,6 +1,7 @@
 """Chromium, driven by playwright, and a shop for it; the tests skip where Chromium is absent.
 
-Chromium is a package of the system: `apt-get install chromium`. `make test` and `make browser` do that for root on Debian.
+Chromium is a package of the system: `apt-get install chromium`. `make test` and `make browser` do that for root on
+Debian.
 """
 
 import shutil

@@ -11,7 +11,7 @@ from redis.asyncio.connection import AbstractConnection
 from recsys.errors import StoreUnavailable
 from recsys.store import UserState
 from recsys.store.redis.user_store import RedisUserStore
-from recsys.store.stored_types import EVENTS_EXPIRE, EVENTS_KEPT, LISTS_EXPIRE, user_bucket
+from recsys.store.stored_types import EVENTS_EXPIRE, EVENTS_KEPT, LISTS_EXPIRE, SAMPLED_HASHES, user_bucket
 from recsys.types import Event
 from tests.contracts.stores import Store, manifest
 
@@ -36,6 +36,16 @@ class TestRecords:
         states = store.read("g1", "7", beside, elsewhere)
         assert [(state.record, state.lost) for state in states] == [(b"record", False), (None, False), (None, True)]
         assert all(state.lost for state in store.read("g0", "7", beside))
+
+    def test_a_sample_of_users_is_of_one_generation(self, store: Store) -> None:
+        """All users of the hashes that are sampled, and none of another generation."""
+        users = {str(number): b"record" for number in range(100)}
+        store.publish("g1", users)
+        store.publish("g2", {"other": b"record"})
+        buckets = manifest("g1").user_buckets
+        assert buckets <= SAMPLED_HASHES
+        assert sorted(store.users(lambda it: it.sample_users("g1", buckets))) == sorted(users)
+        assert store.users(lambda it: it.sample_users("g0", buckets)) == []
 
 
 class TestHistory:

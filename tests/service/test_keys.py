@@ -384,6 +384,21 @@ def test_paths_for_operators_are_only_on_the_admin_port(keyed):
         assert send("GET", keyed.deployment.url + path).status_code == 200
 
 
+def test_the_explorers_data_is_on_the_admin_port_for_the_scope_read(keyed):
+    """A key of an app reads no histories on the public port; a key of one tenant reads its own users' alone."""
+    for path in ("/explorer/choices", "/explorer/items?q=a", "/explorer/users/4"):
+        assert send("GET", keyed.deployment.url + path, headers=keyed.headers("reader")).status_code == 404
+        assert send("GET", keyed.admin + path, headers=keyed.headers("reader")).status_code == 200
+        assert send("GET", keyed.admin + path, headers=keyed.headers("writer")).status_code == 403
+    for path in ("/explorer/users", "/explorer/users?q=4", "/explorer/users/4"):
+        assert send("GET", keyed.admin + path, headers=keyed.headers("tenant")).status_code == 403
+    scopes = send("GET", keyed.admin + "/explorer/choices", headers=keyed.headers("reader")).json()["scopes"]
+    assert scopes == ["read"]
+    slate = {"json": {"user_id": 4}, "headers": [*keyed.headers("reader"), ("x-tandem-arm", "none=new")]}
+    forced = send("POST", keyed.admin + "/explorer/slate", **slate)
+    assert (forced.status_code, forced.json()["error"]["code"]) == (403, "forbidden")
+
+
 def test_a_key_is_rotated_without_a_restart(keyed):
     """Two keys of one name are in force together, then the new one alone, and no request fails meanwhile."""
     with edited(keyed):

@@ -17,6 +17,7 @@ from recsys.store.stored_types import (
     EVENT_IDS_KEPT,
     EVENTS_KEPT,
     IMPRESSION,
+    SAMPLED_HASHES,
     Cursor,
     DeletedUser,
     LoggedEvent,
@@ -51,6 +52,10 @@ class MemoryStore(MemoryGenerations):
             listed = self._lists.get((generation, user, variant))
             states.append(UserState((records or {}).get(user), [*self._events.get(user, [])], records is None, listed))
         return states
+
+    async def sample_users(self, generation: str, buckets: int) -> list[str]:
+        sampled = [self.records.get((generation, bucket), {}) for bucket in range(min(buckets, SAMPLED_HASHES))]
+        return [user for records in sampled for user in records if user]
 
     async def add_events(self, events: Sequence[Event]) -> int:
         new = 0

@@ -36,6 +36,7 @@ from recsys.store.stored_types import (
     IMPRESSION_LIMITS,
     LOAD_TEST_EXPIRE,
     LOG_LIMITS,
+    SAMPLED_HASHES,
     DeletedUser,
     LostEntries,
     StreamLimits,
@@ -92,6 +93,13 @@ class RedisUserStore:
             UserState(record, [event for event in parse_events(raw) if event.timestamp >= oldest], not there, listed)
             for record, there, raw, listed in states
         ]
+
+    async def sample_users(self, generation: str, buckets: int) -> list[str]:
+        """Return ids, as text, of users with a record in a generation: those of its first SAMPLED_HASHES hashes."""
+        hashes = [users_key(generation, bucket).encode() for bucket in range(min(buckets, SAMPLED_HASHES))]
+        with translated_errors(self.address):
+            replies = _own_values(await round_trip(self._reads, [(b"HKEYS", each) for each in hashes], _HOT_SECONDS))
+        return [str(name, "utf-8", "surrogatepass") for names in replies for name in names if name]
 
     async def add_events(self, events: Sequence[Event]) -> int:
         """Add events to the log and to their users' histories, in one round trip; return how many were new.
