@@ -24,6 +24,7 @@ from flows.experiment_report import experiment_reports
 from flows.lists import batch, item_lists, refresh
 from flows.monitor import monitor
 from flows.orchestration import TAG
+from flows.promotion import promote, rollback
 from flows.train import run
 
 NIGHTLY_TRAINING, NIGHTLY_LISTS = "0 2 * * *", "0 5 * * *"
@@ -47,6 +48,8 @@ def serve_all(
         experiment_reports.to_deployment("often", schedule=_interval(drain_every), **skip),
         monitor.to_deployment("often", schedule=_interval(MONITOR_SECONDS), parameters=watched, **skip),
         canary.to_deployment("often", schedule=_interval(CANARY_SECONDS), **skip),
+        promote.to_deployment("by-hand", **skip),
+        rollback.to_deployment("by-hand", **skip),
     ]
     # A batch waits for the one before, which may have read the alias before the training moved it.
     wait = _one_run(ConcurrencyLimitStrategy.ENQUEUE)

@@ -89,10 +89,11 @@ def promote_generation(options: argparse.Namespace) -> None:
 
 def roll_back(options: argparse.Namespace) -> None:
     """Make the previous generation live again."""
+    from flows.operate import publish_and_promote
     from flows.operate.publish_and_promote import describe_move
 
     with open_store(Environment.read()) as store:
-        move = store.generations().rollback()
+        move = publish_and_promote.roll_back(store.generations())
     print_result(options, asdict(move), describe_move(move))
 
 

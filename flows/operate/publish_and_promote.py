@@ -64,6 +64,16 @@ def promote(generation: str, store: RedisGenerationStore) -> AliasMove:
         raise GenerationError(f"{error} {_known(store)}") from error
 
 
+def roll_back(store: RedisGenerationStore, to: str | None = None) -> AliasMove:
+    """Make the previous generation live again. to: GenerationError unless that is the one; None: whichever it is."""
+    if to is None:
+        return store.rollback()
+    live, previous = store.aliases()
+    if previous != to or live is None:
+        raise GenerationError(f"{to} is not what was live before {live}; {previous or 'nothing'} is. Nothing moved.")
+    return store.promote(to, expected=live)
+
+
 def delete(generation: str, store: RedisGenerationStore) -> None:
     """Remove a generation from the store. The error for an unknown id lists the known ones."""
     if generation not in store.generations() and store.read_manifest(generation) is None:

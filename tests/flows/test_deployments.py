@@ -17,6 +17,8 @@ from recsys.process import parent_death
 from recsys.store import RedisGenerationStore
 from recsys.store.redis.run_store import RedisRunStore
 from tests.flows.ring_dataset import quick, ring, write
+from tests.sample_data import tiny
+from tests.sample_data.altered_generation import altered
 from tests.servers.flow_environment import ROOT, flow_environment
 
 SECONDS = 180
@@ -230,6 +232,29 @@ def test_the_other_deployments_take_parameters(operator, client):
     assert set(pq.read_table(result["parquet"])["rank"].to_pylist()) == {1, 2, 3}
     with pytest.raises(PrefectHTTPStatusError, match="top"):
         start("batch/trained", top=0)
+
+
+def test_a_person_promotes_and_rolls_back(operator, client, tiny_world, tmp_path):
+    """The state of a run has the command's sentence. A rollback to another generation than stated moves nothing."""
+    store = RedisGenerationStore(operator.redis_url)
+    new = tiny.publish(altered(tiny_world[0], tmp_path / "g-new"), store)
+    before = tiny.publish(tiny_world[0], store)
+
+    def state(deployment, **parameters):
+        found = finished(client, start(deployment, **parameters)).state
+        return found.type.value, found.message
+
+    ended, message = state("promote/by-hand", generation=new)
+    assert (ended, message.split(";")[0]) == ("COMPLETED", f"Live: {new}. Before: {before}")
+    assert store.aliases() == (new, before)
+    ended, message = state("rollback/by-hand", to=new)
+    assert ended == "FAILED"
+    assert message == f"{new} is not what was live before {new}; {before} is. Nothing moved."
+    assert store.aliases() == (new, before)
+    assert state("rollback/by-hand", to=before)[0] == "COMPLETED"
+    assert store.aliases() == (before, new)
+    ended, message = state("promote/by-hand", generation="g-none")
+    assert (ended, message.split(".")[0]) == ("FAILED", "Generation g-none is not in the store, so it can't go live")
 
 
 def test_a_command_uses_the_active_profile(operator, client, prefect_url):
