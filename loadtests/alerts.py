@@ -8,10 +8,14 @@ uses a metric that the service does not have. The promise of /recommend is in lo
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 from jinja2 import Environment, StrictUndefined
+from prometheus_client.utils import floatToGoString
 
-from loadtests.slo import ROOT, Promises
+from loadtests.slo import OLD_SHARE, ROOT, Promises
+from recsys.surfaces import shown_duration
+from service.telemetry.metrics import AGE_BUCKETS
 
 FILE = ROOT / "deploy" / "prometheus" / "alerts.yaml"
 TEMPLATE = Path(__file__).with_name("alerts.yaml.j2")
@@ -22,9 +26,38 @@ LEAST_SHARE = 0.001
 
 def alerts(promises: Promises) -> str:
     """The file with the limits of all promises but that of /recommend, whose alerts are burn rates."""
-    surfaces = {name: surface.promise for name, surface in promises.surfaces.items()}
-    limits = {"verbs": promises.verbs, "modes": promises.modes, "surfaces": surfaces}
-    return rendered(TEMPLATE, recommend=promises.recommend, **limits)
+    surfaces = {name: surface.promise for name, surface in promises.surfaces.items() if surface.promise}
+    limits = {"verbs": promises.verbs, "modes": promises.modes, "surfaces": surfaces, "old_share": OLD_SHARE}
+    return rendered(TEMPLATE, recommend=promises.recommend, ages=promised_ages(promises), **limits)
+
+
+class PromisedAge(NamedTuple):
+    """The promised greatest age in seconds of a part of slates. surfaces: the label's matcher of their surfaces."""
+
+    part: str
+    surfaces: str
+    seconds: float
+
+    @property
+    def noun(self) -> str:
+        """The part with its article."""
+        return {"model": "a model", "list": "a list", "trending": "trending items"}[self.part]
+
+    @property
+    def bound(self) -> str:
+        """The bound of the histogram at this age, or the next bound above it."""
+        return floatToGoString(next(bound for bound in AGE_BUCKETS if bound >= self.seconds))
+
+
+def promised_ages(promises: Promises) -> list[PromisedAge]:
+    """The promises of freshness: for each part that of slo.toml, and those of surfaces that have their own."""
+    ages = []
+    for part, seconds in promises.recommend.freshness.items():
+        own = {name: surface.ages[part] for name, surface in promises.surfaces.items() if part in surface.ages}
+        others = f',surface!~"{"|".join(own)}"' if own else ""
+        ages += [PromisedAge(part, others, seconds)]
+        ages += [PromisedAge(part, f',surface="{name}"', age) for name, age in own.items()]
+    return ages
 
 
 def rendered(template: Path, **values: object) -> str:
@@ -41,6 +74,7 @@ def rendered(template: Path, **values: object) -> str:
     environment.filters |= {
         "seconds": lambda milliseconds: f"{milliseconds / 1000:g}",
         "failing": lambda share: max(share, LEAST_SHARE),
+        "duration": shown_duration,
         "percent": lambda share: f"{100 * share:g}%",
     }
     return environment.from_string(template.read_text(encoding="utf-8")).render(values)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
-from loadtests.tally import Outcome
+from loadtests.tally import NO_AGES, Outcome
 from recsys.surfaces import DEFAULT
 
 Id = int | str
@@ -26,11 +27,12 @@ SERVICE = "/tandem.v1.Recommender"
 
 
 class Reply(NamedTuple):
-    """The outcome of a request; items: of the slate, word: the reason of a failure."""
+    """The outcome of a request. items: of the slate. word: the reason of a failure. ages: of the slate's parts."""
 
     outcome: Outcome
     items: list[Id]
     word: str = ""
+    ages: Mapping[str, float] = NO_AGES
 
 
 class Door(Protocol):
@@ -43,11 +45,11 @@ class Door(Protocol):
         """Send a click; True if it was accepted. counted: the click enters Locust's statistics."""
 
 
-def judged(items: list[Id], degraded: bool, k: int) -> Reply:
+def judged(items: list[Id], degraded: bool, k: int, ages: Mapping[str, float] = NO_AGES) -> Reply:
     """The outcome of a slate, which needs k distinct items."""
     if len(set(items)) != k or len(items) != k:
         return Reply(Outcome.FAILED, items, f"{len(set(items))} distinct items, not {k}")
-    return Reply(Outcome.DEGRADED if degraded else Outcome.WHOLE, items)
+    return Reply(Outcome.DEGRADED if degraded else Outcome.WHOLE, items, ages=ages)
 
 
 def judged_http(status: int, content: bytes, k: int) -> Reply:
@@ -58,7 +60,8 @@ def judged_http(status: int, content: bytes, k: int) -> Reply:
         return Reply(Outcome.FAILED, [], f"status {status}" if status else "no answer")
     try:
         body = json.loads(content)
-        return judged([item["item_id"] for item in body["items"]], bool(body["degraded"]), k)
+        ages = {part: age for part, age in body.get("freshness", NO_AGES).items() if age is not None}
+        return judged([item["item_id"] for item in body["items"]], bool(body["degraded"]), k, ages)
     except (ValueError, KeyError, TypeError):
         return Reply(Outcome.FAILED, [], "no slate in the body")
 
@@ -92,7 +95,7 @@ def judged_message(answer: Any, k: int) -> Reply:
     """The outcome of a RecommendResponse with one slate."""
     slate = answer.slates[0]
     items = [getattr(item.item_id, item.item_id.WhichOneof("kind")) for item in slate.items]
-    return judged(items, bool(slate.degraded), k)
+    return judged(items, bool(slate.degraded), k, {field.name: age for field, age in slate.freshness.ListFields()})
 
 
 def _credentials(key: str) -> dict[str, str]:

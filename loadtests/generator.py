@@ -108,7 +108,7 @@ class Generator:
             reply = door.recommend(user, options.k, due if arrival.counted else None)
         finally:
             if arrival.counted:
-                self.tally.add(arrival.at, 1000 * (time.perf_counter() - due), reply.outcome, reply.word)
+                self.tally.add(arrival.at, 1000 * (time.perf_counter() - due), reply.outcome, reply.word, reply.ages)
         if clicks and reply.items:
             accepted = door.click(user, self._clicks.choice(reply.items), arrival.counted)
             self.tally.failed_clicks += arrival.counted and not accepted

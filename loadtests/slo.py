@@ -7,14 +7,14 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from loadtests.tally import ANSWERED, Outcome, Tally
 from recsys.environment import Environment
 from recsys.errors import SurfacesError
-from recsys.surfaces import DEFAULT, Surface, parse
+from recsys.surfaces import DEFAULT, Surface, parse, shown_duration
 from training.report.page import Table
 
 SLO_TOML = "slo.toml"
@@ -23,6 +23,10 @@ RESULTS = ROOT / "loadtests" / "results"
 
 BROKEN, LATE_GENERATOR = 1, 3
 """Exit codes: a limit did not hold; the generator was late or incomplete, so that nothing was measured."""
+
+
+OLD_SHARE = 0.01
+"""Share of slates that may be made from something older than promised."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,10 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Slo:
-    """The limits of /recommend at `rate` requests a second. source: the file and its table, if it is not slo.toml."""
+    """The limits of /recommend at `rate` requests a second. source: the file and its table, if it is not slo.toml.
+
+    freshness: the greatest age in seconds of what a slate is made from, by part.
+    """
 
     rate: float
     deadline_ms: float
@@ -101,15 +108,19 @@ class Slo:
     error_share: float
     degraded_share: float
     source: str = SLO_TOML
+    freshness: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def read(cls, name: str = DEFAULT) -> Slo:
         """The promise of a surface in surfaces.toml; that of [recommend] in slo.toml if the surface states none."""
-        common, surface = cls(**_stated()["recommend"]), surfaces().get(name)
-        if surface is None or surface.promise is None:
+        stated, surface = _stated(), surfaces().get(name)
+        common = cls(**stated["recommend"], freshness=stated["freshness"])
+        if surface is None or not (surface.promise or surface.ages):
             return common
         deadline_ms = surface.deadline_ms or common.deadline_ms
-        return cls(**surface.promise, deadline_ms=deadline_ms, source=f"{Environment.read().surfaces.name} [{name}]")
+        source = f"{Environment.read().surfaces.name} [{name}]"
+        own: dict[str, Any] = surface.promise or {}
+        return replace(common, **own, deadline_ms=deadline_ms, source=source, freshness=common.freshness | surface.ages)
 
     def judge(self, tally: Tally) -> Verdict:
         """Compare a run with the limits. A rejected request counts as an error."""
@@ -119,6 +130,10 @@ class Slo:
             Line("p99 ms", self.p99_ms, times.percentile(0.99)),
             Line("error share", self.error_share, tally.share(Outcome.FAILED, Outcome.REJECTED)),
             Line("degraded share", self.degraded_share, tally.share(Outcome.DEGRADED)),
+        ]
+        lines += [
+            Line(f"share with {part} above {shown_duration(age)}", OLD_SHARE, tally.older_share(part, age))
+            for part, age in self.freshness.items()
         ]
         return Verdict(tally.count(), lines, self.source)
 
@@ -134,7 +149,8 @@ class VerbPromise:
 @dataclass(frozen=True)
 class Promises:
     """Every promise. verbs: by name, beside `recommend`. modes: p99 of its slates in ms, by mode. surfaces: those that
-    promise something of their own. flows: the longest time between two successes in seconds, by flow.
+    promise something of their own. flows: the longest time between two successes in seconds, by flow. `recommend` has
+    the promised freshness.
     """
 
     recommend: Slo
@@ -147,12 +163,13 @@ class Promises:
     def read(cls) -> Promises:
         """From slo.toml and surfaces.toml."""
         verbs = _stated()
-        recommend, modes, flows = Slo(**verbs.pop("recommend")), verbs.pop("modes"), verbs.pop("flows")
+        recommend = Slo(**verbs.pop("recommend"), freshness=verbs.pop("freshness"))
+        modes, flows = verbs.pop("modes"), verbs.pop("flows")
         return cls(
             recommend,
             {name: VerbPromise(**promise) for name, promise in verbs.items()},
             {name: promise["p99_ms"] for name, promise in modes.items()},
-            {name: surface for name, surface in surfaces().items() if surface.promise},
+            {name: surface for name, surface in surfaces().items() if surface.promise or surface.ages},
             flows,
         )
 

@@ -23,6 +23,8 @@ class Outcome(StrEnum):
 
 ANSWERED = (Outcome.WHOLE, Outcome.DEGRADED)
 
+NO_AGES: Mapping[str, float] = {}
+
 MOST_LAG_MS = 20.0
 """99 % of the requests must be sent within this time of their moment, or the figures are of the generator."""
 
@@ -34,14 +36,22 @@ class Tally:
         """lost_processes: of the generator, whose figures are missing or incomplete."""
         self._by_second: dict[tuple[int, Outcome], Histogram] = {}
         self.lag = Histogram()
+        self.ages: dict[str, Histogram] = {}  # seconds, of what answers were made from, by part
         self.words: dict[str, int] = {}
         self.failed_clicks = 0
         self.cpu_seconds = 0.0  # of the deployment, while it was counted
         self.lost_processes = lost_processes
 
-    def add(self, at: float, milliseconds: float, outcome: Outcome, word: str = "") -> None:
-        """Count a request that was due `at` seconds from the start; word: the reason of a failure."""
+    def add(
+        self, at: float, milliseconds: float, outcome: Outcome, word: str = "", ages: Mapping[str, float] = NO_AGES
+    ) -> None:
+        """Count a request that was due `at` seconds from the start; word: the reason of a failure.
+
+        ages: in seconds, of what the answer was made from, by part.
+        """
         self._by_second.setdefault((int(at), outcome), Histogram()).add(milliseconds)
+        for part, age in ages.items():
+            self.ages.setdefault(part, Histogram()).add(age)
         if word:
             self.words[word] = self.words.get(word, 0) + 1
 
@@ -52,6 +62,8 @@ class Tally:
         for word, count in part.words.items():
             self.words[word] = self.words.get(word, 0) + count
         self.lag.merge(part.lag)
+        for name, ages in part.ages.items():
+            self.ages.setdefault(name, Histogram()).merge(ages)
         self.failed_clicks += part.failed_clicks
         self.cpu_seconds += part.cpu_seconds
         self.lost_processes += part.lost_processes
@@ -63,6 +75,11 @@ class Tally:
             for (second, outcome), times in self._by_second.items()
             if outcome in outcomes and first <= second < end
         )
+
+    def older_share(self, part: str, seconds: float) -> float:
+        """Share of the answers made from a part that was older, to 1 % of the age; 0 if none was made from it."""
+        ages = self.ages.get(part, Histogram())
+        return 1 - ages.within(1.01 * seconds) / len(ages) if len(ages) else 0.0
 
     @property
     def seconds(self) -> int:
@@ -112,6 +129,7 @@ class Tally:
         ]
         plain = {"words": self.words, "failed_clicks": self.failed_clicks, "cpu_seconds": self.cpu_seconds}
         plain["lost_processes"] = self.lost_processes
+        plain["ages"] = {part: ages.to_json() for part, ages in self.ages.items()}
         return {"by_second": by_second, "lag": self.lag.to_json(), **plain}
 
     @classmethod
@@ -121,5 +139,6 @@ class Tally:
         for each in figures["by_second"]:
             tally._by_second[each["second"], Outcome(each["outcome"])] = Histogram.from_json(each)
         tally.failed_clicks, tally.cpu_seconds = int(figures["failed_clicks"]), float(figures["cpu_seconds"])
+        tally.ages = {part: Histogram.from_json(ages) for part, ages in figures["ages"].items()}
         tally.lag, tally.words = Histogram.from_json(figures["lag"]), dict(figures["words"])
         return tally

@@ -28,6 +28,9 @@ NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 PROMISE = ("rate", "p50_ms", "p99_ms", "error_share", "degraded_share")
 """The fields of a promise, as in slo.toml: a surface has all of them or none."""
 
+DURATIONS = ("list_fresh", "list_usable", "model_age", "list_age", "trending_age")
+"""The fields that are durations."""
+
 UNITS = {"d": 86_400, "h": 3_600, "min": 60, "s": 1}
 """Seconds of each unit of a duration, the largest first."""
 
@@ -56,6 +59,12 @@ Duration = Annotated[
 Mode = Annotated[
     Literal["auto", "batch", "hybrid", "realtime"], wanted('"auto", "batch", "hybrid" or "realtime", in quotes')
 ]
+_Age = Annotated[
+    float,
+    Field(strict=True, gt=0, le=30 * 86_400, allow_inf_nan=False),
+    BeforeValidator(seconds_of),
+    wanted('a duration up to "30d", such as "15min" or "36h", or a number of seconds'),
+]
 _Milliseconds = Annotated[float, Field(strict=True, gt=0, le=999_999), wanted("a number of milliseconds above 0")]
 _Share = Annotated[float, Field(strict=True, ge=0, le=1), wanted("a share from 0 to 1")]
 _Rate = Annotated[float, Field(strict=True, gt=0, le=1e6), wanted("a number of requests a second above 0")]
@@ -70,7 +79,8 @@ class Surface(BaseModel):
     mode, k: of a request that names none. deadline_ms: the longest, None: TANDEM_DEADLINE_MS. rules: a file, relative
     to surfaces.toml; None: the common rules. list_fresh, list_usable: seconds of age up to which the mode auto takes a
     list as it is, and ranks it again; None: TANDEM_LIST_FRESH_SECONDS, TANDEM_LIST_USABLE_SECONDS. log_impressions:
-    whether slates are logged. The others: `PROMISE`.
+    whether slates are logged. model_age, list_age, trending_age: the promised greatest age in seconds of what slates
+    are made from; None: that of slo.toml. The others: `PROMISE`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -84,6 +94,9 @@ class Surface(BaseModel):
     list_fresh: Duration | None = None
     list_usable: Duration | None = None
     log_impressions: Annotated[StrictBool, wanted("true or false")] = True
+    model_age: _Age | None = None
+    list_age: _Age | None = None
+    trending_age: _Age | None = None
     rate: _Rate | None = None
     p50_ms: _Milliseconds | None = None
     p99_ms: _Milliseconds | None = None
@@ -94,6 +107,12 @@ class Surface(BaseModel):
     def promise(self) -> dict[str, float] | None:
         """The values of PROMISE by name; None if this surface promises nothing of its own."""
         return None if self.rate is None else {name: getattr(self, name) for name in PROMISE}
+
+    @property
+    def ages(self) -> dict[str, float]:
+        """The promised greatest ages in seconds by part, of those that this surface has of its own."""
+        ages = {"model": self.model_age, "list": self.list_age, "trending": self.trending_age}
+        return {part: age for part, age in ages.items() if age is not None}
 
     @validates(mode="after")
     def _check_pairs(self) -> Self:
@@ -152,6 +171,6 @@ def to_toml(surfaces: Mapping[str, Surface], notes: Mapping[str, list[str]] | No
 
 
 def _toml(field: str, value: object) -> str:
-    if isinstance(value, float) and field in ("list_fresh", "list_usable") and value.is_integer():
+    if isinstance(value, float) and field in DURATIONS and value.is_integer():
         value = shown_duration(value)
     return json.dumps(value, ensure_ascii=False)

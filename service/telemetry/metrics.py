@@ -16,7 +16,27 @@ Count = Callable[[float], object]
 BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.5, 1.0, 2.0)
 """Seconds. The p99 promises of slo.toml are among these, so that the requests above them are counted exactly."""
 
-AGE_BUCKETS = (1, 10, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 21_600, 43_200, 86_400, 129_600, 172_800, 604_800)
+AGE_BUCKETS = (
+    1,
+    10,
+    60,
+    120,
+    300,
+    600,
+    900,
+    1_800,
+    3_600,
+    7_200,
+    21_600,
+    43_200,
+    86_400,
+    129_600,
+    172_800,
+    345_600,
+    604_800,
+    1_209_600,
+    2_592_000,
+)
 """Seconds. The promises of freshness of slo.toml are among these, so that older parts are counted exactly."""
 
 stage_seconds = Histogram(

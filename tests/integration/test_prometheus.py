@@ -13,9 +13,11 @@ from loadtests.monitoring.__main__ import DASHBOARDS
 from recsys.experiments import changes
 from recsys.experiments.definition import checked
 from recsys.store import RedisGenerationStore
+from recsys.store.redis.flow_store import RedisFlowStore
 from recsys.store.redis.redis_experiments import RedisExperimentStore
 from recsys.store.redis.run_store import RedisRunStore
 from recsys.store.run_record import COMPLETED, FLOWS, MEDIAN_OF, RunFigures, RunRecord
+from recsys.store.stored_types import Trending
 from tandem_client import Client
 from tests.sample_data import tiny
 from tests.servers.deployment import Deployment
@@ -28,6 +30,8 @@ EXPERIMENT = {
     "arms": {"new": {"share": 0.5, "mode": "realtime"}},
 }
 
+TRENDING = tuple((f"{category}-{number}", 1.0) for category in tiny.CATEGORIES for number in range(10))
+
 
 @pytest.fixture
 def deployment(tiny_world, tmp_path):
@@ -39,6 +43,7 @@ def deployment(tiny_world, tmp_path):
     store.change(lambda document: changes.create(document, checked(EXPERIMENT), 0.0))
     store.change(lambda document: changes.start(document, "pace", 0.0))
     store.change(lambda document: changes.ramp(document, "pace", 1.0, 0.0))
+    RedisFlowStore(server.url).write_trending(Trending(time.time(), TRENDING))
     runs, now, figures = RedisRunStore(server.url), time.time(), RunFigures(rows_in=9, rows_out=5, quality=0.2)
     for flow, number in itertools.product(FLOWS, range(MEDIAN_OF + 1)):
         start = now - 60 * (number + 1)
@@ -56,6 +61,7 @@ def send(url, ended):
                 return
             user = number % 50
             client.recommend(user)
+            client.recommend(user, mode="batch")
             client.rank(["drama-1", "drama-2"], user_id=user)
             client.similar("drama-1")
             client.explain(user, "drama-1")

@@ -22,6 +22,7 @@ import uvloop
 
 from loadtests.arrivals import Shape
 from loadtests.bench.fast_generator.connections import Connection, GrpcProtocol, HttpProtocol, Request
+from loadtests.doors import Reply
 from loadtests.options import number, share, user_file
 from loadtests.processes.usage import cpu_seconds
 from loadtests.tally import Outcome, Tally
@@ -89,7 +90,7 @@ class FastGenerator:
         try:
             connection = await self._protocol.connect(self._answered, self._lost)
         except OSError:
-            self._over(request, Outcome.FAILED, "no answer")
+            self._over(request, Reply(Outcome.FAILED, [], "no answer"))
             return
         self._all.add(connection)
         if request.over:
@@ -107,7 +108,7 @@ class FastGenerator:
         now = time.perf_counter()
         if request and not request.over:
             reply = self._protocol.judge(status, body)
-            self._over(request, reply.outcome, reply.word, now)
+            self._over(request, reply, now)
         self._idle.append(connection)
 
     def _lost(self, connection: Connection, unread: bool) -> None:
@@ -128,14 +129,15 @@ class FastGenerator:
         while self._under_way and (self._under_way[0].over or now - self._under_way[0].due > self._give_up):
             request = self._under_way.popleft()
             if not request.over:
-                self._over(request, Outcome.FAILED, f"no answer in {self._give_up:g} s", now)
+                self._over(request, Reply(Outcome.FAILED, [], f"no answer in {self._give_up:g} s"), now)
                 if request.connection:
                     request.connection.close()
 
-    def _over(self, request: Request, outcome: Outcome, word: str = "", now: float = 0.0) -> None:
+    def _over(self, request: Request, reply: Reply, now: float = 0.0) -> None:
         request.over = True
         if request.counted:
-            self._tally.add(request.at, 1000 * ((now or time.perf_counter()) - request.due), outcome, word)
+            milliseconds = 1000 * ((now or time.perf_counter()) - request.due)
+            self._tally.add(request.at, milliseconds, reply.outcome, reply.word, reply.ages)
 
 
 async def generate(options: argparse.Namespace, tally: Tally) -> None:

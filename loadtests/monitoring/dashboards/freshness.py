@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
-from loadtests.monitoring.panels import Panel, Query, Rows, lines, or_zero, rate
-from loadtests.slo import Promises
+from loadtests.alerts import PromisedAge, promised_ages
+from loadtests.monitoring.panels import Panel, Query, Rows, lines, or_zero, quantile, rate
+from loadtests.slo import OLD_SHARE, Promises
+
+AGE = "tandem_freshness_seconds"
 
 
-def rows(_: Promises) -> Rows:
+def older(age: PromisedAge) -> str:
+    """The share of the answers made from a part that was older than promised, by surface and part."""
+    labels, by = f'part="{age.part}"{age.surfaces}', "surface, part"
+    within = rate(f"{AGE}_bucket", by, f'{labels},le="{age.bound}"')
+    return f"1 - {within} / {rate(f'{AGE}_count', by, labels)}"
+
+
+def rows(promises: Promises) -> Rows:
     """The rows of panels."""
+    shares = [Query(older(age), "{{surface}} {{part}}") for age in promised_ages(promises)]
     return {
+        "What answers are made from": [
+            lines(
+                "Share older than promised",
+                "percentunit",
+                *shares,
+                about="Of the answers that are made from a model, a list or trending items, by surface.",
+                limit=OLD_SHARE,
+            ),
+            lines("Median age", "s", Query(quantile(0.5, AGE, "part"), "{{part}}")),
+            lines("p99 of the age", "s", Query(quantile(0.99, AGE, "part"), "{{part}}")),
+        ],
         "Generations": [
             lines(
                 "Age of the live generation",

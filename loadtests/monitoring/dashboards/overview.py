@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from loadtests.alerts import promised_ages
 from loadtests.monitoring.burn_rates import BURNS, SLOW_SHARE, error_budget
+from loadtests.monitoring.dashboards.freshness import older
 from loadtests.monitoring.panels import Panel, Query, Rows, lines, number, or_zero, quantile, rate
-from loadtests.slo import Promises, Slo
+from loadtests.slo import OLD_SHARE, Promises, Slo
 
 OK = 'verb="recommend",code=~"200|OK"'
 FAILED = 'code=~"5..|INTERNAL|UNAVAILABLE"'
@@ -15,7 +17,7 @@ def rows(promises: Promises) -> Rows:
     """The rows of panels."""
     promise = promises.recommend
     return {
-        "Now": _now(promise),
+        "Now": _now(promises),
         "Error budget of /recommend, 30 days": _budgets(promise),
         "Requests": [
             lines("Requests by verb", "reqps", Query(rate(f"{REQUEST}_count", "verb"), "{{verb}}")),
@@ -39,7 +41,8 @@ def rows(promises: Promises) -> Rows:
     }
 
 
-def _now(promise: Slo) -> list[Panel]:
+def _now(promises: Promises) -> list[Panel]:
+    promise, shares = promises.recommend, " or ".join(f"({older(age)})" for age in promised_ages(promises))
     without = rate("tandem_degraded_total", "stage", 'stage!="overload"')
     degraded = f"max({without}) / {rate(f'{REQUEST}_count', labels=OK)}"
     return [
@@ -55,7 +58,11 @@ def _now(promise: Slo) -> list[Panel]:
         number("p99", "s", quantile(0.99, REQUEST, labels=OK), "of /recommend", red_above=promise.p99_ms / 1000),
         number("Lack a stage", "percentunit", or_zero(degraded), "Slates", red_above=promise.degraded_share),
         number(
-            "Age of the model", "s", "time() - max(tandem_live_generation_timestamp_seconds)", "The live generation"
+            "Made from something old",
+            "percentunit",
+            f"max({shares})",
+            about="Share of answers with a model, list or trending items older than promised, of the worst surface.",
+            red_above=OLD_SHARE,
         ),
     ]
 

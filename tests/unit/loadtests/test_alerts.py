@@ -55,6 +55,7 @@ def test_every_limit_of_time_is_within_the_buckets():
     promises = Promises.read()
     limits = [promises.recommend.p99_ms, *promises.modes.values(), *(each.p99_ms for each in promises.verbs.values())]
     assert max(limits) / 1000 < metrics.BUCKETS[-1]
+    assert {*promises.recommend.freshness.values()} <= {*metrics.AGE_BUCKETS}
 
 
 @pytest.mark.parametrize(

@@ -1,20 +1,32 @@
 """Each alert of deploy/prometheus fires for its fault and for no other, by promtool on made-up metrics."""
 
 import json
+import math
 from dataclasses import replace
 
 import pytest
 import yaml
+from prometheus_client.utils import floatToGoString
 
 from loadtests import alerts
 from loadtests.monitoring import burn_rates
 from loadtests.slo import ROOT, Promises
 from recsys.surfaces import parse
-from service.telemetry.metrics import BUCKETS
+from service.telemetry.metrics import AGE_BUCKETS, BUCKETS
 from tests.servers.prometheus import promtool
 
-HOME = '[home]\nmode = "batch"\nrate = 1\np50_ms = 20\np99_ms = 40\nerror_share = 0.0\ndegraded_share = 0.03'
+HOME = """
+[home]
+mode = "batch"
+rate = 1
+p50_ms = 20
+p99_ms = 40
+error_share = 0.0
+degraded_share = 0.03
+list_age = "15min"
+"""
 PROMISES = replace(Promises.read(), surfaces={"home": parse(HOME)["home"]})
+AGE = "tandem_freshness_seconds"
 MINUTES = 90
 """Of metrics before the rules are evaluated."""
 
@@ -43,9 +55,10 @@ def counted(name, values, **labels):
 def timed(name, per_minute, seconds, **labels):
     """The series of a histogram whose observations all took so many seconds."""
     series = counted(f"{name}_count", steady(per_minute), **labels)
-    for bound in (*BUCKETS, "+Inf"):
-        inside = bound == "+Inf" or bound >= seconds
-        series |= counted(f"{name}_bucket", steady(per_minute * inside), **labels, le=bound)
+    for bound in (*(AGE_BUCKETS if name == AGE else BUCKETS), math.inf):
+        series |= counted(
+            f"{name}_bucket", steady(per_minute * (bound >= seconds)), **labels, le=floatToGoString(bound)
+        )
     return series
 
 
@@ -55,6 +68,11 @@ def requests(verb, per_minute=6000, seconds=0.02, code="200"):
 
 def slates(mode, per_minute=6000, seconds=0.02, surface="default"):
     return timed("tandem_slate_seconds", per_minute, seconds, surface=surface, mode=mode)
+
+
+def aged(part, seconds, surface="default"):
+    """A part of slates, all of the same age."""
+    return timed(AGE, 60, seconds, part=part, surface=surface)
 
 
 def failed(verb, values):
@@ -83,6 +101,8 @@ for _verb in ("recommend", *PROMISES.verbs):
     HEALTHY |= requests(_verb) | failed(_verb, steady(1))  # 1 in 6,000
 for _mode in PROMISES.modes:
     HEALTHY |= slates(_mode)
+for _part, _seconds in {**PROMISES.recommend.freshness, "event": 1e9}.items():
+    HEALTHY |= aged(_part, 0.9 * _seconds) | aged(_part, 60, "home")
 HEALTHY |= slates("batch", 3, surface="home") | degraded(30) | degraded(30, "overload") | degraded(0, surface="home")
 for _service in ("Gateway", "Ranking"):
     HEALTHY |= workers("wanted", f"1x{MINUTES}", _service) | workers("alive", f"1x{MINUTES}", _service)
@@ -102,6 +122,10 @@ FAULTS = {
     "a surface is slow": (slates("batch", 3, 0.045, "home"), ["TandemSurfaceSlow home"]),
     "a surface lacks a stage": (degraded(1, surface="home"), ["TandemSurfaceDegraded home"]),
     "slates lack a stage": (degraded(90), ["TandemDegraded"]),
+    "a generation twice as old as promised": (aged("model", 345_600), ["TandemServedModelOld default"]),
+    "lists that the flow stopped making": (aged("list", 129_700), ["TandemServedListOld default"]),
+    "lists of a surface with its own promise": (aged("list", 1_000, "home"), ["TandemServedListOld home"]),
+    "old trending items": (aged("trending", 1_900), ["TandemServedTrendingOld default"]),
     "too many requests": (degraded(90, "overload"), ["TandemOverloaded"]),
     "a worker is missing": (workers("alive", f"0x{MINUTES}", "Ranking"), ["TandemWorkersMissing"]),
     "a worker died": (increased("tandem_worker_deaths_total", service="Ranking"), ["TandemWorkerDied"]),
@@ -142,6 +166,12 @@ def about(labels):
     return next((labels[key] for key in ("verb", "mode", "surface", "window") if key in labels), "")
 
 
+def labels_of(name, labelled):
+    """The labels of an alert that fires. The surface of a `TandemServed...` alert comes from the metric."""
+    alert, _, surface = name.partition(" ")
+    return labelled[alert] | {"surface": surface} if alert.startswith("TandemServed") else labelled[name]
+
+
 def test_the_rules_are_valid(rule_files):
     """Promtool reads the committed files, and the files with a surface's promise."""
     promtool("check", "rules", alerts.FILE, burn_rates.FILE, *rule_files)
@@ -157,7 +187,7 @@ def test_a_fault_fires_its_alert_alone(fault, rule_files, tmp_path):
         if "alert" in rule
     }
     by = "alertname, severity, verb, mode, surface, window"
-    firing = [{"labels": braced(labelled[name]), "value": 1} for name in expected]
+    firing = [{"labels": braced(labels_of(name, labelled)), "value": 1} for name in expected]
     test = {
         "interval": "1m",
         "input_series": [{"series": name, "values": values} for name, values in (HEALTHY | series).items()],

@@ -19,6 +19,9 @@ degraded_share = 0.03
 
 [mail]
 mode = "batch"
+
+[feed]
+list_age = "15min"
 """
 
 
@@ -41,6 +44,20 @@ def test_a_surface_with_a_promise_is_judged_by_it(surfaces):
     assert "against surfaces.toml [home]" in verdict.table()
     run = {**verdict.to_json(), "failed_clicks": 0, "generator_late": False, **tally.to_json()}
     assert sentence(run).startswith("surfaces.toml [home] did not hold: p50 ms was 50")
+
+
+def test_a_surface_may_promise_an_age_of_its_own(surfaces):
+    """2 % of the answers from lists older than a quarter of an hour break it; slo.toml has the other limits."""
+    slo, common = Slo.read("feed"), Slo.read()
+    assert slo.freshness == common.freshness | {"list": 900.0}
+    assert (slo.p99_ms, slo.source) == (common.p99_ms, "surfaces.toml [feed]")
+    tally = Tally()
+    for number in range(100):
+        tally.add(0.0, 10.0, Outcome.WHOLE, ages={"model": 86_400.0, "list": 1_000.0 if number < 2 else 890.0})
+    for part in (tally, Tally.from_json(tally.to_json())):
+        [broken] = [line for line in slo.judge(part).lines if not line.held]
+        assert (broken.name, broken.measured) == ("share with list above 15min", pytest.approx(0.02))
+        assert common.judge(part).held
 
 
 @pytest.mark.parametrize("name", ["default", "mail", "of-another-host"])
