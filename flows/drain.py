@@ -1,14 +1,14 @@
-"""The Prefect flow `drain`: move impressions (recommended items that users were shown) from Redis into Parquet files.
+"""The Prefect flow `drain`: move impressions (recommended items that users were shown) and the log of events from Redis
+into Parquet files.
 
-A file has a row for each shown item: the features that ranked it and, as the label, whether the user took it within the
-wait. No training reads the files yet. Entries leave Redis, oldest first, after their files are complete. The first
-entry names the files, so a rerun after a kill writes the same files again.
+A file of impressions has a row for each shown item: the features that ranked it and, as the label, whether the user
+took it within the wait. No training reads these files yet. Entries leave Redis, oldest first, after their files are
+complete. The first entry names the files, so a rerun after a kill writes the same files again.
 """
 
 from __future__ import annotations
 
 import math
-import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,10 +18,11 @@ from typing import Annotated
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from pydantic import Field
 
 from flows import WAIT_HELP, WAIT_SECONDS
+from flows.collection.collect_events import CollectedEvents, collect_events
+from flows.collection.day_files import join_days, remove_old_days
 from flows.orchestration import store_step, write_result
 from flows.progress import run_progress
 from flows.run_records import recorded_flow
@@ -35,8 +36,12 @@ from recsys.store.redis.flow_store import RedisFlowStore
 from recsys.store.run_record import RunFigures
 from recsys.store.stored_types import LoggedImpression
 from recsys.types import Event
-from training.data.impressions import FOLDER, PREFIX
-from training.data.locations import Location, exports, writing
+from recsys.utc_day import day_of
+from training.data import collected_events, impressions
+from training.data.day_partitions import DAY, write_table
+from training.data.impressions import PREFIX
+from training.data.locations import Location, exports
+from training.progress import StepProgress
 
 AT_ONCE = 2_000
 """Impressions of a step, at most: some 40,000 rows, 10 MB."""
@@ -70,6 +75,7 @@ class DrainResult:
 
     waiting: entries younger than the wait, among the last AT_ONCE that were read. lost: entries that the store's limits
     removed since the last drain. deleted: rows of deleted users that were removed from the files of all runs.
+    events: of the log. joined, removed: days whose files were joined, and old days that were removed.
     """
 
     impressions: int = 0
@@ -80,6 +86,9 @@ class DrainResult:
     files: list[str] = field(default_factory=list)
     lost: int = 0
     deleted: int = 0
+    events: CollectedEvents = field(default_factory=CollectedEvents)
+    joined: int = 0
+    removed: int = 0
 
     def plus(self, step: DrainResult) -> DrainResult:
         """The result of this and the next step."""
@@ -93,8 +102,9 @@ class DrainResult:
         )
 
     def figures(self) -> RunFigures:
-        """The figures for the record of the run: rows in are impressions, rows out the items that they showed."""
-        return RunFigures(self.impressions + self.damaged, self.rows, quarantined=self.damaged)
+        """The figures for the record of the run: rows in are impressions and events, rows out the rows of files."""
+        damaged, events = self.damaged + self.events.damaged, self.events.events
+        return RunFigures(self.impressions + events + damaged, self.rows + events, quarantined=damaged)
 
 
 @recorded_flow("drain", timeout_seconds=900)
@@ -102,21 +112,36 @@ def drain(
     wait: Annotated[float, Field(ge=0, le=30 * 86_400, description=WAIT_HELP)] = WAIT_SECONDS,
 ) -> DrainResult:
     """Move impressions that are old enough from the store into Parquet files, with features and labels."""
-    environment, done = Environment.read(), DrainResult()
-    with open_store(environment) as opened, run_progress() as progress, progress.step("impressions") as shown:
-        store, folder = opened.flows(), exports(environment, FOLDER)
-        while True:
-            step = drain_some(store, folder, wait)
-            done = done.plus(step)
-            shown(0.5, f"{done.impressions:,} impressions")
-            if step.impressions + step.damaged < AT_ONCE:
-                break  # later slates are for the next run: without a wait they would keep this run going
-        lost = store.lost_impressions()
-        store.report_lost(lost)
-        deleted = remove_deleted_users(store, folder)  # after the files: this run may have read such a user before
-    done = replace(done, lost=lost, deleted=deleted)
+    environment = Environment.read()
+    shown, events = exports(environment, impressions.FOLDER), exports(environment, collected_events.FOLDER)
+    days = environment.collected_days  # a wrong setting is an error before anything is written
+    with open_store(environment) as opened, run_progress() as progress:
+        store, log = opened.flows(), opened.event_collection()
+        with progress.step("impressions") as step:
+            done = drain_all(store, shown, wait, step)
+        with progress.step("events"):
+            collected = collect_events(log, events)
+        # After the files: this run may have read such a user before.
+        deleted = remove_deleted_users(store, [shown, events])
+        joined = join_days(events, log.collected_until())
+        removed = remove_old_days([shown, events], store.now(), days)
+    done = replace(done, deleted=deleted, events=collected, joined=joined, removed=removed)
     write_result(done)
     return done
+
+
+def drain_all(store: RedisFlowStore, folder: Location, wait: float, shown: StepProgress) -> DrainResult:
+    """Move all impressions that are old enough. Later ones are for the next run: without a wait they would not end."""
+    done = DrainResult()
+    while True:
+        step = drain_some(store, folder, wait)
+        done = done.plus(step)
+        shown(0.5, f"{done.impressions:,} impressions")
+        if step.impressions + step.damaged < AT_ONCE:
+            break
+    lost = store.lost_impressions()
+    store.report_lost(lost)
+    return replace(done, lost=lost)
 
 
 @store_step
@@ -132,9 +157,8 @@ def drain_some(store: RedisFlowStore, folder: Location, wait: float) -> DrainRes
     files, rows, taken = [], 0, 0
     for day, of_day in _by_day(shown).items():
         table = to_table(of_day, events, wait)
-        path = folder / f"date={day}" / f"{ripe[0].entry}.parquet"
-        with writing(path) as file:
-            pq.write_table(table, file)
+        path = folder / f"{DAY}{day}" / f"{ripe[0].entry}.parquet"
+        write_table(table, path)
         files.append(str(path))
         rows, taken = rows + table.num_rows, taken + (pc.sum(table["label"]).as_py() or 0)
     store.drop_impressions([entry.entry for entry in ripe])
@@ -144,7 +168,7 @@ def drain_some(store: RedisFlowStore, folder: Location, wait: float) -> DrainRes
 def _by_day(shown: Mapping[str, Impression]) -> dict[str, dict[str, Impression]]:
     days: dict[str, dict[str, Impression]] = defaultdict(dict)
     for entry, impression in shown.items():
-        days[time.strftime("%Y-%m-%d", time.gmtime(impression.time))][entry] = impression
+        days[day_of(impression.time)][entry] = impression
     return days
 
 

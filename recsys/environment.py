@@ -20,9 +20,9 @@ class Environment:
 
     redis_url: REDIS_URL, or the content of the file REDIS_URL_FILE (a secret of a container); None for the embedded
     store. budget: the text of TANDEM_REDIS_BUDGET. rules: the file of rules (TANDEM_RULES, by default rules.toml in the
-    current folder). rules_named: whether TANDEM_RULES is set. exports: the folder or URL for exported lists and
-    impressions (TANDEM_EXPORTS); empty for the home. surfaces, surfaces_named: the same as the rules, of the file of
-    surfaces (TANDEM_SURFACES, by default surfaces.toml).
+    current folder). rules_named: whether TANDEM_RULES is set. exports: the folder or URL for exported lists,
+    impressions and events (TANDEM_EXPORTS); empty for the home. surfaces, surfaces_named: the same as the rules, of the
+    file of surfaces (TANDEM_SURFACES, by default surfaces.toml). kept: the text of TANDEM_COLLECTED_DAYS.
     """
 
     home: Path
@@ -33,6 +33,7 @@ class Environment:
     exports: str = ""
     surfaces: Path = Path("surfaces.toml")
     surfaces_named: bool = False
+    kept: str = ""
 
     @classmethod
     def read(cls) -> Environment:
@@ -49,12 +50,21 @@ class Environment:
             os.environ.get("TANDEM_EXPORTS", ""),
             Path(surfaces or "surfaces.toml"),
             bool(surfaces),
+            os.environ.get("TANDEM_COLLECTED_DAYS", ""),
         )
 
     @property
     def redis_budget(self) -> int | None:
         """Bytes that all generations may take in Redis together, None without a limit; SettingsError for no size."""
         return size_of(self.budget)
+
+    @property
+    def collected_days(self) -> int:
+        """Days for which files of impressions and events stay, 400 unless set; SettingsError for no number of days."""
+        text = self.kept.strip() or "400"
+        if not re.fullmatch(r"[1-9]\d{0,4}", text):
+            raise SettingsError(f"TANDEM_COLLECTED_DAYS is {text[:32]!r}. Write a number of days from 1 to 99999.")
+        return int(text)
 
     def folder(self, name: str, room: int = 0) -> Path:
         """A folder of the home, created if missing; SettingsError if it can't be written or has less than `room` bytes.

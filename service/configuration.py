@@ -53,8 +53,9 @@ def lines(settings: Settings, environment: Environment, variables: Mapping[str, 
         "TANDEM_SURFACES": (environment.surfaces, "File of surfaces, which need not exist (docs/surfaces.md)."),
         "TANDEM_EXPORTS": (
             _shown(environment.exports),
-            "Folder or URL for lists and impressions; not set: TANDEM_HOME.",
+            "Folder or URL for lists, impressions and events; not set: TANDEM_HOME.",
         ),
+        "TANDEM_COLLECTED_DAYS": (environment.collected_days, "Days of impressions and events that flows drain keeps."),
     }
     fields = Settings.model_fields.items()
     own = {variable(name): (getattr(settings, name), info.description or "") for name, info in fields}

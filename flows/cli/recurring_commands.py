@@ -1,8 +1,8 @@
 """The commands of `python -m flows` that run jobs: refresh, batch, item-lists, drain, monitor, canary and schedule.
 
 `refresh` and `batch` precompute lists for users, `item-lists` lists of similar items. `drain` moves logged impressions
-to Parquet files, `monitor` halts arms of experiments that break a guardrail, `canary` takes the steps of canaries, and
-`schedule` runs all jobs.
+and events to Parquet files, `monitor` halts arms of experiments that break a guardrail, `canary` takes the steps of
+canaries, and `schedule` runs all jobs.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
     batch.set_defaults(verb=batch_lists, own_session=True, every=None)
     items = verbs.add_parser("item-lists", help="make a list of similar items for each item, also as Parquet")
     items.set_defaults(verb=item_lists, own_session=True, every=None)
-    drain = verbs.add_parser("drain", help="write impressions as Parquet, with features and labels")
+    drain = verbs.add_parser("drain", help="write impressions and events as Parquet")
     drain.add_argument("--wait", type=wait, default=WAIT_SECONDS, help=f"{WAIT_HELP}; default: {WAIT_SECONDS:.0f}")
     drain.set_defaults(verb=drain_impressions, own_session=True)
     monitor = verbs.add_parser("monitor", help="halt the arms of experiments that break a guardrail")
@@ -196,7 +196,17 @@ def print_drained(result: DrainResult) -> None:
         )
     if result.deleted:
         print(f"{result.deleted:,} rows of deleted users were removed from the files of all runs.")
-    for file in result.files:
+    print(f"{result.events.events:,} events of the log.")
+    if result.events.damaged:
+        print(f"{result.events.damaged:,} events could not be read, and are in no file.")
+    if result.events.lost:
+        print(
+            f"{result.events.lost:,} events left the log before a drain could read them, since the last drain. "
+            "Drain more often, or raise TANDEM_EVENT_LOG_MIB."
+        )
+    if result.joined or result.removed:
+        print(f"Files of {result.joined:,} days were joined; {result.removed:,} old days were removed.")
+    for file in (*result.files, *result.events.files):
         print(file)
 
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from flows.orchestration import step
 from recsys.experiments.document import Experiment
-from training.data.impressions import by_day
+from training.data.day_partitions import by_day
 from training.data.locations import Location, reaching, writing
 from training.experiments.user_rows import SCHEMA, UserRows, slates_of, user_rows
 from training.experiments.window import Window

@@ -11,6 +11,7 @@ from recsys.environment import Environment
 from recsys.errors import StoreError, StoreUnavailable, TandemError
 from recsys.store.embedded_valkey import EmbeddedValkey
 from recsys.store.redis.connection import address
+from recsys.store.redis.event_collection import RedisEventCollection
 from recsys.store.redis.flow_store import RedisFlowStore
 from recsys.store.redis.generation_store import RedisGenerationStore
 from recsys.store.redis.item_store import RedisItemReader
@@ -39,6 +40,10 @@ class OpenStore:
     def flows(self) -> RedisFlowStore:
         """What the flows `batch`, `refresh` and `drain` read and write."""
         return self._clients.enter_context(closing(RedisFlowStore(self.url)))
+
+    def event_collection(self) -> RedisEventCollection:
+        """The log of events, as `drain` copies it into files."""
+        return self._clients.enter_context(closing(RedisEventCollection(self.url)))
 
     def experiments(self) -> RedisExperimentStore:
         """The experiments of the deployment."""

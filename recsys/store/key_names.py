@@ -18,7 +18,8 @@ impression is a slate that a user was shown.
 | gen:{id}:cursor | hash | the last event that `flows refresh` has read: entry, number |
 | user:{user_id}:events | list | events, oldest first: [user_id, item_id, timestamp, event_type, context?] |
 | user:{user_id}:event_ids | zset | the ids of the newest events, by the time of their arrival; expires |
-| events | stream | the newest events of all users: e the event, n its number, b the bytes of all events before it |
+| events | stream | the newest events of all users: e the event, i its id, s its dataset, n its number, b bytes before |
+| events:collected | hash | how far `flows drain` has copied the log (`redis/event_collection`) |
 | gen:{id}:lists:{variant}:{bucket} | hash | the same, for an arm of an experiment with other rules or candidates |
 | gen:{id}:variants | set | the variants of which lists were written; expires |
 | trending | string | the trending items as JSON; expires |
@@ -52,6 +53,7 @@ EXPERIMENTS, EXPERIMENTS_VERSION, NEEDED = "experiments", "experiments:version",
 LOOKS = "experiments:looks"
 EVENT_LOG, IMPRESSIONS, TRENDING = "events", "impressions", "trending"
 DELETED_USERS = "impressions:deleted"
+COLLECTED = "events:collected"
 
 
 def manifest_key(generation: str) -> str:

@@ -176,6 +176,48 @@ class Cursor:
     number: int
 
 
+def _seconds_of(entry: str) -> float:
+    """The time in the name of an entry."""
+    return int(entry.partition("-")[0]) / 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class CollectedEvent:
+    """An event of the log for a file. event: with its id. dataset: of the generation in force; empty for none."""
+
+    entry: str
+    event: Event
+    dataset: str
+
+    @property
+    def arrived(self) -> float:
+        """Unix seconds of the store's clock."""
+        return _seconds_of(self.entry)
+
+
+@dataclass(frozen=True, slots=True)
+class CollectedBatch:
+    """The events of the log for one file, between two entries.
+
+    after: the entry before them. last: their last entry. number: of the last event that was read. trimmed: entries that
+    the limits of the log had removed by then. unreadable: entries without an event. lost: events that were removed
+    before they were read.
+    """
+
+    after: str
+    last: str
+    number: int
+    trimmed: int
+    events: Sequence[CollectedEvent]
+    unreadable: int
+    lost: int
+
+    @property
+    def last_arrived(self) -> float:
+        """Unix seconds of the store's clock."""
+        return _seconds_of(self.last)
+
+
 @dataclass(frozen=True, slots=True)
 class LoggedImpression:
     """A packed `Impression` that waits for `flows drain`; arrived: unix seconds of the store's clock."""

@@ -57,7 +57,8 @@ class UserVerbs:
                 checked_context(event.context, generation, f"events.{index}.context")
         ignored = generation.spec.events.ignored if generation else ()
         kept = [event for event in events if event.event_type not in ignored]
-        stored = await self._users.add_events([to_event(event.user_id, event, now) for event in kept])
+        added = [to_event(event.user_id, event, now) for event in kept]
+        stored = await self._users.add_events(added, _dataset(generation))
         return schema.EventsResponse(
             stored=stored,
             unknown_items=generation.unknown_items(event.item_id for event in events) if generation else [],
@@ -136,7 +137,7 @@ class UserVerbs:
             logger.warning("The trained history of a merged user can't be read, and is lost: %s", error)
             trained = []
         try:
-            return await self._users.merge_user(user_id, into, trained)
+            return await self._users.merge_user(user_id, into, trained, _dataset(generation))
         finally:
             self._sweep_later([user_id])
 
@@ -167,6 +168,11 @@ def to_event(user_id: Id, event: schema.Event | schema.SessionEvent, now: float)
     if not isinstance(event, schema.Event):
         return Event(user_id, event.item_id, moment, event.event_type)
     return Event(user_id, event.item_id, moment, event.event_type, event.event_id or "", event.context)
+
+
+def _dataset(generation: ServedGeneration | None) -> str:
+    """The name of the dataset that a generation was trained on; empty without a generation."""
+    return str(generation.manifest.data.get("name", "")) if generation else ""
 
 
 def _history(user_id: Id, record: UserRecord, generation: ServedGeneration) -> list[Event]:

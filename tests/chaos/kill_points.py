@@ -1,6 +1,7 @@
 """Kills a process at a chosen kill point, to test that a crash at any moment of publishing leaves readable data.
 
-The points are before, halfway and after each command to Redis and each change of a file. The process is forked from a
+The points are before, halfway and after each command to Redis, around each table of rows that is written to Parquet,
+and at each other change of a file. The process is forked from a
 warm one, and ends by SIGKILL at the point.
 """
 
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 from redis.connection import AbstractConnection
 
 from recsys.generation import received_parts
@@ -75,6 +77,7 @@ class Counter:
         """Count the points of this process from now on."""
         self._watch_commands()
         self._watch_writes()
+        self._watch_rows()
         sys.addaudithook(self._audit)
 
     def _watch_commands(self) -> None:
@@ -107,6 +110,16 @@ class Counter:
 
         received_parts.append = counted
         Path.write_text = text  # type: ignore[method-assign]
+
+    def _watch_rows(self) -> None:
+        write_rows = pq.ParquetWriter.write_table
+
+        def counted(writer: Any, table: Any, *args: Any, **options: Any) -> None:
+            self.point("before rows")
+            write_rows(writer, table, *args, **options)
+            self.point("after rows")
+
+        pq.ParquetWriter.write_table = counted
 
     def _audit(self, event: str, args: tuple[Any, ...]) -> None:
         if event in CHANGES:

@@ -12,7 +12,7 @@ import redis
 
 from flows.drain import SCHEMA, DrainResult, drain_some, taken_after
 from flows.steps.deleted_users import remove_deleted_users
-from recsys.errors import DatasetError
+from recsys.errors import DatasetError, LocationError
 from recsys.lists.impression import Impression
 from recsys.model.features import FEATURES
 from recsys.store import MemoryStore, RedisFlowStore, RedisUserStore
@@ -144,13 +144,13 @@ class TestFiles:
         """The unfinished file is hidden from readers, and its impressions are still stored."""
         log(store, shown())
 
-        def half(table, file):
+        def half(file, *_, **__):
             file.write_bytes(b"PAR1")
             raise OSError("killed")
 
         with monkeypatch.context() as killed:
-            killed.setattr(pq, "write_table", half)
-            with pytest.raises(OSError, match="killed"):
+            killed.setattr(pq, "ParquetWriter", half)
+            with pytest.raises(LocationError, match="can't be written: killed"):
                 drained(store, tmp_path)
         assert list(tmp_path.rglob("[!.]*.parquet")) == []
         assert drained(store, tmp_path).impressions == 1
@@ -265,14 +265,14 @@ class TestDeletedUsers:
         log(store, shown("7", NOON - 86_400), shown("8", NOON - 86_400), shown(7, now - 60), shown("7", now + 60))
         before = {file: pq.read_table(file, partitioning=None) for file in drained(store, tmp_path).files}
         asyncio.run(store.forget_user("7"))
-        assert remove_deleted_users.fn(store, folder) == 6
+        assert remove_deleted_users.fn(store, [folder]) == 6
         left = {file: pq.read_table(file, partitioning=None) for file in before}
         assert [table.schema for table in left.values()] == [SCHEMA] * len(left)
         columns = [(table["user_id"].to_pylist(), table["time"].to_pylist()) for table in left.values()]
         rows = [row for users, times in columns for row in zip(users, times, strict=True)]
         assert set(rows) == {("8", NOON - 86_400), ("7", now + 60)}
         assert store.read_deleted_users() == []
-        assert remove_deleted_users.fn(store, folder) == 0
+        assert remove_deleted_users.fn(store, [folder]) == 0
 
     def test_a_killed_run_leaves_the_user_to_the_next(self, store, tmp_path, monkeypatch):
         """The store keeps the note until all files are written."""
@@ -280,9 +280,9 @@ class TestDeletedUsers:
         (file,) = drained(store, tmp_path).files
         asyncio.run(store.forget_user("7"))
         with monkeypatch.context() as killed:
-            killed.setattr(pq, "write_table", lambda *_: 1 / 0)
+            killed.setattr(pq, "ParquetWriter", lambda *_, **__: 1 / 0)
             with pytest.raises(ZeroDivisionError):
-                remove_deleted_users.fn(store, Location(str(tmp_path)))
+                remove_deleted_users.fn(store, [Location(str(tmp_path))])
         assert pq.read_metadata(file).num_rows == 3
-        assert remove_deleted_users.fn(store, Location(str(tmp_path))) == 3
+        assert remove_deleted_users.fn(store, [Location(str(tmp_path))]) == 3
         assert pq.read_metadata(file).num_rows == 0

@@ -7,7 +7,6 @@ label.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from pyarrow import fs
 
 from recsys.errors import DatasetError
 from recsys.model.features import FEATURES
@@ -42,18 +40,6 @@ class ShownItems:
 
     def __len__(self) -> int:
         return len(self.labels)
-
-
-def by_day(folder: Location) -> dict[str, list[Location]]:
-    """The files of a folder of impressions by day (2026-12-01), oldest first. LocationError if it can't be listed."""
-    with reaching(folder, "read"):
-        found = folder.filesystem().get_file_info(fs.FileSelector(folder.path, allow_not_found=True, recursive=True))
-    days: dict[str, list[Location]] = defaultdict(list)
-    for path in sorted(each.path.removeprefix(folder.path).strip("/") for each in found):
-        day, _, name = path.removeprefix("date=").partition("/")
-        if name.endswith(".parquet") and not name.startswith("."):  # a hidden file is not complete yet
-            days[day].append(folder / path)
-    return days
 
 
 def read(files: Iterable[str | Path]) -> ShownItems:

@@ -57,7 +57,7 @@ class MemoryStore(MemoryGenerations):
         sampled = [self.records.get((generation, bucket), {}) for bucket in range(min(buckets, SAMPLED_HASHES))]
         return [user for records in sampled for user in records if user]
 
-    async def add_events(self, events: Sequence[Event]) -> int:
+    async def add_events(self, events: Sequence[Event], dataset: str = "") -> int:
         new = 0
         for event in events:
             ids = self._event_ids.setdefault(str(event.user_id), [])
@@ -113,7 +113,7 @@ class MemoryStore(MemoryGenerations):
         self._events.pop(user, None)
         self._event_ids.pop(user, None)
 
-    async def merge_user(self, user: Id, into: Id, more: Sequence[Event] = ()) -> int:
+    async def merge_user(self, user: Id, into: Id, more: Sequence[Event] = (), dataset: str = "") -> int:
         present = {_without_user(event) for event in self._events.get(str(into), [])}
         moved = []
         for event in (*more, *self._events.get(str(user), [])):

@@ -45,6 +45,9 @@ LOCK_STREAM = load("streams/lock")
 MARK_ENTRIES = load("streams/mark_entries")
 COPY_ENTRIES = load("streams/copy_entries")
 
+BEGIN_FILE = load("collection/begin")
+FINISH_FILE = load("collection/finish")
+
 WRITE_EXPERIMENTS = load("experiments/write")
 
 PUT_ITEMS = load("items/put")

@@ -101,11 +101,12 @@ class RedisUserStore:
             replies = _own_values(await round_trip(self._reads, [(b"HKEYS", each) for each in hashes], _HOT_SECONDS))
         return [str(name, "utf-8", "surrogatepass") for names in replies for name in names if name]
 
-    async def add_events(self, events: Sequence[Event]) -> int:
+    async def add_events(self, events: Sequence[Event], dataset: str = "") -> int:
         """Add events to the log and to their users' histories, in one round trip; return how many were new.
 
-        An event whose id is among the user's last EVENT_IDS_KEPT ids is not new. Events of a load-test user enter that
-        user's history only, for LOAD_TEST_EXPIRE seconds.
+        dataset: of the generation in force, which the log keeps; empty if there is none. An event whose id is among the
+        user's last EVENT_IDS_KEPT ids is not new. Events of a load-test user enter that user's history only, for
+        LOAD_TEST_EXPIRE seconds.
         """
         if not events:
             return 0
@@ -120,7 +121,7 @@ class RedisUserStore:
                     user = of_user[0].user_id
                     keys = events_key(user), event_ids_key(user), EVENT_LOG, counts_key(EVENT_LOG)
                     values = [value for event in of_user for value in _script_values(event, oldest)]
-                    pipe.eval(ADD_EVENTS, len(keys), *keys, *self._history_limits(user, now), *values)
+                    pipe.eval(ADD_EVENTS, len(keys), *keys, *self._history_limits(user, now), dataset, *values)
                 _limit(pipe, EVENT_LOG, self._log_limits)
                 return sum((await pipe.execute())[:-1])
 
@@ -164,7 +165,7 @@ class RedisUserStore:
                 impressions, events = await pipe.execute()
         return LostEntries(sum(int(count or 0) for count in impressions), int(events[0] or 0))
 
-    async def merge_user(self, user: Id, into: Id, more: Sequence[Event] = ()) -> int:
+    async def merge_user(self, user: Id, into: Id, more: Sequence[Event] = (), dataset: str = "") -> int:
         """Move a user's events to another user, add `more`, and delete the first user from all keys but the streams.
 
         Returns how many events the other user has. The events and their ids move in one step. Equal events become one,
@@ -178,7 +179,7 @@ class RedisUserStore:
         prefixes = [*event_prefixes(user), *event_prefixes(into)]
         with translated_errors(self.address):
             async with self._redis.pipeline(transaction=False) as pipe:
-                values = *self._history_limits(into, now), prefix, len(prefixes), *prefixes, *added
+                values = *self._history_limits(into, now), dataset, prefix, len(prefixes), *prefixes, *added
                 pipe.eval(MERGE_USERS, len(keys), *keys, *values)
                 _limit(pipe, EVENT_LOG, self._log_limits)
                 kept: int = (await pipe.execute())[0]
@@ -195,8 +196,10 @@ class RedisUserStore:
         await self._note_deleted(user)
 
     async def forget_streams(self, users: Sequence[Id]) -> None:
-        """Delete users from the log and from the impressions, in one pass for all of them."""
+        """Delete users from the log and from the impressions, in one pass for all of them, and from files later."""
         await self._forget_entries(users)
+        for user in users:
+            await self._note_deleted(user)
 
     async def _forget_fields(self, user: Id) -> None:
         """Delete a user from the hashes of all generations."""

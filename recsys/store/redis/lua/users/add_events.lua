@@ -1,13 +1,14 @@
 -- Add the events of one user to the history and to the log. Returns the number of new events.
 -- KEYS: events, event ids, log, counts of the log
 -- ARGV: events kept, their expiry, ids kept, their expiry, 1 to log the events, now in milliseconds, the oldest
--- timestamp kept, then of each event: its id or nothing, 1 if it is part of the history, the event as JSON
+-- timestamp kept, the name of the dataset, then of each event: its id or nothing, 1 if it is part of the history, the
+-- event as JSON
 -- include functions/user_history
--- include functions/count_entry
+-- include functions/log_event
 local new = 0
-local ids, number, before = false
+local ids = false
 local newest, late
-for at = 8, #ARGV, 3 do
+for at = 9, #ARGV, 3 do
   local id = ARGV[at]
   if id == '' or not redis.call('ZSCORE', KEYS[2], id) then
     new = new + 1
@@ -19,11 +20,10 @@ for at = 8, #ARGV, 3 do
       newest = timestamp
     end
     if ARGV[5] == '1' then
-      number, before = count_entry(KEYS[4], #ARGV[at + 2])
-      redis.call('XADD', KEYS[3], '*', 'e', ARGV[at + 2], 'n', number, 'b', before)
+      log_event(KEYS[3], KEYS[4], ARGV[at + 2], id, ARGV[8])
     end
     if id ~= '' then  -- last: an id that is stored without its event would refuse the event for good
-      redis.call('ZADD', KEYS[2], ARGV[6] + (at - 8) / 3, id)
+      redis.call('ZADD', KEYS[2], ARGV[6] + (at - 9) / 3, id)
       ids = true
     end
   end

@@ -1,12 +1,12 @@
 -- Move the events of one user to another user. Equal events become one. Returns the number of events of the other user.
 -- KEYS: events and event ids of the user to remove, the same of the other user, log, counts of the log
--- ARGV: the first seven of add_events, then the prefix of the JSON of the other user's events, the number of prefixes of
+-- ARGV: the first eight of add_events, then the prefix of the JSON of the other user's events, the number of prefixes of
 -- both users' events, these prefixes, then the JSON of each event to add, without its prefix
 -- include functions/user_history
--- include functions/count_entry
-local prefix, last = ARGV[8], 9 + ARGV[9]
+-- include functions/log_event
+local prefix, last = ARGV[9], 10 + ARGV[10]
 local function without_user(text)  -- nil for an event of neither user
-  for at = 10, last do
+  for at = 11, last do
     if text:sub(1, #ARGV[at]) == ARGV[at] then return text:sub(#ARGV[at] + 1) end
   end
 end
@@ -21,7 +21,7 @@ local theirs = redis.call('LRANGE', KEYS[1], 0, -1)
 local ids = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', '+inf', 'WITHSCORES')
 for _, text in ipairs(redis.call('LRANGE', KEYS[3], 0, -1)) do present[without_user(text) or ''] = true end
 for at = last + 1, #ARGV do move(ARGV[at]) end
-local added, number, before = #moved
+local added = #moved
 for _, text in ipairs(theirs) do move(without_user(text)) end
 for at = 1, #ids, 2 do redis.call('ZADD', KEYS[4], ids[at + 1], ids[at]) end
 if #ids > 0 then
@@ -31,8 +31,7 @@ end
 for at, text in ipairs(moved) do
   redis.call('RPUSH', KEYS[3], text)
   if at > added and ARGV[5] == '1' then
-    number, before = count_entry(KEYS[6], #text)
-    redis.call('XADD', KEYS[5], '*', 'e', text, 'n', number, 'b', before)
+    log_event(KEYS[5], KEYS[6], text, '', ARGV[8])
   end
 end
 if #moved > 0 then sort_events(KEYS[3]) end

@@ -1,0 +1,151 @@
+"""Tests that each event of the log is in the files of collected events once: after kills, with two collectors at once,
+on a full disk, and when the store restarts.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.collection import collect_events as module
+from recsys.errors import LocationError
+from recsys.store.stored_types import StreamLimits
+from tests.chaos.event_sender import add_yesterday, collect, collected, logged, send
+from tests.chaos.faults.disk_faults import fill, may_mount, small_disk
+from tests.chaos.kill_points import die_at
+from tests.chaos.publishing_world import PublishingWorld
+from tests.servers.store_server import StoreServer
+
+
+@pytest.fixture(autouse=True)
+def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of few events, so that a run writes several."""
+    monkeypatch.setattr(module, "EVENTS_OF_FILE", 4)
+
+
+def test_a_kill_at_any_point_loses_and_repeats_no_event(world: PublishingWorld) -> None:
+    """The points are before, halfway and after each command, and at each write of a file. Events arrive meanwhile."""
+    folder = world.home / "work" / "events"
+    folder.mkdir(parents=True)
+    add_yesterday(world, 6)
+    send(world.url, *"abc")
+    world.remember()
+    total, _ = die_at(0, lambda: run(world, folder))
+    for point in range(1, total + 1):
+        world.restore()
+        count, place = die_at(point, lambda: run(world, folder))
+        assert count == point
+        with world.died_at(place):
+            send(world.url, "later")
+            assert collect(world.url, folder) == 0
+            assert collected(folder) == logged(world)
+            assert len(collected(folder)) == 10
+
+
+def run(world: PublishingWorld, folder: Path) -> None:
+    """A run in a child that may be killed."""
+    collect(world.url, folder)
+
+
+def test_two_collectors_at_once_write_each_event_once(world: PublishingWorld) -> None:
+    """Both run without a pause while events are sent."""
+    context = multiprocessing.get_context("fork")
+    sender = context.Process(target=send, args=(world.url, *map(str, range(300))))
+    sender.start()
+    while sender.is_alive():
+        pair = [context.Process(target=run, args=(world, world.home)) for _ in range(2)]
+        for collector in pair:
+            collector.start()
+        for collector in pair:
+            collector.join()
+            assert collector.exitcode == 0
+    collect(world.url, world.home)
+    assert collected(world.home) == logged(world) == Counter(map(str, range(300)))
+
+
+def test_a_slow_collector_overwrites_no_row_of_a_fast_one(
+    world: PublishingWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both write the same file. Events that arrive between them are in the next file."""
+    write = module.write_table
+    send(world.url, "a")
+
+    def slow(*values: Any) -> None:
+        monkeypatch.setattr(module, "write_table", write)
+        send(world.url, "b")
+        collect(world.url, world.home)
+        write(*values)
+
+    monkeypatch.setattr(module, "write_table", slow)
+    collect(world.url, world.home)
+    assert collected(world.home) == logged(world) == Counter("ab")
+
+
+def test_a_store_that_returns_to_older_data_takes_no_row_from_a_file(world: PublishingWorld) -> None:
+    """It restarts with a snapshot that lacks the newest events and the cursor."""
+    (world.home / "work").mkdir()
+    send(world.url, *"ab")
+    world.remember()
+    send(world.url, *"cd")
+    collect(world.url, world.home)
+    world.restore()
+    send(world.url, "e")
+    collect(world.url, world.home)
+    assert collected(world.home) == Counter("abcde")
+
+
+@pytest.mark.parametrize("keeps", [True, False], ids=["with its data", "empty"])
+def test_a_store_that_restarts_between_read_and_acknowledgement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keeps: bool
+) -> None:
+    """The file is complete, the cursor is not: the next run writes the same rows, and later events follow."""
+    server, write = StoreServer(tmp_path / "store").start(), module.write_day
+    send(server.url, *"abc")
+
+    def restart(*values: object) -> str:
+        file = write(*values)  # type: ignore[arg-type]
+        server.kill()
+        if not keeps:
+            server.forget()
+        server.start()
+        return file
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "write_day", restart)
+        collect(server.url, tmp_path)
+    assert collected(tmp_path) == Counter("abc")
+    send(server.url, *"de")
+    collect(server.url, tmp_path)
+    assert collected(tmp_path) == Counter("abcde")
+    server.stop()
+
+
+def test_a_full_disk_is_a_sentence_and_loses_nothing(world: PublishingWorld, tmp_path: Path) -> None:
+    """With room again the same events are written."""
+    if not may_mount(tmp_path / "probe"):
+        pytest.skip("needs root and the right to mount a file system")
+    send(world.url, *map(str, range(9)))
+    with small_disk(tmp_path / "disk", 1) as disk:
+        ballast = fill(disk)
+        with pytest.raises(LocationError, match=r"disk/.+\.parquet can't be written: .*No space left on device"):
+            collect(world.url, disk)
+        assert collected(disk) == Counter()
+        ballast.unlink()
+        assert collect(world.url, disk) == 0
+        assert collected(disk) == logged(world) == Counter(map(str, range(9)))
+
+
+def test_events_that_left_the_log_unread_are_counted(world: PublishingWorld) -> None:
+    """Those that are in a file already are not lost, and neither are those of a deleted user."""
+    few = StreamLimits(3_600, 20_000)
+    send(world.url, *map(str, range(100)), limits=few)
+    assert collect(world.url, world.home) == 0
+    send(world.url, *map(str, range(100, 200)), limits=few)
+    assert collect(world.url, world.home) == 0
+    send(world.url, *map(str, range(200, 800)), limits=few)
+    assert collect(world.url, world.home) == 800 - sum(collected(world.home).values()) > 0
+    assert set(collected(world.home).values()) == {1}

@@ -1,0 +1,97 @@
+"""Parquet files in folders of days (`date=2026-12-01/`), as `python -m flows drain` writes impressions and events:
+list, read and write them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from recsys.errors import DatasetError
+from recsys.types import Bool
+from training.data.locations import Location, reaching, writing
+
+DAY = "date="
+"""The begin of a folder's name, before the day."""
+
+
+def by_day(folder: Location) -> dict[str, list[Location]]:
+    """The files of a folder by day (2026-12-01), oldest first. LocationError if the folder can't be listed."""
+    with reaching(folder, "read"):
+        found = folder.filesystem().get_file_info(fs.FileSelector(folder.path, allow_not_found=True, recursive=True))
+    days: dict[str, list[Location]] = defaultdict(list)
+    for path in sorted(each.path.removeprefix(folder.path).strip("/") for each in found):
+        day, _, name = path.partition("/")
+        if day.startswith(DAY) and name.endswith(".parquet") and not name.startswith("."):  # hidden: incomplete
+            days[day.removeprefix(DAY)].append(folder / path)
+    return days
+
+
+@contextmanager
+def _parquet(file: Location) -> Iterator[None]:
+    """Convert the errors of reading a Parquet file inside the block."""
+    try:
+        with reaching(file, "read"):
+            yield
+    except pa.ArrowException as error:
+        raise DatasetError(f"{file} can't be read as Parquet: {str(error)[:200]}.") from error
+
+
+def exists(file: Location) -> bool:
+    """Whether there is such a file. LocationError if its folder can't be read."""
+    with reaching(file, "read"):
+        return bool(file.filesystem().get_file_info(file.path).type == fs.FileType.File)
+
+
+def read_table(file: Location, columns: Sequence[str] | None = None) -> pa.Table:
+    """A file as a table. LocationError if it can't be read, DatasetError if it is no Parquet file."""
+    with _parquet(file):
+        return pq.read_table(file.path, filesystem=file.filesystem(), columns=columns, partitioning=None)
+
+
+def read_schema(file: Location) -> pa.Schema:
+    """The columns of a file."""
+    with _parquet(file):
+        return pq.read_schema(file.path, filesystem=file.filesystem())
+
+
+def row_groups(file: Location) -> Iterator[pa.Table]:
+    """The rows of a file, one row group at a time, so that a day of events fits into memory."""
+    with _parquet(file), pq.ParquetFile(file.path, filesystem=file.filesystem()) as parquet:
+        for group in range(parquet.num_row_groups):
+            yield parquet.read_row_group(group)
+
+
+def write_table(table: pa.Table, file: Location) -> None:
+    """Write a file of one row group; a reader finds the old file or the new one. LocationError, such as a full disk."""
+    write_groups([table], file, table.schema)
+
+
+def write_groups(groups: Iterator[pa.Table] | Sequence[pa.Table], file: Location, schema: pa.Schema) -> None:
+    """Write a file of some row groups, in the same way."""
+    with (
+        writing(file) as scratch,
+        reaching(file, "written"),
+        pq.ParquetWriter(scratch, schema, compression="zstd") as writer,
+    ):
+        for group in groups:
+            writer.write_table(group)
+
+
+def keep_rows(file: Location, kept: Bool) -> None:
+    """Rewrite a file with some of its rows. kept: [rows]. A file without rows stays: flows delete none in a bucket."""
+    write_groups(filtered([file], kept), file, read_schema(file))
+
+
+def filtered(files: Sequence[Location], kept: Bool) -> Iterator[pa.Table]:
+    """Some of the rows of some files, one row group at a time. kept: which, of all rows in their order."""
+    start = 0
+    for file in files:
+        for group in row_groups(file):
+            yield group.filter(pa.array(kept[start : start + len(group)]))
+            start += len(group)
