@@ -14,7 +14,7 @@ from recsys.errors import TandemError
 from recsys.process.command_exit import interruptible_imports, required_packages
 
 with required_packages(), interruptible_imports():
-    from flows.cli import experiment_commands, operate_commands, recurring_commands, run_command
+    from flows.cli import drift_command, experiment_commands, operate_commands, recurring_commands, run_command
     from flows.cli.output import print_error
     from flows.cli.own_session import run_in_own_session
 
@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m flows", description="Train, publish and inspect generations.")
     parser.set_defaults(own_session=False)
     verbs = parser.add_subparsers(required=True, metavar="VERB")
-    for commands in (run_command, operate_commands, recurring_commands, experiment_commands):
+    for commands in (run_command, operate_commands, recurring_commands, drift_command, experiment_commands):
         for verb in commands.add_verbs(verbs):
             verb.add_argument("--json", action="store_true", help="JSON on stdout, errors too")
     return parser

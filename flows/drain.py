@@ -8,6 +8,7 @@ complete. The first entry names the files, so a rerun after a kill writes the sa
 
 from __future__ import annotations
 
+import json
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -63,6 +64,8 @@ COLUMNS = pa.schema(
         ("event_type", pa.string()),
         ("event_types", pa.list_(pa.string())),
         ("arms", pa.string()),
+        ("context", pa.string()),
+        ("from_store", pa.bool_()),
     ]
 )
 
@@ -190,13 +193,15 @@ def to_table(shown: Mapping[str, Impression], events: Mapping[str, Sequence[Even
         user = str(impression.user_id)
         taken = taken_after(impression, events[user], wait)
         arms = ",".join(f"{name}={arm}" for name, arm in impression.arms.items())
+        context = json.dumps(dict(impression.context), sort_keys=True)
         for at, item in enumerate(map(str, impression.items)):
             slate = entry, user, impression.generation, impression.time, impression.asked
             kind = impression.mode, impression.surface
             place = item, int(impression.places[at]), float(impression.scores[at])
             sources = ",".join(names_of(int(impression.sources[at])))
             types = taken.get(item, [])
-            rows.append((*slate, *kind, *place, sources, bool(types), types[0] if types else None, types, arms))
+            label = bool(types), types[0] if types else None, types
+            rows.append((*slate, *kind, *place, sources, *label, arms, context, impression.from_store))
     arrays = [
         pa.array(list(column), field.type) for column, field in zip(zip(*rows, strict=True), COLUMNS, strict=True)
     ]

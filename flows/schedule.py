@@ -17,9 +17,10 @@ from prefect.events import DeploymentEventTrigger
 from prefect.schedules import Cron, Interval
 from prefect.types.entrypoint import EntrypointType
 
-from flows import CANARY_SECONDS, MONITOR_SECONDS
+from flows import CANARY_SECONDS, DRIFT_SECONDS, MONITOR_SECONDS
 from flows.canary import canary
 from flows.drain import drain
+from flows.drift import drift
 from flows.experiment_report import experiment_reports
 from flows.lists import batch, item_lists, refresh
 from flows.monitor import monitor
@@ -50,6 +51,7 @@ def serve_all(
         canary.to_deployment("often", schedule=_interval(CANARY_SECONDS), **skip),
         promote.to_deployment("by-hand", **skip),
         rollback.to_deployment("by-hand", **skip),
+        drift.to_deployment("hourly", schedule=_interval(DRIFT_SECONDS), **skip),
     ]
     # A batch waits for the one before, which may have read the alias before the training moved it.
     wait = _one_run(ConcurrencyLimitStrategy.ENQUEUE)

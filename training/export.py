@@ -33,6 +33,8 @@ from recsys.retrieval.registry import RETRIEVED
 from recsys.types import HISTORY_LENGTH
 from training.config import TrainingConfig
 from training.data.interaction_log import Log
+from training.data.log_columns import id_type
+from training.drift import training_slates
 from training.evaluation.metric_table import SERVED, Evaluation
 from training.gate.dataset_profile import DataProfile
 from training.progress import StepProgress, no_step
@@ -74,6 +76,7 @@ def export(
     popularity = stage.tables.popularity[:, 0].astype(np.float64)
     SmokeQueries.generate(popularity, log.end, stage.retriever, ranker).save(path)
     save_blobs(path, USER_RECORDS, packed_records(log, stage, ranker, config.precomputed, progress))
+    training_slates.save(path, training_slates.make(log, stage, trained.net))
     folder = GenerationFolder(path)
     folder.seal(_manifest(path, log, trained, config, origin or Origin()))
     content_checks.check(folder)
@@ -146,11 +149,6 @@ def save_blobs(folder: Path, name: str, blobs: Iterable[bytes]) -> None:
 def _write_header(file: BinaryIO, count: int) -> None:
     """Write the header of an npy file of bytes; numpy pads it so that a larger count fits into the same space."""
     np.lib.format.write_array_header_1_0(file, {"shape": (count,), "fortran_order": False, "descr": "|u1"})
-
-
-def id_type(ids: np.ndarray) -> str:
-    """The type of a dataset's ids: str or int."""
-    return "str" if len(ids) and isinstance(ids[0], str) else "int"
 
 
 def code_version() -> str:

@@ -1,6 +1,6 @@
 """Warm the cache of kernels (loops compiled by numba) by training on a small generated log: a minute of one core.
 
-`python -m training.warm_kernels` runs it. `flows.kernel_compilation` starts it in a process beside a first training
+`python -m training.warm_kernels` runs it. `flows.cli.kernel_compilation` starts it in a process beside a first training
 run, which meanwhile waits for Prefect and torch.
 """
 

@@ -38,7 +38,7 @@ GATEWAY = f"http://127.0.0.1:{os.environ.get('PORT') or 3000}"
 
 def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
     """Add these commands to the command line and return their parsers."""
-    count, wait, interval = _number(int, 1, 100), _number(float, 0, MOST_SECONDS), _number(float, 1, MOST_SECONDS)
+    count, wait, interval = number(int, 1, 100), number(float, 0, MOST_SECONDS), number(float, 1, MOST_SECONDS)
     refresh = verbs.add_parser("refresh", help="make lists for users with new events, and update trending items")
     refresh.set_defaults(verb=refresh_lists, own_session=True)
     batch = verbs.add_parser("batch", help="make lists for all users, and write their best items as Parquet")
@@ -76,42 +76,42 @@ def refresh_lists(options: argparse.Namespace) -> None:
     """Run the flow `refresh`."""
     with prefect_imports():
         from flows.lists import refresh
-    _run_repeatedly(options, refresh, _print_lists)
+    run_repeatedly(options, refresh, _print_lists)
 
 
 def batch_lists(options: argparse.Namespace) -> None:
     """Run the flow `batch`."""
     with prefect_imports():
         from flows.lists import batch
-    _run_repeatedly(options, lambda: batch(options.top, options.rules), _print_lists)
+    run_repeatedly(options, lambda: batch(options.top, options.rules), _print_lists)
 
 
 def item_lists(options: argparse.Namespace) -> None:
     """Run the flow `item-lists`."""
     with prefect_imports():
         from flows import lists
-    _run_repeatedly(options, lists.item_lists, _print_item_lists)
+    run_repeatedly(options, lists.item_lists, _print_item_lists)
 
 
 def drain_impressions(options: argparse.Namespace) -> None:
     """Run the flow `drain`."""
     with prefect_imports():
         from flows.drain import drain
-    _run_repeatedly(options, lambda: drain(options.wait), print_drained)
+    run_repeatedly(options, lambda: drain(options.wait), print_drained)
 
 
 def watch_experiments(options: argparse.Namespace) -> None:
     """Run the flow `monitor`."""
     with prefect_imports():
         from flows.monitor import monitor
-    _run_repeatedly(options, lambda: monitor(options.gateway or [GATEWAY], options.key_file), _print_watched)
+    run_repeatedly(options, lambda: monitor(options.gateway or [GATEWAY], options.key_file), _print_watched)
 
 
 def advance_canaries(options: argparse.Namespace) -> None:
     """Run the flow `canary`."""
     with prefect_imports():
         from flows.canary import canary
-    _run_repeatedly(options, canary, _print_canaries)
+    run_repeatedly(options, canary, _print_canaries)
 
 
 def run_schedule(options: argparse.Namespace) -> None:
@@ -137,8 +137,8 @@ def run_schedule(options: argparse.Namespace) -> None:
         serve_all(data, options.refresh_every, options.drain_every, options.gateway or [GATEWAY], options.key_file)
 
 
-def _run_repeatedly(options: argparse.Namespace, run: Callable[[], Any], print_result: Callable[[Any], None]) -> None:
-    """Run once, or at the interval `--every`: errors that may pass are then printed, and the next run follows."""
+def run_repeatedly(options: argparse.Namespace, run: Callable[[], Any], print_result: Callable[[Any], None]) -> None:
+    """Run a flow once, or at the interval `--every`: errors that may pass are printed, and the next run follows."""
     while True:
         start = time.monotonic()
         try:
@@ -225,7 +225,9 @@ def _print_canaries(result: CanaryResult) -> None:
         print("No canary runs. To start one: python -m flows promote ID --canary 5,25,100")
 
 
-def _number(kind: Callable[[str], float], least: float, most: float) -> Callable[[str], Any]:
+def number(kind: Callable[[str], float], least: float, most: float) -> Callable[[str], Any]:
+    """The type of an option that is a number within bounds."""
+
     def read(text: str) -> float:
         with suppress(ValueError):
             if least <= (value := kind(text)) <= most:

@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from flows.cli.kernel_compilation import compiling_kernels
 from flows.cli.output import print_json
 from flows.cli.prefect_api import prefect_imports
-from flows.kernel_compilation import compiling_kernels
 from recsys.process.command_exit import interruptible_imports
 from training.gate.check import Check
 from training.options import add_training_options, config_of, parsed

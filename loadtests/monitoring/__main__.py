@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from loadtests.monitoring import burn_rates, flow_alerts
-from loadtests.monitoring.dashboards import experiments, freshness, overview, scheduled_flows, serving
+from loadtests.monitoring.dashboards import drift, experiments, freshness, overview, scheduled_flows, serving
 from loadtests.monitoring.panels import dashboard_json
 from loadtests.slo import ROOT, Promises
 
@@ -19,6 +19,7 @@ def files(promises: Promises) -> dict[Path, str]:
         "serving": dashboard_json("serving", "serving", serving.rows(promises)),
         "freshness": dashboard_json("freshness", "generations and freshness", freshness.rows(promises)),
         "flows": dashboard_json("flows", "flows", scheduled_flows.rows(promises)),
+        "drift": dashboard_json("drift", "drift", drift.rows(promises)),
         "experiments": dashboard_json("experiments", "experiments", experiments.rows(promises)),
     }
     written = {DASHBOARDS / f"{name}.json": text for name, text in dashboards.items()}

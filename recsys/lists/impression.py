@@ -25,7 +25,9 @@ class Impression:
 
     items: n ids. places: [n] from 0 on. scores: [n], of the ranker. sources: [n] flags of the sources. features:
     [n, F], the columns of `features.FEATURES`. surface: the place of the product that showed the items.
-    arms: the user's arm ("control" included) in each experiment that the slate took part in.
+    arms: the user's arm ("control" included) in each experiment that the slate took part in. context: of the request,
+    the columns that the generation knows. from_store: whether the history is the store's: the request had no session,
+    and the store answered.
     """
 
     generation: str
@@ -40,11 +42,13 @@ class Impression:
     features: F32
     surface: str = DEFAULT
     arms: Mapping[str, str] = field(default_factory=dict)
+    context: Mapping[str, str] = field(default_factory=dict)
+    from_store: bool = True
 
     def pack(self) -> bytes:
         """The bytes that the store holds."""
         head = [self.generation, self.user_id, self.time, self.asked, self.mode, self.items, self.features.shape[1]]
-        head += [self.surface, dict(self.arms)]
+        head += [self.surface, dict(self.arms), dict(self.context), self.from_store]
         text = np.frombuffer(json.dumps(head, separators=(",", ":")).encode(), np.uint8)
         return _FORMAT.pack(self.features.reshape(-1), self.scores, self.places, self.sources, text)
 
@@ -54,5 +58,5 @@ class Impression:
         features, scores, places, sources, text = _FORMAT.unpack(blob)
         generation, user_id, time, asked, mode, items, width, *later = json.loads(text.tobytes())
         features = features.reshape(len(items), width)
-        # An impression of an earlier version has no surface or no arms.
+        # An impression of an earlier version lacks the last of these.
         return cls(generation, user_id, time, asked, mode, items, places, scores, sources, features, *later)

@@ -38,6 +38,9 @@ QUEUE = 256
 ROUNDING = 1e-4
 """The difference that the score of a candidate may have between two batches. Features do not differ."""
 
+CONTEXT_LENGTH = 64
+"""Characters of a value of the context that are logged. A request may send longer ones, which no generation knows."""
+
 REST_SECONDS = 0.2
 """Wait from a slate to the batch that logs it, so that several slates share a batch."""
 
@@ -210,7 +213,15 @@ def _of_items(
         features=features,
         surface=query.surface,
         arms=query.assigned.exposures,
+        context=_context(query),
+        from_store=not query.session and Degraded.STORE not in query.degraded,
     )
+
+
+def _context(query: Query) -> dict[str, str]:
+    """The context of a request in the columns of the generation; a value is cut at CONTEXT_LENGTH."""
+    columns = [column for column, _ in query.generation.spec.contexts]
+    return {name: query.context_values[name][:CONTEXT_LENGTH] for name in columns if name in query.context_values}
 
 
 def _is_ranked(query: Query) -> bool:

@@ -216,6 +216,7 @@ def test_the_other_deployments_take_parameters(operator, client):
         "drain": start("drain/often", wait=0.0),
         "monitor": start("monitor/often", gateways=[]),
         "canary": start("canary/often"),
+        "drift": start("drift/hourly"),
         "experiment-reports": start("experiment-reports/often"),
     }
     for flow, run in runs.items():

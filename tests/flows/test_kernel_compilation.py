@@ -6,7 +6,7 @@ import time
 import psutil
 import pytest
 
-from flows import kernel_compilation
+from flows.cli import kernel_compilation
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) == 1, reason="one core")

@@ -29,6 +29,7 @@ EXPERIMENT = {
     "audience": {"surfaces": ["default"]},
     "arms": {"new": {"share": 0.5, "mode": "realtime"}},
 }
+DRIFT = {f"{against}/score": (0.05, 0.3, 0) for against in ("training", "week")}
 
 TRENDING = tuple((f"{category}-{number}", 1.0) for category in tiny.CATEGORIES for number in range(10))
 
@@ -44,7 +45,8 @@ def deployment(tiny_world, tmp_path):
     store.change(lambda document: changes.start(document, "pace", 0.0))
     store.change(lambda document: changes.ramp(document, "pace", 1.0, 0.0))
     RedisFlowStore(server.url).write_trending(Trending(time.time(), TRENDING))
-    runs, now, figures = RedisRunStore(server.url), time.time(), RunFigures(rows_in=9, rows_out=5, quality=0.2)
+    runs, now = RedisRunStore(server.url), time.time()
+    figures = RunFigures(9, 5, quality=0.2, drift=DRIFT, skew={"feature.age": 0.0})
     for flow, number in itertools.product(FLOWS, range(MEDIAN_OF + 1)):
         start = now - 60 * (number + 1)
         runs.write(RunRecord(flow, str(number), "command", start, 3600, COMPLETED, start + 30, figures))

@@ -1,5 +1,5 @@
 """Make slates (ordered lists of recommended items) as the service makes them, from data in memory: for the replay of
-`python -m training advise`.
+`python -m training advise`, and for the slates of a training with which served slates are compared.
 
 The functions are those of `recsys.slates`, the retriever and the ranker, which the service calls for a request.
 """
@@ -17,15 +17,16 @@ from recsys.lists.list_maker import ListMaker
 from recsys.lists.user_record import UserRecord
 from recsys.model.history import assemble, stack, without_revoked
 from recsys.model.ranker import Ranker, RankerNet
+from recsys.retrieval.candidates import places
 from recsys.retrieval.retriever import Retriever
 from recsys.slates.fallbacks import listed, take_list
 from recsys.slates.modes import choose
 from recsys.slates.query import Query
 from recsys.slates.served_generation import ServedGeneration
 from recsys.slates.slate import make_slate
-from recsys.types import CANDIDATES, EXTRA, I32, PAD, Candidates, Histories, Mode, padded
+from recsys.types import CANDIDATES, EXTRA, F32, I32, PAD, Candidates, Histories, Mode, padded
 from training.data.interaction_log import Log
-from training.export import id_type
+from training.data.log_columns import id_type
 from training.retrieval_stage import FirstStage
 
 BATCH = 32
@@ -86,12 +87,33 @@ class ReplayedService:
         found = find(past, queries)
         scores = self.ranker.score(past, found)
         for row, query in enumerate(queries):
-            real = found.items[row] != PAD
-            query.set_candidates(found.items[row][real], found.tower[row][real], found.sources[row][real])
-            if query.extra:
-                named_by = [query.extra.get(item, 0) for item in query.items.tolist()]
-                query.sources = query.sources | np.array(named_by, np.uint16)
-            query.scores = scores[row][real]
+            self._set_ranked(query, found, scores, row)
+
+    @staticmethod
+    def _set_ranked(query: Query, found: Candidates, scores: F32, row: int) -> None:
+        """Give a query its candidates, of a row of a batch."""
+        real = found.items[row] != PAD
+        query.set_candidates(found.items[row][real], found.tower[row][real], found.sources[row][real])
+        if query.extra:
+            named_by = [query.extra.get(item, 0) for item in query.items.tolist()]
+            query.sources = query.sources | np.array(named_by, np.uint16)
+        query.scores = scores[row][real]
+
+    def answer_with_features(self, queries: Sequence[Query]) -> list[F32]:
+        """Replace the candidates of at most BATCH queries by slates that are made at the request.
+
+        The features of each slate's items: [k, F], NaN for an item that was no candidate.
+        """
+        past = stack([each.history for each in queries], [each.now for each in queries], [q.context for q in queries])
+        found = self._retrieve(past, queries)
+        features, scores = self.ranker.features_and_scores(past, found)
+        of_slates = []
+        for row, query in enumerate(queries):
+            self._set_ranked(query, found, scores, row)
+            make_slate(query)
+            at = places(query.items, found.items[row])
+            of_slates.append(np.where((at >= 0)[:, None], features[row, at], np.nan).astype(np.float32))
+        return of_slates
 
     def _retrieve(self, past: Histories, queries: Sequence[Query]) -> Candidates:
         """Candidates of every source."""

@@ -64,3 +64,8 @@ def ids_of_one_type(known: pd.Series, acted: pd.Series) -> tuple[pd.Index, pd.In
     if len(known) and pd.api.types.is_integer_dtype(known) != pd.api.types.is_integer_dtype(acted):
         known, acted = known.astype("str"), acted.astype("str")
     return pd.Index(known.astype("object")), pd.Index(acted.astype("object"))
+
+
+def id_type(ids: np.ndarray) -> str:
+    """The type of a dataset's ids: str or int."""
+    return "str" if len(ids) and isinstance(ids[0], str) else "int"

@@ -21,7 +21,22 @@ RECORDS = (
     UserRecord(ROWS, np.arange(3.0), np.zeros(3, np.uint8), np.arange(5, dtype=np.int32), ROWS[:2], np.arange(5.0)),
     UserList(1.5, 2**32 - 1, ROWS, FLAGS, SCORES),
     SimilarList(1.5, ROWS, FLAGS, SCORES, SCORES[::-1]),
-    Impression("g1", "\ud800", 1.25, 1.5, "batch", [7, "b", ""], PLACES, SCORES, FLAGS, FEATURES, "home", ARMS),
+    Impression(
+        "g1",
+        "\ud800",
+        1.25,
+        1.5,
+        "batch",
+        [7, "b", ""],
+        PLACES,
+        SCORES,
+        FLAGS,
+        FEATURES,
+        "home",
+        ARMS,
+        {"device": "tv"},
+        False,
+    ),
 )
 
 
@@ -55,10 +70,10 @@ def test_a_user_without_a_record_or_a_list():
     assert SimilarList.unpack(None) is None
 
 
-@pytest.mark.parametrize(("fields", "surface"), [(1, "home"), (2, "default")])
+@pytest.mark.parametrize(("fields", "surface"), [(3, "home"), (4, "default")])
 def test_an_impression_of_an_earlier_version_can_be_read(monkeypatch, fields, surface):
-    """It has no arms, or neither arms nor a surface."""
+    """It has no arms and no context, or not even a surface."""
     dumps = json.dumps
     monkeypatch.setattr(json, "dumps", lambda head, **more: dumps(head[:-fields], **more))
     again = Impression.unpack(RECORDS[3].pack())
-    assert (again.surface, again.arms) == (surface, {})
+    assert (again.surface, again.arms, again.context, again.from_store) == (surface, {}, {}, True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from recsys.process import parent_death
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @contextmanager

@@ -1,0 +1,73 @@
+"""Read the files of `drain` (served slates, ordered lists of recommended items) for the flow `drift`."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+import pandas as pd
+import pyarrow.dataset as ds
+from prefect import get_run_logger
+
+from flows.drain import SCHEMA
+from flows.orchestration import step
+from training.data.day_partitions import by_day
+from training.data.impressions import COLUMNS
+from training.data.locations import Location, reaching
+from training.drift.drawn_rows import ITEM_COLUMNS, draw, one_of_each_user
+
+WEEK = 7
+"""Windows before the window, with which the window is compared: with windows of a day, a week."""
+
+FILES = 192
+"""Files that are read, at most, spread over all windows: 384,000 slates. A minute on one core."""
+
+READ = [*ITEM_COLUMNS, "sources", "arms", "context", "from_store", *COLUMNS]
+
+
+@dataclass(frozen=True)
+class DrawnSlates:
+    """One row for each user of the window, and one for each user of the windows before."""
+
+    window: pd.DataFrame
+    week: pd.DataFrame
+
+
+@step
+def read_slates(folder: Location, until: float, seconds: float) -> DrawnSlates:
+    """Draw rows of the window of some seconds before `until` (unix seconds), and of the WEEK windows before.
+
+    Slates without features, and those of arms of experiments other than the control, are left out: experiments change
+    on purpose what is shown.
+    """
+    start = until - seconds
+    before = start - WEEK * seconds
+    first, last = (time.strftime("%Y-%m-%d", time.gmtime(at)) for at in (before, until))
+    files = [file for day, of_day in by_day(folder).items() if first <= day <= last for file in of_day]
+    window, week = [_NOTHING], [_NOTHING]
+    for file in files[:: max(1, math.ceil(len(files) / FILES))]:
+        rows = _ranked_rows(file)
+        window.append(draw(rows, start, seconds, 1))
+        week.append(draw(rows, before, seconds, WEEK))
+    return DrawnSlates(one_of_each_user(window), one_of_each_user(week))
+
+
+_NOTHING = draw(SCHEMA.empty_table().select(READ).to_pandas(), 0.0, 1.0, 1)
+
+
+def _ranked_rows(file: Location) -> pd.DataFrame:
+    """The rows of a file that a ranker ordered, of the control. Files of earlier versions lack columns."""
+    with reaching(file, "read"):
+        dataset = ds.dataset(file.path, schema=SCHEMA, format="parquet", filesystem=file.filesystem())
+        rows = dataset.to_table(columns=READ).to_pandas()
+    missing = rows[COLUMNS].isna().all()
+    if missing.any() and not missing.all():
+        get_run_logger().warning("%s lacks features of this code's ranker: its slates are left out.", file)
+    kept = rows[COLUMNS].notna().all(axis=1) & ~rows["arms"].fillna("").map(_is_arm)
+    return pd.DataFrame(rows[kept]).reset_index(drop=True)
+
+
+def _is_arm(arms: str) -> bool:
+    """Whether a slate is of an arm of some experiment. arms: as `drain` writes them."""
+    return any(not each.endswith("=control") for each in arms.split(",") if each)

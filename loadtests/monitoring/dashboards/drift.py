@@ -1,0 +1,39 @@
+"""The dashboard of drift: which columns of served slates differ from the training and from the week before."""
+
+from __future__ import annotations
+
+from loadtests.monitoring.flow_alerts import SKEW_SHARE
+from loadtests.monitoring.panels import Panel, Query, Rows, lines, number
+from loadtests.slo import Promises
+
+PSI, ALARM, SKEW = "tandem_drift_psi", "tandem_drift_alarm", "tandem_skew_share"
+ALARM_PSI, ITEM_PSI = 0.25, 0.5
+MOST = 10
+"""Columns of a graph."""
+
+
+def rows(_: Promises) -> Rows:
+    """The rows of panels."""
+    return {
+        "Alarms": [
+            number("Columns with an alarm", "none", f"sum(max by (against, column) ({ALARM}))", red_above=1),
+            number("Largest share of wrong values", "percentunit", f"max({SKEW})", red_above=SKEW_SHARE),
+        ],
+        "Served slates beside those of the week before and of the training": [
+            _largest("week", "Against the week before"),
+            _largest("training", "Against the training"),
+            lines(
+                "Logged values that differ from the store's",
+                "percentunit",
+                Query(f"topk({MOST}, max by (column) ({SKEW}))", "{{column}}"),
+                limit=SKEW_SHARE,
+            ),
+        ],
+    }
+
+
+def _largest(against: str, title: str) -> Panel:
+    """The columns with the largest PSI."""
+    expr = f'topk({MOST}, max by (column) ({PSI}{{against="{against}"}}))'
+    about = f"Population stability index. An alarm needs {ALARM_PSI}, of the items {ITEM_PSI}, and a small p value."
+    return lines(title, "none", Query(expr, "{{column}}"), about=about, limit=ALARM_PSI)

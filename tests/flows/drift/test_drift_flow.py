@@ -1,0 +1,131 @@
+"""The flow `drift` on slates of a real deployment: quiet, and an alert that names what was changed in the files."""
+
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import redis
+
+from flows.__main__ import main
+from flows.drain import SCHEMA, drain
+from flows.drift import drift
+from loadtests.monitoring.flow_alerts import FILE
+from recsys.store import RedisFlowStore, RedisGenerationStore
+from recsys.store.redis.run_store import RedisRunStore
+from tests.flows.runs.flow_alert_check import check_alerts
+from tests.sample_data import tiny
+from tests.servers.deployment import Deployment
+
+USERS, AT_ONCE, DAY = 300, 4, 86_400
+DRAW = np.random.default_rng(0)
+
+
+def ask(url, user):
+    """Users with odd ids click first; a tenth of the requests have a session, which the store does not keep."""
+    with httpx.Client(base_url=url, timeout=30) as client:
+        event = {"user_id": user, "item_id": f"drama-{user % 25}", "event_type": "interaction"}
+        if user % 2:
+            client.post("/events", json=event).raise_for_status()
+        body = {"user_id": user, "k": 10, "context": {"device": tiny.DEVICES[user % 2]}, "mode": "realtime"}
+        if user % 10 == 0:
+            body["session"] = [{"item_id": f"comedy-{user % 25}", "event_type": "interaction"}]
+        client.post("/recommend", json=body).raise_for_status()
+
+
+@pytest.fixture(scope="module")
+def served(harness, tiny_world, own_valkey_url, tmp_path_factory):
+    """The rows of slates that a deployment served and `drain` wrote, and the store's address."""
+    with redis.Redis.from_url(own_valkey_url) as store:
+        store.flushall()
+    tiny.publish(tiny_world[0], RedisGenerationStore(own_valkey_url))
+    home = tmp_path_factory.mktemp("drift")
+    own = {"REDIS_URL": own_valkey_url, "TANDEM_IMPRESSIONS_PER_SECOND": "1000000", "TANDEM_DEADLINE_MS": "10000"}
+    with Deployment(home, home / "service.log", **own) as running, ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(lambda user: ask(running.url, user), range(USERS)))
+        store = RedisFlowStore(own_valkey_url)
+        for _ in range(40):
+            if len(store.read_impressions(count=USERS)) == USERS:
+                break
+            time.sleep(0.5)
+        store.close()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("TANDEM_HOME", str(home))
+        patched.setenv("REDIS_URL", own_valkey_url)
+        files = drain(wait=0.0).files
+    return pd.concat([pq.read_table(file, partitioning=None).to_pandas() for file in files]), own_valkey_url
+
+
+@pytest.fixture
+def home(served, tmp_path, monkeypatch):
+    """A folder in which each of the seven days before has the same slates."""
+    monkeypatch.setenv("TANDEM_HOME", str(tmp_path))
+    monkeypatch.setenv("REDIS_URL", served[1])
+    for days in range(1, 8):
+        write(tmp_path, served[0].assign(**{name: served[0][name] - days * DAY for name in ("time", "asked")}))
+    return tmp_path
+
+
+def write(home, rows):
+    folder = home / "impressions" / time.strftime("date=%Y-%m-%d", time.gmtime(rows["time"].min()))
+    folder.mkdir(parents=True, exist_ok=True)
+    pq.write_table(
+        pa.Table.from_pandas(rows, SCHEMA, preserve_index=False), folder / f"{len([*folder.iterdir()])}.parquet"
+    )
+
+
+def fired(url, tmp_path, expected):
+    """Fail unless the last record of the flow fires exactly these alerts."""
+    runs = RedisRunStore(url)
+    check_alerts(FILE, {"drift": runs.read()["drift"][:1]}, time.time(), expected, tmp_path)
+    runs.close()
+
+
+def test_slates_as_they_were_served_fire_nothing(served, home, tmp_path, capsys):
+    """Logged features equal those from the store; slates with a session are left out. The command prints both."""
+    write(home, served[0])
+    assert main(["drift"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("No column differs from the week before.\nLogged features of ")
+    result = drift()
+    assert (result.alarms, result.skewed) == ([], [])
+    assert result.skew.rows >= 0.8 * USERS
+    assert max(result.skew.shares.values()) == 0
+    fired(served[1], tmp_path, [])
+
+
+def test_a_shuffled_column_is_named(served, home, tmp_path):
+    """Each user gets the values of another: the distribution is the same, so only the store shows the change."""
+    rows = served[0].copy()
+    rows["feature.content_affinity"] = rows.groupby("place")["feature.content_affinity"].transform(DRAW.permutation)
+    write(home, rows)
+    result = drift()
+    assert (result.alarms, result.skewed) == ([], ["feature.content_affinity"])
+    fired(served[1], tmp_path, ["TandemSkew feature.content_affinity"])
+
+
+def test_a_pushed_item_is_named(served, home, tmp_path):
+    """No feature changes, so that only the comparison with the week shows the change."""
+    rows = served[0].copy()
+    rows.loc[rows["place"] == 0, "first"] = True
+    pushed = rows["first"].fillna(False) & (rows["user_id"].astype(int) % 2 == 0)
+    rows.loc[pushed, "item_id"] = "pushed-1"
+    write(home, rows.drop(columns="first"))
+    result = drift()
+    assert (result.alarms, result.skewed) == (["week/first_item"], [])
+    fired(served[1], tmp_path, ["TandemDrift week first_item"])
+
+
+def test_no_slates_yet(served, tmp_path, monkeypatch, capsys):
+    """Too few users are a sentence, for people and for programs, and no alert."""
+    monkeypatch.setenv("TANDEM_HOME", str(tmp_path))
+    monkeypatch.setenv("REDIS_URL", served[1])
+    assert main(["drift", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["sentence"] == "Not compared: 0 users had slates, and 100 are needed."
+    fired(served[1], tmp_path, [])

@@ -1,0 +1,58 @@
+"""The rows that drift is computed of: one item of one slate of each user."""
+
+import numpy as np
+import pandas as pd
+
+from training.data.impressions import COLUMNS
+from training.drift.drawn_rows import PLACES, columns_to_compare, draw, one_of_each_user
+
+DAY = 86_400.0
+
+
+def slates(users=400, days=7, seed=0):
+    """Slates of ten items. Half of the users come daily, the others on one day in seven on average."""
+    random, rows = np.random.default_rng(seed), []
+    for user in range(users):
+        for day in range(days):
+            if user % 2 or random.random() < 1 / 7:
+                slate = f"{user}-{day}"
+                rows += [(slate, f"u{user}", day * DAY + 9.0, f"i{at}", at, 5.0 - at, "tower,ease") for at in range(10)]
+    names = ["impression", "user_id", "time", "item_id", "place", "score", "sources"]
+    found = pd.DataFrame(rows, columns=names).assign(generation="g1", asked=0.0, mode="realtime", surface="home")
+    return pd.concat([found, pd.DataFrame(0.0, found.index, COLUMNS)], axis=1)
+
+
+def test_one_row_for_each_user_from_the_first_places():
+    """Rows are independent; a slate's first item and the score relative to its slate are known of each row."""
+    rows = draw(slates(), 0.0, DAY, 7)
+    assert rows["user_id"].is_unique
+    assert set(rows["place"]) == set(range(PLACES))
+    assert set(rows["first_item"]) == {"i0"}
+    assert set(rows["score"]) == {2.0, 1.0, 0.0, -1.0, -2.0}
+    again = draw(slates().sample(frac=1, random_state=1), 0.0, DAY, 7)
+    assert sorted(again["impression"] + again["item_id"]) == sorted(rows["impression"] + rows["item_id"])
+
+
+def test_a_week_has_users_who_come_as_often_as_those_of_a_day():
+    """A draw from all users of a week would have 0.6 of users who come daily; a day has 0.88."""
+    of_day, of_week = (draw(slates(4_000), 0.0, DAY, windows)["user_id"] for windows in (1, 7))
+    daily = [np.mean(users.str[1:].astype(int) % 2) for users in (of_day, of_week)]
+    assert abs(daily[0] - daily[1]) < 0.06
+    assert min(daily) > 0.8
+
+
+def test_rows_of_several_files_are_one_for_each_user():
+    """Of the rows of two files the draw decides, in any order of the files."""
+    parts = draw(slates(days=2), 0.0, 2 * DAY, 1), draw(slates(days=2, seed=1), 0.0, 2 * DAY, 1)
+    rows, other = one_of_each_user(parts), one_of_each_user(parts[::-1])
+    assert rows["user_id"].is_unique
+    assert set(rows["impression"]) == set(other["impression"])
+
+
+def test_columns_that_are_compared():
+    """Sources as one column each, no features of the clock, nothing that names a user or a time."""
+    columns = columns_to_compare(draw(slates(), 0.0, DAY, 7))
+    assert set(columns["source.tower"]) == {"True"}
+    assert set(columns["source.popular"]) == {"False"}
+    assert {"score", "mode", "surface", "item", "first_item", "feature.age"} < {*columns}
+    assert not {"feature.lift_weekend", "feature.from_tower", "user_id", "time", "generation"} & {*columns}

@@ -1,0 +1,94 @@
+"""Read drift from drawn rows of a window of served slates (ordered lists of recommended items).
+
+A generation (a trained set of models and tables) changes what is shown and how items are scored. So a window is
+compared with slates of the same generation: those of its training, and those that it served in the week before the
+window. The comparison with the week may alarm if the week has enough users: served slates differ from the training for
+reasons that are no fault, such as the day of the week. Until then the comparison with the training may alarm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from recsys.retrieval.registry import WITH_THE_QUERY
+from recsys.types import Mode
+from training.drift.comparison import LEAST_USERS, TRAINING, WEEK, ColumnDrift, compare
+from training.drift.drawn_rows import CONTEXT, SOURCE, columns_to_compare, segments
+
+OF_REQUESTS = [f"{SOURCE}{each.name}" for each in WITH_THE_QUERY]
+"""Columns that no training fixes: trending items and lists are made after it."""
+
+
+@dataclass(frozen=True)
+class DriftReading:
+    """The result. users: in the window, in the week before and in the training. drifts: the largest PSI first.
+
+    judged: the comparison that may alarm, empty if none could. segments: the drifts of each segment by the same
+    comparison; these have fewer users and as many columns, so none alarms.
+    """
+
+    users: Mapping[str, int]
+    judged: str = ""
+    drifts: Sequence[ColumnDrift] = ()
+    segments: Mapping[str, Sequence[ColumnDrift]] = field(default_factory=dict)
+
+    @property
+    def alarms(self) -> list[ColumnDrift]:
+        """The columns that drifted."""
+        return [each for each in self.drifts if each.alarm]
+
+    @property
+    def sentence(self) -> str:
+        """The result for people."""
+        if self.users["window"] < LEAST_USERS:
+            return f"Not compared: {self.users['window']:,} users had slates, and {LEAST_USERS} are needed."
+        if not self.judged:
+            return (
+                "Not compared: the generation has no slates of its training, and served fewer than "
+                f"{LEAST_USERS} users in the week before."
+            )
+        against = "the week before" if self.judged == WEEK else "the training"
+        if not self.alarms:
+            return f"No column differs from {against}."
+        return f"Drift against {against}: {', '.join(each.column for each in self.alarms)}."
+
+
+def read(window: pd.DataFrame, week: pd.DataFrame, training: pd.DataFrame | None) -> DriftReading:
+    """Compare rows of one generation, as `drawn_rows.draw` returns them. training: None for an older generation."""
+    users = {"window": len(window), WEEK: len(week), TRAINING: 0 if training is None else len(training)}
+    if len(window) < LEAST_USERS:
+        return DriftReading(users)
+    pairs = {}
+    if len(week) >= LEAST_USERS:
+        pairs[WEEK] = week, window
+    realtime = window[window["mode"] == Mode.REALTIME.value]
+    if training is not None and min(len(training), len(realtime)) >= LEAST_USERS:
+        pairs[TRAINING] = training, realtime
+    if not pairs:
+        return DriftReading(users)
+    judged = next(iter(pairs))
+    compared = {against: _columns(against, *pair) for against, pair in pairs.items()}
+    return DriftReading(users, judged, compare(compared, judged), _segments(judged, *pairs[judged]))
+
+
+def _columns(against: str, reference: pd.DataFrame, window: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    old, new = columns_to_compare(reference), columns_to_compare(window)
+    if against == TRAINING:
+        new = new.drop(columns=[name for name in map(str, new) if name in OF_REQUESTS or name.startswith(CONTEXT)])
+    return old, new
+
+
+def _segments(against: str, reference: pd.DataFrame, window: pd.DataFrame) -> dict[str, Sequence[ColumnDrift]]:
+    """The drifts of the segments that both samples have enough users of."""
+    ours, theirs = segments(window), segments(reference)
+    found: dict[str, Sequence[ColumnDrift]] = {}
+    for name, rows in ours.items():
+        others = theirs.get(name, np.zeros(0, np.int64))
+        if min(len(rows), len(others)) >= LEAST_USERS:
+            pair = _columns(against, reference.iloc[others], window.iloc[rows])
+            found[name] = compare({against: pair}, "")
+    return found

@@ -1,0 +1,137 @@
+"""Compute the features (ranker inputs) of logged items again from the store, and count where the log differs: skew.
+
+A feature differs if serving and training compute different things, or if what was logged is not what was computed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from recsys.generation.item_tables import ItemTables
+from recsys.generation.manifest import GenerationFolder
+from recsys.lists.user_record import UserRecord
+from recsys.model.feature_spec import FeatureSpec
+from recsys.model.features import FEATURES
+from recsys.model.history import assemble, stack, without_revoked
+from recsys.model.ranker import Ranker
+from recsys.retrieval.registry import SOURCES
+from recsys.retrieval.retriever import Retriever
+from recsys.types import F32, PAD, Event
+from training.data.impressions import COLUMNS, PREFIX
+
+OF_THE_SET = "tower_gap", "tower_rank", "covisit_share", "covisit_rank", "ease_rank", "popularity_rank"
+"""Features that depend on all candidates of a request. Lists and trending items change, so these are not recomputed."""
+
+COMPARED = [name for name in FEATURES if name not in OF_THE_SET]
+
+TOLERANCE = 1e-4
+"""Relative, and absolute for values below 1: arithmetic of batches of another size differs by less."""
+
+MOST_DIFFERENT = 0.01
+"""Share of rows that may differ. deploy/prometheus has the same limit in the alert TandemSkew."""
+
+LEAST_ROWS = 100
+"""Rows that a share needs: of fewer, a single row is more than a hundredth."""
+
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Skew:
+    """rows: that were compared. shares: of rows whose logged value differs, by feature; empty with too few rows.
+
+    other_history: rows whose user had other events at the request than the store has now, such as events that arrived
+    late. They are not compared. gone: rows of items or users that the store no longer has.
+    """
+
+    rows: int = 0
+    shares: Mapping[str, float] = field(default_factory=dict)
+    other_history: int = 0
+    gone: int = 0
+
+    @property
+    def alarms(self) -> list[str]:
+        """The features with more than MOST_DIFFERENT, the most different first."""
+        found = {name: share for name, share in self.shares.items() if share > MOST_DIFFERENT}
+        return sorted(found, key=lambda name: -found[name])
+
+    @property
+    def sentence(self) -> str:
+        """The result for people."""
+        if not self.shares:
+            return f"Features were not recomputed: {self.rows:,} rows could be, and {LEAST_ROWS} are needed."
+        if not self.alarms:
+            return f"Logged features of {self.rows:,} items equal those recomputed from the store."
+        worst = ", ".join(f"{name} ({self.shares[name]:.1%})" for name in self.alarms)
+        return f"Logged values differ from those recomputed from the store: {worst}."
+
+
+@dataclass(frozen=True)
+class FeatureRecomputation:
+    """The models and tables of one generation."""
+
+    tables: ItemTables
+    spec: FeatureSpec
+    retriever: Retriever
+    ranker: Ranker
+
+    @classmethod
+    def load(cls, folder: GenerationFolder) -> FeatureRecomputation:
+        """Of a verified generation."""
+        tables = folder.tables()
+        return cls(tables, folder.spec(), Retriever.load(folder, tables), Ranker.load(folder, tables))
+
+    def skew(self, rows: pd.DataFrame, records: Sequence[bytes | None], events: Sequence[Sequence[Event]]) -> Skew:
+        """Compare rows of shown items, whose requests had no session and a store that answered.
+
+        rows: as `drawn_rows.draw` returns them. records, events: of the user of each row.
+        """
+        found = [
+            self._features(rows.iloc[some], records[some], events[some])
+            for some in (slice(start, start + BATCH) for start in range(0, len(rows), BATCH))
+        ]
+        expected = np.concatenate([np.zeros((0, len(FEATURES)), np.float32), *found])
+        logged = rows[COLUMNS].to_numpy(np.float32)
+        known = np.isfinite(expected).all(axis=1)
+        length = FEATURES.index("history_length")
+        same = known & _alike(logged[:, length], expected[:, length])
+        differs = ~_alike(logged[same], expected[same])
+        shares = {}
+        if same.sum() >= LEAST_ROWS:
+            shares = {f"{PREFIX}{name}": float(differs[:, FEATURES.index(name)].mean()) for name in COMPARED}
+        return Skew(int(same.sum()), shares, int((known & ~same).sum()), int((~known).sum()))
+
+    def _features(self, rows: pd.DataFrame, records: Sequence[bytes | None], events: Sequence[Sequence[Event]]) -> F32:
+        """The features of each row's item: [n, F], NaN for an item that the generation lacks or does not show."""
+        asked = rows["asked"].tolist()
+        histories = [
+            without_revoked(
+                assemble(
+                    UserRecord.unpack(record),
+                    [event for event in since if event.timestamp <= now],
+                    lambda items: self.tables.ids.rows_of([*map(str, items)]),
+                    self.spec.type_row,
+                ),
+                self.spec.negative_types,
+            )
+            for record, since, now in zip(records, events, asked, strict=True)
+        ]
+        contexts = [self.spec.encode_context(json.loads(text)) for text in rows["context"].fillna("{}")]
+        past = stack(histories, asked, contexts)
+        found_rows = self.tables.ids.rows_of(rows["item_id"].tolist())
+        items = np.array([[PAD if row is None else row] for row in found_rows], np.int32)
+        flags = {each.name: each.flag for each in SOURCES}
+        sources = [[sum(flags.get(name, 0) for name in names.split(","))] for names in rows["sources"]]
+        candidates = self.retriever.complete(past, items, np.array(sources, np.uint16))
+        features, _ = self.ranker.features_and_scores(past, candidates)
+        shown = (candidates.items[:, 0] == items[:, 0]) & (items[:, 0] != PAD)
+        return np.where(shown[:, None], features[:, 0], np.nan).astype(np.float32)
+
+
+def _alike(logged: F32, expected: F32) -> np.ndarray:
+    return np.isclose(logged, expected, rtol=TOLERANCE, atol=TOLERANCE)
