@@ -160,7 +160,7 @@ def inline_recommender(environment: Environment, settings: Settings) -> Recommen
 
 def operations(environment: Environment, settings: Settings, recommender: Recommender) -> Operations:
     """The parts behind the page /operations."""
-    promises, prefect, readings = Promises.read(SLO_FILE), PrefectApi(settings), Readings()
+    promises, prefect, readings = Promises.read(SLO_FILE), PrefectApi(settings), Readings(settings.gateway_workers)
     reader = StateReader(_url(environment), promises)
     overview = OverviewReader(recommender, readings, reader, promises, prefect.unavailable)
     return Operations(overview, Actions(prefect), readings, reader)

@@ -45,7 +45,8 @@ class Counters:
     """The counters at one moment, `at`, unix seconds.
 
     lacking: slates without a stage, by stage. slate_seconds: the time of all slates together. limit: slates that may be
-    in flight, of all gateway processes of this host.
+    in flight, of all gateway processes of this host. ages: of what
+    slates were made from, by part, in buckets.
     """
 
     at: float
@@ -53,11 +54,14 @@ class Counters:
     lacking: dict[str, float] = field(default_factory=dict)
     slate_seconds: float = 0.0
     limit: float = 0.0
+    ages: dict[str, dict[float, float]] = field(default_factory=dict)
 
     def add(self, name: str, labels: Mapping[str, str], value: float) -> None:
         """Add a sample of a metric; one that the page does not show has no effect."""
         if name.startswith("tandem_request_seconds_") and labels["verb"] in self.verbs:
             _add_request(self.verbs[labels["verb"]], name, labels, value)
+        elif name == "tandem_freshness_seconds_bucket":
+            _add_bucket(self.ages.setdefault(labels["part"], {}), labels["le"], value)
         elif name == "tandem_slate_seconds_sum":
             self.slate_seconds += value
         elif name == "tandem_degraded_total":
@@ -84,9 +88,12 @@ def _merged() -> list[Metric]:
 def _add_request(counts: VerbCounts, name: str, labels: Mapping[str, str], value: float) -> None:
     code = labels["code"]
     if name.endswith("_bucket") and code in OK:
-        bound = float(labels["le"])
-        counts.buckets[bound] = counts.buckets.get(bound, 0.0) + value
+        _add_bucket(counts.buckets, labels["le"], value)
     elif name.endswith("_count"):
         counts.requests += value
         counts.failed += value * (code in FAILED or code.startswith("5"))
         counts.refused += value * (code in REFUSED)
+
+
+def _add_bucket(buckets: dict[float, float], bound: str, value: float) -> None:
+    buckets[float(bound)] = buckets.get(float(bound), 0.0) + value

@@ -20,8 +20,11 @@ from service.telemetry.periodic import repeat
 SAMPLE_SECONDS = 15.0
 """Time between two readings: the usual scrape interval of Prometheus."""
 
-KEPT = 241
-"""Readings of an hour, with those at both ends."""
+MOST_PROCESSES = 8
+"""Gateway processes of a host up to which each one reads so often. A reading takes 3 ms of CPU with two of them, and
+grows with their number, as does the number of readers."""
+
+HOUR = 3_600.0
 
 RECENT_SECONDS = 300.0
 """The window of the figures that are shown as those of now. The alerts have the same."""
@@ -55,34 +58,43 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class LastHour:
-    """recent: of the last RECENT_SECONDS, by verb. minutes: of /recommend, oldest first; empty in the first 15 s."""
+    """recent: of the last RECENT_SECONDS, by verb. minutes: of /recommend, oldest first; empty in the first 15 s.
+
+    answer_ages: the median age in seconds of what the slates of the last RECENT_SECONDS were made from, by part.
+    """
 
     recent: dict[str, Figures]
     minutes: list[Figures]
+    answer_ages: dict[str, float | None]
 
 
 class Readings:
     """The readings of the last hour in this process."""
 
-    def __init__(self, read: Callable[[], Counters] = counters.read) -> None:
+    def __init__(self, processes: int, read: Callable[[], Counters] = counters.read) -> None:
+        """processes: gateway processes of this host."""
+        self._seconds = SAMPLE_SECONDS * math.ceil(processes / MOST_PROCESSES)
         self._read = read
-        self._kept: deque[Counters] = deque(maxlen=KEPT)
+        self._kept: deque[Counters] = deque()
 
     async def follow(self) -> None:
         """Read the counters, without an end."""
-        await repeat(self.add, SAMPLE_SECONDS, "The counters of the last hour can't be read.")
+        await repeat(self.add, self._seconds, "The counters of the last hour can't be read.")
 
     async def add(self) -> None:
         """Read the counters once."""
-        self._kept.append(await asyncio.to_thread(self._read))
+        newest = await asyncio.to_thread(self._read)
+        self._kept.append(newest)
+        while newest.at - self._kept[0].at > HOUR + self._seconds:
+            self._kept.popleft()
 
     def last_hour(self) -> LastHour:
         """The figures of the last hour; without any before the second reading."""
         kept = [*self._kept]
         if len(kept) < 2:
-            return LastHour({}, [])
+            return LastHour({}, [], {})
         end = kept[-1]
-        start = next(each for each in kept if end.at - each.at <= RECENT_SECONDS + SAMPLE_SECONDS / 2)
+        start = next(each for each in kept if end.at - each.at <= RECENT_SECONDS + self._seconds / 2)
         start = kept[-2] if start is end else start
         minutes = [*{each.at // 60: each for each in kept}.values()]  # the last reading of each minute
         if len(minutes) == 1:
@@ -90,6 +102,7 @@ class Readings:
         return LastHour(
             {verb: figures(verb, start, end) for verb in counters.VERBS},
             [figures(SHOWN_VERB, before, after) for before, after in pairwise(minutes)],
+            {part: quantile(0.5, _since(start.ages.get(part, {}), ages)) for part, ages in end.ages.items()},
         )
 
 
@@ -98,7 +111,7 @@ def figures(verb: str, before: Counters, after: Counters) -> Figures:
     seconds = after.at - before.at
     old, new = before.verbs[verb], after.verbs[verb]
     requests = new.requests - old.requests
-    buckets = {bound: count - old.buckets.get(bound, 0.0) for bound, count in sorted(new.buckets.items())}
+    buckets = _since(old.buckets, new.buckets)
     lacking = {stage: count - before.lacking.get(stage, 0.0) for stage, count in after.lacking.items()}
     answered = _answered(after.verbs[SHOWN_VERB]) - _answered(before.verbs[SHOWN_VERB])
     overload = lacking.pop(OVERLOAD, 0.0)
@@ -133,6 +146,11 @@ def quantile(share: float, buckets: Mapping[float, float]) -> float | None:
             return low if bound == math.inf else low + (bound - low) * (wanted - below) / (count - below)
         low, below = bound, count
     return low
+
+
+def _since(before: Mapping[float, float], after: Mapping[float, float]) -> dict[float, float]:
+    """The observations between two readings up to each bound, ascending."""
+    return {bound: count - before.get(bound, 0.0) for bound, count in sorted(after.items())}
 
 
 def _answered(counts: VerbCounts) -> float:

@@ -102,5 +102,6 @@ class OverviewReader:
     def _ages(self, flows: list[FlowState]) -> list[Age]:
         live, made = self._recommender.live_if_ready, {each.flow: each.last_success for each in flows}
         lists = [Age(flow, made.get(flow), self._promises.flows.get(flow)) for flow in LISTS]
-        trending = Age("trending", self._recommender.trending_at or None)
-        return [Age("model", live.manifest.created if live else None), *lists, trending]
+        model = Age("model", live.manifest.created if live else None, self._promises.ages.get("model"))
+        trending = Age("trending", self._recommender.trending_at or None, self._promises.ages.get("trending"))
+        return [model, *lists, trending]

@@ -9,13 +9,15 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Promises:
-    """p99: seconds, by verb. flows: the longest time between two successes in seconds, by flow.
+    """p99: seconds, by verb. flows: the longest time between two successes in seconds, by flow. ages: the
+    greatest age of model, list and trending items that slates are made from, in seconds.
 
     failed: the share of requests to /recommend that may fail. lacking: the share of slates that may lack a stage.
     """
 
     p99: dict[str, float]
     flows: dict[str, float]
+    ages: dict[str, float]
     failed: float
     lacking: float
 
@@ -26,4 +28,5 @@ class Promises:
         p99 = {verb: table["p99_ms"] / 1000 for verb, table in slo.items() if "p99_ms" in table}
         recommend = slo["recommend"]
         flows = {flow: float(seconds) for flow, seconds in slo["flows"].items()}
-        return cls(p99, flows, float(recommend["error_share"]), float(recommend["degraded_share"]))
+        ages = {part: float(seconds) for part, seconds in slo["freshness"].items()}
+        return cls(p99, flows, ages, float(recommend["error_share"]), float(recommend["degraded_share"]))

@@ -5,9 +5,9 @@ Flows are jobs such as `train`; drift is a change of served data since the train
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from recsys.experiments.document import Experiment
 from recsys.generation.stored_generations import StoredGeneration, list_generations
@@ -16,6 +16,9 @@ from recsys.store.redis.redis_experiments import RedisExperimentStore
 from recsys.store.redis.run_store import RedisRunStore
 from recsys.store.run_record import COMPLETED, RunRecord, summary
 from service.operations.promises import Promises
+
+METRICS = ("recall@10", "ndcg@10")
+"""The metrics of a generation that the page shows."""
 
 MOST_GENERATIONS, MOST_EXPERIMENTS, MOST_COLUMNS = 20, 20, 50
 """Newest generations, experiments and columns with drift that the page lists."""
@@ -53,12 +56,38 @@ class ExperimentState:
 
 
 @dataclass(frozen=True, slots=True)
+class ColumnDrift:
+    """The drift of a column of served data. against: `training` or `week`. psi: the population stability index.
+
+    p: the corrected p value.
+    """
+
+    column: str
+    against: str
+    psi: float
+    p: float
+    alarm: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """What the last run of the flow `drift` found, at a time, unix seconds. columns: those with an alarm first."""
+
+    at: float
+    columns: list[ColumnDrift]
+
+
+@dataclass(frozen=True, slots=True)
 class StoredState:
-    """What the store has. generations, experiments: the newest first. flows: those that have run."""
+    """What the store has. generations, experiments: the newest first. flows: those that have run.
+
+    drift: None before the first run.
+    """
 
     generations: list[StoredGeneration]
     flows: list[FlowState]
     experiments: list[ExperimentState]
+    drift: Drift | None
 
 
 class StateReader:
@@ -80,7 +109,9 @@ class StateReader:
             for each in _most_relevant([*document.experiments.values()])
         ]
         flows = [flow_state(runs, self._promises.flows.get(flow), now) for flow, runs in records.items() if runs]
-        return StoredState(list_generations(self._generations, MOST_GENERATIONS)[::-1], flows, experiments)
+        found = list_generations(self._generations, MOST_GENERATIONS)
+        generations = [replace(each, metrics=_shown(each.metrics)) for each in reversed(found)]
+        return StoredState(generations, flows, experiments, drift_of(records["drift"]))
 
     def close(self) -> None:
         """Close all connections."""
@@ -116,6 +147,23 @@ def experiment_state(experiment: Experiment, halts: dict[str, str]) -> Experimen
         last.at if last else None,
         last.what if last else "",
     )
+
+
+def drift_of(records: Sequence[RunRecord]) -> Drift | None:
+    """The drift by the newest completed run. records: of the flow, newest first."""
+    last = next((each for each in records if each.state == COMPLETED and each.figures.drift), None)
+    if last is None:
+        return None
+    columns = [
+        ColumnDrift(name.partition("/")[2], name.partition("/")[0], psi, p, bool(alarm))
+        for name, (psi, p, alarm) in last.figures.drift.items()
+    ]
+    columns.sort(key=lambda each: (not each.alarm, -each.psi))
+    return Drift(last.end or last.start, columns[:MOST_COLUMNS])
+
+
+def _shown(metrics: Mapping[str, float | None]) -> dict[str, float | None]:
+    return {name: metrics[name] for name in METRICS if name in metrics}
 
 
 def _most_relevant(experiments: list[Experiment]) -> list[Experiment]:

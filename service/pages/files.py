@@ -1,4 +1,4 @@
-"""The routes of the web pages / (Explorer) and /docs (the API in Swagger UI), and of the styles and scripts they load.
+"""The routes of the web pages / (Explorer), /operations and /docs (the API in Swagger UI), and of their files.
 
 A page is a Jinja template that extends `layout.html.j2`. Styles and scripts are the .css and .js files of this folder.
 """
@@ -32,12 +32,14 @@ _PAGE = {"content-security-policy": _POLICY, "x-frame-options": "DENY", "referre
 _VARY = {"vary": "accept-encoding"}
 _PACKED = {"content-encoding": "gzip", **_VARY}
 
-_TEMPLATES = {"/": "explorer/explorer.html.j2"}
+_TEMPLATES = {"/": "explorer/explorer.html.j2", "/operations": "operations/operations.html.j2"}
 """The template of each page, by path."""
 
 _TYPES = {".css": "text/css", ".js": "text/javascript"}
 _SHARED = [_FOLDER / "pages.css", _FOLDER / "common.js"]
-_OF_PAGES = sorted(path for page in ("explorer",) for path in (_FOLDER / page).iterdir() if path.suffix in _TYPES)
+_OF_PAGES = sorted(
+    path for page in ("explorer", "operations") for path in (_FOLDER / page).iterdir() if path.suffix in _TYPES
+)
 
 _FILES: dict[str, tuple[str, str, dict[str, str]]] = {
     **{

@@ -6,9 +6,10 @@ import math
 import pytest
 
 from service.operations.counters import Counters
-from service.operations.last_hour import KEPT, SAMPLE_SECONDS, Readings, figures, quantile
+from service.operations.last_hour import HOUR, SAMPLE_SECONDS, Readings, figures, quantile
 
 BOUNDS = (0.05, 0.1, 0.2, math.inf)
+READINGS = 2 * int(HOUR / SAMPLE_SECONDS)
 
 
 def counted(at, served=(0, 0, 0, 0), codes=None, lacking=(), seconds=0.0):
@@ -63,15 +64,15 @@ def test_without_requests_there_is_no_share_and_no_percentile():
 
 def test_an_hour_is_kept_with_a_point_for_each_minute():
     """Of two hours the last one is left; the figures of now are those of five minutes."""
-    taken = iter(counted(SAMPLE_SECONDS * n, (n, n, n, n)) for n in range(2 * KEPT))
-    readings = Readings(lambda: next(taken))
+    taken = iter(counted(SAMPLE_SECONDS * n, (n, n, n, n)) for n in range(READINGS))
+    readings = Readings(1, lambda: next(taken))
     assert readings.last_hour().minutes == []
-    for _ in range(2 * KEPT):
+    for _ in range(READINGS):
         asyncio.run(readings.add())
     hour = readings.last_hour()
     assert hour.recent["recommend"].seconds == 300.0
     assert hour.recent["recommend"].rate == pytest.approx(1 / SAMPLE_SECONDS)
     assert hour.recent["events"].rate == 0.0
     assert 59 <= len(hour.minutes) <= 61
-    assert sum(each.seconds for each in hour.minutes) == pytest.approx(3_600, abs=60)
+    assert sum(each.seconds for each in hour.minutes) == pytest.approx(HOUR, abs=60)
     assert all(each.rate == pytest.approx(1 / SAMPLE_SECONDS) for each in hour.minutes)

@@ -1,0 +1,45 @@
+// What is not as promised, one sentence each: the first thing to read at night.
+import { ago, duration, ms, percent } from "./format.js";
+
+const MOST = 12;
+const LEAST_REQUESTS = 100; // a p99 of fewer says little
+const LEAST_FAILED = .001; // as in the alerts, where slo.toml allows no failure
+
+export function problems(data) {
+  const found = [...ofServing(data), ...ofRequests(data), ...(data.stored ? ofFlows(data) : [])];
+  return found.length > MOST ? [...found.slice(0, MOST), `… and ${found.length - MOST} more`] : found;
+}
+
+function ofServing({ status, at, ages }) {
+  const made = ages.filter(({ made: when, promised }) => when !== null && promised !== null && at - when > promised);
+  return [
+    !status.ready && "No generation is in force in this gateway.",
+    status.store !== "ok" && `The store can't be read, so what is in it is missing below: ${status.store}`,
+    status.ready && status.live && status.live !== status.generation && `live names ${status.live}, and this gateway answers from ${status.generation}.`,
+    ...status.away.map(stage => `This gateway answers without ${stage}.`),
+    ...Object.entries(status.refused).map(([id, why]) => `Generation ${id} is refused. ${why}`),
+    ...status.rules, ...status.surface_errors,
+    ...made.map(({ part, made: when, promised }) => `${part}: made ${ago(when, at)}, promised within ${duration(promised)}.`),
+  ].filter(Boolean);
+}
+
+function ofRequests({ hour: { recent }, promises }) {
+  const failed = Math.max(promises.failed, LEAST_FAILED);
+  return Object.entries(recent).flatMap(([verb, figures]) => [
+    figures.rate * figures.seconds >= LEAST_REQUESTS && figures.p99 > promises.p99[verb] && `/${verb} is slow: p99 ${ms(figures.p99)}, promised ${ms(promises.p99[verb])}.`,
+    figures.failed > failed && `${percent(figures.failed)} of the requests to /${verb} fail.`,
+    verb === "recommend" && figures.lacking > promises.lacking && `${percent(figures.lacking)} of the slates lack a stage.`,
+    verb === "recommend" && figures.overload > promises.lacking && `${percent(figures.overload)} of the slates are lists, because too many requests are in flight.`,
+  ].filter(Boolean));
+}
+
+function ofFlows({ stored, at, ages }) {
+  const shown = new Set(ages.map(({ part }) => part)); // late lists are named above
+  return [
+    ...stored.flows.filter(flow => flow.late && !shown.has(flow.flow)).map(flow => `Flow ${flow.flow} is late: last success ${ago(flow.last_success, at)}, promised within ${duration(flow.promised)}.`),
+    ...stored.flows.filter(flow => ["failed", "crashed"].includes(flow.state)).map(flow => `The last run of flow ${flow.flow} ${flow.state}.`),
+    ...stored.experiments.filter(({ status }) => status === "running").flatMap(({ name, halted }) =>
+      Object.entries(halted).map(([arm, why]) => `Arm ${arm} of experiment ${name} is halted: ${why}`)),
+    ...(stored.drift?.columns ?? []).filter(({ alarm }) => alarm).map(({ column, against, psi }) => `${column} has drifted from ${against}: PSI ${psi.toFixed(2)}.`),
+  ];
+}
