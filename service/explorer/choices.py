@@ -30,4 +30,5 @@ def choices(recommender: Recommender) -> Choices:
         ],
         experiments=[ExperimentChoice(name=each.name, arms=[CONTROL, *each.definition.arms]) for each in running],
         scopes=[*(key.scopes if key else Scope)],
+        users=(key.users or "") if key else "",
     )

@@ -105,7 +105,7 @@ class ExperimentChoice(BaseModel):
 
 
 class Choices(BaseModel):
-    """What a request may name. scopes: of the key; all of them if requests need no key."""
+    """What a request may name. scopes: of the key; all of them if requests need no key. users: its users' prefix."""
 
     generation: str
     surfaces: list[SurfaceChoice]
@@ -114,3 +114,4 @@ class Choices(BaseModel):
     contexts: list[ContextChoice]
     experiments: list[ExperimentChoice]
     scopes: list[str]
+    users: str

@@ -38,12 +38,12 @@ def browser():
 def window(browser):
     """A function that opens a page of a size, and a list: each fault in it fails the test.
 
-    Errors of the page and violations of its policy are faults.
+    Errors of the page and violations of its policy are faults. scheme: of the system's colours.
     """
     opened, faults = [], []
 
-    def open_page(size):
-        page = browser.new_page(viewport=size)
+    def open_page(size, scheme="light"):
+        page = browser.new_page(viewport=size, color_scheme=scheme)
         opened.append(page)
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("console", lambda line: faults.append(line.text) if "Security Policy" in line.text else None)
@@ -53,6 +53,24 @@ def window(browser):
     for page in opened:
         page.close()
     assert not faults
+
+
+@pytest.fixture
+def guarded(window, shop):
+    """As `window`, and a line in the console, a dialog or a request to another host is a fault too.
+
+    A page that is to be refused writes a line: clear the list of faults then.
+    """
+    open_page, faults = window
+
+    def open_guarded(size, scheme="light"):
+        page = open_page(size, scheme)
+        page.on("console", lambda line: faults.append(line.text))
+        page.on("dialog", lambda dialog: (faults.append(dialog.message), dialog.dismiss()))
+        page.on("request", lambda request: None if request.url.startswith(shop.url) else faults.append(request.url))
+        return page
+
+    return open_guarded, faults
 
 
 @pytest.fixture(scope="session")

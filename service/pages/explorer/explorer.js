@@ -1,71 +1,99 @@
-import { $, call, element, onKey, state } from "../common.js";
+// The Explorer: what one user is recommended and why, in one column or in two, and what the next slate is after an event.
+import { $, call, onKey, state } from "../common.js";
+import { closeDetails, showDetails } from "./details.js";
+import { columns, keepInAddress, may, offer, values } from "./fields.js";
+import { findUsers, searchItems, searchUsers, showHistory } from "./side.js";
+import { column } from "./slates.js";
+import { nameOf } from "./words.js";
 
-const SHOWN_EVENTS = 5;
-let last = [], sent = [], generation = null;
+const STRANGER = "someone new", SHOWN_EVENTS = 5;
 
-// The event types are a generation's. Without them, events have the type that the service gives them: click.
-async function loadTypes() {
-  const chosen = $("type").value;
-  const types = (await call("GET", "status")).event_types;
-  if (!types.length) return;
-  $("type").replaceChildren(...types.map(type => new Option(type, type)));
-  if (types.includes(chosen)) $("type").value = chosen;
-}
+let shown = [], sent = [], turn = 0;
 
-async function recommend() {
-  const start = performance.now();
-  $("slate").setAttribute("aria-busy", "true");
+const idsOf = answer => answer.slate.items.map(item => item.item_id);
+const details = (item, of = columns()[0]) => showDetails(item, of);
+
+async function start() {
+  state($("state"), "loading", "Loading…");
   try {
-    const answer = await call("POST", "recommend", { user_id: $("user").value, k: 15 });
-    draw(answer.items);
-    const without = answer.degraded.length ? `, without ${answer.degraded.join(", ")}` : "";
-    state($("state"), "", `${answer.items.length} items in ${(performance.now() - start).toFixed(0)} ms · generation ${answer.generation} · ${answer.history} interactions known${without}`);
-    if (answer.generation !== generation) {
-      generation = answer.generation;
-      await loadTypes().catch(() => { generation = null; });
-    }
+    offer(await call("GET", "explorer/choices"));
+    const users = await findUsers("");
+    if (!$("user").value) $("user").value = users[0]?.user_id ?? STRANGER;
+    await show();
   } catch (error) { state($("state"), "error", error.message); }
-  $("slate").setAttribute("aria-busy", "false");
 }
 
-function moved(item, place) {
-  const before = last.indexOf(item.item_id);
-  if (!last.length || before === place) return ["", ""];
-  if (before < 0) return ["new", "new"];
-  return before > place ? [`▲ ${before - place}`, `up ${before - place}`] : [`▼ ${place - before}`, `down ${place - before}`];
+async function slateOf(of) {
+  const begin = performance.now();
+  const answer = await call("POST", "explorer/slate", of.body, { headers: of.headers });
+  return { ...answer, milliseconds: Math.round(performance.now() - begin) };
 }
 
-function draw(items) {
-  const scores = items.map(item => item.score), low = Math.min(...scores), span = Math.max(...scores) - low || 1;
-  $("slate").replaceChildren(...items.map((item, place) => {
-    const [sign, words] = moved(item, place), name = item.title || item.item_id;
-    const width = `${10 + 90 * (item.score - low) / span}%`;
-    const label = [`${place + 1}. ${name}`, words, `from ${item.sources.join(", ")}`].filter(Boolean).join(", ");
-    return element("li", { class: words === "new" ? "new" : "" },
-      element("button", { type: "button", "aria-label": label, onclick: () => act(item, place) },
-        element("span", { class: "rank" }, String(place + 1)),
-        element("span", { class: "title" }, String(name), sign && element("span", { class: "move" }, sign)),
-        element("span", { class: "sources" }, ...item.sources.map(source =>
-          element("span", { class: "chip", style: { "--source": `var(--${source}, var(--soft))` } }, source))),
-        element("span", { class: "bar", title: `score ${item.score}` }, element("i", { style: { width } }))));
-  }));
-  last = items.map(item => item.item_id);
-}
-
-async function act(item, place) {
-  const type = $("type").value, event = { user_id: $("user").value, item_id: item.item_id };
-  if (type) event.event_type = type;
+/** Show the slates of the fields. before: the answers that the moves are shown against; none for another user or choice. */
+async function show(before = []) {
+  const mine = ++turn, asked = columns();
+  keepInAddress();
+  $("slates").setAttribute("aria-busy", "true");
+  state($("state"), "loading", "Making the slate…");
+  showHistory($("user").value, details);
   try {
-    await call("POST", "events", { events: [event] });
-  } catch (error) { state($("state"), "error", error.message); return; }
-  sent.push(`${$("type").selectedOptions[0].text}: ${item.title || item.item_id}`);
-  $("sent").textContent = `Sent: ${sent.length > SHOWN_EVENTS ? "… → " : ""}${sent.slice(-SHOWN_EVENTS).join(" → ")}`;
-  await recommend();
-  // The rows are new: the keyboard goes on at the same place.
-  const rows = $("slate").querySelectorAll("button");
-  if (rows.length) rows[Math.min(place, rows.length - 1)].focus();
+    const answers = await Promise.all(asked.map(slateOf));
+    if (mine !== turn) return;
+    draw(answers, asked, before);
+    const hint = may("write") ? "" : " This key has no scope write: a title opens its reasons, and no event is stored.";
+    state($("state"), "", `${asked.map((each, at) => `${each.name}: ${answers[at].slate.items.length} items`).join("; ")}.${hint}`);
+  } catch (error) {
+    if (mine === turn) { $("slates").replaceChildren(); shown = []; state($("state"), "error", error.message); }
+  }
+  if (mine === turn) $("slates").setAttribute("aria-busy", "false");
 }
 
-$("ask").onsubmit = event => { event.preventDefault(); last = []; sent = []; $("sent").textContent = ""; recommend(); };
-onKey(recommend);
-recommend();
+function draw(answers, asked, before) {
+  const compared = answers.length > 1;
+  $("slates").replaceChildren(...answers.map((answer, at) => column(answer, {
+    name: asked[at].name,
+    milliseconds: answer.milliseconds,
+    others: compared ? idsOf(answers[1 - at]) : before[at] ? idsOf(before[at]) : null,
+    absent: compared ? "only here" : "new",
+    canSend: may("write"),
+    onSend: (item, place) => send(item, place, at),
+    onDetails: item => details(item, asked[at]),
+  })));
+  shown = answers;
+}
+
+const titleAt = (at, place) => {
+  const titles = $("slates").children[at]?.querySelectorAll("button.title") ?? [];
+  return titles[Math.min(place, titles.length - 1)];
+};
+
+/** Store an event of the chosen type, and show the next slate. The row at the pointer stays where it is. */
+async function send(item, place, at) {
+  const { user, type } = values();
+  state($("state"), "loading", "Storing the event…");
+  try {
+    await call("POST", "events", { events: [{ user_id: user, item_id: item.item_id, ...(type && { event_type: type }) }] });
+  } catch (error) { state($("state"), "error", error.message); return; }
+  sent.unshift(`${type || "event"}: ${nameOf(item)}`);
+  $("sent").textContent = `Stored, newest first: ${sent.slice(0, SHOWN_EVENTS).join(" ← ")}${sent.length > SHOWN_EVENTS ? " ← …" : ""}`;
+  const top = titleAt(at, place).getBoundingClientRect().top;
+  await show(shown);
+  const next = titleAt(at, place);
+  if (!next) return;
+  scrollBy(0, next.getBoundingClientRect().top - top);
+  next.focus({ preventScroll: true }); // the rows are new: the keyboard goes on at the same place
+}
+
+function another() {
+  sent = [];
+  $("sent").textContent = "";
+  closeDetails();
+  show();
+}
+
+$("ask").addEventListener("submit", event => { event.preventDefault(); another(); });
+$("ask").addEventListener("change", event => { if (event.target.id !== "type") another(); else keepInAddress(); });
+searchItems(details);
+searchUsers();
+onKey(start);
+start();

@@ -1,0 +1,75 @@
+// The details of one item: its place in the slate or why the slate lacks it, every feature as a bar, and similar items.
+import { $, call, element, state } from "../common.js";
+import { bars, largest } from "./bars.js";
+import { count, nameOf } from "./words.js";
+
+const SIMILAR = 8, SHOWN_FEATURES = 12, LEAST = 0.005; // contributions below round to 0.00
+
+let opener = null, asked = 0;
+
+export function closeDetails() {
+  if ($("details").hidden) return;
+  $("details").hidden = true;
+  if (opener?.isConnected) opener.focus();
+}
+
+$("details-close").onclick = closeDetails;
+document.addEventListener("keydown", event => { if (event.key === "Escape") closeDetails(); });
+
+/** Show the details of an item for a column of the page. */
+export async function showDetails(item, column) {
+  if ($("details").hidden) opener = document.activeElement;
+  const turn = ++asked;
+  $("details").hidden = false;
+  $("details-title").textContent = nameOf(item);
+  $("details").scrollTop = 0;
+  $("details").focus();
+  await Promise.all([
+    fill(turn, "details-state", "reason", () => call("POST", "explain", { ...column.body, item_id: item.item_id }, { headers: column.headers }), reason),
+    fill(turn, "similar-state", "similar", () => call("POST", "similar", { item_id: item.item_id, k: SIMILAR, surface: column.body.surface }),
+      answer => similar(answer, column)),
+  ]);
+}
+
+/** Fill a part with what `draw` makes of an answer, unless another item was chosen meanwhile. */
+async function fill(turn, stateId, id, ask, draw) {
+  $(id).replaceChildren();
+  state($(stateId), "loading", "Loading…");
+  try {
+    const answer = await ask();
+    if (turn !== asked) return;
+    const made = draw(answer);
+    $(id).replaceChildren(...made);
+    state($(stateId), made.length ? "" : "empty", made.length ? "" : "There is none.");
+  } catch (error) {
+    if (turn === asked) state($(stateId), "error", error.message);
+  }
+}
+
+function reason(answer) {
+  const features = answer.features.filter(feature => Math.abs(feature.contribution) >= LEAST);
+  const score = answer.score === null ? "not a candidate, so the ranker did not score it" : `score ${answer.score.toFixed(3)}`;
+  const facts = [
+    score,
+    answer.ranked_place && `place ${answer.ranked_place} by score`,
+    answer.tower_place && `place ${answer.tower_place.toLocaleString("en")} of all items by the embeddings alone`,
+    answer.sources.length && `proposed by ${answer.sources.join(", ")}`,
+    answer.rules.length && `rules: ${answer.rules.join(", ")}`,
+  ];
+  const made = [
+    element("p", { class: answer.place ? "good" : "warn" }, answer.reason),
+    element("p", { class: "small soft" }, `Item ${answer.item_id} · ${facts.filter(Boolean).join(" · ")}`),
+  ];
+  if (!features.length) return made;
+  const scale = largest(features), rest = features.slice(SHOWN_FEATURES);
+  return [...made, element("h3", {}, `What moves its score: ${count(features.length, "feature")}`),
+    element("p", { class: "small soft" }, "A bar is the score less the score with that feature at its mean in the training."),
+    bars(features.slice(0, SHOWN_FEATURES), scale, true),
+    ...(rest.length ? [element("details", { class: "more" }, element("summary", {}, `${count(rest.length, "smaller contribution")}`), bars(rest, scale, true))] : [])];
+}
+
+function similar(answer, column) {
+  return answer.items.map(item => element("li", {},
+    element("button", { type: "button", class: "link", onclick: () => showDetails(item, column) }, element("span", { class: "clamp" }, nameOf(item))),
+    element("span", { class: "small soft" }, `${item.sources.join(", ")}`)));
+}

@@ -1,0 +1,83 @@
+// The fields of the Explorer: what they offer, their state in the address of the page, and the requests they describe.
+import { $, element } from "../common.js";
+
+const NAMES = ["user", "surface", "mode", "arm", "compare", "type"];
+const CONTEXT = "context.";
+
+let choices = { scopes: [], users: "" };
+
+/** Whether the key of the page has a scope. */
+export const may = scope => choices.scopes.includes(scope);
+
+/** The beginning of the ids of the users that the key may name. */
+export const prefix = () => choices.users;
+
+/** Offer what the answer of /explorer/choices names; the fields take their values from the address. */
+export function offer(found) {
+  const first = !choices.generation, kept = first ? fromAddress() : values();
+  choices = found;
+  const arms = found.experiments.flatMap(each => each.arms.map(arm => `${each.name}=${arm}`));
+  fill("surface", found.surfaces.map(each => [each.name, each.name]));
+  fill("mode", [["", "of the surface"], ...found.modes.map(mode => [mode, mode])]);
+  fill("arm", [["", "as assigned"], ...arms.map(arm => [arm, arm, !may("admin")])]);
+  fill("compare", [["", "nothing"], ...found.modes.map(mode => [`mode:${mode}`, `mode ${mode}`]),
+    ...arms.map(arm => [`arm:${arm}`, `arm ${arm}`, !may("admin")])]);
+  fill("type", found.event_types.map(type => [type, type]));
+  $("arm-field").hidden = !arms.length;
+  $("contexts").hidden = !found.contexts.length;
+  $("contexts").replaceChildren(...found.contexts.map(({ column, values: known }) =>
+    element("label", {}, `Context: ${column} `, options(element("select", { data: { column } }), [["", "not stated"], ...known.map(value => [value, value])]))));
+  put(kept);
+}
+
+function fill(id, offered) {
+  options($(id), offered);
+}
+
+function options(select, offered) {
+  select.replaceChildren(...offered.map(([value, words, closed = false]) =>
+    element("option", { value, disabled: closed }, closed ? `${words} (needs the scope admin)` : words)));
+  return select;
+}
+
+const contextFields = () => [...$("contexts").querySelectorAll("select")];
+
+/** The values of the fields by name; a field without a choice is left out. */
+export function values() {
+  const all = [...NAMES.map(name => [name, $(name).value]), ...contextFields().map(field => [CONTEXT + field.dataset.column, field.value])];
+  return Object.fromEntries(all.filter(([, value]) => value));
+}
+
+function fromAddress() {
+  return Object.fromEntries(new URLSearchParams(location.search));
+}
+
+function put(kept) {
+  const fields = [...NAMES.map(name => [name, $(name)]), ...contextFields().map(field => [CONTEXT + field.dataset.column, field])];
+  for (const [name, field] of fields) {
+    const value = kept[name] ?? "";
+    if (field.id === "user") field.value = value || field.value;
+    else if ([...field.options].some(option => option.value === value && !option.disabled)) field.value = value;
+  }
+}
+
+/** Write the state into the address, which can be sent to a colleague. The key is no part of it. */
+export function keepInAddress() {
+  history.replaceState(null, "", `?${new URLSearchParams(values())}`);
+}
+
+/** The request of each column: its name, the body for /explorer/slate, and the headers. */
+export function columns() {
+  const { user, surface, mode, arm = "", compare = "" } = values();
+  const context = Object.fromEntries(contextFields().filter(field => field.value).map(field => [field.dataset.column, field.value]));
+  const column = (name, mode, arm) => ({
+    name,
+    body: { user_id: user, surface, context, ...(mode && { mode }) },
+    headers: arm ? { "x-tandem-arm": arm } : {},
+  });
+  const [what, other] = [compare.slice(0, compare.indexOf(":")), compare.slice(compare.indexOf(":") + 1)];
+  const named = [mode && `Mode ${mode}`, arm && `Arm ${arm}`].filter(Boolean).join(", ");
+  const first = column(named || (compare ? "As served" : "Slate"), mode, arm);
+  if (!compare) return [first];
+  return [first, what === "mode" ? column(`Mode ${other}`, other, arm) : column(`Arm ${other}`, mode, other)];
+}

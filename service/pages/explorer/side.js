@@ -1,0 +1,78 @@
+// The parts beside the slates: the user's history, the search of items, and the users that the field offers.
+import { $, call, element, state } from "../common.js";
+import { prefix } from "./fields.js";
+import { count, nameOf, when } from "./words.js";
+
+const TYPING_MS = 200, FOUND = 10;
+
+let shownUser = 0;
+
+/** Show what a user did, the newest first. onDetails: called with the item of an event. */
+export async function showHistory(user, onDetails) {
+  const turn = ++shownUser;
+  state($("history-state"), "loading", "Loading…");
+  try {
+    const found = await call("GET", `explorer/users/${encodeURIComponent(user)}`);
+    if (turn !== shownUser) return;
+    $("history").replaceChildren(...found.newest.map(event => entry(event, `${event.event_type} · ${when(event.timestamp)}`, onDetails)));
+    const list = found.listed ? ` · list of ${count(found.listed, "item")}, made ${when(found.listed_at)}` : "";
+    const shown = found.total > found.newest.length ? `, the newest ${found.newest.length} here` : "";
+    state($("history-state"), found.total ? "" : "empty",
+      found.total ? `${count(found.total, "event")}${shown}${list}` : "Nothing is stored of this user: the slate is what is popular.");
+  } catch (error) {
+    if (turn !== shownUser) return;
+    $("history").replaceChildren();
+    state($("history-state"), "error", error.message);
+  }
+}
+
+function entry(item, words, onDetails) {
+  return element("li", {},
+    element("button", { type: "button", class: "link", onclick: () => onDetails(item) }, element("span", { class: "clamp" }, nameOf(item))),
+    element("span", { class: "small soft" }, words));
+}
+
+/** Call `search` with the text of a field when nobody has typed for a moment; an earlier search is aborted. */
+function whileTyping(field, search) {
+  let timer = 0, running = new AbortController();
+  const start = () => {
+    running.abort();
+    running = new AbortController();
+    search(field.value, running.signal).catch(error => { if (error.name !== "AbortError") throw error; });
+  };
+  field.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(start, TYPING_MS); });
+}
+
+/** Search items as their title is typed. */
+export function searchItems(onDetails) {
+  $("find").onsubmit = event => event.preventDefault();
+  whileTyping($("find-text"), async (text, signal) => {
+    if (!text) { $("found").replaceChildren(); state($("find-state"), ""); return; }
+    state($("find-state"), "loading", "Searching…");
+    try {
+      const { items, more } = await call("GET", `explorer/items?${new URLSearchParams({ q: text, limit: FOUND })}`, null, { signal });
+      $("found").replaceChildren(...items.map(item => entry(item, item.available ? String(item.item_id) : `${item.item_id} · hidden`, onDetails)));
+      state($("find-state"), items.length ? "" : "empty", items.length ? `${count(items.length, "item")}${more ? ", the most popular; there are more" : ""}` : "No title and no id has this text.");
+    } catch (error) {
+      if (error.name === "AbortError") throw error;
+      state($("find-state"), "error", error.message);
+    }
+  });
+}
+
+/** The users whose id begins with a text; the store has no index of ids, so a large shop offers a sample. */
+export async function findUsers(text, signal) {
+  const found = await call("GET", `explorer/users?${new URLSearchParams({ q: text || prefix(), limit: FOUND })}`, null, { signal });
+  $("users").replaceChildren(...found.users.map(user =>
+    element("option", { value: String(user.user_id) }, count(user.history + user.events, "interaction"))));
+  state($("users-note"), "", found.complete ? "" : `The field offers ids of a sample of ${count(found.sampled, "user")}; every other id works too.`);
+  return found.users;
+}
+
+/** Offer users as their id is typed. */
+export function searchUsers() {
+  whileTyping($("user"), (text, signal) => findUsers(text, signal).catch(error => {
+    if (error.name === "AbortError") throw error;
+    state($("users-note"), "error", error.message);
+  }));
+}

@@ -1,0 +1,53 @@
+// Words for figures: ages, dates, and what each feature of the ranker means (docs/features.md).
+const UNITS = [[31557600, "y"], [86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+
+const FEATURES = [
+  [/^tower/, "match of the user's and the item's embeddings"],
+  [/^covisit/, "done soon after items of the history"],
+  [/^follow/, "done right after items of the history"],
+  [/^ease/, "goes together with items of the history (EASE)"],
+  [/^like_/, "similar to items of the history"],
+  [/^popularity/, "how often it was taken"],
+  [/^momentum/, "taken more often in the last 7 days than in the last 30"],
+  [/^age/, "days since it was first taken"],
+  [/content_affinity$/, "words and categories in common with the history"],
+  [/^repeat/, "it occurs in the history"],
+  [/^history_length/, "number of items in the history"],
+  [/^(wait|gap)$/, "time since the newest events"],
+  [/^lift_/, "taken more often at this time or in this context"],
+  [/^from_/, "the candidate source that proposed it"],
+];
+
+/** What a feature means; empty for a feature that is newer than this table. */
+export function meaning(feature) {
+  return (FEATURES.find(([names]) => names.test(feature)) || ["", ""])[1];
+}
+
+/** An age in seconds, such as "3 h". */
+export function age(seconds) {
+  const [size, unit] = UNITS.find(([size]) => seconds >= size) || [1, "s"];
+  return `${Math.floor(seconds / size)} ${unit}`;
+}
+
+/** The time of an event: its age within 30 days, else the day. */
+export function when(timestamp) {
+  const seconds = Date.now() / 1000 - timestamp;
+  return seconds < 30 * 86400 ? `${age(Math.max(0, seconds))} ago` : new Date(1000 * timestamp).toISOString().slice(0, 10);
+}
+
+/** The freshness of an answer in words; empty if the answer has none. */
+export function freshness({ model, list, trending, event } = {}) {
+  const parts = [["model", model], ["list", list], ["trending items", trending], ["newest event", event]];
+  const known = parts.filter(([, seconds]) => seconds !== null && seconds !== undefined);
+  return known.length ? `Made from: ${known.map(([part, seconds]) => `${part} ${age(seconds)} old`).join(", ")}` : "";
+}
+
+/** The title of an item; the id of an item without one. */
+export function nameOf(item) {
+  return String(item.title || item.item_id);
+}
+
+/** A number and its noun. */
+export function count(number, noun) {
+  return `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
+}
