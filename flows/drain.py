@@ -29,6 +29,7 @@ from flows.progress import run_progress
 from flows.run_records import recorded_flow
 from flows.steps.deleted_users import remove_deleted_users
 from recsys.environment import Environment
+from recsys.lists import exploration_record
 from recsys.lists.impression import Impression
 from recsys.model.features import FEATURES
 from recsys.retrieval.registry import names_of
@@ -66,6 +67,9 @@ COLUMNS = pa.schema(
         ("arms", pa.string()),
         ("context", pa.string()),
         ("from_store", pa.bool_()),
+        ("explored", pa.bool_()),
+        ("propensity", pa.float64()),
+        ("exploration", pa.binary()),
     ]
 )
 
@@ -201,13 +205,21 @@ def to_table(shown: Mapping[str, Impression], events: Mapping[str, Sequence[Even
             sources = ",".join(names_of(int(impression.sources[at])))
             types = taken.get(item, [])
             label = bool(types), types[0] if types else None, types
-            rows.append((*slate, *kind, *place, sources, *label, arms, context, impression.from_store))
+            slate_end = arms, context, impression.from_store
+            rows.append((*slate, *kind, *place, sources, *label, *slate_end, *_draw(impression, at)))
     arrays = [
         pa.array(list(column), field.type) for column, field in zip(zip(*rows, strict=True), COLUMNS, strict=True)
     ]
     features = np.concatenate([impression.features for impression in shown.values()])
     arrays += [pa.array(features[:, at], pa.float32()) for at in range(len(FEATURES))]
     return pa.Table.from_arrays(arrays, schema=SCHEMA)
+
+
+def _draw(shown: Impression, at: int) -> tuple[bool, float | None, bytes | None]:
+    """The columns explored, propensity and exploration of an item. The first row of a slate has the slate's draws."""
+    if shown.exploration is None or shown.propensities is None:
+        return False, None, None
+    return True, float(shown.propensities[at]), None if at else exploration_record.pack(shown.exploration)
 
 
 def taken_after(shown: Impression, events: Sequence[Event], wait: float) -> dict[str, list[str]]:

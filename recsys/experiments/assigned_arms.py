@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from recsys.experiments.definition import Arm
+from recsys.experiments.definition import Arm, Explore
 from recsys.rules.rules_schema import Rules
 
 
@@ -47,6 +47,11 @@ class AssignedArms:
     def candidates(self) -> int | None:
         """The most candidates that are ranked; None: all."""
         return next((arm.candidates for arm in self.served.values() if arm.candidates), None)
+
+    @property
+    def explore(self) -> tuple[str, Explore] | None:
+        """The experiment of which an arm explores, and how; None: no place is drawn at random."""
+        return next(((name, arm.explore) for name, arm in self.served.items() if arm.explore is not None), None)
 
     @property
     def list_variant(self) -> str:

@@ -37,6 +37,9 @@ _Part = Annotated[float, Field(strict=True, ge=0, lt=1, allow_inf_nan=False), wa
 _Value = Annotated[str, Field(strict=True, min_length=1, max_length=256), wanted("a text of 1 to 256 characters")]
 _Values = Annotated[tuple[_Value, ...], Field(min_length=1), wanted("a list of texts of 1 to 256 characters")]
 _Text = Annotated[str, Field(strict=True, min_length=1, max_length=64), wanted("a text of 1 to 64 characters")]
+_Temperature = Annotated[
+    float, Field(strict=True, ge=0.001, le=100, allow_inf_nan=False), wanted("a number from 0.001 to 100")
+]
 _Milliseconds = Annotated[float, Field(strict=True, gt=0, le=999_999), wanted("a number of milliseconds above 0")]
 
 
@@ -68,11 +71,24 @@ class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Explore(_Table):
+    """Draw places of slates at random, so that the log shows what else users take; see `recsys.rules.exploration`.
+
+    slates: the share of the arm's ranked slates that explore. temperature: of the draw, in standard deviations of the
+    candidates' scores. uncertain: the share of places drawn among items with fewer than `fewer_than` interactions.
+    """
+
+    slates: Share
+    temperature: _Temperature
+    uncertain: _Part = 0.0
+    fewer_than: Annotated[int, Field(strict=True, ge=1, le=1_000_000), wanted("a whole number from 1 on")] = 20
+
+
 class Arm(_Table):
     """What an arm changes. share: of the audience, at a ramp of 100 %.
 
     generation: the id of the models to answer from. rules: a table as in rules.toml, in place of the rules of the
-    surface. mode: of requests that name none. candidates: the most that are ranked.
+    surface. mode: of requests that name none. candidates: the most that are ranked. explore: which places are drawn.
     """
 
     share: Share
@@ -86,12 +102,13 @@ class Arm(_Table):
         Annotated[int, Field(strict=True, ge=1, le=CANDIDATES), wanted(f"a whole number from 1 to {CANDIDATES}")] | None
     ) = None
 
+    explore: Explore | None = None
+
     @property
     def changes(self) -> frozenset[str]:
         """The fields that the arm changes; empty for an arm that is equal to the control, for an A/A test."""
-        return frozenset(
-            name for name in ("generation", "rules", "mode", "candidates") if getattr(self, name) is not None
-        )
+        fields = "generation", "rules", "mode", "candidates", "explore"
+        return frozenset(name for name in fields if getattr(self, name) is not None)
 
 
 class Audience(_Table):
@@ -165,6 +182,9 @@ class Definition(_Table):
         return self
 
 
+_EXAMPLES = dict.fromkeys(("share", "slates", "temperature"), "0.5")
+
+
 def parse(text: str, name: str = "experiment.toml") -> Definition:
     """The experiment of a file, in JSON if the text begins with a brace; ExperimentError names the field and fix."""
     is_json = text.lstrip().startswith("{")
@@ -180,7 +200,7 @@ def checked(fields: Any, name: str = "experiment") -> Definition:
     try:
         return Definition.model_validate(fields)
     except ValidationError as error:
-        raise ExperimentError(f"{name}: {first_mistake(error, [*_known(fields)], {'share': '0.5'})}") from error
+        raise ExperimentError(f"{name}: {first_mistake(error, [*_known(fields)], _EXAMPLES)}") from error
 
 
 def _known(fields: Any) -> Iterator[str]:

@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from recsys.lists import exploration_record
 from recsys.lists.record_format import RecordFormat
+from recsys.rules.exploration import Exploration
 from recsys.surfaces import DEFAULT
-from recsys.types import F32, U16, Id
+from recsys.types import F32, F64, U16, Id
 
-_FORMAT = RecordFormat("impression", b"imp1", ["f4", "f4", "i2", "u2", "u1"])
+_COLUMNS = ["f4", "f4", "i2", "u2", "u1"]
+_FORMAT = RecordFormat("impression", b"imp1", _COLUMNS)
+_EXPLORED = RecordFormat("impression", b"imp2", [*_COLUMNS, "u1"])
+"""Of a slate that explores: the last column is the record of its draws."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,7 +32,7 @@ class Impression:
     [n, F], the columns of `features.FEATURES`. surface: the place of the product that showed the items.
     arms: the user's arm ("control" included) in each experiment that the slate took part in. context: of the request,
     the columns that the generation knows. from_store: whether the history is the store's: the request had no session,
-    and the store answered.
+    and the store answered. exploration: the draws of a slate that explores, by place of the slate.
     """
 
     generation: str
@@ -44,19 +49,32 @@ class Impression:
     arms: Mapping[str, str] = field(default_factory=dict)
     context: Mapping[str, str] = field(default_factory=dict)
     from_store: bool = True
+    exploration: Exploration | None = None
+
+    @property
+    def propensities(self) -> F64 | None:
+        """The probability with which each item was drawn at its place: [n]; None if the slate does not explore."""
+        return None if self.exploration is None else self.exploration.propensities[self.places]
 
     def pack(self) -> bytes:
         """The bytes that the store holds."""
         head = [self.generation, self.user_id, self.time, self.asked, self.mode, self.items, self.features.shape[1]]
         head += [self.surface, dict(self.arms), dict(self.context), self.from_store]
         text = np.frombuffer(json.dumps(head, separators=(",", ":")).encode(), np.uint8)
-        return _FORMAT.pack(self.features.reshape(-1), self.scores, self.places, self.sources, text)
+        columns = self.features.reshape(-1), self.scores, self.places, self.sources, text
+        if self.exploration is None:
+            return _FORMAT.pack(*columns)
+        draws = np.frombuffer(exploration_record.pack(self.exploration), np.uint8)
+        return _EXPLORED.pack(*columns, draws)
 
     @classmethod
     def unpack(cls, blob: bytes) -> Impression:
         """Inverse of `pack`; ValueError if the bytes are damaged or of another version."""
-        features, scores, places, sources, text = _FORMAT.unpack(blob)
+        explored = _EXPLORED.made(blob)
+        columns = (_EXPLORED if explored else _FORMAT).unpack(blob)
+        features, scores, places, sources, text = columns[: len(_COLUMNS)]
         generation, user_id, time, asked, mode, items, width, *later = json.loads(text.tobytes())
         features = features.reshape(len(items), width)
         # An impression of an earlier version lacks the last of these.
-        return cls(generation, user_id, time, asked, mode, items, places, scores, sources, features, *later)
+        made = cls(generation, user_id, time, asked, mode, items, places, scores, sources, features, *later)
+        return replace(made, exploration=exploration_record.unpack(columns[-1].tobytes())) if explored else made

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from recsys.fresh_items.extended_tables import ExtendedTables
-from recsys.generation.item_tables import ItemTables
+from recsys.generation.item_tables import POPULARITY_WINDOWS, ItemTables
 from recsys.retrieval.sources.popular import AT_ONCE
 from recsys.types import F32, F64, I32, Bool, Id
 
 DAY = 86_400.0
+
+ALL = POPULARITY_WINDOWS.index("all")
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,10 @@ class Catalogue:
     def numbers(self, rows: I32) -> F64:
         """The columns `FeatureSpec.numbers`: [n, columns]."""
         return np.asarray(self._all.numbers[rows])
+
+    def interactions(self, rows: I32) -> F32:
+        """The number of interactions of rows in the data of the generation: [n]. An item added since has none."""
+        return np.asarray(self._all.popularity[rows])[:, ALL]
 
     def embeddings(self, rows: I32) -> F32:
         """Item embeddings: [n, d], of length 1 or 0. An item added since is 0, so that it is unlike all others."""

@@ -15,7 +15,7 @@ from recsys.filters.compiled_conditions import meets
 from recsys.rules.catalogue import Catalogue
 from recsys.rules.compiled_rules import CompiledBoost
 from recsys.rules.rules_schema import Diversity
-from recsys.types import F32, I32, Bool
+from recsys.types import F32, I32, I64, Bool
 
 MovedBy = dict[int, tuple[str, ...]]
 """The names of the rules that moved a row, by row."""
@@ -50,15 +50,26 @@ class MarginalRelevance:
     def __init__(self, diversity: Diversity, scores: F32, embeddings: F32) -> None:
         self._weight, self._among = diversity.weight, diversity.among
         least, most = (float(scores[-1]), float(scores[0])) if len(scores) else (0.0, 0.0)
-        self._relevance = ((scores - least) / ((most - least) or 1.0)).astype(np.float32)
+        self._range = (most - least) or 1.0
+        self._relevance = ((scores - least) / self._range).astype(np.float32)
         self._embeddings = embeddings
         self._similarity = np.zeros(len(scores), np.float32)
 
     def best(self, eligible: Bool) -> int:
         """The place of the best of the first `among` eligible candidates."""
-        places = np.flatnonzero(eligible)[: self._among]
-        worth = (1 - self._weight) * self._relevance[places] - self._weight * self._similarity[places]
+        places, worth = self._worth(eligible)
         return int(places[np.argmax(worth)])
+
+    def values(self, eligible: Bool) -> F32:
+        """The marginal relevance of candidates in the unit of the scores: [n], -inf where `best` does not look."""
+        places, worth = self._worth(eligible)
+        values = np.full(len(eligible), -np.inf, np.float32)
+        values[places] = worth * self._range
+        return values
+
+    def _worth(self, eligible: Bool) -> tuple[I64, F32]:
+        places = np.flatnonzero(eligible)[: self._among]
+        return places, (1 - self._weight) * self._relevance[places] - self._weight * self._similarity[places]
 
     def add(self, embedding: F32) -> None:
         """Add an item to the slate."""

@@ -3,6 +3,7 @@
 Items that the caller filters out (`Catalogue.allowed`) get no place. Pinned items have their places. Every other place
 has the candidate with the best boosted score that caps and quotas allow, chosen for diversity. A place without such a
 candidate has the most popular item of the catalogue that fits, so a slate is short only if the catalogue has none.
+A slate that explores draws the candidate of such a place at random (`recsys.rules.exploration`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from recsys.kernels.top_k import best
 from recsys.rules.caps import Caps
 from recsys.rules.catalogue import Catalogue
 from recsys.rules.compiled_rules import CompiledRules
+from recsys.rules.exploration import DrawPolicy, Exploration, PlaceDraw
 from recsys.rules.quotas import CatalogueScan, QuotaCount
 from recsys.rules.rules_schema import Pin
 from recsys.rules.score_rules import MarginalRelevance, boosted_scores
@@ -39,6 +41,7 @@ class Slate:
     places: I64 | None = field(default=None, compare=False)
     moved_by: dict[int, tuple[str, ...]] = field(default_factory=dict)
     passed_over: dict[int, str] = field(default_factory=dict)
+    exploration: Exploration | None = field(default=None, compare=False)
 
     def source_of(self, row: int) -> int:
         """The `Source` flags of an item that was no candidate, by the rule that added it; 0 for a pin."""
@@ -53,9 +56,13 @@ def select(
     catalogue: Catalogue,
     context: Mapping[str, str],
     traced: bool = False,
+    explore: DrawPolicy | None = None,
 ) -> Slate:
-    """The slate of the k best of candidates [n] that passed the filters. traced: with `Slate.passed_over`."""
-    if rules.rules.plain:
+    """The slate of the k best of candidates [n] that passed the filters. traced: with `Slate.passed_over`.
+
+    explore: how places are drawn; None: each has the best candidate.
+    """
+    if rules.rules.plain and explore is None:
         order = np.full(k, PAD, np.int64)
         found = best(contiguous(scores), order)
         first = order[:found]
@@ -65,6 +72,8 @@ def select(
         slate.places = order[: len(slate.items)]
         return slate
     selection = _Selection(items, scores, k, rules, catalogue, context)
+    if explore is not None and len(items):
+        selection.explore(explore, scores)
     return selection.traced(items, scores) if traced else selection.make()
 
 
@@ -76,7 +85,7 @@ class _Selection:
     ) -> None:
         self._catalogue, self._k = catalogue, k
         scores, self._moved = boosted_scores(items, scores, rules.boosts, catalogue)
-        order = np.argsort(-scores, kind="stable")
+        self._order = order = np.argsort(-scores, kind="stable")
         self._items, self._scores = items[order], scores[order]
         self._pins = _pinned_rows(rules.rules.pin, k, catalogue, context)
         self._left = ~np.isin(self._items, list(self._pins.values()))
@@ -92,6 +101,12 @@ class _Selection:
         self._slate = Slate()
         self._taken = set(self._pins.values())
         self._trace = False
+        self._draw: PlaceDraw | None = None
+
+    def explore(self, policy: DrawPolicy, scores: F32) -> None:
+        """Draw the candidates of places from now on. scores: [n] of the ranker, in the order of the candidates."""
+        interactions = self._catalogue.interactions(self._items)
+        self._draw = PlaceDraw(policy, self._items.tolist(), scores[self._order], interactions, self._k)
 
     def make(self) -> Slate:
         """Fill all places."""
@@ -103,6 +118,8 @@ class _Selection:
                 if not waiting:
                     break
                 self._take(waiting.pop(min(waiting)), "pin")  # no item fits here: the next pin moves up
+        if self._draw:
+            self._slate.exploration = self._draw.record(len(self._slate.items))
         return self._slate
 
     def _fill(self, place: int) -> bool:
@@ -128,10 +145,20 @@ class _Selection:
             if row is not None:
                 self._take(row, "top_up")
             return row is not None
-        first = int(np.argmax(eligible))
-        at = self._relevance.best(eligible) if self._relevance else first
-        self._take(int(self._items[at]), *moved_by, *(["diversity"] if at != first else []))
+        at, by = self._chosen(place, eligible)
+        self._take(int(self._items[at]), *moved_by, *by)
         return True
+
+    def _chosen(self, place: int, eligible: Bool) -> tuple[int, list[str]]:
+        """The candidate of a place, of which some is eligible, and what moved it there."""
+        first = int(np.argmax(eligible))
+        best = self._relevance.best(eligible) if self._relevance else first
+        if self._draw:
+            values = self._relevance.values(eligible) if self._relevance else self._scores
+            drawn = self._draw.draw(place, eligible, values)
+            if drawn is not None and drawn != best:
+                return drawn, ["explore"]
+        return best, ["diversity"] if best != first else []
 
     def _take(self, row: int, *moved_by: str) -> None:
         """Put a row, a candidate or not, at the next place."""

@@ -19,6 +19,7 @@ from recsys.model.event_types import SeenRule
 from recsys.model.feature_spec import UNKNOWN_CONTEXT
 from recsys.model.history import NO_HISTORY, History, hidden_rows
 from recsys.rules import CompiledRules, Rules
+from recsys.rules.exploration import Exploration
 from recsys.slates.freshness import Freshness
 from recsys.slates.served_generation import ServedGeneration
 from recsys.surfaces import DEFAULT
@@ -106,12 +107,19 @@ class Query:
     dropped: dict[str, I32] = field(default_factory=dict)  # those candidates
     passed_over: dict[int, str] = field(default_factory=dict)  # the cap that kept a row out
     words: dict[int, tuple[str, ...]] = field(default_factory=dict)  # the rules that moved a row
+    exploration: Exploration | None = None  # the draws of a slate that explores; its items are rows
     freshness: Freshness | None = None  # of the slate, once it is made
 
     def __post_init__(self) -> None:
         self.excluded = self.generation.item_rows(self.exclude) if self.exclude else _NO_ROWS
         self.matches = matches(self.filter, self.generation.spec) if self.filter else ()
         self.items, self.tower, self.sources, self.scores = NOTHING_RANKED
+
+    @property
+    def is_ranked(self) -> bool:
+        """Whether the ranker has scored the candidates."""
+        lacks = Degraded.RETRIEVAL in self.degraded or Degraded.RANKING in self.degraded
+        return self.made_by != Mode.BATCH and not lacks
 
     @property
     def unknown_items(self) -> list[Id]:

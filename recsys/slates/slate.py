@@ -13,6 +13,7 @@ from recsys.kernels.jit import contiguous
 from recsys.kernels.top_k import Filters, ScoredItems, pick
 from recsys.retrieval.candidates import among, places
 from recsys.rules import Catalogue, select
+from recsys.slates.exploring import draw_policy
 from recsys.slates.query import Query
 from recsys.slates.slate_filters import FILTERS, allowed
 from recsys.types import I32, PAD, Bool
@@ -24,15 +25,18 @@ def make_slate(query: Query, without: int = PAD) -> None:
     """Replace the candidates of a query by the slate, best first; without: a row that the slate must not hold."""
     if query.given is not None:  # retrieval and ranking leave out items that are hidden or that they do not hold yet
         query.count_removed(len(query.given) - len(query.items), "unavailable")
-    if without == PAD and query.rules.rules.plain and not (query.filter or query.traced) and _pick(query):
+    explore = draw_policy(query) if query.assigned.served else None
+    simple = without == PAD and query.rules.rules.plain and not (query.filter or query.traced or explore)
+    if simple and _pick(query):
         return
     for each in FILTERS:
         gone = each.gone(query, query.items)
         if gone is not None:
             query.remove(gone, each.reason)
     catalogue = _catalogue(query, without)
-    slate = select(query.items, query.scores, query.k, query.rules, catalogue, query.context_values, query.traced)
-    query.words, query.passed_over = slate.moved_by, slate.passed_over
+    request = query.rules, catalogue, query.context_values, query.traced, explore
+    slate = select(query.items, query.scores, query.k, *request)
+    query.words, query.passed_over, query.exploration = slate.moved_by, slate.passed_over, slate.exploration
     rows = np.array(slate.items, np.int32)
     at = places(rows, query.items) if slate.places is None else slate.places
     known = at >= 0

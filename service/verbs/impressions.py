@@ -11,6 +11,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -24,7 +25,6 @@ from recsys.types import F32, I32, U16, Id, is_load_test
 from service.backends import wire
 from service.backends.calls import Call
 from service.recommend.records import answered, rank_table
-from service.schema import Mode
 from service.telemetry import metrics
 
 logger = logging.getLogger("tandem")
@@ -72,7 +72,7 @@ class ImpressionLog:
             return
         if not len(query.items) or self._per_second == 0:
             return
-        if not (_is_ranked(query) or query.assigned.exposures):
+        if not (query.is_ranked or query.assigned.exposures):
             return
         if not self._take_token():
             metrics.impressions_total.labels("over_rate").inc()
@@ -115,8 +115,8 @@ class ImpressionLog:
         return batch
 
     async def _log(self, batch: list[tuple[Query, float]]) -> None:
-        ranked = [(query, moment) for query, moment in batch if _is_ranked(query)]
-        unranked = [_unranked(query, moment) for query, moment in batch if not _is_ranked(query)]
+        ranked = [(query, moment) for query, moment in batch if query.is_ranked]
+        unranked = [_unranked(query, moment) for query, moment in batch if not query.is_ranked]
         made: list[Impression] = []
         if ranked:
             try:
@@ -200,6 +200,9 @@ def _of_items(
 ) -> Impression:
     """The impression of these items of a slate. shown: the place of each."""
     assert query.user_id is not None
+    drawn = query.exploration
+    if drawn is not None:
+        drawn = replace(drawn, items=[query.generation.item_id(int(row)) for row in drawn.items])
     return Impression(
         generation=query.generation.id,
         user_id=query.user_id,
@@ -215,6 +218,7 @@ def _of_items(
         arms=query.assigned.exposures,
         context=_context(query),
         from_store=not query.session and Degraded.STORE not in query.degraded,
+        exploration=drawn,
     )
 
 
@@ -222,12 +226,6 @@ def _context(query: Query) -> dict[str, str]:
     """The context of a request in the columns of the generation; a value is cut at CONTEXT_LENGTH."""
     columns = [column for column, _ in query.generation.spec.contexts]
     return {name: query.context_values[name][:CONTEXT_LENGTH] for name in columns if name in query.context_values}
-
-
-def _is_ranked(query: Query) -> bool:
-    """Whether the ranker ordered the slate."""
-    lacks = Degraded.RETRIEVAL in query.degraded or Degraded.RANKING in query.degraded
-    return query.made_by != Mode.BATCH and not lacks
 
 
 def _count_lost(count: int, error: Exception) -> None:

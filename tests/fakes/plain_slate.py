@@ -62,31 +62,45 @@ class Catalogue:
     def is_new(self, rows, days):
         return np.array([int(row) in self.new and row % 7 <= days for row in rows], bool)
 
+    def interactions(self, rows):
+        """Every second row has one interaction, the others have 100."""
+        return np.where(np.asarray(rows) % 2, 1, 100).astype(np.float32)
+
     def rows_of(self, items):
         return np.array([item for item in items if item < len(self.genres)], np.int32)
 
 
-def slate(world, items, scores, k, text, traced=True, **context):
+def slate(world, items, scores, k, text, traced=True, explore=None, **context):
     rules = compile_rules(parse(text), SPEC)
-    return select(np.array(items, np.int32), np.array(scores, np.float32), k, rules, world, context, traced)
+    return select(np.array(items, np.int32), np.array(scores, np.float32), k, rules, world, context, traced, explore)
 
 
 def expected(world, items, scores, k, rules):
     """The rows of a slate: candidates with scores, under rules, in no context."""
+    return [*admitted(world, items, scores, k, rules)]
+
+
+def admitted(world, items, scores, k, rules, drawn=None):
+    """What the rules admit at each place, by the row of the place: candidates to draw from, or none.
+
+    drawn: the rows of a slate that explores, which take their places where they may; None: the best candidates do.
+    """
     boosted = _boosted(world, items, scores, rules)
     order = sorted(items, key=lambda row: -boosted[row])
     pins = _pins(world, rules, k)
-    made, waiting = [], dict(pins)
+    made, waiting = {}, dict(pins)
     for place in range(1, k + 1):
         if place in waiting:
-            made.append(waiting.pop(place))
+            made[waiting.pop(place)] = ()
             continue
         free = [row for row in range(len(world.genres)) if row not in (*made, *pins.values(), *world.hidden)]
         fitting = [row for row in free if _fits(world, row, place, made, rules)]
-        row = _chosen(world, place, made, order, boosted, fitting, pins, k, rules)
+        row, among = _chosen(world, place, made, order, boosted, fitting, pins, k, rules)
         if row is None and not waiting:
             break
-        made.append(waiting.pop(min(waiting)) if row is None else row)
+        if drawn is not None and drawn[place - 1] in among:
+            row = drawn[place - 1]
+        made[waiting.pop(min(waiting)) if row is None else row] = among
     return made
 
 
@@ -126,6 +140,7 @@ def _fits(world, row, place, made, rules):
 
 
 def _chosen(world, place, made, order, boosted, fitting, pins, k, rules):
+    """The row of a place, None without one, and the candidates that were admitted."""
     candidates = [row for row in order if row in fitting]
     for quota in sorted(rules.quota, key=lambda quota: quota.new_within_days):
         new = [row for row in range(len(world.genres)) if row in world.new and row % 7 <= quota.new_within_days]
@@ -137,10 +152,11 @@ def _chosen(world, place, made, order, boosted, fitting, pins, k, rules):
                 break
             others = [row for row in fitting if row in new]
             if others:
-                return min(others, key=lambda row: (row % 7, row))
+                return min(others, key=lambda row: (row % 7, row)), ()
     if candidates and rules.diversity:
-        return _unlike(world, made, order, boosted, candidates, rules.diversity)
-    return next(iter(candidates or fitting), None)
+        best = _unlike(world, made, order, boosted, candidates, rules.diversity)
+        return best, candidates
+    return next(iter(candidates or fitting), None), candidates
 
 
 def _unlike(world, made, order, boosted, candidates, diversity):

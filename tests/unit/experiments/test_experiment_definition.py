@@ -24,6 +24,10 @@ candidates = 100
 where = {price = {gte = 3.0}, genre = "Drama"}
 by = 0.5
 
+[arms.new.explore]
+slates = 0.5
+temperature = 0.5
+
 [arms.old]
 share = 0.25
 
@@ -45,7 +49,7 @@ def test_what_is_read_is_written_again() -> None:
     assert [*parse(to_toml(definition)).arms] == ["new", "old"]
     assert definition.guardrails.click_rate_drop is None
     assert "click_rate_drop = false" in to_toml(definition)
-    assert definition.arms["new"].changes == {"generation", "rules", "mode", "candidates"}
+    assert definition.arms["new"].changes == {"generation", "rules", "mode", "candidates", "explore"}
 
 
 @pytest.mark.parametrize(
@@ -55,11 +59,13 @@ def test_what_is_read_is_written_again() -> None:
         ('name = "towers-2"', 'name = "Towers 2"', "name is 1 to 32 of a-z, 0-9, - and _, from a letter on, not"),
         ('layer = "models"', 'layr = "models"', "There is no entry layr. Did you mean layer?"),
         ("[arms.new]\nshare", "[arms.new]\nshre", "There is no entry arms.new.shre. Did you mean arms.new.share?"),
-        ("candidates = 100", "zzz = 1", "The entries here are share, generation, rules, mode, candidates."),
+        ("candidates = 100", "zzz = 1", "The entries here are share, generation, rules, mode, candidates, explore."),
         ("[[arms.new.rules.boost]]", "[[arms.new.rules.boots]]", "arms.new.rules: there is no boots; known are"),
         ("gte", "min", "arms.new.rules: there is no boost.0.where.price.min; known are lt, lte, gt, gte."),
         ("share = 0.25", "", "arms.old.share is missing; add a line such as share = 0.5."),
         ("share = 0.25", "share = 0.75", "the shares of the arms have the sum 1.25, above 1."),
+        ("temperature = 0.5", "temperature = 0", "arms.new.explore.temperature is a number from 0.001 to 100, not 0."),
+        ("slates = 0.5", "", "arms.new.explore.slates is missing; add a line such as slates = 0.5."),
         ("share = 0.25", "share = true", "arms.old.share is a share above 0, at most 1, not true."),
         ("[arms.old]", "[arms.control]", '"control" is the name of what users get without an arm'),
         ("candidates = 100", "candidates = 1000", "arms.new.candidates is a whole number from 1 to 512, not 1000."),

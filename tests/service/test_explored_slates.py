@@ -1,0 +1,110 @@
+"""An arm that explores, from its definition to the files of `drain`; each propensity is computed again."""
+
+import time
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import redis
+
+from recsys.lists import exploration_record
+from recsys.slates.exploring import STEADY_SECONDS
+from recsys.store import RedisGenerationStore
+from tests.sample_data import tiny
+from tests.servers.deployment import Deployment
+from tests.servers.deployment_with_flows import DeploymentWithFlows
+
+USERS = [f"visitor-{number}" for number in range(30)]
+CURIOUS = """
+name = "curiosity"
+[arms.curious]
+share = 1.0
+[arms.curious.rules]
+pin = [{item = "drama-20", place = 2}]
+[arms.curious.explore]
+slates = 0.5
+temperature = 1.0
+uncertain = 0.25
+fewer_than = 30
+"""
+
+
+@pytest.fixture(scope="module")
+def world(tiny_world, own_valkey_url, prefect_url, tmp_path_factory):
+    """A deployment whose experiment has all users in an arm that explores half of the slates."""
+    with redis.Redis.from_url(own_valkey_url) as store:
+        store.flushall()
+    tiny.publish(tiny_world[0], RedisGenerationStore(own_valkey_url))
+    home = tmp_path_factory.mktemp("explored")
+    more = {"REDIS_URL": own_valkey_url, "TANDEM_IMPRESSIONS_PER_SECOND": "1000", "TANDEM_DEADLINE_MS": "10000"}
+    with Deployment(home, home / "service.log", **more) as running:
+        world = DeploymentWithFlows(home, own_valkey_url, running, prefect_url)
+        (home / "curious.toml").write_text(CURIOUS)
+        for step in (("create", str(home / "curious.toml")), ("start", "curiosity"), ("ramp", "curiosity", "100")):
+            world.flow("experiment", *step)
+        deadline = time.time() + 10
+        while world.recommend("first", log_impression=False)["arms"] != {"curiosity": "curious"}:
+            assert time.time() < deadline
+            time.sleep(0.2)
+        yield world
+
+
+@pytest.fixture(scope="module")
+def slates(world):
+    """The answer for each user. All of them are of one window, in which a user's draws are the same."""
+    if (left := STEADY_SECONDS - time.time() % STEADY_SECONDS) < 30:
+        time.sleep(left)
+    return {user: world.recommend(user, mode="realtime", k=10) for user in USERS}
+
+
+@pytest.fixture(scope="module")
+def rows(world, slates):
+    """The rows that `drain` wrote."""
+    for user in USERS:
+        world.recommend(user, mode="batch", k=10)
+    time.sleep(2.5)
+    done = world.flow("drain", "--wait", "0")
+    assert done["damaged"] == 0
+    return pq.read_table(done["files"], partitioning=None).to_pandas()
+
+
+def ids(answer):
+    return [item["item_id"] for item in answer["items"]]
+
+
+def test_half_of_the_ranked_slates_explore_and_no_list_does(rows):
+    """By the column `explored`; slates that do not explore have no propensity."""
+    explored = rows.groupby(["mode", "user_id"])["explored"].first()
+    assert not explored["batch"].any()
+    assert 5 <= explored["realtime"].sum() <= 25
+    assert rows["propensity"].notna().equals(rows["explored"])
+
+
+def test_the_propensity_of_each_item_is_computed_again(rows, slates):
+    """By the formula in the docs, from what the file holds of the slate: candidates, values and what was admitted."""
+    for user, shown in rows[rows["explored"]].groupby("user_id"):
+        draws = exploration_record.unpack(shown["exploration"].dropna().item())
+        for item, place, propensity in zip(shown["item_id"], shown["place"], shown["propensity"], strict=True):
+            assert ids(slates[user])[place] == item
+            if place == 1:
+                assert (item, propensity, draws.admitted[place].any()) == ("drama-20", 1.0, np.False_)
+                continue
+            admitted = draws.admitted[place]
+            chances = np.exp(draws.values[0].astype(float) / draws.temperature) * admitted
+            rare = (draws.uncertain & admitted).astype(float)
+            chances = (chances / chances.sum()) * (1 - 0.25 * rare.any()) + 0.25 * rare / max(rare.sum(), 1)
+            assert propensity == pytest.approx(chances[draws.items.index(item)], rel=1e-9)
+            assert not admitted[[draws.items.index(each) for each in ids(slates[user])[:place]]].any()
+        assert [draws.items[at] for at in draws.drawn() if at >= 0] == [*shown[shown["place"] != 1]["item_id"]]
+
+
+def test_a_second_request_and_an_explanation_agree_with_the_slate(world, slates):
+    """Within the window of the draw. The answer names the draw among the rules that moved an item."""
+    moved = [user for user, answer in slates.items() if any("explore" in item["rules"] for item in answer["items"])]
+    assert 5 <= len(moved) <= 25
+    for user in moved[:3]:
+        assert ids(world.recommend(user, mode="realtime", k=10, log_impression=False)) == ids(slates[user])
+        for place, item in enumerate(slates[user]["items"][:5]):
+            body = {"user_id": user, "item_id": item["item_id"], "mode": "realtime", "k": 10}
+            explained = world.client.post("/explain", json=body).json()
+            assert (explained["place"], explained["rules"]) == (place + 1, item["rules"])
