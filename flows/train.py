@@ -59,10 +59,10 @@ class TrainResult:
     notes: list[str] = field(default_factory=list)
 
     def figures(self) -> RunFigures:
-        """The figures for the record of the run: rows in are interactions of the log, rows out those trained on."""
+        """The figures for the record of the run: rows in are read and collected ones, rows out those trained on."""
         data, served = self.manifest.data, self.manifest.metrics.get(SERVED, {})
         return RunFigures(
-            data["read"]["interactions"],
+            data["read"]["interactions"] + data["read"].get("collected", 0),
             data["rows"],
             data["bad_rows"],
             served.get(METRICS[0]),

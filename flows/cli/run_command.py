@@ -69,6 +69,7 @@ def to_json(result: TrainResult) -> dict[str, Any]:
         "bytes": manifest.size,
         "bad_rows": manifest.data["bad_rows"],
         "duplicates": manifest.data["duplicates"],
+        "collected": manifest.data["collected"],
         "notes": result.notes,
         "evaluation": json.loads(result.evaluation.to_json()),
         "gate": [asdict(check) for check in result.checks],

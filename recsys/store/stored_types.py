@@ -9,10 +9,10 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 
 from recsys.model.event_types import IMPRESSION as IMPRESSION
 from recsys.types import Event, Id
+from recsys.user_digest import digest_of
 
 LIVE, PREVIOUS = "live", "previous"
 
@@ -152,7 +152,7 @@ class DeletedUser:
     @staticmethod
     def digest_of(user: Id) -> bytes:
         """The digest of a user's id. 7 and "7" are one user."""
-        return blake2b(str(user).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        return digest_of(user)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,10 @@ from pathlib import Path
 import pandas as pd
 
 from recsys.model.event_types import EventRules, SeenRule
+from recsys.user_digest import DeletedUsers
 from training.data.mapping import Mapping, Moments
 from training.data.reading.items_reader import check_ids, read_items, unmatched_events
-from training.data.reading.log_reader import are_days, read_log
+from training.data.reading.log_reader import read_log
 from training.data.reading.quarantine import Quarantine, ReadingNotes
 
 
@@ -46,11 +47,14 @@ class Dataset:
     exact_times: bool = True
 
 
-def read(data: str | Path, quarantine_folder: Path | None = None) -> Dataset:
-    """Read and validate the dataset at `data`; bad rows go to CSV files in `quarantine_folder`, if given."""
+def read(data: str | Path, quarantine_folder: Path | None = None, deleted: DeletedUsers | None = None) -> Dataset:
+    """Read and validate the dataset at `data`; bad rows go to CSV files in `quarantine_folder`, if given.
+
+    deleted: users whose rows before their deletion are left out.
+    """
     mapping, quarantine = Mapping.read(data), Quarantine(quarantine_folder)
     toml = mapping.toml
-    log, items = read_log(mapping, quarantine), read_items(mapping, quarantine)
+    log, items = read_log(mapping, quarantine, deleted or {}), read_items(mapping, quarantine)
     if toml.items is not None:
         column = mapping.column(toml.interactions, "item_id")
         check_ids(log["item_id"], items["item_id"], column, mapping.column(toml.items, "item_id"))
@@ -70,5 +74,5 @@ def read(data: str | Path, quarantine_folder: Path | None = None) -> Dataset:
         protocol=mapping.protocol,
         moments=Moments(toml.evaluation.test_from, toml.evaluation.labels_from),
         notes=quarantine.notes,
-        exact_times=toml.interactions.exact_times and not are_days(log["timestamp"]),
+        exact_times=toml.interactions.exact_times and not quarantine.notes.only_days,
     )

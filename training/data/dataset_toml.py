@@ -1,7 +1,7 @@
 """The file format of `dataset.toml`, which describes a dataset, as strict pydantic models: the whole file, and its
 sections [events], [settings] and [evaluation].
 
-The models of [interactions] and [items] are in `table_sections`.
+The models of [interactions], [collected] and [items] are in `table_sections`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,16 @@ from pydantic_core import PydanticCustomError
 
 from recsys.files.toml_errors import wanted
 from recsys.model.event_types import IMPRESSION, EventRules, SeenRule
-from training.data.table_sections import AnyText, Interactions, Items, Section, require_one_meaning
+from training.data.table_sections import (
+    COLLECTED_COLUMNS,
+    NO_FILE,
+    AnyText,
+    Collected,
+    Interactions,
+    Items,
+    Section,
+    require_one_meaning,
+)
 
 Types = TypeVar("Types", bound=Collection[str])
 Name = Annotated[str, StringConstraints(strict=True, pattern=r"\S"), wanted('one text, such as "shop"')]
@@ -136,11 +145,21 @@ class DatasetToml(Section):
     name: Name | None = None
     folder: Name = "."
     interactions: Interactions
+    collected: Collected = Collected()
     items: Items | None = None
     events: Events | None = None
     settings: Settings = Settings()
     evaluation: Evaluation = Evaluation()
     training: Any = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _collected_alone(cls, raw: Any) -> Any:
+        """Without a file of interactions the columns are those of collected events."""
+        own, collected = raw.get("interactions", {}), raw.get("collected")
+        if collected == {"events": True} and isinstance(own, dict) and "file" not in own:
+            return raw | {"interactions": own | COLLECTED_COLUMNS | {"file": NO_FILE}}
+        return raw
 
     @model_validator(mode="after")
     def _event_types_have_a_column(self) -> Self:

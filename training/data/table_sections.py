@@ -100,6 +100,18 @@ class Table(Section):
         return self.file.endswith(("/", ".parquet"))
 
 
+NO_FILE = "collected events"
+"""The `file` of a dataset that has collected events alone. Errors name it as the place of a column."""
+
+COLLECTED_COLUMNS = {name: name for name in ("user_id", "item_id", "timestamp", "event_type")}
+
+
+class Collected(Section):
+    """The section [collected]: whether events that `/events` received are added to the log."""
+
+    events: Annotated[StrictBool, wanted("true or false, without quotes")] = False
+
+
 class Interactions(Table):
     """The section [interactions]: the file of events, its columns, and how they are read."""
 
@@ -114,6 +126,11 @@ class Interactions(Table):
     decimal: Decimal = "."
     duplicates: Duplicates = "drop"
     exact_times: Annotated[StrictBool, wanted("true or false, without quotes")] = True
+
+    @property
+    def has_file(self) -> bool:
+        """Whether the dataset has a file of interactions."""
+        return self.file != NO_FILE
 
 
 class Items(Table):

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from training.data.reading.log_reader import IN_FUTURE
+from training.data.reading.times import IN_FUTURE
 from training.gate.check import NOISE, Check, check
 from training.gate.dataset_profile import AVAILABLE, DataProfile, LiveGeneration
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -47,8 +47,8 @@ class DataProfile:
     and the newest event. gap: the longest time without an event, seconds. hours: share of the events by hour of day,
     UTC. types: share of the events by type. described_events: share of the events whose item is in the items table;
     None: there is no such table. available_lately: share of the items of the newest events that are available; None:
-    there is no such column, or too few items. read: rows of each file. set_aside, duplicates, ahead, examples: see
-    `ReadingNotes`. hashes: of all ids, by kind, ascending; a manifest keeps a `sample` of them and no ids.
+    there is no such column, or too few items. read: rows of each file. hashes: of all ids, by kind, ascending; a manifest
+    keeps a `sample` of them and no ids. set_aside, duplicates, ahead, collected, examples: see `ReadingNotes`.
     """
 
     name: str
@@ -68,6 +68,7 @@ class DataProfile:
     set_aside: Mapping[str, int] = field(default_factory=dict)
     duplicates: int = 0
     ahead: int = 0
+    collected: Mapping[str, float] = field(default_factory=dict)
     sample: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     hashes: Mapping[str, U64] = field(default_factory=dict, compare=False, repr=False)
     examples: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
@@ -77,7 +78,9 @@ class DataProfile:
         """Count a dataset and its log."""
         notes, described = dataset.notes, len(dataset.items)
         hashes = {"users": _hashed(log.user_ids), "items": _hashed(log.catalogue.ids)}
-        tables = {"interactions": len(dataset.interactions) + notes.duplicates, "items": described}
+        added = notes.collected.rows if notes.collected else 0
+        tables = {"interactions": len(dataset.interactions) + notes.duplicates - added, "items": described}
+        tables |= {"collected": added} if notes.collected else {}
         hour_counts = np.bincount((log.times // 3_600 % 24).astype(np.int64), minlength=24)
         types = dataset.interactions["event_type"].value_counts(normalize=True)
         return cls(
@@ -98,6 +101,7 @@ class DataProfile:
             set_aside=notes.set_aside,
             duplicates=notes.duplicates,
             ahead=notes.ahead,
+            collected=asdict(notes.collected) if notes.collected else {},
             sample={kind: tuple(found[:SAMPLE].tolist()) for kind, found in hashes.items()},
             hashes=hashes,
             examples=notes.examples,

@@ -14,6 +14,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from training.config import TrainingConfig
+from training.data.reading.quarantine import CollectedNotes
 from training.evaluation.metric_table import COVERAGE, FURTHER, METRICS, SERVED, Evaluation
 from training.evaluation.preview import Slate
 from training.gate.check import Check
@@ -161,6 +162,8 @@ def _data(run: RunReport) -> Table:
         *([f"items with {column}", f"{share:.1%}"] for column, share in data.filled.items()),
         *([f"set aside: {reason}", f"{count:,}"] for reason, count in data.set_aside.items()),
     ]
+    if data.collected:
+        rows.append(["of which collected", CollectedNotes.from_json(data.collected).sentence])
     if data.duplicates:
         rows.append(["duplicate rows dropped", f"{data.duplicates:,}"])
     if not data.set_aside:

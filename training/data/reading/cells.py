@@ -18,6 +18,10 @@ WITH_COMMA = re.compile(r"[+-]?(?:\d+|\d{1,3}(?:\.\d{3})+)(?:,\d+)?")
 """12,50 and 1.234,50: a point before each three digits or none."""
 
 
+PLAIN_INTEGER = r"0|-?[1-9][0-9]{0,17}"
+"""An id that can be an integer: no leading zero, and within 64 bits."""
+
+
 def missing(value: object) -> bool:
     """Whether a cell is empty."""
     return value is None or value == "" or value != value or value is pd.NA
@@ -73,7 +77,7 @@ def ids_of(column: pd.Series, typed: bool) -> pd.Series:
     cells = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column
     if typed and pd.api.types.infer_dtype(cells) == "string":
         return text
-    return text.astype("int64") if text.str.fullmatch(r"0|-?[1-9][0-9]{0,17}").all() else text
+    return text.astype("int64") if text.str.fullmatch(PLAIN_INTEGER).all() else text
 
 
 def read_numbers(column: pd.Series, decimal: str, table: str, entry: str, quarantine: Quarantine) -> pd.Series:

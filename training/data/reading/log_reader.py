@@ -10,32 +10,59 @@ import numpy as np
 import pandas as pd
 
 from recsys.model.event_types import UNDECLARED
+from recsys.user_digest import DeletedUsers
 from training.data.mapping import Mapping
 from training.data.reading.cells import each, empty_ids, ids_of, read_numbers, text_of
+from training.data.reading.collected_reader import with_collected
 from training.data.reading.event_type_checks import check_event_types
+from training.data.reading.left_out_users import kept_rows
 from training.data.reading.quarantine import GIVEN, Quarantine
 from training.data.reading.table_reader import read_table
-from training.data.reading.times import read_times
-from training.data.table_sections import CONTEXT
+from training.data.reading.times import DAY, IN_FUTURE, are_days, read_times
+from training.data.table_sections import CONTEXT, Interactions
 
-DAY = 86_400
 CLOCKS_DIFFER = 600
 """Seconds by which a shop's clock may be ahead of this clock. A wrong time zone is at least half an hour."""
 
-IN_FUTURE = "in the future"
 
-
-def read_log(mapping: Mapping, quarantine: Quarantine) -> pd.DataFrame:
+def read_log(mapping: Mapping, quarantine: Quarantine, deleted: DeletedUsers) -> pd.DataFrame:
     """The valid rows in order of time, indexed by their number in the file; duplicate rows are dropped.
 
-    `quarantine` receives the bad rows, what was assumed of event types, and examples for the sentences of checks that
-    may refuse the log.
+    Collected events follow the file's rows, if the mapping wants them. `quarantine` receives the bad rows, what was
+    assumed of event types, and examples for the sentences of checks that may refuse the log. deleted: users whose rows
+    of an earlier time are left out.
     """
+    table = mapping.toml.interactions
+    log = _read_file(mapping, quarantine, deleted) if table.has_file else no_rows(table)
+    quarantine.notes.only_days = are_days(log["timestamp"])
+    if mapping.toml.collected.events:
+        log = with_collected(mapping, log, quarantine, deleted)
+    quarantine.notes.assumptions = tuple(check_event_types(mapping, log["event_type"]))
+    log = log.sort_values("timestamp", kind="stable")
+    duplicates = pd.Series(False, log.index) if table.duplicates == "keep" else _repeats(log)
+    ahead = log["timestamp"] > time.time() + CLOCKS_DIFFER
+    _note_examples(mapping, log, duplicates, ahead, quarantine)
+    quarantine.notes.duplicates = int(duplicates.sum())
+    quarantine.notes.ahead = int(ahead[~duplicates].sum())
+    return log[~duplicates].drop(columns="timestamp" + GIVEN)
+
+
+def no_rows(table: Interactions) -> pd.DataFrame:
+    """The log of a dataset without a file of interactions."""
+    columns = {name: pd.Series(dtype="float64" if name in ("timestamp", "value") else "str") for name in table.columns}
+    return pd.DataFrame(columns | {"timestamp" + GIVEN: pd.Series(dtype="float64")})
+
+
+def _read_file(mapping: Mapping, quarantine: Quarantine, deleted: DeletedUsers) -> pd.DataFrame:
+    """The valid rows of the file of interactions."""
     table = mapping.toml.interactions
     log = read_table(mapping, "interactions", quarantine)
     log["timestamp" + GIVEN] = log["timestamp"]
     where = mapping.column(table, "timestamp")
     log["timestamp"] = read_times(log["timestamp"], table.timestamp_format, table.timezone, where)
+    stays = kept_rows(log["user_id"], log["timestamp"], deleted)
+    quarantine.notes.deleted = int((~stays).sum())
+    log = log[stays]
     if "value" in log:
         values = log["value"].rename(table.value)
         log["value"] = read_numbers(values, table.decimal, "interactions", "value", quarantine)
@@ -54,20 +81,7 @@ def read_log(mapping: Mapping, quarantine: Quarantine) -> pd.DataFrame:
         f"timestamp: {IN_FUTURE}": times >= time.time() + DAY,
     }
     log = quarantine.sift("interactions", log, bad, mapping.file(table), table.columns)
-    log = log.assign(user_id=ids_of(log["user_id"], table.typed), item_id=ids_of(log["item_id"], table.typed))
-    quarantine.notes.assumptions = tuple(check_event_types(mapping, log["event_type"]))
-    log = log.sort_values("timestamp", kind="stable")
-    duplicates = pd.Series(False, log.index) if table.duplicates == "keep" else _repeats(log)
-    ahead = log["timestamp"] > time.time() + CLOCKS_DIFFER
-    _note_examples(mapping, log, duplicates, ahead, quarantine)
-    quarantine.notes.duplicates = int(duplicates.sum())
-    quarantine.notes.ahead = int(ahead[~duplicates].sum())
-    return log[~duplicates].drop(columns="timestamp" + GIVEN)
-
-
-def are_days(times: pd.Series) -> bool:
-    """Whether the times have no time of day: all have that of a midnight, which summer time moves by an hour."""
-    return len(times) > 1 and times.mod(DAY).nunique() <= 2
+    return log.assign(user_id=ids_of(log["user_id"], table.typed), item_id=ids_of(log["item_id"], table.typed))
 
 
 def _repeats(log: pd.DataFrame) -> pd.Series:

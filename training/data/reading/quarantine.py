@@ -4,6 +4,7 @@ CSV files.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,19 +26,49 @@ VALUES = "values of "
 """Before the table in a reason of `ReadingNotes.set_aside`: bad values, whose rows stay."""
 
 
+@dataclass(frozen=True, slots=True)
+class CollectedNotes:
+    """The collected events that were added to a log. first, last: their times, unix seconds.
+
+    repeats: events that the log has too.
+    """
+
+    rows: int
+    first: float
+    last: float
+    repeats: int
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, float]) -> CollectedNotes:
+        """The notes that a manifest keeps."""
+        return cls(int(raw["rows"]), raw["first"], raw["last"], int(raw["repeats"]))
+
+    @property
+    def sentence(self) -> str:
+        """The events in words."""
+        first, last = (time.strftime("%Y-%m-%d %H:%M", time.gmtime(moment)) for moment in (self.first, self.last))
+        span = f", from {first} to {last} UTC" if self.rows else ""
+        return f"Collected events: {self.rows:,}{span}; {self.repeats:,} more are in the log too."
+
+
 @dataclass
 class ReadingNotes:
     """What was set aside, dropped or assumed while a dataset was read.
 
     set_aside: rows by table and reason, "items, item_id: empty", and values, "values of items, price: not a number".
     duplicates: rows of the log that repeat another row in every mapped column. ahead: kept rows whose time is ahead of
-    the clock. assumptions: a sentence for each thing that the mapping leaves open. examples: a column and two of its
-    rows, for the sentence of each check that may refuse the data.
+    the clock. collected: the events that were added to the log; None without. deleted: rows of deleted users that were
+    left out. only_days: whether the times of the log's own rows have no time of day. assumptions: a sentence for each
+    thing that the mapping leaves open. examples: a column and two of its rows, for the sentence of each check that may
+    refuse the data.
     """
 
     set_aside: dict[str, int] = field(default_factory=dict)
     duplicates: int = 0
     ahead: int = 0
+    collected: CollectedNotes | None = None
+    deleted: int = 0
+    only_days: bool = False
     assumptions: tuple[str, ...] = ()
     examples: dict[str, str] = field(default_factory=dict)
 
@@ -60,6 +91,13 @@ class ReadingNotes:
                 'repeat another row in every mapped column; duplicates = "keep" in [interactions] keeps them. '
                 f"{self.examples['duplicates']}."
             )
+        if self.collected:
+            lines.append(self.collected.sentence)
+        if self.deleted:
+            lines.append(
+                f"Rows of deleted users left out: {self.deleted:,}. The store remembers a deletion for 31 days: take "
+                "these users out of the log by then."
+            )
         return lines
 
 
@@ -71,9 +109,15 @@ class Quarantine:
         self._folder = folder
 
     def sift(
-        self, table: str, frame: pd.DataFrame, bad: Mapping[str, pd.Series], file: Location, columns: Mapping[str, str]
+        self,
+        table: str,
+        frame: pd.DataFrame,
+        bad: Mapping[str, pd.Series],
+        file: Location,
+        columns: Mapping[str, str],
+        most: float = MOSTLY_BAD,
     ) -> pd.DataFrame:
-        """The rows of `frame` without a reason in `bad`. DatasetError if most rows are bad.
+        """The rows of `frame` without a reason in `bad`. DatasetError if more than the share `most` is bad.
 
         bad: the rows of each reason; a row has the first that applies. A reason begins with the name of a column of
         `frame`. columns: the file's name of each of these columns.
@@ -90,7 +134,7 @@ class Quarantine:
             given = frame[column + GIVEN if column + GIVEN in frame else column]
             cells = given[reasons.index[reasons == reason]]
             self.note_example(f"{table}, {reason}", f"The column '{columns.get(column, column)}'", cells)
-        if len(reasons) > MOSTLY_BAD * len(frame):
+        if len(reasons) > most * len(frame):
             reason = str(counts.index[0])
             setting = reason.partition(":")[0].replace("timestamp", "timestamp and timestamp_format")
             example = self.notes.examples[f"{table}, {reason}"].removeprefix("The column ")

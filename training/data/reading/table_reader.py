@@ -15,7 +15,7 @@ from recsys.errors import DatasetError
 from training.data.locations import Location, failed
 from training.data.mapping import Mapping
 from training.data.reading.quarantine import Quarantine
-from training.data.table_sections import CONTEXT, Table
+from training.data.table_sections import CONTEXT, NO_FILE, Table
 
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 """Marks that exports write between fields in place of commas."""
@@ -26,7 +26,8 @@ IDS = ("user_id", "item_id")
 def check_columns(mapping: Mapping) -> None:
     """DatasetError if a file or a column that the mapping names is missing. Only the headers are read."""
     for section in ("interactions", "items"):
-        if getattr(mapping.toml, section) is not None:
+        table = getattr(mapping.toml, section)
+        if table is not None and table.file != NO_FILE:
             read_table(mapping, section, Quarantine(), header_only=True)
 
 

@@ -45,11 +45,20 @@ SHORT_YEAR = re.compile(r"\A(\d{1,2}([./-])\d{1,2}\2)(\d\d)(?!\d)")
 SHORT_HOUR = re.compile(r"(?<!\d)\d:\d\d")
 """A date of which the year has two digits, and a time of day of which the hour has one: pandas guesses neither."""
 
+DAY = 86_400
+IN_FUTURE = "in the future"
+"""The reason for which a row is set aside whose time is more than a day ahead of the clock."""
+
 SAMPLE_VALUES, MOST_FORMATS = 1_000, 6
 """Distinct values that formats are guessed from, and formats that are tested on all rows."""
 
 EDGES = pd.Timestamp("0001-01-02"), pd.Timestamp("9999-12-30")
 """A time zone moves a time by less than a day, and Python has no year 0 or 10,000. All these rows are set aside."""
+
+
+def are_days(times: pd.Series) -> bool:
+    """Whether the times have no time of day: all have that of a midnight, which summer time moves by an hour."""
+    return len(times) > 1 and times.mod(DAY).nunique() <= 2
 
 
 def require_format(stated: str) -> str:
