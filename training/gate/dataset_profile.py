@@ -47,8 +47,8 @@ class DataProfile:
     and the newest event. gap: the longest time without an event, seconds. hours: share of the events by hour of day,
     UTC. types: share of the events by type. described_events: share of the events whose item is in the items table;
     None: there is no such table. available_lately: share of the items of the newest events that are available; None:
-    there is no such column, or too few items. read: rows of each file. hashes: of all ids, by kind, ascending; a manifest
-    keeps a `sample` of them and no ids. set_aside, duplicates, ahead, collected, examples: see `ReadingNotes`.
+    there is no such column, or too few items. read: rows of each file. hashes: of all ids, by kind, ascending; a
+    manifest keeps a `sample` of them and no ids. set_aside, duplicates, ahead, collected, examples: see `ReadingNotes`.
     """
 
     name: str
