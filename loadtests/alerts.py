@@ -15,7 +15,7 @@ from prometheus_client.utils import floatToGoString
 
 from loadtests.slo import OLD_SHARE, ROOT, Promises
 from recsys.surfaces import shown_duration
-from service.telemetry.metrics import AGE_BUCKETS
+from service.telemetry.slate_metrics import AGE_BUCKETS
 
 FILE = ROOT / "deploy" / "prometheus" / "alerts.yaml"
 TEMPLATE = Path(__file__).with_name("alerts.yaml.j2")

@@ -11,6 +11,8 @@ import signal
 import sys
 from typing import Any
 
+import bentoml
+
 from recsys.environment import Environment
 from recsys.errors import SettingsError
 from recsys.process.parent_death import tie_to_parent, watch_parent
@@ -21,6 +23,7 @@ from service.auth.tls import Tls
 from service.generations import PINNED, pinned
 from service.settings import STARTER, Settings
 from service.telemetry import exporters
+from service.telemetry.cpu_time import CpuTime
 
 logger = logging.getLogger("tandem")
 
@@ -79,11 +82,12 @@ def prepare(environment: Environment, settings: Settings) -> None:
 
 
 def become_worker() -> None:
-    """The first step of each worker: quiet the logs of libraries, and end when its parent ends."""
+    """The first step of each worker: quiet the logs of libraries, end when its parent ends, and count its CPU time."""
     logger.setLevel(logging.INFO)  # BentoML shows only warnings of other loggers
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # any client can cause uvicorn's warnings
     tie_to_parent()
     bentoml_patches.dispatch_at_once()
+    CpuTime(str(bentoml.server_context.service_name)).start()
     if os.environ.get(PARENT) not in (None, str(os.getppid())):
         sys.exit("The process that started this worker is gone.")
 

@@ -34,6 +34,11 @@ class AssignedArms:
         return next((arm.generation for arm in self.served.values() if arm.generation), None)
 
     @property
+    def alias(self) -> str:
+        """Whose generation answers: `live`, or `experiment/arm`; a label of metrics."""
+        return next((f"{name}/{self.arms[name]}" for name, arm in self.served.items() if arm.generation), "live")
+
+    @property
     def rules(self) -> Rules | None:
         """The rules in place of the surface's; None: the surface's."""
         return next((arm.rules for arm in self.served.values() if arm.rules is not None), None)

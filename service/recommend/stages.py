@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from itertools import chain
+from itertools import chain, product
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,6 +27,7 @@ from recsys.types import CANDIDATES, EXTRA, Mode
 from service.backends import wire
 from service.backends.calls import Backends
 from service.recommend.records import call_records, candidate_records, history_records
+from service.telemetry import metrics
 from service.telemetry.throttled_logger import ThrottledLogger
 
 PART_FAILED = ThrottledLogger("Retrieval failed for a part of a batch: %s")
@@ -61,6 +62,8 @@ class UserHydrator:
         self._store = store
         self._stored: set[str] = set()
         """The generations of which the store had a record."""
+        for held in product((False, True), repeat=3):
+            metrics.user_read(*held)(0)  # so that the first read is an increase
 
     def is_needed_by(self, query: Query) -> bool:
         """Nothing is stored of a visitor without an id."""
@@ -85,6 +88,7 @@ class UserHydrator:
 
     def put(self, query: Query, found: UserState) -> None:
         """Set record, events and list."""
+        metrics.user_read(found.record is not None, bool(found.events), found.listed is not None)(1)
         query.events = found.events
         if self._has_lost_records(query.generation, found):
             query.leave_out(self.degraded)

@@ -16,29 +16,6 @@ Count = Callable[[float], object]
 BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.5, 1.0, 2.0)
 """Seconds. The p99 promises of slo.toml are among these, so that the requests above them are counted exactly."""
 
-AGE_BUCKETS = (
-    1,
-    10,
-    60,
-    120,
-    300,
-    600,
-    900,
-    1_800,
-    3_600,
-    7_200,
-    21_600,
-    43_200,
-    86_400,
-    129_600,
-    172_800,
-    345_600,
-    604_800,
-    1_209_600,
-    2_592_000,
-)
-"""Seconds. The promises of freshness of slo.toml are among these, so that older parts are counted exactly."""
-
 stage_seconds = Histogram(
     "tandem_stage_seconds", "Time of a stage for one batch of queries", ["stage"], buckets=BUCKETS
 )
@@ -56,12 +33,6 @@ slate_seconds = Histogram(  # of both doors
     ["surface", "mode"],
     buckets=BUCKETS,
 )
-freshness_seconds = Histogram(
-    "tandem_freshness_seconds",
-    "Age of what a slate was made from: the model, the list, the trending items, the newest event",
-    ["surface", "part"],
-    buckets=AGE_BUCKETS,
-)
 arm_seconds = Histogram(  # names of the experiments document, which bounds their number
     "tandem_arm_seconds", "Time of a slate, by the user's arm in an experiment", ["experiment", "arm"], buckets=BUCKETS
 )
@@ -77,6 +48,15 @@ stage_away = Gauge(
     ["stage"],
     multiprocess_mode="livesum",
 )
+stage_failures_total = Counter(
+    "tandem_stage_failures_total", "Calls of a stage that failed: timeout or error", ["stage", "reason"]
+)
+user_reads_total = Counter(
+    "tandem_user_reads_total",
+    "Users that were read from the store, by what it holds: a record of the generation, events, a list; yes or no",
+    ["record", "events", "list"],
+)
+cpu_seconds_total = Counter("tandem_cpu_seconds_total", "CPU time of the processes of a service", ["service"])
 removed_total = Counter("tandem_removed_total", "Candidates that a filter removed", ["reason"])
 workers = Gauge(  # dead processes do not write, so the newest value is of a running process
     "tandem_workers",
@@ -187,12 +167,6 @@ def slate_timed(surface: str, mode: str) -> Count:
 
 
 @cache
-def aged(surface: str, part: str) -> Count:
-    """Observe the age of a part of a slate, in seconds."""
-    return freshness_seconds.labels(surface, part).observe
-
-
-@cache
 def arm_timed(experiment: str, arm: str) -> Count:
     """Observe the seconds of a slate of an arm."""
     return arm_seconds.labels(experiment, arm).observe
@@ -208,6 +182,18 @@ def arm_slates(experiment: str, arm: str, outcome: str) -> Count:
 def left_out(stage: str, surface: str) -> Count:
     """Count answers made without a stage."""
     return degraded_total.labels(stage, surface).inc
+
+
+@cache
+def stage_failed(stage: str, reason: str) -> Count:
+    """Count calls of a stage that failed; reason: timeout or error."""
+    return stage_failures_total.labels(stage, reason).inc
+
+
+@cache
+def user_read(record: bool, events: bool, listed: bool) -> Count:
+    """Count reads of users by what the store holds."""
+    return user_reads_total.labels(*("yes" if held else "no" for held in (record, events, listed))).inc
 
 
 @cache

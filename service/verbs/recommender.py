@@ -26,7 +26,7 @@ from service.recommend.pipeline import RESERVE
 from service.schema import verb_table
 from service.schema.verb_table import Verb
 from service.settings import Settings
-from service.telemetry import flow_runs, lost_entries, metrics
+from service.telemetry import flow_runs, lost_entries, metrics, slate_metrics
 from service.verbs import answer_models, queries
 from service.verbs.dependencies import Dependencies
 from service.verbs.queries import Situation
@@ -278,6 +278,7 @@ class Recommender:
         for query in made:
             self._dependencies.arms.note(query, None if verb else seconds)
             metrics.slate_timed(query.surface, verb or query.made_by)(seconds)
-            if query.freshness is not None and verb != "explain":
-                for part, age in query.freshness.ages.items():
-                    metrics.aged(query.surface, part)(age)
+            if verb != "explain":
+                slate_metrics.count_ages(query)
+            if not verb:
+                slate_metrics.count_slate(query)

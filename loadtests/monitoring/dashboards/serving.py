@@ -1,4 +1,6 @@
-"""The serving dashboard: times by verb, mode, surface and stage, lost stages, batches, load, workers and keys."""
+"""The serving dashboard: times by verb, mode, surface and stage, lost stages, what slates are made of, batches, load,
+workers and keys.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +15,7 @@ def rows(promises: Promises) -> Rows:
     return {
         "Times": _times(promises.recommend.p99_ms / 1000),
         "Stages": _stages(),
+        "Slates": _slates(),
         "Load": [
             lines("Queries in a batch", "none", Query(mean("tandem_batch_queries"), "mean")),
             lines("Rows computed at once", "none", Query(mean("tandem_rows_together", "api"), "{{api}}")),
@@ -51,7 +54,55 @@ def _stages() -> list[Panel]:
             "none",
             Query("sum by (stage) (tandem_stage_away)", "{{stage}}"),
         ),
+        lines(
+            "Failed calls of a stage",
+            "reqps",
+            Query(rate("tandem_stage_failures_total", "stage, reason"), "{{stage}} {{reason}}"),
+        ),
         lines("Candidates removed", "cps", Query(or_zero(rate("tandem_removed_total", "reason")), "{{reason}}")),
+    ]
+
+
+def _slates() -> list[Panel]:
+    score, reads = "tandem_top_score", "tandem_user_reads_total"
+    held = [
+        Query(f"{rate(reads, labels=labels)} / {rate(reads)}", labels.partition("=")[0])
+        for labels in ('record="yes"', 'events="yes"', 'list="yes"')
+    ]
+    return [
+        lines(
+            "Score of the first item",
+            "none",
+            *(Query(quantile(share, score, "alias"), f"{{{{alias}}}} p{100 * share:g}") for share in (0.1, 0.5, 0.9)),
+            about="The ranker's score, of slates that it ordered, by whose generation answers.",
+        ),
+        lines("Items of a slate", "none", Query(mean("tandem_slate_length", "surface"), "{{surface}}")),
+        lines(
+            "Share of the items by source",
+            "percentunit",
+            Query(
+                f"{rate('tandem_slate_items_total', 'source')} / scalar({rate('tandem_slate_length_sum')})",
+                "{{source}}",
+            ),
+            about="Several sources may propose an item.",
+        ),
+        lines(
+            "Lists of users",
+            "percentunit",
+            Query(f"{rate('tandem_lists_total', 'outcome')} / scalar({rate('tandem_lists_total')})", "{{outcome}}"),
+            about="`stale`: older than list_fresh, or events came since. `other_arm`: there is none of the user's arm.",
+        ),
+        lines("Users of whom the store holds", "percentunit", *held),
+        lines(
+            "CPU of 1,000 slates",
+            "s",
+            Query(
+                f"1000 * {rate('tandem_cpu_seconds_total', 'service')} / scalar({rate(f'{SLATE}_count')})",
+                "{{service}}",
+            ),
+            about="CPU of all processes of a service. Slates of the mode batch need no retrieval and no ranking, so it "
+            "depends on the share of modes.",
+        ),
     ]
 
 

@@ -11,7 +11,7 @@ from loadtests.alerts import FILE, alerts
 from loadtests.slo import Promises, Slo, VerbPromise
 from recsys.surfaces import parse
 from service.schema.verb_table import VERBS
-from service.telemetry import metrics
+from service.telemetry import metrics, slate_metrics
 
 HOME = '[home]\nmode = "hybrid"\nrate = 5\np50_ms = 20\np99_ms = 90\nerror_share = 0.0\ndegraded_share = 0.03'
 PROMISES = Promises(
@@ -55,7 +55,7 @@ def test_every_limit_of_time_is_within_the_buckets():
     promises = Promises.read()
     limits = [promises.recommend.p99_ms, *promises.modes.values(), *(each.p99_ms for each in promises.verbs.values())]
     assert max(limits) / 1000 < metrics.BUCKETS[-1]
-    assert {*promises.recommend.freshness.values()} <= {*metrics.AGE_BUCKETS}
+    assert {*promises.recommend.freshness.values()} <= {*slate_metrics.AGE_BUCKETS}
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from loadtests import alerts
 from loadtests.monitoring import burn_rates
 from loadtests.slo import ROOT, Promises
 from recsys.surfaces import parse
-from service.telemetry.metrics import AGE_BUCKETS, BUCKETS
+from service.telemetry.metrics import BUCKETS
+from service.telemetry.slate_metrics import AGE_BUCKETS
 from tests.servers.prometheus import promtool
 
 HOME = """

@@ -297,5 +297,5 @@ def test_a_slate_of_a_visitor_or_a_load_test_user_is_not_logged():
     """No event could label the slate of a visitor, and slates of load-test users would enter the training rows."""
     log = ImpressionLog(None, None, 100.0)
     for user in (f"{LOAD_TEST_USERS}u", None, "u"):
-        log.note(SimpleNamespace(made_by=Mode.REALTIME, items=[1], degraded=[], user_id=user))
+        log.note(SimpleNamespace(made_by=Mode.REALTIME, items=[1], degraded=[], is_ranked=True, user_id=user))
     assert [query.user_id for query, _ in log._waiting] == ["u"]
