@@ -31,11 +31,11 @@ function ask(kind, generation) {
 
 async function start(kind, generation, confirm) {
   running = true;
-  show(`${kind} of ${generation}: starting…`);
+  show(`${kind} to ${generation}: starting…`);
   try {
     const run = await call("POST", `operations/${kind}`, { generation, confirm });
-    await follow(`${kind} of ${generation}`, run);
-  } catch (error) { show(`${kind} of ${generation} was not started: ${error.message}`, "bad"); }
+    await follow(`${kind} to ${generation}`, run);
+  } catch (error) { show(`${kind} to ${generation} was not started: ${error.message}`, "bad"); }
   running = false;
   ended();
 }
