@@ -1,6 +1,6 @@
 """Search of items by a part of their title or id, over the live generation and the items put since.
 
-Titles are joined to one text, so that a search is a few calls of `str.find`.
+Titles are joined to a few texts, so that a search is a few calls of `str.find`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import asyncio
 from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import accumulate, chain, islice
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,22 +21,43 @@ _END = "\n"
 """Between two items; a search text with a line break finds nothing."""
 
 
+_AT_ONCE = 16_384
+"""Items in a text. A call of `str.find` over one takes 1 ms, and no request is answered meanwhile."""
+
+
+class _Titles(NamedTuple):
+    """The rows of some items, their joined text, and the place in the text where each begins."""
+
+    rows: list[int]
+    text: str
+    starts: list[int]
+
+    @classmethod
+    def of(cls, rows: list[int], tables: ItemTables) -> _Titles:
+        lines = [_searched(tables.ids[row], tables.titles[row]) for row in rows]
+        return cls(rows, _END.join(lines), [0, *accumulate(len(line) + 1 for line in lines)])
+
+    def find(self, text: str) -> Iterator[int]:
+        at = self.text.find(text)
+        while at >= 0:
+            line = bisect_right(self.starts, at) - 1
+            yield self.rows[line]
+            at = self.text.find(text, self.starts[line + 1])
+
+
 class TitleIndex:
-    """The ids and titles of a generation in lower case, the most popular item first."""
+    """The ids and titles of a generation in lower case, the most popular item first.
+
+    For 100,000 items it is made in 0.35 s and a search takes up to 6 ms; for a million 6 s and 90 ms (by hand).
+    """
 
     def __init__(self, tables: ItemTables) -> None:
-        self._rows = tables.by_popularity.tolist()
-        lines = [_searched(tables.ids[row], tables.titles[row]) for row in self._rows]
-        self._text = _END.join(lines)
-        self._starts = [0, *accumulate(len(line) + 1 for line in lines)]
+        rows = tables.by_popularity.tolist()
+        self._parts = [_Titles.of(rows[at : at + _AT_ONCE], tables) for at in range(0, len(rows), _AT_ONCE)]
 
     def rows(self, text: str) -> Iterator[int]:
         """The rows of items whose id or title has the text, which is in lower case."""
-        at = self._text.find(text)
-        while at >= 0:
-            line = bisect_right(self._starts, at) - 1
-            yield self._rows[line]
-            at = self._text.find(text, self._starts[line + 1])
+        return chain.from_iterable(part.find(text) for part in self._parts)
 
 
 class TitleSearch:

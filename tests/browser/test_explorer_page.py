@@ -134,6 +134,15 @@ def test_two_modes_stand_side_by_side_and_the_address_keeps_them(visit):
     assert fits(other)
 
 
+def test_a_context_is_sent_with_the_request(visit):
+    """The values are the dataset's; the address holds the choice."""
+    page = visit(NARROW)
+    with page.expect_request("**/explorer/slate") as sent:
+        page.locator("[data-column=device]").select_option("mobile")
+    assert sent.value.post_data_json["context"] == {"device": "mobile"}
+    assert "context.device=mobile" in page.url
+
+
 def test_an_item_is_found_and_the_page_says_why_the_slate_lacks_it(visit):
     """By a part of its title; a seen item and an item that nobody proposed each have a sentence."""
     page = visit(WIDE)

@@ -64,8 +64,8 @@ function reason(answer) {
   const scale = largest(features), rest = features.slice(SHOWN_FEATURES);
   return [...made, element("h3", {}, `What moves its score: ${count(features.length, "feature")}`),
     element("p", { class: "small soft" }, "A bar is the score less the score with that feature at its mean in the training."),
-    bars(features.slice(0, SHOWN_FEATURES), scale, true),
-    ...(rest.length ? [element("details", { class: "more" }, element("summary", {}, `${count(rest.length, "smaller contribution")}`), bars(rest, scale, true))] : [])];
+    bars(features.slice(0, SHOWN_FEATURES), scale),
+    ...(rest.length ? [element("details", { class: "more" }, element("summary", {}, `${count(rest.length, "smaller contribution")}`), bars(rest, scale))] : [])];
 }
 
 function similar(answer, column) {

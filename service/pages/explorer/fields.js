@@ -18,7 +18,7 @@ export function offer(found) {
   choices = found;
   const arms = found.experiments.flatMap(each => each.arms.map(arm => `${each.name}=${arm}`));
   fill("surface", found.surfaces.map(each => [each.name, each.name]));
-  fill("mode", [["", "of the surface"], ...found.modes.map(mode => [mode, mode])]);
+  fill("mode", [["", "by surface"], ...found.modes.map(mode => [mode, mode])]);
   fill("arm", [["", "as assigned"], ...arms.map(arm => [arm, arm, !may("admin")])]);
   fill("compare", [["", "nothing"], ...found.modes.map(mode => [`mode:${mode}`, `mode ${mode}`]),
     ...arms.map(arm => [`arm:${arm}`, `arm ${arm}`, !may("admin")])]);

@@ -2,18 +2,19 @@
 const UNITS = [[31557600, "y"], [86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
 
 const FEATURES = [
-  [/^tower/, "match of the user's and the item's embeddings"],
-  [/^covisit/, "done soon after items of the history"],
-  [/^follow/, "done right after items of the history"],
-  [/^ease/, "goes together with items of the history (EASE)"],
-  [/^like_/, "similar to items of the history"],
+  [/^tower/, "match of the two embeddings"],
+  [/^covisit/, "done soon after the history"],
+  [/^follow/, "done right after the history"],
+  [/^ease/, "goes together with the history"],
+  [/^like_/, "similar to the history"],
   [/^popularity/, "how often it was taken"],
-  [/^momentum/, "taken more often in the last 7 days than in the last 30"],
+  [/^momentum/, "popularity of 7 days against 30"],
   [/^age/, "days since it was first taken"],
-  [/content_affinity$/, "words and categories in common with the history"],
+  [/content_affinity$/, "words and categories of the history"],
   [/^repeat/, "it occurs in the history"],
   [/^history_length/, "number of items in the history"],
-  [/^(wait|gap)$/, "time since the newest events"],
+  [/^wait$/, "time since the newest event"],
+  [/^gap$/, "time between the newest two events"],
   [/^lift_/, "taken more often at this time or in this context"],
   [/^from_/, "the candidate source that proposed it"],
 ];
