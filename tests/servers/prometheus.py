@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +44,9 @@ class Prometheus:
     It scrapes one gateway, and evaluates the rules, each second.
     """
 
-    def __init__(self, home: Path, gateway: str) -> None:
-        """gateway: host and port."""
-        self._home, self._gateway = home, gateway
+    def __init__(self, home: Path, gateway: str, rules: Mapping[str, str] | None = None) -> None:
+        """gateway: host and port. rules: texts in place of committed files of rules, by the file's name."""
+        self._home, self._gateway, self._rules = home, gateway, rules or {}
         self._program, self._address = program("prometheus"), f"127.0.0.1:{free_port()}"
 
     def __enter__(self) -> Prometheus:
@@ -55,7 +56,7 @@ class Prometheus:
         job["static_configs"] = [{"targets": [self._gateway]}]
         self._home.mkdir()
         for name in configuration["rule_files"]:
-            rules = yaml.safe_load((CONFIGURATION.parent / name).read_text())
+            rules = yaml.safe_load(self._rules.get(name) or (CONFIGURATION.parent / name).read_text())
             groups = [{key: group[key] for key in group if key != "interval"} for group in rules["groups"]]
             (self._home / name).write_text(yaml.safe_dump({"groups": groups}))
         file, log = self._home / "prometheus.yaml", self._home / "log"
@@ -77,6 +78,14 @@ class Prometheus:
 
     def values(self, expr: str) -> list[float]:
         """The value of each series of an expression now; empty while Prometheus starts."""
+        return [float(series["value"][1]) for series in self._series(expr)]
+
+    def firing(self) -> set[str]:
+        """The alerts that fire now: each the name and the surface, if it has one."""
+        series = self._series('ALERTS{alertstate="firing"}')
+        return {" ".join(filter(None, map(each["metric"].get, ("alertname", "surface")))) for each in series}
+
+    def _series(self, expr: str) -> list[dict[str, Any]]:
         try:
             answer = httpx.get(f"http://{self._address}/api/v1/query", params={"query": expr}, timeout=30)
         except httpx.TransportError:
@@ -84,4 +93,5 @@ class Prometheus:
         if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
             return []
         assert answer.is_success, answer.text
-        return [float(series["value"][1]) for series in answer.json()["data"]["result"]]
+        found: list[dict[str, Any]] = answer.json()["data"]["result"]
+        return found
