@@ -99,7 +99,8 @@ class RedisUserStore:
         hashes = [users_key(generation, bucket).encode() for bucket in range(min(buckets, SAMPLED_HASHES))]
         with translated_errors(self.address):
             replies = _own_values(await round_trip(self._reads, [(b"HKEYS", each) for each in hashes], _HOT_SECONDS))
-        return [str(name, "utf-8", "surrogatepass") for names in replies for name in names if name]
+        # An id that is no UTF-8 can't be in JSON; its replacement is no user.
+        return [str(name, "utf-8", "replace") for names in replies for name in names if name]
 
     async def add_events(self, events: Sequence[Event], dataset: str = "") -> int:
         """Add events to the log and to their users' histories, in one round trip; return how many were new.

@@ -1,6 +1,7 @@
 // The details of one item: its place in the slate or why the slate lacks it, every feature as a bar, and similar items.
 import { $, call, element, state } from "../common.js";
 import { bars, largest } from "./bars.js";
+import { entry } from "./entry.js";
 import { count, nameOf } from "./words.js";
 
 const SIMILAR = 8, SHOWN_FEATURES = 12, LEAST = 0.005; // contributions below round to 0.00
@@ -25,18 +26,25 @@ export async function showDetails(item, column) {
   $("details").scrollTop = 0;
   $("details").focus();
   await Promise.all([
-    fill(turn, "details-state", "reason", () => call("POST", "explain", { ...column.body, item_id: item.item_id }, { headers: column.headers }), reason),
-    fill(turn, "similar-state", "similar", () => call("POST", "similar", { item_id: item.item_id, k: SIMILAR, surface: column.body.surface }),
-      answer => similar(answer, column)),
+    fill(turn, "details-state", "reason", explained(item, column), reason),
+    fill(turn, "similar-state", "similar", alike(item, column), answer => similar(answer, column)),
   ]);
 }
 
+function explained(item, { body, headers }) {
+  return call("POST", "explain", { ...body, item_id: item.item_id }, { headers });
+}
+
+function alike(item, { body }) {
+  return call("POST", "similar", { item_id: item.item_id, k: SIMILAR, surface: body.surface });
+}
+
 /** Fill a part with what `draw` makes of an answer, unless another item was chosen meanwhile. */
-async function fill(turn, stateId, id, ask, draw) {
+async function fill(turn, stateId, id, asking, draw) {
   $(id).replaceChildren();
   state($(stateId), "loading", "Loading…");
   try {
-    const answer = await ask();
+    const answer = await asking;
     if (turn !== asked) return;
     const made = draw(answer);
     $(id).replaceChildren(...made);
@@ -62,14 +70,16 @@ function reason(answer) {
   ];
   if (!features.length) return made;
   const scale = largest(features), rest = features.slice(SHOWN_FEATURES);
-  return [...made, element("h3", {}, `What moves its score: ${count(features.length, "feature")}`),
+  made.push(element("h3", {}, `What moves its score: ${count(features.length, "feature")}`),
     element("p", { class: "small soft" }, "A bar is the score less the score with that feature at its mean in the training."),
-    bars(features.slice(0, SHOWN_FEATURES), scale),
-    ...(rest.length ? [element("details", { class: "more" }, element("summary", {}, `${count(rest.length, "smaller contribution")}`), bars(rest, scale))] : [])];
+    bars(features.slice(0, SHOWN_FEATURES), scale));
+  if (rest.length) {
+    const words = element("summary", {}, count(rest.length, "smaller contribution"));
+    made.push(element("details", { class: "more" }, words, bars(rest, scale)));
+  }
+  return made;
 }
 
 function similar(answer, column) {
-  return answer.items.map(item => element("li", {},
-    element("button", { type: "button", class: "link", onclick: () => showDetails(item, column) }, element("span", { class: "clamp" }, nameOf(item))),
-    element("span", { class: "small soft" }, `${item.sources.join(", ")}`)));
+  return answer.items.map(item => entry(item, item.sources.join(", "), next => showDetails(next, column)));
 }

@@ -1,14 +1,14 @@
 // The Explorer: what one user is recommended and why, in one column or in two, and what the next slate is after an event.
 import { $, call, onKey, state } from "../common.js";
 import { closeDetails, showDetails } from "./details.js";
-import { columns, keepInAddress, may, offer, values } from "./fields.js";
+import { columns, keepInAddress, may, offer, prefix, values } from "./fields.js";
 import { findUsers, searchItems, searchUsers, showHistory } from "./side.js";
 import { column } from "./slates.js";
 import { nameOf } from "./words.js";
 
 const STRANGER = "someone new", SHOWN_EVENTS = 5;
 
-let shown = [], sent = [], turn = 0;
+let shown = [], sent = [], turn = 0, generation = null;
 
 const idsOf = answer => answer.slate.items.map(item => item.item_id);
 const details = (item, of = columns()[0]) => showDetails(item, of);
@@ -18,7 +18,7 @@ async function start() {
   try {
     offer(await call("GET", "explorer/choices"));
     const users = await findUsers("");
-    if (!$("user").value) $("user").value = users[0]?.user_id ?? STRANGER;
+    if (!$("user").value) $("user").value = users[0]?.user_id ?? prefix() + STRANGER;
     await show();
   } catch (error) { state($("state"), "error", error.message); }
 }
@@ -40,12 +40,19 @@ async function show(before = []) {
     const answers = await Promise.all(asked.map(slateOf));
     if (mine !== turn) return;
     draw(answers, asked, before);
+    await renew(answers[0].slate.generation);
     const hint = may("write") ? "" : " This key has no scope write: a title opens its reasons, and no event is stored.";
     state($("state"), "", `${asked.map((each, at) => `${each.name}: ${answers[at].slate.items.length} items`).join("; ")}.${hint}`);
   } catch (error) {
     if (mine === turn) { $("slates").replaceChildren(); shown = []; state($("state"), "error", error.message); }
   }
   if (mine === turn) $("slates").setAttribute("aria-busy", "false");
+}
+
+/** Read what the fields offer again when another generation answers: its event types and contexts may differ. */
+async function renew(answering) {
+  if (generation && generation !== answering) offer(await call("GET", "explorer/choices"));
+  generation = answering;
 }
 
 function draw(answers, asked, before) {
@@ -72,7 +79,8 @@ async function send(item, place, at) {
   const { user, type } = values();
   state($("state"), "loading", "Storing the event…");
   try {
-    await call("POST", "events", { events: [{ user_id: user, item_id: item.item_id, ...(type && { event_type: type }) }] });
+    const event = { user_id: user, item_id: item.item_id, ...(type && { event_type: type }) };
+    await call("POST", "events", { events: [event] });
   } catch (error) { state($("state"), "error", error.message); return; }
   sent.unshift(`${type || "event"}: ${nameOf(item)}`);
   $("sent").textContent = `Stored, newest first: ${sent.slice(0, SHOWN_EVENTS).join(" ← ")}${sent.length > SHOWN_EVENTS ? " ← …" : ""}`;

@@ -25,9 +25,13 @@ export function offer(found) {
   fill("type", found.event_types.map(type => [type, type]));
   $("arm-field").hidden = !arms.length;
   $("contexts").hidden = !found.contexts.length;
-  $("contexts").replaceChildren(...found.contexts.map(({ column, values: known }) =>
-    element("label", {}, `Context: ${column} `, options(element("select", { data: { column } }), [["", "not stated"], ...known.map(value => [value, value])]))));
+  $("contexts").replaceChildren(...found.contexts.map(contextField));
   put(kept);
+}
+
+function contextField({ column, values: known }) {
+  const select = element("select", { data: { column } });
+  return element("label", {}, `Context: ${column} `, options(select, [["", "not stated"], ...known.map(value => [value, value])]));
 }
 
 function fill(id, offered) {

@@ -1,7 +1,8 @@
 // The parts beside the slates: the user's history, the search of items, and the users that the field offers.
 import { $, call, element, state } from "../common.js";
+import { entry } from "./entry.js";
 import { prefix } from "./fields.js";
-import { count, nameOf, when } from "./words.js";
+import { count, when } from "./words.js";
 
 const TYPING_MS = 200, FOUND = 10;
 
@@ -26,12 +27,6 @@ export async function showHistory(user, onDetails) {
   }
 }
 
-function entry(item, words, onDetails) {
-  return element("li", {},
-    element("button", { type: "button", class: "link", onclick: () => onDetails(item) }, element("span", { class: "clamp" }, nameOf(item))),
-    element("span", { class: "small soft" }, words));
-}
-
 /** Call `search` with the text of a field when nobody has typed for a moment; an earlier search is aborted. */
 function whileTyping(field, search) {
   let timer = 0, running = new AbortController();
@@ -43,6 +38,8 @@ function whileTyping(field, search) {
   field.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(start, TYPING_MS); });
 }
 
+const query = text => new URLSearchParams({ q: text, limit: FOUND });
+
 /** Search items as their title is typed. */
 export function searchItems(onDetails) {
   $("find").onsubmit = event => event.preventDefault();
@@ -50,9 +47,11 @@ export function searchItems(onDetails) {
     if (!text) { $("found").replaceChildren(); state($("find-state"), ""); return; }
     state($("find-state"), "loading", "Searching…");
     try {
-      const { items, more } = await call("GET", `explorer/items?${new URLSearchParams({ q: text, limit: FOUND })}`, null, { signal });
-      $("found").replaceChildren(...items.map(item => entry(item, item.available ? String(item.item_id) : `${item.item_id} · hidden`, onDetails)));
-      state($("find-state"), items.length ? "" : "empty", items.length ? `${count(items.length, "item")}${more ? ", the most popular; there are more" : ""}` : "No title and no id has this text.");
+      const { items, more } = await call("GET", `explorer/items?${query(text)}`, null, { signal });
+      const words = item => (item.available ? String(item.item_id) : `${item.item_id} · hidden`);
+      $("found").replaceChildren(...items.map(item => entry(item, words(item), onDetails)));
+      const found = `${count(items.length, "item")}${more ? ", the most popular; there are more" : ""}`;
+      state($("find-state"), items.length ? "" : "empty", items.length ? found : "No title and no id has this text.");
     } catch (error) {
       if (error.name === "AbortError") throw error;
       state($("find-state"), "error", error.message);
@@ -62,10 +61,11 @@ export function searchItems(onDetails) {
 
 /** The users whose id begins with a text; the store has no index of ids, so a large shop offers a sample. */
 export async function findUsers(text, signal) {
-  const found = await call("GET", `explorer/users?${new URLSearchParams({ q: text || prefix(), limit: FOUND })}`, null, { signal });
+  const found = await call("GET", `explorer/users?${query(text || prefix())}`, null, { signal });
   $("users").replaceChildren(...found.users.map(user =>
     element("option", { value: String(user.user_id) }, count(user.history + user.events, "interaction"))));
-  state($("users-note"), "", found.complete ? "" : `The field offers ids of a sample of ${count(found.sampled, "user")}; every other id works too.`);
+  const note = `The field offers ids of a sample of ${count(found.sampled, "user")}; every other id works too.`;
+  state($("users-note"), "", found.complete ? "" : note);
   return found.users;
 }
 

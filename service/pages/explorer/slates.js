@@ -1,6 +1,7 @@
 // The columns of slates: a row for each item with its sources, rules, largest contributions and move, and what was left out.
 import { element } from "../common.js";
 import { bars, largest } from "./bars.js";
+import { entry, titleOf } from "./entry.js";
 import { count, freshness, nameOf } from "./words.js";
 
 const SHOWN_FEATURES = 3;
@@ -15,7 +16,8 @@ function move(item, place, others, absent) {
 }
 
 function chips(item, moved) {
-  const sources = item.sources.map(source => element("span", { class: "chip source", style: { "--source": `var(--${source}, var(--soft))` } }, source));
+  const colour = source => ({ "--source": `var(--${source}, var(--soft))` });
+  const sources = item.sources.map(source => element("span", { class: "chip source", style: colour(source) }, source));
   const rules = item.rules.map(rule => element("span", { class: "chip rule" }, `rule: ${rule}`));
   const mark = moved && element("span", { class: `chip move ${moved[1]}` }, moved[0]);
   return element("span", { class: "chips" }, mark, ...sources, ...rules);
@@ -27,7 +29,7 @@ function row(item, place, { features, scale, others, absent, canSend, onSend, on
   const choose = () => (canSend ? onSend(item, place) : onDetails(item));
   return element("li", { class: moved ? moved[1] : "", data: { item: String(item.item_id) } },
     element("span", { class: "rank" }, String(place + 1)),
-    element("button", { type: "button", class: "title", "aria-label": words, onclick: choose }, element("span", { class: "clamp" }, name)),
+    element("button", { type: "button", class: "title", "aria-label": words, onclick: choose }, titleOf(item)),
     element("button", { type: "button", class: "why", "aria-label": `Why ${name}?`, onclick: () => onDetails(item) }, "Why?"),
     chips(item, moved),
     features ? bars(features.slice(0, SHOWN_FEATURES), scale) : null);
@@ -59,7 +61,5 @@ function removed(numbers, leftOut, onDetails) {
   return element("details", { class: "left-out" },
     element("summary", {}, `Left out: ${words || count(leftOut.length, "candidate")}`),
     element("ol", { class: "list" }, ...leftOut.map(item =>
-      element("li", {},
-        element("button", { type: "button", class: "link", onclick: () => onDetails(item) }, element("span", { class: "clamp" }, nameOf(item))),
-        element("span", { class: "small soft" }, `Place ${item.place} by score. ${item.sentence}`)))));
+      entry(item, `Place ${item.place} by score. ${item.sentence}`, onDetails))));
 }
