@@ -82,7 +82,7 @@ def _run(once: bool) -> int:
             console.print(f"\n[bold green]The whole story took {time.monotonic() - started:.0f} s.[/]")
             if once:
                 return 0
-            console.print(f"Serving at [bold]{url}[/]: open it in a browser to see why each film is there. Ctrl-C stops.")
+            console.print(f"Serving at [bold]{url}[/]: its page shows why each film is there. Ctrl-C stops.")
             try:
                 code = service.wait()
             except Stopped:
