@@ -45,7 +45,7 @@ from service.operations.overview import OverviewReader
 from service.operations.parts import Operations
 from service.operations.prefect_api import PrefectApi
 from service.operations.promises import Promises
-from service.operations.stored_state import StateReader
+from service.operations.state_reader import StateReader
 from service.recommend.pipeline import Pipeline
 from service.recommend.stages import RankingScorer, RetrievalSource
 from service.settings import SLO_FILE, Settings

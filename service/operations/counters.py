@@ -46,7 +46,7 @@ class Counters:
 
     lacking: slates without a stage, by stage. slate_seconds: the time of all slates together. limit: slates that may be
     in flight, of all gateway processes of this host. ages: of what
-    slates were made from, by part, in buckets.
+    slates were made from, by part, in buckets. lists: slates by the state of the user's list, such as fresh.
     """
 
     at: float
@@ -55,6 +55,7 @@ class Counters:
     slate_seconds: float = 0.0
     limit: float = 0.0
     ages: dict[str, dict[float, float]] = field(default_factory=dict)
+    lists: dict[str, float] = field(default_factory=dict)
 
     def add(self, name: str, labels: Mapping[str, str], value: float) -> None:
         """Add a sample of a metric; one that the page does not show has no effect."""
@@ -64,6 +65,8 @@ class Counters:
             _add_bucket(self.ages.setdefault(labels["part"], {}), labels["le"], value)
         elif name == "tandem_slate_seconds_sum":
             self.slate_seconds += value
+        elif name == "tandem_lists_total":
+            self.lists[labels["outcome"]] = self.lists.get(labels["outcome"], 0.0) + value
         elif name == "tandem_degraded_total":
             self.lacking[labels["stage"]] = self.lacking.get(labels["stage"], 0.0) + value
         elif name == "tandem_slates_limit":

@@ -11,7 +11,8 @@ from recsys.errors import StoreError
 from service import schema
 from service.operations.last_hour import LastHour, Readings
 from service.operations.promises import Promises
-from service.operations.stored_state import FlowState, StateReader, StoredState
+from service.operations.state_reader import StateReader
+from service.operations.stored_state import FlowState, StoredState
 from service.recommend.deadlines import Deadline
 from service.schema import verb_table
 from service.verbs.recommender import Recommender

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from service.operations.actions import Actions
 from service.operations.last_hour import Readings
 from service.operations.overview import OverviewReader
-from service.operations.stored_state import StateReader
+from service.operations.state_reader import StateReader
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,6 +91,8 @@ function drawServing({ status, ages, hour, promises, at }) {
     ({ promised }) => duration(promised, ""), ({ part }) => duration(hour.answer_ages[part], "–"),
     ({ part, made, promised }) => mark(promised !== null && (at - (made ?? at) > promised || hour.answer_ages[part] > promised), "too old"),
   ], "");
+  const lists = Object.entries(hour.lists).map(([outcome, share]) => `${percent(share)} ${outcome.replace("_", " ")}`);
+  $("lists").textContent = lists.length ? `Lists of the users that slates were made for: ${lists.join(", ")}.` : "";
   fill("processes", status.processes, ({ name }) => name, [({ name }) => name, ({ held }) => held.join(", ") || "nothing yet"], "No process has announced itself.");
   fill("refused", Object.entries(status.refused), ([id]) => id, [([id]) => id, ([, why]) => why], "None.");
 }

@@ -1,12 +1,13 @@
 // What is not as promised, one sentence each: the first thing to read at night.
 import { ago, duration, ms, percent } from "./format.js";
 
-const MOST = 12;
+const MOST = 12, MOST_CHARACTERS = 300;
 const LEAST_REQUESTS = 100; // a p99 of fewer says little
 const LEAST_FAILED = .001; // as in the alerts, where slo.toml allows no failure
 
 export function problems(data) {
-  const found = [...ofServing(data), ...ofRequests(data), ...(data.stored ? ofFlows(data) : [])];
+  const found = [...ofServing(data), ...ofRequests(data), ...(data.stored ? ofFlows(data) : [])]
+    .map(words => words.length > MOST_CHARACTERS ? `${words.slice(0, MOST_CHARACTERS)}…` : words);
   return found.length > MOST ? [...found.slice(0, MOST), `… and ${found.length - MOST} more`] : found;
 }
 

@@ -1,6 +1,8 @@
 // Tables that are filled again without losing the focus: a row stays as long as its key does.
 import { $, element } from "../common.js";
 
+const MOST = 300; // characters of a cell
+
 /** Fill the body with this id. columns: functions of an item that give a text, or {text, class}, or an element to keep. */
 export function fill(id, items, key, columns, empty) {
   const body = $(id), old = new Map([...body.rows].map(row => [row.dataset.key, row]));
@@ -22,7 +24,8 @@ function update(cell, value) {
     else if (value && "disabled" in value) cell.firstElementChild.disabled = value.disabled;
     return;
   }
-  const { text, class: name = "" } = typeof value === "object" ? value : { text: value };
+  const { text: whole, class: name = "" } = typeof value === "object" ? value : { text: value };
+  const text = whole.length > MOST ? `${whole.slice(0, MOST)}…` : whole;
   if (cell.textContent !== text) cell.textContent = text;
   if (cell.className !== name) cell.className = name;
 }

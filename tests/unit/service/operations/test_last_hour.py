@@ -6,7 +6,8 @@ import math
 import pytest
 
 from service.operations.counters import Counters
-from service.operations.last_hour import HOUR, SAMPLE_SECONDS, Readings, figures, quantile
+from service.operations.figures import figures, quantile
+from service.operations.last_hour import HOUR, SAMPLE_SECONDS, Readings
 
 BOUNDS = (0.05, 0.1, 0.2, math.inf)
 READINGS = 2 * int(HOUR / SAMPLE_SECONDS)
@@ -60,6 +61,24 @@ def test_without_requests_there_is_no_share_and_no_percentile():
     found = figures("recommend", counted(0.0), counted(15.0))
     assert (found.rate, found.in_flight) == (0.0, 0.0)
     assert [found.p50, found.p99, found.failed, found.refused, found.lacking, found.overload] == [None] * 6
+
+
+def test_the_state_of_lists_and_the_ages_of_answers_are_those_of_now():
+    """Between two readings: shares of outcomes, and the median age of a part."""
+    taken = [counted(0.0), counted(SAMPLE_SECONDS)]
+    for counters, fresh, missing, young, old in zip(taken, (5, 8), (1, 2), (9, 9), (9, 13), strict=True):
+        counters.add("tandem_lists_total", {"outcome": "fresh", "surface": "default"}, fresh)
+        counters.add("tandem_lists_total", {"outcome": "missing", "surface": "home"}, missing)
+        for bound, count in ((60.0, young), (120.0, old), (math.inf, old)):
+            labels = {"part": "list", "surface": "default", "le": str(bound)}
+            counters.add("tandem_freshness_seconds_bucket", labels, count)
+    rest = iter(taken)
+    readings = Readings(1, lambda: next(rest))
+    for _ in range(2):
+        asyncio.run(readings.add())
+    hour = readings.last_hour()
+    assert hour.lists == {"fresh": 0.75, "missing": 0.25}
+    assert hour.answer_ages == {"list": pytest.approx(90.0)}
 
 
 def test_an_hour_is_kept_with_a_point_for_each_minute():
