@@ -131,6 +131,7 @@ def check_quiet(prometheus):
 
 def test_each_fault_fires_its_alert_and_no_other(world, prometheus, tmp_path):
     """Lists that a flow no longer makes, a generation twice as old as promised, and a slow store."""
+    wait_for(lambda: prometheus.values('tandem_workers{service="Gateway"}') and not others(prometheus))
     check_quiet(prometheus)
 
     world.refreshing = False
