@@ -87,6 +87,6 @@ def shop(browser, tmp_path_factory):
     made = export(home / "generations", encoded, train(encoded, tiny.CONFIG), tiny.CONFIG, Origin("shop"))
     server = StoreServer(home / "store").start()
     tiny.publish(made, RedisGenerationStore(server.url))
-    with Deployment(home, home / "service.log", REDIS_URL=server.url) as running:
+    with Deployment(home, home / "service.log", REDIS_URL=server.url, TANDEM_TOPOLOGY="inline") as running:
         yield running
     server.stop()
