@@ -25,7 +25,7 @@ NAMES = {WEEK: "week before", TRAINING: "training"}
 
 COLUMNS_NOTE = (
     "PSI: population stability index over tenths of the reference, or over categories. p: of a Kolmogorov-Smirnov or "
-    "chi-square test with one item of each user, corrected by Holm's method for all rows of this table."
+    "chi-square test with one item of each user, corrected by Holm's method for the columns of all comparisons."
 )
 
 
@@ -63,11 +63,12 @@ def _chart(drift: ColumnDrift) -> Chart:
 
 
 def _columns(reading: DriftReading) -> Iterator[Table]:
-    for against in dict.fromkeys(each.against for each in reading.drifts):
+    """A table for each comparison, first the one that may alarm."""
+    for against in sorted({each.against for each in reading.drifts}, key=lambda name: name != reading.judged):
         found = [each for each in reading.drifts if each.against == against]
-        may = "" if against == reading.judged else " Without an alarm: the week before knows how requests differ."
+        note = COLUMNS_NOTE if against == reading.judged else f"Without an alarm: the {NAMES[reading.judged]} decides."
         rows = [[each.column, f"{each.psi:.3f}", _p(each.p), "drift" if each.alarm else ""] for each in found]
-        yield Table(f"Against the {NAMES[against]}", ["column", "PSI", "p", ""], rows, f"{COLUMNS_NOTE}{may}")
+        yield Table(f"Against the {NAMES[against]}", ["column", "PSI", "p", ""], rows, note)
 
 
 def _segments(reading: DriftReading) -> Iterator[Table]:

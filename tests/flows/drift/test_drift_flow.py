@@ -15,6 +15,7 @@ import redis
 from flows.__main__ import main
 from flows.drain import SCHEMA, drain
 from flows.drift import drift
+from flows.lists import batch
 from loadtests.monitoring.flow_alerts import FILE
 from recsys.store import RedisFlowStore, RedisGenerationStore
 from recsys.store.redis.run_store import RedisRunStore
@@ -22,20 +23,25 @@ from tests.flows.runs.flow_alert_check import check_alerts
 from tests.sample_data import tiny
 from tests.servers.deployment import Deployment
 
+MODES = "realtime", "hybrid"
 USERS, AT_ONCE, DAY = 300, 4, 86_400
 DRAW = np.random.default_rng(0)
 
 
 def ask(url, user):
-    """Users with odd ids click first; a tenth of the requests have a session, which the store does not keep."""
+    """Users with odd ids click first. A tenth of the requests have a session, which the store does not keep.
+
+    The slates of a third of the users are made of their lists.
+    """
     with httpx.Client(base_url=url, timeout=30) as client:
         event = {"user_id": user, "item_id": f"drama-{user % 25}", "event_type": "interaction"}
         if user % 2:
             client.post("/events", json=event).raise_for_status()
-        body = {"user_id": user, "k": 10, "context": {"device": tiny.DEVICES[user % 2]}, "mode": "realtime"}
+        body = {"user_id": user, "k": 10, "context": {"device": tiny.DEVICES[user % 2]}, "mode": MODES[user % 3 == 0]}
         if user % 10 == 0:
             body["session"] = [{"item_id": f"comedy-{user % 25}", "event_type": "interaction"}]
         client.post("/recommend", json=body).raise_for_status()
+        client.post("/events", json=event).raise_for_status()  # not known to the slate
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +51,11 @@ def served(harness, tiny_world, own_valkey_url, tmp_path_factory):
         store.flushall()
     tiny.publish(tiny_world[0], RedisGenerationStore(own_valkey_url))
     home = tmp_path_factory.mktemp("drift")
+    (home / "rules.toml").touch()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("TANDEM_HOME", str(home))
+        patched.setenv("REDIS_URL", own_valkey_url)
+        batch(3, str(home / "rules.toml"))
     own = {"REDIS_URL": own_valkey_url, "TANDEM_IMPRESSIONS_PER_SECOND": "1000000", "TANDEM_DEADLINE_MS": "10000"}
     with Deployment(home, home / "service.log", **own) as running, ThreadPoolExecutor(AT_ONCE) as pool:
         list(pool.map(lambda user: ask(running.url, user), range(USERS)))
@@ -95,6 +106,7 @@ def test_slates_as_they_were_served_fire_nothing(served, home, tmp_path, capsys)
     result = drift()
     assert (result.alarms, result.skewed) == ([], [])
     assert result.skew.rows >= 0.8 * USERS
+    assert set(served[0]["mode"]) == {*MODES}
     assert max(result.skew.shares.values()) == 0
     fired(served[1], tmp_path, [])
 

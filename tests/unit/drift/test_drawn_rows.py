@@ -1,25 +1,9 @@
 """The rows that drift is computed of: one item of one slate of each user."""
 
 import numpy as np
-import pandas as pd
 
-from training.data.impressions import COLUMNS
+from tests.sample_data.served_slates import DAY, slates
 from training.drift.drawn_rows import PLACES, columns_to_compare, draw, one_of_each_user
-
-DAY = 86_400.0
-
-
-def slates(users=400, days=7, seed=0):
-    """Slates of ten items. Half of the users come daily, the others on one day in seven on average."""
-    random, rows = np.random.default_rng(seed), []
-    for user in range(users):
-        for day in range(days):
-            if user % 2 or random.random() < 1 / 7:
-                slate = f"{user}-{day}"
-                rows += [(slate, f"u{user}", day * DAY + 9.0, f"i{at}", at, 5.0 - at, "tower,ease") for at in range(10)]
-    names = ["impression", "user_id", "time", "item_id", "place", "score", "sources"]
-    found = pd.DataFrame(rows, columns=names).assign(generation="g1", asked=0.0, mode="realtime", surface="home")
-    return pd.concat([found, pd.DataFrame(0.0, found.index, COLUMNS)], axis=1)
 
 
 def test_one_row_for_each_user_from_the_first_places():
@@ -27,8 +11,12 @@ def test_one_row_for_each_user_from_the_first_places():
     rows = draw(slates(), 0.0, DAY, 7)
     assert rows["user_id"].is_unique
     assert set(rows["place"]) == set(range(PLACES))
-    assert set(rows["first_item"]) == {"i0"}
-    assert set(rows["score"]) == {2.0, 1.0, 0.0, -1.0, -2.0}
+    shown = slates()
+    assert set(rows["first_item"]) <= {*shown[shown["place"] == 0]["item_id"]}
+    of_slate = shown[(shown["impression"] == rows["impression"][0]) & (shown["place"] < PLACES)].set_index("place")
+    row = rows.iloc[0]
+    assert np.isclose(row["score"], of_slate["score"][row["place"]] - of_slate["score"].mean())
+    assert row["first_item"] == of_slate["item_id"][0]
     again = draw(slates().sample(frac=1, random_state=1), 0.0, DAY, 7)
     assert sorted(again["impression"] + again["item_id"]) == sorted(rows["impression"] + rows["item_id"])
 
@@ -52,7 +40,8 @@ def test_rows_of_several_files_are_one_for_each_user():
 def test_columns_that_are_compared():
     """Sources as one column each, no features of the clock, nothing that names a user or a time."""
     columns = columns_to_compare(draw(slates(), 0.0, DAY, 7))
-    assert set(columns["source.tower"]) == {"True"}
-    assert set(columns["source.popular"]) == {"False"}
+    assert set(columns["source.tower"]) == {"True", "False"}
+    assert set(columns["source.covisit"]) == {"False"}
+    assert set(columns["context.device"]) == {"tv", "phone"}
     assert {"score", "mode", "surface", "item", "first_item", "feature.age"} < {*columns}
     assert not {"feature.lift_weekend", "feature.from_tower", "user_id", "time", "generation"} & {*columns}

@@ -1,0 +1,104 @@
+"""Drift of a window: quiet where nothing changed, and the changed column is named alone."""
+
+import numpy as np
+import pytest
+
+from tests.sample_data.served_slates import DAY, slates
+from training.drift.comparison import LEAST_USERS, TRAINING, WEEK
+from training.drift.drawn_rows import draw
+from training.drift.drift_page import page
+from training.drift.drift_reading import read
+from training.drift.recomputed_features import Skew
+
+WEEK_BEFORE = draw(slates(3_000), 0.0, DAY, 7)
+USERS = 600
+
+
+def scaled(shown):
+    return shown.assign(**{"feature.tower": 1.5 * shown["feature.tower"]})
+
+
+def without_a_source(shown):
+    return shown.assign(sources=shown["sources"].str.replace(",ease", ""))
+
+
+def pushed(shown):
+    return shown.assign(item_id=shown["item_id"].where(shown["place"] != 2, "i-pushed"))
+
+
+def pushed_to_some(shown):
+    few = shown["user_id"].str[1:].astype(int) % 5 == 0
+    return shown.assign(item_id=shown["item_id"].where(~few | (shown["place"] != 0), "i-pushed"))
+
+
+def without_context(shown):
+    return shown.assign(context="{}")
+
+
+def without_lists(shown):
+    return shown.assign(mode="realtime")
+
+
+CHANGES = {
+    scaled: "feature.tower",
+    without_a_source: "source.ease",
+    pushed: "item",
+    pushed_to_some: "first_item",
+    without_context: "context.device",
+    without_lists: "mode",
+}
+
+
+def window(change=lambda shown: shown, seed=1, users=USERS):
+    return draw(change(slates(users, 1, seed)), 0.0, DAY, 1)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_is_named_alone(change):
+    """One column drifted; the page shows both of its distributions."""
+    reading = read(window(change), WEEK_BEFORE, None)
+    assert [each.name for each in reading.alarms] == [f"{WEEK}/{CHANGES[change]}"]
+    assert reading.sentence == f"Drift against the week before: {CHANGES[change]}."
+    assert {"warm users", "cold users"} <= {*reading.segments}
+    shown = page("g1", reading, Skew(), 0.0, DAY)
+    assert shown.good is False
+    assert any(part.title.startswith(f"{CHANGES[change]}: PSI") for part in shown.parts[0].parts)
+
+
+def test_windows_without_a_change_are_quiet():
+    """Ten windows of few users; `test_drift_on_the_demo` has 200 of the demo's data."""
+    readings = [read(window(seed=seed, users=200), WEEK_BEFORE, None) for seed in range(1, 11)]
+    assert [reading.sentence for reading in readings] == ["No column differs from the week before."] * 10
+    assert all(len(reading.drifts) > 50 for reading in readings)
+
+
+def test_the_training_may_alarm_until_the_week_has_enough_users():
+    """In mode realtime alone. Afterwards it is shown without an alarm."""
+    few, training = WEEK_BEFORE.iloc[: LEAST_USERS - 1], WEEK_BEFORE.drop(columns=["mode", "surface", "context"])
+    first = read(window(scaled), few, training)
+    assert [each.name for each in first.alarms] == [f"{TRAINING}/feature.tower"]
+    later = read(window(scaled), WEEK_BEFORE, training)
+    assert [each.name for each in later.alarms] == [f"{WEEK}/feature.tower"]
+    assert max(each.psi for each in later.drifts if each.against == TRAINING) > 0.25
+    assert not read(window(without_lists), few, training).alarms
+
+
+def test_too_little_to_compare_is_a_sentence():
+    """Too few users, or nothing to compare with."""
+    few = window().iloc[: LEAST_USERS - 1]
+    assert read(few, WEEK_BEFORE, None).sentence == "Not compared: 99 users had slates, and 100 are needed."
+    reading = read(window(), WEEK_BEFORE.iloc[:0], None)
+    assert reading.sentence.startswith("Not compared: the generation has no slates of its training")
+    assert not reading.drifts
+    assert page("g1", reading, Skew(), 0.0, DAY).good is None
+
+
+def test_many_users_alone_are_no_alarm():
+    """A small shift of a large sample has a small p value, and no alarm: its size does not matter."""
+    shifted = window(lambda shown: shown.assign(**{"feature.tower": shown["feature.tower"] + 0.25}), users=6_000)
+    reading = read(shifted, WEEK_BEFORE, None)
+    drift = next(each for each in reading.drifts if each.column == "feature.tower")
+    assert drift.p < 0.001
+    assert drift.psi < 0.2
+    assert not reading.alarms
+    assert np.isclose(sum(drift.window), 1, atol=1e-3)
