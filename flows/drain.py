@@ -24,10 +24,11 @@ from pydantic import Field
 from flows import WAIT_HELP, WAIT_SECONDS
 from flows.collection.collect_events import CollectedEvents, collect_events
 from flows.collection.day_files import join_days, remove_old_days
+from flows.forgetting.deleted_users import remove_deleted_users
 from flows.orchestration import store_step, write_result
 from flows.progress import run_progress
 from flows.run_records import recorded_flow
-from flows.steps.deleted_users import remove_deleted_users
+from flows.steps.parquet_export import LISTS
 from recsys.environment import Environment
 from recsys.lists import exploration_record
 from recsys.lists.impression import Impression
@@ -81,7 +82,7 @@ class DrainResult:
     """The result of a run. rows: items shown. taken: items that users took. damaged: unreadable entries, deleted.
 
     waiting: entries younger than the wait, among the last AT_ONCE that were read. lost: entries that the store's limits
-    removed since the last drain. deleted: rows of deleted users that were removed from the files of all runs.
+    removed since the last drain. deleted: rows and places of deleted users in the files of all flows.
     events: of the log. joined, removed: days whose files were joined, and old days that were removed.
     """
 
@@ -129,7 +130,8 @@ def drain(
         with progress.step("events"):
             collected = collect_events(log, events)
         # After the files: this run may have read such a user before.
-        deleted = remove_deleted_users(store, [shown, events])
+        tables = [shown, events, exports(environment, LISTS)]
+        deleted = remove_deleted_users(store, tables, environment.home)
         joined = join_days(events, log.collected_until())
         removed = remove_old_days([shown, events], store.now(), days)
     done = replace(done, deleted=deleted, events=collected, joined=joined, removed=removed)

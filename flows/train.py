@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from flows.forgetting.training_deletions import Deletions
 from flows.orchestration import name_run
 from flows.progress import run_progress
 from flows.run_records import recorded_flow
@@ -28,8 +29,7 @@ from flows.steps.training import build, evaluate, ingest, publish_and_promote, t
 from recsys.environment import Environment
 from recsys.generation.loader import check_servable
 from recsys.generation.manifest import Manifest
-from recsys.store.from_environment import open_store
-from recsys.store.redis.generation_store import RedisGenerationStore
+from recsys.store.from_environment import OpenStore, open_store
 from recsys.store.run_record import RunFigures
 from training.config import TrainingConfig
 from training.data.interaction_log import encode
@@ -86,7 +86,7 @@ def run(
     board = TensorBoard(environment.folder("tensorboard"), mapping.name)
     # An unreachable store ends the run before the training.
     with closing(board), open_store(environment) as store, run_progress() as progress:
-        return train_and_publish(data, settings, force, environment, store.generations(), board, progress)
+        return train_and_publish(data, settings, force, environment, store, board, progress)
 
 
 def train_and_publish(
@@ -94,14 +94,15 @@ def train_and_publish(
     config: TrainingConfig,
     force: bool,
     environment: Environment,
-    generations: RedisGenerationStore,
+    store: OpenStore,
     board: TensorBoard,
     progress: RunProgress,
 ) -> TrainResult:
     """Run the steps in their order; GateRefused if a check of the gate failed and the run is not forced."""
+    generations, deletions = store.generations(), Deletions(store.flows())
     curves, checkpoints = LearningCurves(), Checkpoints(environment.folder("checkpoints"))
     run = TrainingRun(config, progress.shown_on(board, curves), checkpoints)
-    dataset, notes = ingest(data, environment, run.progress)
+    dataset, notes = ingest(data, environment, run.progress, deletions.before)
     log = encode(dataset)
     with reporting(RunReport(DataProfile.of(dataset, log), config, curves.curves), environment) as report:
         live = report.live = read_live_generation(generations)
@@ -119,9 +120,11 @@ def train_and_publish(
 
         origin = Origin(dataset.name, dataset.notes.bad_rows(), report.data, failed(report.checks))
         generation = build(log, trained, origin, environment.folder("generations"), run)
+        deletions.forget_later(generation)
         manifest = generation.manifest
         name_run(f"train-{manifest.id}")
         publish_and_promote(str(generation.path), generations, environment, run.progress, smoke=check_servable)
+        deletions.forget_later(generation)  # again: users may have been deleted while it was published
         report.generation = manifest.id
 
     checkpoints.clear()

@@ -195,7 +195,7 @@ def print_drained(result: DrainResult) -> None:
             "Drain more often, raise TANDEM_IMPRESSIONS_MIB or lower TANDEM_IMPRESSIONS_PER_SECOND."
         )
     if result.deleted:
-        print(f"{result.deleted:,} rows of deleted users were removed from the files of all runs.")
+        print(f"{result.deleted:,} rows of deleted users were removed from files.")
     print(f"{result.events.events:,} events of the log.")
     if result.events.damaged:
         print(f"{result.events.damaged:,} events could not be read, and are in no file.")

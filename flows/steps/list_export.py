@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from flows.steps.parquet_export import RowFile, export_file
+from flows.steps.parquet_export import LISTS, RowFile, export_file
 from recsys.environment import Environment
 from recsys.lists.list_maker import ListMaker, UserData
 from recsys.lists.user_list import UserList
@@ -35,7 +35,7 @@ SCHEMA = pa.schema(
 def exporting(environment: Environment, maker: ListMaker, top: int, now: float) -> Iterator[ListExport]:
     """Write one file. It gets its name when the block ends without an error."""
     with (
-        export_file(environment, "lists", maker.manifest.id, now) as (path, scratch),
+        export_file(environment, LISTS, maker.manifest.id, now) as (path, scratch),
         ListExport(path, scratch, maker, top, now) as export,
     ):
         yield export

@@ -20,6 +20,9 @@ ROWS = 50_000
 ABANDONED_SECONDS = 86_400.0
 """An unfinished file without a write for this time belongs to a killed run."""
 
+LISTS = "lists"
+"""The folder of users' lists, for `training.data.locations.exports`."""
+
 KEPT = 7
 """Newest files that stay in a folder: a week of nightly files. In a bucket a lifecycle rule removes old files, so that
 flows need no permission to delete."""

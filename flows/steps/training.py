@@ -18,6 +18,7 @@ from flows.orchestration import best_effort, step, store_step
 from flows.progress import artifact_key
 from recsys.environment import Environment
 from recsys.generation.manifest import GenerationFolder
+from recsys.user_digest import DeletedUsers
 from training import recipe
 from training.data.dataset import Dataset, read
 from training.data.interaction_log import Log
@@ -36,12 +37,17 @@ publish_and_promote = store_step(publication.publish)
 
 
 @step
-def ingest(data: str, environment: Environment, progress: RunProgress) -> tuple[Dataset, list[str]]:
-    """The validated dataset at `data` and notes about it; bad rows go to TANDEM_HOME/quarantine/NAME."""
+def ingest(
+    data: str, environment: Environment, progress: RunProgress, deleted: DeletedUsers
+) -> tuple[Dataset, list[str]]:
+    """The validated dataset at `data` and notes about it; bad rows go to TANDEM_HOME/quarantine/NAME.
+
+    deleted: users whose rows before their deletion are left out.
+    """
     quarantine = environment.folder("quarantine") / file_name(Mapping.read(data).name)
     shutil.rmtree(quarantine, ignore_errors=True)
     with progress.step("reading the dataset"):
-        dataset = read(data, quarantine)
+        dataset = read(data, quarantine, deleted)
     for assumption in dataset.notes.assumptions:
         get_run_logger().warning(assumption)
     return dataset, dataset.notes.lines(len(dataset.interactions), str(quarantine))

@@ -12,7 +12,7 @@ import logging
 import re
 import secrets
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,17 @@ class Manifest:
     def user_buckets(self) -> int:
         """Hashes in the store over which the records of users are spread."""
         return max(1, self.dims["users"] // 512)
+
+    @property
+    def users_left(self) -> int:
+        """Users in the folder: those of the training without the ones that were deleted from the folder since."""
+        return self.dims["users"] - self.dims.get("forgotten", 0)
+
+    @property
+    def without_users(self) -> Manifest:
+        """The manifest without what the deletion of a user from the folder changes."""
+        dims = {name: size for name, size in self.dims.items() if name != "forgotten"}
+        return replace(self, parts=self.stored_parts, dims=dims)
 
     @property
     def data_end(self) -> float:

@@ -65,12 +65,18 @@ class Upload:
 
     def _is_finished(self) -> bool:
         text = self._store.read_manifest(self._manifest.id)
-        if text is not None and text != self._manifest.to_json().encode():
+        if text is not None and self._differs(text):
             raise GenerationError(
                 f"The store has another generation under the id {self._manifest.id}. Delete it first, if it is not "
                 f"wanted: python -m flows delete {self._manifest.id}"
             )
         return text is not None
+
+    def _differs(self, text: bytes) -> bool:
+        """Whether a stored manifest is of another generation; users may have been deleted from the folder since."""
+        return text != self._manifest.to_json().encode() and (
+            Manifest.from_json(text, any_format=True).without_users != self._manifest.without_users
+        )
 
     def _upload_part(self, name: str, received: ReceivedParts, read_back: Callable[..., None]) -> None:
         data = mapped(self._folder, self._manifest, name)
@@ -132,7 +138,7 @@ class Upload:
             stop = int(ends[last - 1])
             rows = order[start:stop]
             records = {ids[row]: blobs.bytes_at(row) for row in rows.tolist()}
-            incomplete = (np.array(self.stored.records[bucket:last]) != sizes[bucket:last])[buckets[rows] - bucket]
+            incomplete = (np.array(self.stored.records[bucket:last]) < sizes[bucket:last])[buckets[rows] - bucket]
             if incomplete.any():
                 self._write_users(dict(compress(records.items(), incomplete.tolist())))
             read_back(self._check_users, records)

@@ -140,14 +140,16 @@ IMPRESSION_LIMITS = StreamLimits(31 * 86_400, 256 << 20)
 
 @dataclass(frozen=True, slots=True)
 class DeletedUser:
-    """A user whose rows in files of impressions are still to be removed. The store holds no id, only its digest.
+    """A user who was deleted, for the files that may have the user. The store holds no id, only its digest.
 
-    entry: the place in the stream of deleted users. at: when the user was deleted, by the store's clock.
+    entry: the place in the stream of deleted users. at: when the user was deleted, by the store's clock. merged:
+    whether the user is a visitor who was merged into a login.
     """
 
     entry: str
     digest: bytes
     at: float
+    merged: bool = False
 
     @staticmethod
     def digest_of(user: Id) -> bytes:

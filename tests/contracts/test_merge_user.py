@@ -10,6 +10,7 @@ import pytest
 from recsys.errors import StoreError
 from recsys.store.stored_types import EVENTS_KEPT
 from recsys.types import Event
+from recsys.user_digest import digest_of
 from tests.contracts.stores import Store, click, keys
 from tests.contracts.test_forget_user import everything
 
@@ -91,6 +92,8 @@ def test_nothing_is_left(store: Store) -> None:
     merge(store, click("old", 0.5, user=ANON))
     assert store.client is None or {key for key in keys(store) if ANON in key} == set()
     store.users(lambda users: users.forget_streams([ANON, "nobody"]))
+    noted = store.flows.read_deleted_users()
+    assert [(user.digest, user.merged) for user in noted] == [(digest_of(ANON), True), (digest_of("nobody"), True)]
     for generation in ("g1", "g2"):
         (state,) = store.read(generation, ANON)
         assert (state.record, state.events, state.listed, state.lost) == (None, [], None, False)

@@ -17,6 +17,7 @@ from recsys.generation.stored_generations import list_generations
 from recsys.store import RedisFlowStore, RedisGenerationStore, RedisUserStore
 from recsys.store.embedded_valkey import valkey_binary
 from recsys.store.process_registry import Announcement
+from recsys.store.redis.event_collection import RedisEventCollection
 from recsys.store.redis.item_store import RedisItemReader, RedisItemWriter
 from recsys.store.redis.redis_experiments import RedisExperimentStore
 from recsys.store.redis.redis_registry import RedisProcessRegistry
@@ -102,7 +103,15 @@ def test_the_user_of_the_flows(real: Store, urls: dict[str, str]) -> None:
     assert store.flows.active_users() == ["7"]
     real.users(lambda users: users.forget_impressions("8"))
     (deleted,) = store.flows.read_deleted_users()
-    store.flows.drop_deleted_users([deleted.entry])
+    store.flows.note_deletions_handled(deleted.entry, 1.0)
+    assert store.flows.read_deletions_handled() == (deleted.entry, 1.0)
+    store.flows.forget_records("g1", whole.user_buckets, ["8"])
+    collection = RedisEventCollection(urls["flows"])
+    batch = collection.begin(10)
+    assert batch is not None
+    assert collection.finish(batch)
+    assert collection.collected_until() <= collection.now()
+    collection.close()
     assert store.flows.now() >= shown.arrived
     store.flows.report_lost(store.flows.lost_impressions())
     assert store.generations.memory_use() is None  # no error, and no limit

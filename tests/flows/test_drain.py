@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from flows.drain import SCHEMA, DrainResult, drain_some, taken_after
-from flows.steps.deleted_users import remove_deleted_users
+from flows.forgetting.deleted_users import remove_deleted_users
 from recsys.errors import DatasetError, LocationError
 from recsys.lists.impression import Impression
 from recsys.model.features import FEATURES
@@ -265,14 +265,14 @@ class TestDeletedUsers:
         log(store, shown("7", NOON - 86_400), shown("8", NOON - 86_400), shown(7, now - 60), shown("7", now + 60))
         before = {file: pq.read_table(file, partitioning=None) for file in drained(store, tmp_path).files}
         asyncio.run(store.forget_user("7"))
-        assert remove_deleted_users.fn(store, [folder]) == 6
+        assert remove_deleted_users.fn(store, [folder], tmp_path) == 6
         left = {file: pq.read_table(file, partitioning=None) for file in before}
         assert [table.schema for table in left.values()] == [SCHEMA] * len(left)
         columns = [(table["user_id"].to_pylist(), table["time"].to_pylist()) for table in left.values()]
         rows = [row for users, times in columns for row in zip(users, times, strict=True)]
         assert set(rows) == {("8", NOON - 86_400), ("7", now + 60)}
-        assert store.read_deleted_users() == []
-        assert remove_deleted_users.fn(store, [folder]) == 0
+        assert store.read_deletions_handled()[0] == store.read_deleted_users()[-1].entry
+        assert remove_deleted_users.fn(store, [folder], tmp_path) == 0
 
     def test_a_killed_run_leaves_the_user_to_the_next(self, store, tmp_path, monkeypatch):
         """The store keeps the note until all files are written."""
@@ -282,7 +282,7 @@ class TestDeletedUsers:
         with monkeypatch.context() as killed:
             killed.setattr(pq, "ParquetWriter", lambda *_, **__: 1 / 0)
             with pytest.raises(ZeroDivisionError):
-                remove_deleted_users.fn(store, [Location(str(tmp_path))])
+                remove_deleted_users.fn(store, [Location(str(tmp_path))], tmp_path)
         assert pq.read_metadata(file).num_rows == 3
-        assert remove_deleted_users.fn(store, [Location(str(tmp_path))]) == 3
+        assert remove_deleted_users.fn(store, [Location(str(tmp_path))], tmp_path) == 3
         assert pq.read_metadata(file).num_rows == 0

@@ -20,15 +20,24 @@ DAY = "date="
 """The begin of a folder's name, before the day."""
 
 
-def by_day(folder: Location) -> dict[str, list[Location]]:
-    """The files of a folder by day (2026-12-01), oldest first. LocationError if the folder can't be listed."""
+def files_of(folder: Location) -> list[tuple[Location, float]]:
+    """All complete Parquet files below a folder, and when each was changed, unix seconds. LocationError as `by_day`."""
     with reaching(folder, "read"):
         found = folder.filesystem().get_file_info(fs.FileSelector(folder.path, allow_not_found=True, recursive=True))
+    names = {each.path.removeprefix(folder.path).strip("/"): each for each in found}
+    return [
+        (folder / name, (names[name].mtime_ns or 0) / 1e9)
+        for name in sorted(names)
+        if name.endswith(".parquet") and not name.rpartition("/")[2].startswith(".")  # hidden: incomplete
+    ]
+
+
+def by_day(folder: Location) -> dict[str, list[Location]]:
+    """The files of a folder by day (2026-12-01), oldest first. LocationError if the folder can't be listed."""
     days: dict[str, list[Location]] = defaultdict(list)
-    for path in sorted(each.path.removeprefix(folder.path).strip("/") for each in found):
-        day, _, name = path.partition("/")
-        if day.startswith(DAY) and name.endswith(".parquet") and not name.startswith("."):  # hidden: incomplete
-            days[day.removeprefix(DAY)].append(folder / path)
+    for file, _ in files_of(folder):
+        if file.parent.name.startswith(DAY):
+            days[file.parent.name.removeprefix(DAY)].append(file)
     return days
 
 

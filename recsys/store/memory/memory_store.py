@@ -40,6 +40,7 @@ class MemoryStore(MemoryGenerations):
         self._log: list[LoggedEvent] = []
         self._impressions: list[tuple[str, LoggedImpression]] = []
         self._deleted_users: list[DeletedUser] = []
+        self._deletions_handled = "", 0.0
         self._entries = self._logged = 0
         self._trending: Trending | None = None
 
@@ -102,7 +103,7 @@ class MemoryStore(MemoryGenerations):
 
     async def forget_user(self, user: Id) -> None:
         self._forget_state(str(user))
-        await self.forget_streams([user])
+        self._forget_entries([user])
         await self.forget_impressions(user)
 
     def _forget_state(self, user: str) -> None:
@@ -128,19 +129,34 @@ class MemoryStore(MemoryGenerations):
         return self._keep(into, moved)
 
     async def forget_streams(self, users: Sequence[Id]) -> None:
+        self._forget_entries(users)
+        for user in users:
+            self._note_deleted(user, merged=True)
+
+    def _forget_entries(self, users: Sequence[Id]) -> None:
         texts = {*map(str, users)}
         self._log = [logged for logged in self._log if str(logged.event.user_id) not in texts]
         self._impressions = [shown for shown in self._impressions if shown[0] not in texts]
 
     async def forget_impressions(self, user: Id) -> None:
         self._impressions = [shown for shown in self._impressions if shown[0] != str(user)]
-        self._deleted_users.append(DeletedUser(self._entry(), DeletedUser.digest_of(user), time.time()))
+        self._note_deleted(user)
+
+    def _note_deleted(self, user: Id, *, merged: bool = False) -> None:
+        self._deleted_users.append(DeletedUser(self._entry(), DeletedUser.digest_of(user), time.time(), merged))
 
     def read_deleted_users(self) -> list[DeletedUser]:
         return [*self._deleted_users]
 
-    def drop_deleted_users(self, entries: Sequence[str]) -> None:
-        self._deleted_users = [user for user in self._deleted_users if user.entry not in entries]
+    def read_deletions_handled(self) -> tuple[str, float]:
+        return self._deletions_handled
+
+    def note_deletions_handled(self, entry: str, at: float) -> None:
+        self._deletions_handled = entry, at
+
+    def forget_records(self, generation: str, buckets: int, users: Sequence[str]) -> None:
+        for user in users:
+            self.records.get((generation, user_bucket(user, buckets)), {}).update({user: None})
 
     def now(self) -> float:
         return time.time()

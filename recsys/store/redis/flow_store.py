@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from recsys.store.key_names import (
     DELETED_USERS,
+    DELETIONS_HANDLED,
     EVENT_LOG,
     IMPRESSIONS,
     TRENDING,
@@ -24,10 +25,11 @@ from recsys.store.key_names import (
     variants_key,
 )
 from recsys.store.redis.connection import address, sync_client, translated_errors
-from recsys.store.redis.scripts import WRITE_LISTS
+from recsys.store.redis.scripts import FORGET_FIELD, WRITE_LISTS
 from recsys.store.redis.stored_events import parse_event, parse_events
 from recsys.store.stored_types import (
     EVENTS_EXPIRE,
+    IMPRESSION_LIMITS,
     LISTS_EXPIRE,
     TRENDING_EXPIRE,
     Cursor,
@@ -169,17 +171,36 @@ class RedisFlowStore:
                 pipe.execute()
 
     def read_deleted_users(self) -> list[DeletedUser]:
-        """Return the users whose rows in files of impressions are still to be removed."""
-        return [
-            DeletedUser(entry, fields[b"u"], int(entry.partition("-")[0]) / 1000)
-            for entry, fields in self._entries_after(DELETED_USERS, "", _DELETED_AT_ONCE)
-        ]
+        """Return the users who were deleted in the last 31 days, oldest first."""
+        found: list[DeletedUser] = []
+        while some := self._entries_after(DELETED_USERS, found[-1].entry if found else "", _DELETED_AT_ONCE):
+            found += [
+                DeletedUser(entry, fields[b"u"], int(entry.partition("-")[0]) / 1000, b"m" in fields)
+                for entry, fields in some
+            ]
+        return found
 
-    def drop_deleted_users(self, entries: Sequence[str]) -> None:
-        """Delete entries of users whose rows are removed."""
-        if entries:
-            with translated_errors(self.address):
-                self._redis.xdel(DELETED_USERS, *entries)
+    def read_deletions_handled(self) -> tuple[str, float]:
+        """Return the last entry of deleted users whose rows are removed from files, empty for none, and when."""
+        with translated_errors(self.address):
+            found: Any = self._redis.hmget(DELETIONS_HANDLED, "entry", "at")
+        return (found[0] or b"").decode(), float(found[1] or 0)
+
+    def note_deletions_handled(self, entry: str, at: float) -> None:
+        """Note that users up to an entry are removed from files. at: unix seconds, by the clock of this host."""
+        oldest = int(1_000 * (self.now() - IMPRESSION_LIMITS.seconds))
+        with translated_errors(self.address):
+            self._redis.hset(DELETIONS_HANDLED, mapping={"entry": entry, "at": at})
+            old: Any = self._redis.xrange(DELETED_USERS, "-", oldest)
+            if old:
+                self._redis.xdel(DELETED_USERS, *(name for name, _ in old))
+
+    def forget_records(self, generation: str, buckets: int, users: Sequence[str]) -> None:
+        """Delete users' records of one generation."""
+        with translated_errors(self.address), self._redis.pipeline(transaction=False) as pipe:
+            for user in users:
+                pipe.eval(FORGET_FIELD, 1, users_key(generation, user_bucket(user, buckets)), text_of(user))
+            pipe.execute()
 
     def lost_impressions(self) -> int:
         """Return how many impressions were removed before `flows drain` read them, since `report_lost`."""

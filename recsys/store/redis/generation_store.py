@@ -166,7 +166,7 @@ class RedisGenerationStore:
         keys = [PUBLISHING, manifest_key(generation), GENERATIONS, FENCE, PROMOTED]
         keys += generation_keys(generation, parsed)
         sizes = part_keys(generation, parsed).values()
-        values = [generation, manifest, claim.fence if claim else 0, parsed.dims["users"], *sizes]
+        values = [generation, manifest, claim.fence if claim else 0, parsed.users_left, *sizes]
         outcome = self._run_claimed(scripts.WRITE_MANIFEST, keys, claim, *values)
         if outcome[0] == b"missing":
             raise refusals.incomplete(generation, outcome[1].decode())

@@ -197,10 +197,10 @@ class RedisUserStore:
         await self._note_deleted(user)
 
     async def forget_streams(self, users: Sequence[Id]) -> None:
-        """Delete users from the log and from the impressions, in one pass for all of them, and from files later."""
+        """Delete merged users from the log and from the impressions, in one pass for all, and from files later."""
         await self._forget_entries(users)
         for user in users:
-            await self._note_deleted(user)
+            await self._note_deleted(user, merged=True)
 
     async def _forget_fields(self, user: Id) -> None:
         """Delete a user from the hashes of all generations."""
@@ -244,11 +244,12 @@ class RedisUserStore:
             await self._impressions.forget([text_of(user)])
         await self._note_deleted(user)
 
-    async def _note_deleted(self, user: Id) -> None:
+    async def _note_deleted(self, user: Id, *, merged: bool = False) -> None:
         """Note that files may have the user. After the stream: a drain may be writing what it read from there."""
         oldest = int(1_000 * (time.time() - self._impression_limits.seconds))
         with translated_errors(self.address):
-            await self._redis.xadd(DELETED_USERS, {"u": DeletedUser.digest_of(user)}, minid=oldest)
+            fields: Any = {"u": DeletedUser.digest_of(user)} | ({"m": 1} if merged else {})
+            await self._redis.xadd(DELETED_USERS, fields, minid=oldest)
 
     async def close(self) -> None:
         """Close all connections."""

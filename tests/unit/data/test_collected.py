@@ -131,8 +131,14 @@ def test_collected_events_alone(shop, collect, tmp_path):
 
 
 def test_rows_of_deleted_users_are_left_out(shop, collect):
-    """Of the log and of collected events, up to the deletion; the sentence says for how long this holds."""
+    """Of the log and of collected events, up to the deletion; the sentence says for how long this holds.
+
+    A row without a time, or with one of the far future, does not go to the quarantine either.
+    """
     collect(Event(1, 108, LATER), Event(2, 109, LATER))
-    dataset = read(shop(rows(), ON), deleted={digest_of(1): LATER + 1e6, digest_of(3): START, digest_of(4): START + 4})
-    assert dataset.interactions["user_id"].tolist() == [0, 2, 3, *range(5, 20), 2]
-    assert dataset.notes.lines(19)[-1].startswith("Rows of deleted users left out: 3. The store remembers")
+    log = rows(when=[*range(1_700_000_000, 1_700_000_018), "", 90_000_000_000])
+    deleted = {digest_of(user): START + 4 for user in (3, 4, 18, 19)} | {digest_of(1): LATER + 1e6, digest_of(5): START}
+    dataset = read(shop(log, ON), deleted=deleted)
+    assert dataset.interactions["user_id"].tolist() == [0, 2, *range(5, 18), 2]
+    assert dataset.notes.set_aside == {}
+    assert dataset.notes.lines(16)[-1].startswith("Rows of deleted users left out: 6. The store remembers")
