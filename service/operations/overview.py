@@ -35,6 +35,10 @@ OF_STATUS = {
 """The fields of /status that the page shows."""
 
 
+STORE_SECONDS = 5.0
+"""Time for all reads of the store. The page waits 10 s for the overview."""
+
+
 @dataclass(frozen=True, slots=True)
 class Age:
     """When a part of answers was made, unix seconds; None if never. promised: its greatest age in seconds, if any."""
@@ -85,10 +89,13 @@ class OverviewReader:
         now = time.time()
         status = await self._recommender.answer(verb_table.STATUS, schema.StatusRequest(), Deadline.of_now(None))
         shown = status.model_dump(include=OF_STATUS)
+        stored: StoredState | None = None
         try:
-            stored = await asyncio.to_thread(self._reader.read, now)
+            stored = await asyncio.wait_for(asyncio.to_thread(self._reader.read, now), STORE_SECONDS)
         except StoreError as error:
-            stored, shown["store"] = None, str(error)
+            shown["store"] = str(error)
+        except TimeoutError:
+            shown["store"] = f"The store did not answer within {STORE_SECONDS:g} s."
         return Overview(
             at=now,
             status=shown,

@@ -83,13 +83,15 @@ class PrefectApi:
             ):
                 if response.status >= HTTPStatus.BAD_REQUEST:
                     raise self._refused(response.status, wanted, await response.text(errors="replace"))
-                answer: dict[str, Any] = await response.json()
-                return answer
+                answer = await response.json()
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             why = str(error) or f"no answer within {CALL_SECONDS:g} s"
             raise PrefectError(
                 f"Prefect does not answer at {self._url} ({why}). Start its server, or correct PREFECT_API_URL."
             ) from error
+        if not isinstance(answer, dict) or "id" not in answer:
+            raise PrefectError(f"What answers at {self._url} is not Prefect's API. Correct PREFECT_API_URL.")
+        return answer
 
     def _refused(self, status: int, wanted: str, text: str) -> PrefectError:
         if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):

@@ -23,10 +23,11 @@ class Promises:
 
     @classmethod
     def read(cls, path: Path) -> Promises:
-        """The promises of a file that has the form of slo.toml."""
+        """The promises of a file that has the form of slo.toml; a table that is missing promises nothing."""
         slo = tomllib.loads(path.read_text(encoding="utf-8"))
         p99 = {verb: table["p99_ms"] / 1000 for verb, table in slo.items() if "p99_ms" in table}
-        recommend = slo["recommend"]
-        flows = {flow: float(seconds) for flow, seconds in slo["flows"].items()}
-        ages = {part: float(seconds) for part, seconds in slo["freshness"].items()}
-        return cls(p99, flows, ages, float(recommend["error_share"]), float(recommend["degraded_share"]))
+        flows = {flow: float(seconds) for flow, seconds in slo.get("flows", {}).items()}
+        ages = {part: float(seconds) for part, seconds in slo.get("freshness", {}).items()}
+        return cls(
+            p99, flows, ages, slo["recommend"].get("error_share", 0.0), slo["recommend"].get("degraded_share", 0.0)
+        )

@@ -19,6 +19,7 @@ from recsys.store import RedisGenerationStore
 from recsys.store.redis.redis_experiments import RedisExperimentStore
 from recsys.store.redis.run_store import RedisRunStore
 from recsys.store.run_record import COMPLETED, FAILED, RunFigures, RunRecord
+from service.operations.prefect_api import NOT_SET
 from tests.browser.page_checks import HOSTILE, fits, serious_findings, small_targets
 from tests.fakes.issued_keys import IssuedKeys
 from tests.sample_data import tiny
@@ -252,6 +253,21 @@ def test_a_person_promotes_and_rolls_back(visit, world):
         page.locator("#confirm-go").click()
         assert f"{OLDER} is not what was live before {BEFORE}" in followed(page, f"rollback to {OLDER}", "Failed")
     assert world.generations.aliases() == (BEFORE, world.live)
+
+
+def test_without_prefect_the_buttons_are_off_and_say_what_to_set(visit, world):
+    """As the server answers where PREFECT_API_URL is not set."""
+    open_page, _ = visit
+    page = open_page()
+
+    def without_prefect(route):
+        route.fulfill(json={**route.fetch().json(), "unavailable": NOT_SET})
+
+    page.route("**/operations/overview", without_prefect)
+    refresh(page)
+    page.wait_for_selector("#unavailable:visible")
+    assert "PREFECT_API_URL" in page.locator("#unavailable").text_content()
+    assert all(button.is_disabled() for button in page.locator("#generations button").all())
 
 
 def test_a_wrong_key_shows_nothing_and_the_right_one_all(visit, world):

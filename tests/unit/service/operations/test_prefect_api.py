@@ -1,0 +1,109 @@
+"""Calls of Prefect's API: what is sent, and the sentence for each answer that is no run."""
+
+import asyncio
+import json
+import threading
+from base64 import b64encode
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from recsys.errors import QueryError
+from service.operations.actions import Actions, GoLive
+from service.operations.prefect_api import PrefectApi, PrefectError
+from service.settings import Settings
+
+RUN = {"id": "r1", "tags": ["tandem"], "state": {"type": "FAILED", "name": "Failed", "message": "It is gone."}}
+
+
+@contextmanager
+def prefect(status=200, answer=None):
+    """A server that answers each request so, and the requests that it got."""
+    got = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            sent = self.rfile.read(int(self.headers.get("content-length", 0)))
+            got.append((self.command, self.path, dict(self.headers), json.loads(sent or "null")))
+            body = json.dumps(answer or {"id": "d1"}).encode()
+            self.send_response(status)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/api", got
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def api(url, **more):
+    """The API with these settings."""
+    return PrefectApi(Settings(PREFECT_API_URL=url, **more))
+
+
+@pytest.mark.parametrize(
+    ("credentials", "header"),
+    [
+        ({}, None),
+        ({"PREFECT_API_KEY": "pnu_1"}, "Bearer pnu_1"),
+        ({"PREFECT_API_AUTH_STRING": "me:word"}, f"Basic {b64encode(b'me:word').decode()}"),
+    ],
+)
+def test_a_run_is_started_with_its_parameter_and_the_credentials(credentials, header):
+    """The deployment is found by its name, and the run gets the generation."""
+    with prefect(answer=RUN) as (url, got):
+        run = asyncio.run(Actions(api(url, **credentials)).promote(GoLive(generation="g1", confirm="g1")))
+    assert [(method, path) for method, path, *_ in got] == [
+        ("GET", "/api/deployments/name/promote/by-hand"),
+        ("POST", "/api/deployments/r1/create_flow_run"),
+    ]
+    assert got[1][3] == {"parameters": {"generation": "g1"}}
+    assert {headers.get("authorization") for _, _, headers, _ in got} == {header}
+    assert (run.state, run.message, run.ended, run.succeeded) == ("Failed", "It is gone.", True, False)
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (404, "prefect deploy --all"),
+        (401, "PREFECT_API_KEY"),
+        (500, "Prefect answered 500"),
+        (200, "not Prefect's API"),
+    ],
+)
+def test_what_prefect_refuses_is_a_sentence(status, words):
+    """It names the remedy."""
+    with prefect(status, {"detail": "Something else."}) as (url, _), pytest.raises(PrefectError, match=words):
+        asyncio.run(api(url).start("promote/by-hand", {}))
+
+
+def test_without_an_api_nothing_is_called():
+    """The sentence says what to set."""
+    away = api("")
+    assert "PREFECT_API_URL" in (away.unavailable or "")
+    with pytest.raises(PrefectError, match="PREFECT_API_URL"):
+        asyncio.run(away.start("promote/by-hand", {}))
+
+
+def test_the_run_of_another_project_is_not_shown():
+    """A Prefect server may have others' flows, whose messages are not for an operator of Tandem."""
+    with prefect(answer=RUN | {"tags": ["other"]}) as (url, _), pytest.raises(QueryError, match="not one of Tandem's"):
+        asyncio.run(Actions(api(url)).run("b8a9c7e0-0000-4000-8000-000000000000"))
+
+
+@pytest.mark.parametrize("url", ["localhost:4200/api", "http://me:word@localhost:4200/api"])
+def test_a_wrong_url_is_refused_at_the_start(url):
+    """Also one with a password, which the configuration would print."""
+    with pytest.raises(ValueError, match="PREFECT_API_AUTH_STRING"):
+        Settings(PREFECT_API_URL=url)
