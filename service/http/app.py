@@ -20,10 +20,10 @@ from starlette.routing import BaseRoute, Route
 from service import schema
 from service.auth.http_key_check import HttpKeyCheck
 from service.auth.key_check import KeyCheck
-from service.http import explorer_routes
 from service.http.endpoints import Endpoints
 from service.http.error_responses import error_response, json_error, method_refused, nothing_at
 from service.http.openapi import openapi
+from service.http.page_data import explorer_page
 from service.pages import files
 from service.telemetry import metrics
 
@@ -59,7 +59,7 @@ def _routes(endpoints: Endpoints, keyed: bool) -> Sequence[BaseRoute]:
 
     return [
         *endpoints.routes(),
-        *explorer_routes.routes(endpoints),
+        *explorer_page.routes(endpoints),
         Route("/openapi.json", document, methods=["GET"]),
         Route("/metrics", _metrics, methods=["GET"]),
         *files.ROUTES,

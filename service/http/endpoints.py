@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from pydantic import BaseModel
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from recsys.errors import NoGeneration, TandemError
+from recsys.errors import NoGeneration
 from service import schema
 from service.experiments import request_arms
 from service.http import bodies, paths
-from service.http.error_responses import error_response, internal_error
+from service.http.error_responses import answer_or_error
 from service.http.freshness_header import freshness_header
 from service.recommend import deadlines
 from service.schema.verb_table import VERBS, Verb
 from service.telemetry import metrics
 from service.verbs.recommender import Recommender
-
-logger = logging.getLogger("tandem")
 
 
 class Endpoints:
@@ -45,7 +42,7 @@ class Endpoints:
         async def respond(request: Request) -> Response:
             start = time.monotonic()
             verb = methods["GET" if request.method == "HEAD" else request.method]
-            response = await json_response(verb.name, self._answer(verb, request))
+            response = await answer_or_error(verb.name, _encoded(self._answer(verb, request)))
             metrics.timed(verb.name, response.status_code)(time.monotonic() - start)
             return response
 
@@ -64,15 +61,6 @@ class Endpoints:
         return answer
 
 
-async def json_response(name: str, work: Awaitable[BaseModel]) -> Response:
-    """The response with an answer, or with its error. name: of the endpoint, for the log."""
-    try:
-        answer = await work
-        return Response(answer.model_dump_json(), headers=freshness_header(answer), media_type="application/json")
-    except TandemError as error:
-        return error_response(error)
-    except ClientDisconnect:
-        return Response(status_code=400)  # the client has closed the connection
-    except Exception:
-        logger.exception("%s failed", name)
-        return internal_error()
+async def _encoded(work: Awaitable[BaseModel]) -> Response:
+    answer = await work
+    return Response(answer.model_dump_json(), headers=freshness_header(answer), media_type="application/json")

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import logging
+from collections.abc import Awaitable, Iterable
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from recsys.errors import QueryError, TandemError
 from service import schema
 from service.schema.errors import INTERNAL, RETRY_AFTER_SECONDS, error_body
+
+logger = logging.getLogger("tandem")
 
 _STATUS = {
     "unauthenticated": 401,
@@ -24,6 +28,19 @@ _STATUS = {
     "media_type": 415,
     "full": 409,
 }
+
+
+async def answer_or_error(name: str, work: Awaitable[Response]) -> Response:
+    """The response of an endpoint, or the response for the error that it raises. name: of the endpoint, for the log."""
+    try:
+        return await work
+    except TandemError as error:
+        return error_response(error)
+    except ClientDisconnect:
+        return Response(status_code=400)  # the client has closed the connection
+    except Exception:
+        logger.exception("%s failed", name)
+        return json_error(500, INTERNAL)
 
 
 def error_response(error: TandemError, retry_after: int | None = None) -> Response:
@@ -41,11 +58,6 @@ def error_response(error: TandemError, retry_after: int | None = None) -> Respon
     if body.code == "timeout":
         response.headers["connection"] = "close"  # the rest of the body is no request
     return response
-
-
-def internal_error() -> Response:
-    """The response for an exception that no endpoint expects; the log has its traceback."""
-    return json_error(500, INTERNAL)
 
 
 def nothing_at(path: str, elsewhere: str = "") -> QueryError:

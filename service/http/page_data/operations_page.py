@@ -6,25 +6,22 @@ on the admin port alone and need the scope admin.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
 
 from pydantic import TypeAdapter
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from recsys.errors import NoGeneration, TandemError
+from recsys.errors import NoGeneration
 from service.http import bodies
-from service.http.error_responses import error_response, internal_error
+from service.http.error_responses import answer_or_error
 from service.http.page_data.same_origin import require_same_origin
 from service.operations.actions import GoLive
 from service.operations.overview import Overview
 from service.operations.parts import Operations
 from service.operations.prefect_api import Run
 from service.schema.verb_table import IDS_BYTES
-
-logger = logging.getLogger("tandem")
 
 Handler = Callable[[Request], Awaitable[bytes]]
 
@@ -72,15 +69,10 @@ class OperationsPage:
 
 
 def _endpoint(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+    async def work(request: Request) -> Response:
+        return Response(await handler(request), media_type="application/json")
+
     async def respond(request: Request) -> Response:
-        try:
-            return Response(await handler(request), media_type="application/json")
-        except TandemError as error:
-            return error_response(error)
-        except ClientDisconnect:
-            return Response(status_code=400)  # the client has closed the connection
-        except Exception:
-            logger.exception("%s failed", request.url.path)
-            return internal_error()
+        return await answer_or_error(request.url.path, work(request))
 
     return respond

@@ -21,7 +21,8 @@ from service.explorer.explorer_models import SearchRequest
 from service.explorer.slate_reasons import with_reasons
 from service.explorer.title_search import TitleSearch
 from service.http import bodies, paths
-from service.http.endpoints import Endpoints, json_response
+from service.http.endpoints import Endpoints
+from service.http.error_responses import answer_or_error
 from service.schema import verb_table
 from service.schema.errors import checked
 from service.verbs.recommender import Recommender
@@ -46,13 +47,14 @@ def routes(endpoints: Endpoints) -> list[BaseRoute]:
 
 
 def _route(endpoints: Endpoints, path: str, method: str, answer: Answer) -> BaseRoute:
-    async def work(request: Request) -> BaseModel:
+    async def work(request: Request) -> Response:
         if endpoints.recommender is None:
             raise NoGeneration("The service is starting.")
-        return await answer(endpoints.recommender, request)
+        found = await answer(endpoints.recommender, request)
+        return Response(found.model_dump_json(), media_type="application/json")
 
     async def endpoint(request: Request) -> Response:
-        return await json_response(path, work(request))
+        return await answer_or_error(path, work(request))
 
     return Route(path, endpoint, methods=[method])
 
