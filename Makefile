@@ -98,8 +98,9 @@ bench: .venv/installed-bench ## beside FastAPI, plain BentoML and LitServe: the 
 cost-profile: .venv/installed ## CPU and memory of each mode on this machine, for `training advise`; five minutes (COSTS=--check, --promises)
 	@exec $(PY) -m loadtests.bench.cost_profile $(COSTS)
 
-proofs: .venv/installed ## do the statistics of experiments hold what they promise? simulates 2,000 a row; minutes (PROOFS=options)
-	@exec $(PY) -m training.experiments.proofs $(PROOFS)
+proofs: .venv/installed ## do the statistics of experiments and off-policy estimates hold what they promise? minutes (PROOFS=options of the first)
+	@$(PY) -m training.experiments.proofs $(PROOFS)
+	@exec $(PY) -m training.offpolicy.proofs
 
 soak: .venv/installed ## 200,000 requests and 50 swaps of the generation: does anything grow or fail? ten minutes (SOAK=options)
 	@exec $(PY) -m loadtests.soak $(SOAK)
