@@ -64,7 +64,7 @@ class Pipeline:
         for stage in stages:
             metrics.stage_away.labels(stage.degraded).set(0)
             for reason in ("timeout", "error"):
-                metrics.stage_failed(stage.name, reason)(0)  # so that the first failure is an increase
+                metrics.stage_failed(stage.degraded, reason)(0)  # so that the first failure is an increase
 
     @property
     def away(self) -> list[str]:
@@ -169,7 +169,7 @@ class Pipeline:
             async with asyncio.timeout(seconds) as timeout:
                 found = await stage.run(queries)
         except Exception as error:
-            metrics.stage_failed(stage.name, "timeout" if timeout.expired() else "error")(1)
+            metrics.stage_failed(stage.degraded, "timeout" if timeout.expired() else "error")(1)
             if not timeout.expired():
                 self._count_failure(stage, breaker, str(error) or type(error).__name__)
             elif seconds >= LEAST_TIMEOUT:

@@ -13,6 +13,7 @@ from recsys.slates.query import Degraded, Query
 from service.backends.calls import Call
 from service.recommend.pipeline import RESERVE, Pipeline
 from service.recommend.records import answered
+from service.telemetry import metrics
 from service.telemetry.throttled_logger import ThrottledLogger
 
 FAILED = ThrottledLogger("An answer is made without %s: %s")
@@ -44,6 +45,7 @@ async def call_backend(
 
 def count_failure(pipeline: Pipeline, stage: Degraded, query: Query, error: Exception) -> None:
     """Mark a query as made without a stage, whose error is logged unless the stage is known to be away."""
+    metrics.stage_failed(stage, "timeout" if isinstance(error, TimeoutError) else "error")(1)
     outage = pipeline.outages[stage]
     outage.without()
     if not outage.away:

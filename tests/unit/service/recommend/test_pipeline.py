@@ -13,7 +13,7 @@ from recsys.types import Event, Source
 from service.backends import wire
 from service.recommend.circuit_breaker import FAILURES
 from service.schema import Mode
-from tests.fakes.in_process import AwayStore, InProcessService, broken, ids
+from tests.fakes.in_process import AwayStore, InProcessService, broken, counted, ids, slow
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +48,15 @@ def test_without_ranking_the_order_is_of_retrieval(world):
     assert query.degraded == [Degraded.RANKING]
     assert np.array_equal(query.scores, query.tower)
     assert len(ids(query)) == 10
+
+
+@pytest.mark.parametrize(("call", "reason"), [(slow, "timeout"), (broken, "error")])
+def test_a_failed_call_is_counted_by_stage_and_reason(world, call, reason):
+    """A late answer apart from an error."""
+    labels = {"stage": "retrieval", "reason": reason}
+    before = counted("tandem_stage_failures_total", **labels)
+    world.run(world.query(deadline=0.3), retrieve=call)
+    assert counted("tandem_stage_failures_total", **labels) == before + 1
 
 
 def test_a_visitor_needs_no_store(world):
