@@ -38,7 +38,7 @@ class Figures:
 
 def figures(verb: str, before: Counters, after: Counters) -> Figures:
     """The figures of the time between two readings."""
-    seconds = after.at - before.at
+    seconds = max(after.at - before.at, 1e-3)  # a clock that was set back gives wrong figures, and no error
     old, new = before.verbs[verb], after.verbs[verb]
     requests = new.requests - old.requests
     buckets = since(old.buckets, new.buckets)

@@ -3,10 +3,9 @@ import { $, call, element, onKey, state } from "../common.js";
 import { button, onEnd } from "./actions.js";
 import { Chart } from "./chart.js";
 import { ago, count, duration, ms, percent, rate } from "./format.js";
-import { problems } from "./problems.js";
+import { LISTS, problems } from "./problems.js";
 import { fill } from "./table.js";
 
-const LISTS = ["batch", "item-lists", "refresh"];
 const REFRESH_MS = 15000, TIMEOUT_MS = 10000;
 const number = text => ({ text, class: "number" });
 const mark = (bad, words, fine = "") => ({ text: bad ? words : fine, class: bad ? "bad tight" : "tight" });

@@ -1,6 +1,7 @@
 // What is not as promised, one sentence each: the first thing to read at night.
 import { ago, duration, ms, percent } from "./format.js";
 
+export const LISTS = ["batch", "item-lists", "refresh"]; // flows that make lists
 const MOST = 12, MOST_CHARACTERS = 300;
 const LEAST_REQUESTS = 100; // a p99 of fewer says little
 const LEAST_FAILED = .001; // as in the alerts, where slo.toml allows no failure
@@ -20,7 +21,7 @@ function ofServing({ status, at, ages }) {
     ...status.away.map(stage => `This gateway answers without ${stage}.`),
     ...Object.entries(status.refused).map(([id, why]) => `Generation ${id} is refused. ${why}`),
     ...status.rules, ...status.surface_errors,
-    ...made.map(({ part, made: when, promised }) => `${part}: made ${ago(when, at)}, promised within ${duration(promised)}.`),
+    ...made.map(({ part, made: when, promised }) => `${LISTS.includes(part) ? `lists of ${part}` : part}: made ${ago(when, at)}, promised within ${duration(promised)}.`),
   ].filter(Boolean);
 }
 
