@@ -21,7 +21,7 @@ from recsys.model.history import assemble, stack, without_revoked
 from recsys.model.ranker import Ranker
 from recsys.retrieval.registry import SOURCES
 from recsys.retrieval.retriever import Retriever
-from recsys.types import F32, PAD, Event
+from recsys.types import F32, HISTORY_LENGTH, PAD, Bool, Event
 from training.data.impressions import COLUMNS, PREFIX
 
 OF_THE_SET = "tower_gap", "tower_rank", "covisit_share", "covisit_rank", "ease_rank", "popularity_rank"
@@ -98,8 +98,7 @@ class FeatureRecomputation:
         expected = np.concatenate([np.zeros((0, len(FEATURES)), np.float32), *found])
         logged = rows[COLUMNS].to_numpy(np.float32)
         known = np.isfinite(expected).all(axis=1)
-        length = FEATURES.index("history_length")
-        same = known & _alike(logged[:, length], expected[:, length])
+        same = known & _same_history(logged, expected)
         differs = ~_alike(logged[same], expected[same])
         shares = {}
         if same.sum() >= LEAST_ROWS:
@@ -133,5 +132,18 @@ class FeatureRecomputation:
         return np.where(shown[:, None], features[:, 0], np.nan).astype(np.float32)
 
 
-def _alike(logged: F32, expected: F32) -> np.ndarray:
+def _same_history(logged: F32, expected: F32) -> Bool:
+    """Which rows were logged with the history that the store has now: [n].
+
+    Its length says so. A history of HISTORY_LENGTH keeps its length with one event more, and then the times of the
+    newest events say so.
+    """
+    length, *newest = (FEATURES.index(name) for name in ("history_length", "wait", "gap"))
+    full = expected[:, length] >= np.log1p(HISTORY_LENGTH) - TOLERANCE
+    alike = _alike(logged, expected)
+    same: Bool = alike[:, length] & (~full | alike[:, newest].all(axis=1))
+    return same
+
+
+def _alike(logged: F32, expected: F32) -> Bool:
     return np.isclose(logged, expected, rtol=TOLERANCE, atol=TOLERANCE)
