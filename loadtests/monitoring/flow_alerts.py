@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from loadtests.alerts import rendered
 from loadtests.slo import ROOT
+from training.drift import SKEW_SHARE
 
 FILE = ROOT / "deploy" / "prometheus" / "flow_alerts.yaml"
 TEMPLATE = ROOT / "loadtests" / "monitoring" / "flow_alerts.yaml.j2"
@@ -31,9 +32,6 @@ machine multiplies the time of a run that takes a second.
 
 ROWS_SHARE, QUALITY_SHARE = 0.7, 0.9
 """Shares of the median below which rows and quality have fallen. The gate allows a tenth of quality in a training."""
-
-SKEW_SHARE = 0.01
-"""Share of logged values of a feature that may differ from the values recomputed from the store."""
 
 
 def flow_alerts(promised: Mapping[str, float], least: float = SLOW_SECONDS) -> str:

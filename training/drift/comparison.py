@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from recsys.types import I64
+from training.drift import ALARM_PSI, ALPHA, ITEM_PSI
 from training.drift.drawn_rows import CONTEXT, is_number
 from training.drift.statistics import binned, counted, holm, p_of_categories, p_of_numbers, psi
 
@@ -21,11 +22,6 @@ TRAINING, WEEK = "training", "week"
 
 LEAST_USERS = 100
 """Users in a sample. With fewer, the PSI of ten bins is above 0.1 by chance alone."""
-
-ALARM_PSI, ITEM_PSI, ALPHA = 0.25, 0.5, 0.05
-"""0.25 is the usual size of a large change (Siddiqi, "Credit Risk Scorecards"). Shown items change with what is new: by
-up to 0.22 from day to day on the demo's data.
-"""
 
 ITEMS = "item", "first_item"
 

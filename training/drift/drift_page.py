@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from training.drift.comparison import ALPHA, TRAINING, WEEK, ColumnDrift
+from training.drift import ALPHA
+from training.drift.comparison import TRAINING, WEEK, ColumnDrift
 from training.drift.drawn_rows import WARM
 from training.drift.drift_reading import DriftReading
 from training.drift.recomputed_features import TOLERANCE, Skew
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 CHARTS, WORST = 6, 3
 """Columns with a chart, and columns that are named of each segment."""
 
-NAMES = {WEEK: "week before", TRAINING: "training"}
+NAMES = {"realtime": "window in mode realtime", WEEK: "week before", TRAINING: "training"}
 
 COLUMNS_NOTE = (
     "PSI: population stability index over tenths of the reference, or over categories. p: of a Kolmogorov-Smirnov or "

@@ -25,10 +25,10 @@ OF_REQUESTS = [f"{SOURCE}{each.name}" for each in WITH_THE_QUERY]
 
 @dataclass(frozen=True)
 class DriftReading:
-    """The result. users: in the window, in the week before and in the training. drifts: the largest PSI first.
+    """The result. users: in the window, of these in mode realtime, in the week before and in the training.
 
-    judged: the comparison that may alarm, empty if none could. segments: the drifts of each segment by the same
-    comparison; these have fewer users and as many columns, so none alarms.
+    drifts: the largest PSI first. judged: the comparison that may alarm, empty if none could. segments: the drifts of
+    each segment by the same comparison; these have fewer users and as many columns, so none alarms.
     """
 
     users: Mapping[str, int]
@@ -48,8 +48,9 @@ class DriftReading:
             return f"Not compared: {self.users['window']:,} users had slates, and {LEAST_USERS} are needed."
         if not self.judged:
             return (
-                "Not compared: the generation has no slates of its training, and served fewer than "
-                f"{LEAST_USERS} users in the week before."
+                f"Not compared: {LEAST_USERS} users are needed. The generation served {self.users[WEEK]:,} in the week "
+                f"before. Its training has slates of {self.users[TRAINING]:,}, which are compared with those of "
+                f"{self.users['realtime']:,} users in mode realtime."
             )
         against = "the week before" if self.judged == WEEK else "the training"
         if not self.alarms:
@@ -59,13 +60,14 @@ class DriftReading:
 
 def read(window: pd.DataFrame, week: pd.DataFrame, training: pd.DataFrame | None) -> DriftReading:
     """Compare rows of one generation, as `drawn_rows.draw` returns them. training: None for an older generation."""
-    users = {"window": len(window), WEEK: len(week), TRAINING: 0 if training is None else len(training)}
+    realtime = window[window["mode"] == Mode.REALTIME.value]
+    users = {"window": len(window), "realtime": len(realtime), WEEK: len(week)}
+    users[TRAINING] = 0 if training is None else len(training)
     if len(window) < LEAST_USERS:
         return DriftReading(users)
     pairs = {}
     if len(week) >= LEAST_USERS:
         pairs[WEEK] = week, window
-    realtime = window[window["mode"] == Mode.REALTIME.value]
     if training is not None and min(len(training), len(realtime)) >= LEAST_USERS:
         pairs[TRAINING] = training, realtime
     if not pairs:

@@ -23,6 +23,7 @@ from recsys.retrieval.registry import SOURCES
 from recsys.retrieval.retriever import Retriever
 from recsys.types import F32, HISTORY_LENGTH, PAD, Bool, Event
 from training.data.impressions import COLUMNS, PREFIX
+from training.drift import SKEW_SHARE
 
 OF_THE_SET = "tower_gap", "tower_rank", "covisit_share", "covisit_rank", "ease_rank", "popularity_rank"
 """Features that depend on all candidates of a request. Lists and trending items change, so these are not recomputed."""
@@ -31,9 +32,6 @@ COMPARED = [name for name in FEATURES if name not in OF_THE_SET]
 
 TOLERANCE = 1e-4
 """Relative, and absolute for values below 1: arithmetic of batches of another size differs by less."""
-
-MOST_DIFFERENT = 0.01
-"""Share of rows that may differ. deploy/prometheus has the same limit in the alert TandemSkew."""
 
 LEAST_ROWS = 100
 """Rows that a share needs: of fewer, a single row is more than a hundredth."""
@@ -56,8 +54,8 @@ class Skew:
 
     @property
     def alarms(self) -> list[str]:
-        """The features with more than MOST_DIFFERENT, the most different first."""
-        found = {name: share for name, share in self.shares.items() if share > MOST_DIFFERENT}
+        """The features with more than SKEW_SHARE, the most different first."""
+        found = {name: share for name, share in self.shares.items() if share > SKEW_SHARE}
         return sorted(found, key=lambda name: -found[name])
 
     @property

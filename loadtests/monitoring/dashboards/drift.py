@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from loadtests.monitoring.flow_alerts import SKEW_SHARE
 from loadtests.monitoring.panels import Panel, Query, Rows, lines, number
 from loadtests.slo import Promises
+from training.drift import ALARM_PSI, ITEM_PSI, SKEW_SHARE
 
 PSI, ALARM, SKEW = "tandem_drift_psi", "tandem_drift_alarm", "tandem_skew_share"
-ALARM_PSI, ITEM_PSI = 0.25, 0.5
 MOST = 10
 """Columns of a graph."""
 
