@@ -6,6 +6,7 @@ digests in files that changed since the run before: a flow that had read the use
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ import pyarrow.compute as pc
 
 from flows.forgetting.text_files import forget_in_quarantine, forget_in_report
 from flows.orchestration import store_step
+from recsys.files.atomic_write import atomic_write
 from recsys.generation.forgotten_users import forget_users
 from recsys.generation.manifest import MANIFEST, GenerationFolder
 from recsys.store.redis.flow_store import RedisFlowStore
@@ -26,6 +28,9 @@ from training.data.locations import Location, reaching
 
 CLOCKS_DIFFER = 3_600.0
 """Seconds by which the clocks of hosts and buckets may differ, when the age of a file is judged."""
+
+HANDLED = "deletions.json"
+"""The file of `_handled`."""
 
 TIMES = ("arrived", "time", "made_at")
 """The column of a file that says when a row was made, by the store's clock if there is one."""
@@ -38,7 +43,7 @@ def remove_deleted_users(store: RedisFlowStore, tables: Sequence[Location], home
     tables: folders of Parquet files. What a user did and was shown after the deletion stays. A run after a kill removes
     what is left. A file whose rows are all removed stays, empty: no flow may delete in a bucket.
     """
-    start, noted, (entry, last) = time.time(), store.read_deleted_users(), store.read_deletions_handled()
+    start, noted, (entry, last) = time.time(), store.read_deleted_users(), _handled(home)
     deleted = {user.digest: user.at for user in noted}  # the last deletion of a user counts
     new = {user.digest: user.at for user in noted if not entry or _place(user.entry) > _place(entry)}
     removed = 0
@@ -50,7 +55,8 @@ def remove_deleted_users(store: RedisFlowStore, tables: Sequence[Location], home
             with reaching(Location(str(path)), "written"):
                 removed += (forget_in_report if path.suffix == ".html" else forget_in_quarantine)(path, which)
         removed += sum(len(forget_in_generation(store, folder, new)) for folder in _generations(home)) if new else 0
-        store.note_deletions_handled(noted[-1].entry, start)
+        _note_handled(home, noted[-1].entry, start)
+    store.drop_old_deletions()
     return removed
 
 
@@ -84,6 +90,22 @@ def _kept(rows: pa.Table, when: str, deleted: DeletedUsers) -> Bool:
     places = pc.index_in(rows["user_id"], users).to_numpy()
     kept: Bool = rows[when].to_numpy() > np.asarray(until, np.float64)[places]
     return kept
+
+
+def _handled(home: Path) -> tuple[str, float]:
+    """The last deletion that a run of this host has handled, and when the run began; each host has its own files."""
+    try:
+        raw = json.loads((home / HANDLED).read_text(encoding="utf-8"))
+        return str(raw["entry"]), float(raw["at"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "", 0.0
+
+
+def _note_handled(home: Path, entry: str, at: float) -> None:
+    path = home / HANDLED
+    home.mkdir(parents=True, exist_ok=True)
+    with reaching(Location(str(path)), "written"), atomic_write(path, durable=True) as draft:
+        draft.write_text(json.dumps({"entry": entry, "at": at}), encoding="utf-8")
 
 
 def _text_files(home: Path) -> list[Path]:

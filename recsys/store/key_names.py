@@ -31,7 +31,6 @@ impression is a slate that a user was shown.
 | experiments:halt:{experiment}:{arm} | string | the reason why a gateway halted an arm; expires |
 | runs:{flow} | hash | the newest records of the runs of a flow (`recsys.store.run_record`), by the run's id, as JSON |
 | impressions:deleted | stream | users deleted in the last 31 days: u the digest of the id, m if merged |
-| impressions:deleted:handled | hash | the last of them whom `flows drain` removed from files: entry, at |
 | {stream}:counts | hash | entries added, their bytes, expired (by age), evicted (by bytes), reported (as lost) |
 | {stream}:forgetting | string | the lock of a rewrite that removes deleted users from the stream; expires |
 | {stream}:copy | stream | the copy that will replace the stream (`stream_deletion`); expires |
@@ -54,7 +53,6 @@ EXPERIMENTS, EXPERIMENTS_VERSION, NEEDED = "experiments", "experiments:version",
 LOOKS = "experiments:looks"
 EVENT_LOG, IMPRESSIONS, TRENDING = "events", "impressions", "trending"
 DELETED_USERS = "impressions:deleted"
-DELETIONS_HANDLED = "impressions:deleted:handled"
 COLLECTED = "events:collected"
 
 

@@ -10,8 +10,10 @@ from pathlib import Path
 
 from flows.collection.collect_events import collect_events
 from flows.collection.day_files import join_days
+from flows.forgetting.deleted_users import remove_deleted_users
 from recsys.store.key_names import EVENT_LOG, counts_key
 from recsys.store.redis.event_collection import RedisEventCollection
+from recsys.store.redis.flow_store import RedisFlowStore
 from recsys.store.redis.user_store import RedisUserStore
 from recsys.store.stored_types import LOG_LIMITS, StreamLimits
 from recsys.types import Event
@@ -30,16 +32,34 @@ def add_yesterday(world: PublishingWorld, count: int) -> None:
     world.client.hset(counts_key(EVENT_LOG), mapping={"added": count, "bytes": 100 * count})
 
 
-def send(url: str, *items: str, limits: StreamLimits = LOG_LIMITS) -> None:
+def send(url: str, *items: str, user: str = "u1", limits: StreamLimits = LOG_LIMITS) -> None:
     """Log an event with each item, as a gateway does."""
 
     async def scene() -> None:
         users = RedisUserStore(url, log=limits)
         for item in items:
-            await users.add_events([Event("u1", item, time.time(), event_id=item, context={"device": "tv"})], "shop")
+            await users.add_events([Event(user, item, time.time(), event_id=item, context={"device": "tv"})], "shop")
         await users.close()
 
     asyncio.run(scene())
+
+
+def forget(url: str, user: str) -> None:
+    """Delete a user from the store."""
+
+    async def scene() -> None:
+        users = RedisUserStore(url)
+        await users.forget_user(user)
+        await users.close()
+
+    asyncio.run(scene())
+
+
+def forget_in_files(url: str, folder: Path) -> None:
+    """What the flow `drain` does for deleted users, without Prefect."""
+    store = RedisFlowStore(url)
+    remove_deleted_users.fn(store, [Location(str(folder))], folder.parent)
+    store.close()
 
 
 def collect(url: str, folder: Path) -> int:

@@ -14,7 +14,7 @@ import pytest
 from flows.collection import collect_events as module
 from recsys.errors import LocationError
 from recsys.store.stored_types import StreamLimits
-from tests.chaos.event_sender import add_yesterday, collect, collected, logged, send
+from tests.chaos.event_sender import add_yesterday, collect, collected, forget, forget_in_files, logged, send
 from tests.chaos.faults.disk_faults import fill, may_mount, small_disk
 from tests.chaos.kill_points import die_at
 from tests.chaos.publishing_world import PublishingWorld
@@ -44,6 +44,27 @@ def test_a_kill_at_any_point_loses_and_repeats_no_event(world: PublishingWorld) 
             assert collect(world.url, folder) == 0
             assert collected(folder) == logged(world)
             assert len(collected(folder)) == 10
+
+
+def test_a_kill_at_any_point_leaves_a_deleted_user_to_the_next_run(world: PublishingWorld) -> None:
+    """The rows of other users stay, each once, in the files of a day that is over too."""
+    folder = world.home / "work" / "events"
+    folder.mkdir(parents=True)
+    add_yesterday(world, 6)
+    send(world.url, *"ab", user="gone")
+    send(world.url, *"cd")
+    collect(world.url, folder)
+    forget(world.url, "gone")
+    world.remember()
+    assert sum(collected(folder).values()) == 10
+    total, _ = die_at(0, lambda: forget_in_files(world.url, folder))
+    for point in range(1, total + 1):
+        world.restore()
+        _, place = die_at(point, lambda: forget_in_files(world.url, folder))
+        with world.died_at(place):
+            forget_in_files(world.url, folder)
+            assert collected(folder) == logged(world)
+            assert sum(collected(folder).values()) == 8
 
 
 def run(world: PublishingWorld, folder: Path) -> None:

@@ -47,16 +47,14 @@ class TestForget:
         assert [entry.data for entry in store.flows.read_impressions()] == [b"shown to 7"]
 
     def test_flows_find_the_digests_of_deleted_users(self, store: Store) -> None:
-        """Also after a flow has removed them from its files, which it notes; no id is stored."""
+        """For 31 days; no id is stored."""
         before = store.flows.now()
         store.users(lambda users: users.forget_user(USER))
         store.users(lambda users: users.forget_impressions(USER))
         first, second = store.flows.read_deleted_users()
         assert first.digest == second.digest == DeletedUser.digest_of(USER)
         assert before - 0.001 <= first.at <= second.at <= store.flows.now()
-        assert store.flows.read_deletions_handled() == ("", 0.0)
-        store.flows.note_deletions_handled(first.entry, 5.0)
-        assert store.flows.read_deletions_handled() == (first.entry, 5.0)
+        store.flows.drop_old_deletions()
         assert store.flows.read_deleted_users() == [first, second]
 
     def test_a_generation_that_was_never_finished(self, store: Store) -> None:

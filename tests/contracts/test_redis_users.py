@@ -101,10 +101,10 @@ def test_the_user_of_the_flows(real: Store, urls: dict[str, str]) -> None:
     store.flows.write_cursor("g1", Cursor(shown.entry, 1))
     assert store.flows.read_cursor("g1") == Cursor(shown.entry, 1)
     assert store.flows.active_users() == ["7"]
-    real.users(lambda users: users.forget_impressions("8"))
-    (deleted,) = store.flows.read_deleted_users()
-    store.flows.note_deletions_handled(deleted.entry, 1.0)
-    assert store.flows.read_deletions_handled() == (deleted.entry, 1.0)
+    real.client.xadd("impressions:deleted", {"u": b"of 1970"}, id="1-1")
+    real.client.xadd("impressions:deleted", {"u": b"of today"})
+    store.flows.drop_old_deletions()
+    assert [user.digest for user in store.flows.read_deleted_users()] == [b"of today"]
     store.flows.forget_records("g1", whole.user_buckets, ["8"])
     collection = RedisEventCollection(urls["flows"])
     batch = collection.begin(10)

@@ -1,4 +1,4 @@
-"""Tables and impressions in a bucket, and the errors of buckets. test_flow.py has a whole run on a bucket."""
+"""Tables, impressions and events in a bucket, and the errors of buckets. test_flow.py has a whole run on a bucket."""
 
 import socket
 import time
@@ -6,11 +6,17 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import redis
 
+from flows.collection.collect_events import collect_events
+from flows.collection.day_files import join_days
 from flows.drain import drain_some
+from flows.forgetting.deleted_users import remove_deleted_users
 from recsys.environment import Environment
 from recsys.errors import LocationError
-from recsys.store import MemoryStore
+from recsys.store import MemoryStore, RedisFlowStore
+from recsys.store.redis.event_collection import RedisEventCollection
+from tests.chaos.event_sender import forget, send
 from tests.flows.ring_dataset import ring
 from tests.flows.test_drain import WAIT, log, shown
 from tests.servers.s3_server import NAME
@@ -134,3 +140,23 @@ def test_impressions_are_drained_into_a_bucket(bucket, variables, monkeypatch):
     done = drain_some.fn(store, Location(f"s3://{NAME}/impressions"), WAIT)
     assert store.read_impressions() == []
     assert len(impressions.read(done.files)) == done.rows == 6
+
+
+def test_events_in_a_bucket(bucket, variables, own_valkey_url, monkeypatch, tmp_path):
+    """They are read from there, and lose the rows of deleted users; a day that is over stays as it was written."""
+    monkeypatch.setenv("TANDEM_EXPORTS", f"s3://{NAME}/collected")
+    with redis.Redis.from_url(own_valkey_url) as client:
+        client.flushall()
+    send(own_valkey_url, "a", "b", user="gone")
+    send(own_valkey_url, "c")
+    folder, store = Location(f"s3://{NAME}/collected/events"), RedisEventCollection(own_valkey_url)
+    assert collect_events.fn(store, folder).events == 3
+    store.close()
+    assert join_days.fn(folder, time.time() + 200_000) == 0
+    (tmp_path / "dataset.toml").write_text('name = "shop"\n[collected]\nevents = true\n')
+    assert read(tmp_path).interactions["item_id"].tolist() == ["a", "b", "c"]
+    forget(own_valkey_url, "gone")
+    flows = RedisFlowStore(own_valkey_url)
+    assert remove_deleted_users.fn(flows, [folder], tmp_path) == 2
+    flows.close()
+    assert read(tmp_path).interactions["item_id"].tolist() == ["c"]

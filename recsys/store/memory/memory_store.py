@@ -40,7 +40,6 @@ class MemoryStore(MemoryGenerations):
         self._log: list[LoggedEvent] = []
         self._impressions: list[tuple[str, LoggedImpression]] = []
         self._deleted_users: list[DeletedUser] = []
-        self._deletions_handled = "", 0.0
         self._entries = self._logged = 0
         self._trending: Trending | None = None
 
@@ -148,11 +147,8 @@ class MemoryStore(MemoryGenerations):
     def read_deleted_users(self) -> list[DeletedUser]:
         return [*self._deleted_users]
 
-    def read_deletions_handled(self) -> tuple[str, float]:
-        return self._deletions_handled
-
-    def note_deletions_handled(self, entry: str, at: float) -> None:
-        self._deletions_handled = entry, at
+    def drop_old_deletions(self) -> None:
+        """Nothing expires here."""
 
     def forget_records(self, generation: str, buckets: int, users: Sequence[str]) -> None:
         for user in users:

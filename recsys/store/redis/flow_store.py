@@ -10,7 +10,6 @@ from typing import Any, cast
 
 from recsys.store.key_names import (
     DELETED_USERS,
-    DELETIONS_HANDLED,
     EVENT_LOG,
     IMPRESSIONS,
     TRENDING,
@@ -180,17 +179,10 @@ class RedisFlowStore:
             ]
         return found
 
-    def read_deletions_handled(self) -> tuple[str, float]:
-        """Return the last entry of deleted users whose rows are removed from files, empty for none, and when."""
-        with translated_errors(self.address):
-            found: Any = self._redis.hmget(DELETIONS_HANDLED, "entry", "at")
-        return (found[0] or b"").decode(), float(found[1] or 0)
-
-    def note_deletions_handled(self, entry: str, at: float) -> None:
-        """Note that users up to an entry are removed from files. at: unix seconds, by the clock of this host."""
+    def drop_old_deletions(self) -> None:
+        """Delete the digests of users who were deleted more than 31 days ago."""
         oldest = int(1_000 * (self.now() - IMPRESSION_LIMITS.seconds))
         with translated_errors(self.address):
-            self._redis.hset(DELETIONS_HANDLED, mapping={"entry": entry, "at": at})
             old: Any = self._redis.xrange(DELETED_USERS, "-", oldest)
             if old:
                 self._redis.xdel(DELETED_USERS, *(name for name, _ in old))
