@@ -12,8 +12,8 @@ from recsys.experiments.document import Experiment
 from recsys.generation.stored_generations import StoredGeneration
 from recsys.store.run_record import COMPLETED, RunRecord, summary
 
-MOST_COLUMNS = 50
-"""Columns with drift that the page lists."""
+MOST_COLUMNS, MOST_FEATURES = 50, 10
+"""Columns with drift, and features with skew, that the page lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +63,14 @@ class ColumnDrift:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """What the last run of the flow `drift` found, at a time, unix seconds. columns: those with an alarm first."""
+    """What the last run of the flow `drift` found, at a time, unix seconds. columns: those with an alarm first.
+
+    skew: features whose logged values differ from recomputed ones, the largest share first.
+    """
 
     at: float
     columns: list[ColumnDrift]
+    skew: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +119,7 @@ def experiment_state(experiment: Experiment, halts: dict[str, str]) -> Experimen
 
 def drift_of(records: Sequence[RunRecord]) -> Drift | None:
     """The drift by the newest completed run. records: of the flow, newest first."""
-    last = next((each for each in records if each.state == COMPLETED and each.figures.drift), None)
+    last = next((each for each in records if each.state == COMPLETED), None)
     if last is None:
         return None
     columns = [
@@ -123,4 +127,5 @@ def drift_of(records: Sequence[RunRecord]) -> Drift | None:
         for name, (psi, p, alarm) in last.figures.drift.items()
     ]
     columns.sort(key=lambda each: (not each.alarm, -each.psi))
-    return Drift(last.end or last.start, columns[:MOST_COLUMNS])
+    skew = sorted(((name, share) for name, share in last.figures.skew.items() if share), key=lambda each: -each[1])
+    return Drift(last.end or last.start, columns[:MOST_COLUMNS], dict(skew[:MOST_FEATURES]))

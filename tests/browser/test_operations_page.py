@@ -67,7 +67,7 @@ class World:
         drift = {"training/quiet": (0.01, 0.9, 0), f"week/{HOSTILE}": (0.4, 1e-6, 1)}
         for flow, deployment, state, figures in (
             ("train", HOSTILE, FAILED, RunFigures()),
-            ("drift", "often", COMPLETED, RunFigures(drift=drift)),
+            ("drift", "often", COMPLETED, RunFigures(drift=drift, skew={"feature.age": 0.02, "feature.gap": 0.0})),
             ("refresh", "often", COMPLETED, RunFigures(rows_out=1_234)),
         ):
             runs.write(RunRecord(flow, "one", deployment, now - 5_000, 60.0, state, now - 4_000, figures))
@@ -186,6 +186,7 @@ def test_what_is_empty_names_its_command_and_what_is_there_is_text(visit, world)
     assert "The last run of flow train failed." in problems
     assert any(each.startswith(f"{HOSTILE} has drifted from week") for each in problems)
     assert any(each.startswith(f"Arm varied of experiment variety is halted: {HOSTILE}") for each in problems)
+    assert "2 % of the logged values of feature.age differ from recomputed ones." in problems
     assert page.locator("#content img").count() == 0
 
 

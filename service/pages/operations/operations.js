@@ -120,7 +120,9 @@ function drawStored({ at, status, unavailable }, stored) {
   $("drift-of").textContent = drift ? `By the run ${ago(drift.at, at)}. PSI is the population stability index; p is corrected for the number of columns.` : "";
   fill("drift", drift?.columns ?? [], ({ against, column }) => `${against}/${column}`, [
     ({ column }) => column, ({ against }) => against, ({ psi }) => number(psi.toFixed(3)), ({ p }) => number(p.toPrecision(2)), ({ alarm }) => mark(alarm, "alarm"),
-  ], away ?? command("No run has compared served data with the training yet: ", "python -m flows drift"));
+  ], away ?? (drift ? "The run compared no column: its page has the reason." : command("No run has compared served data with the training yet: ", "python -m flows drift")));
+  const skew = Object.entries(drift?.skew ?? {}).map(([name, share]) => `${name} ${percent(share)}`);
+  $("skew").textContent = !drift ? "" : skew.length ? `Logged features that differ from recomputed ones, most first: ${skew.join(", ")}.` : "Logged features equal the recomputed ones.";
 }
 
 document.addEventListener("visibilitychange", () => { if (document.hidden) clearTimeout(timer); else refresh(); });

@@ -4,6 +4,7 @@ import { ago, duration, ms, percent } from "./format.js";
 export const LISTS = ["batch", "item-lists", "refresh"]; // flows that make lists
 const MOST = 12, MOST_CHARACTERS = 300;
 const LEAST_REQUESTS = 100; // a p99 of fewer says little
+const MOST_SKEW = .01; // as in the alert
 const LEAST_FAILED = .001; // as in the alerts, where slo.toml allows no failure
 
 export function problems(data) {
@@ -43,5 +44,6 @@ function ofFlows({ stored, at, ages }) {
     ...stored.experiments.filter(({ status }) => status === "running").flatMap(({ name, halted }) =>
       Object.entries(halted).map(([arm, why]) => `Arm ${arm} of experiment ${name} is halted: ${why}`)),
     ...(stored.drift?.columns ?? []).filter(({ alarm }) => alarm).map(({ column, against, psi }) => `${column} has drifted from ${against}: PSI ${psi.toFixed(2)}.`),
+    ...Object.entries(stored.drift?.skew ?? {}).filter(([, share]) => share > MOST_SKEW).map(([name, share]) => `${percent(share)} of the logged values of ${name} differ from recomputed ones.`),
   ];
 }
