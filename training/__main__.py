@@ -1,4 +1,4 @@
-"""`python -m training VERB`: check a dataset, evaluate models on it, generate one, or advise a mode of serving.
+"""`python -m training VERB`: check a dataset, evaluate models, generate a dataset, advise a mode, or judge a policy.
 
 No verb needs Prefect or a store.
 """
@@ -31,6 +31,7 @@ with required_packages(), interruptible_imports():
     from training.gate.check import failed
     from training.gate.dataset_profile import AVAILABLE, DataProfile
     from training.gate.gate import check_data
+    from training.offpolicy.command import add_offpolicy_options, run_offpolicy
     from training.options import add_training_options, checked, config_of
     from training.progress import LearningCurves, terminal_progress
     from training.report.run_page import RunReport, write
@@ -75,6 +76,9 @@ def parser() -> argparse.ArgumentParser:
     )
     add_advise_options(advised)
     advised.set_defaults(run=run_advise)
+    offpolicy = verbs.add_parser("offpolicy", help="judge arms that explore by the slates that another arm explored")
+    add_offpolicy_options(offpolicy)
+    offpolicy.set_defaults(run=run_offpolicy)
     return parser
 
 

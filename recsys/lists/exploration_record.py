@@ -7,19 +7,20 @@ import json
 import numpy as np
 
 from recsys.lists.record_format import RecordFormat
-from recsys.rules.exploration import Exploration
+from recsys.rules.exploration import DrawPolicy, Exploration
 
 _FORMAT = RecordFormat("exploration", b"exp1", ["f8", "u8", "f4", "f4", "u1", "u1"])
-_NUMBERS = 2
-"""Numbers before the propensities: temperature and share."""
+_NUMBERS = 4
+"""Numbers before the propensities: the deviation, and the policy without its seed."""
 
 
 def pack(draws: Exploration) -> bytes:
     """The bytes of draws whose items are ids."""
-    numbers = [draws.temperature, draws.share, *draws.propensities.tolist()]
+    policy = draws.policy
+    numbers = [draws.deviation, policy.temperature, policy.uncertain, policy.fewer_than, *draws.propensities.tolist()]
     bits = np.packbits(np.concatenate([draws.admitted.ravel(), draws.uncertain]))
     text = np.frombuffer(json.dumps(draws.items, separators=(",", ":")).encode(), np.uint8)
-    seed = np.array([draws.seed], np.uint64)
+    seed = np.array([policy.seed], np.uint64)
     return _FORMAT.pack(numbers, seed, draws.scores, draws.values.ravel(), bits, text)
 
 
@@ -27,6 +28,7 @@ def unpack(blob: bytes) -> Exploration:
     """Inverse of `pack`; ValueError if the bytes are damaged or of another version."""
     numbers, seed, scores, values, bits, text = _FORMAT.unpack(blob)
     width, places = len(scores), len(numbers) - _NUMBERS
+    deviation, temperature, share, fewer_than = numbers[:_NUMBERS].tolist()
     flags = np.unpackbits(bits, count=(places + 1) * width).astype(bool).reshape(places + 1, width)
     return Exploration(
         items=json.loads(text.tobytes()),
@@ -35,7 +37,6 @@ def unpack(blob: bytes) -> Exploration:
         admitted=flags[:places],
         uncertain=flags[places],
         propensities=numbers[_NUMBERS:],
-        temperature=float(numbers[0]),
-        share=float(numbers[1]),
-        seed=int(seed[0]),
+        deviation=deviation,
+        policy=DrawPolicy(temperature, share, int(fewer_than), int(seed[0])),
     )

@@ -39,7 +39,7 @@ class Exploration:
     items: [P], rows while a slate is made, and ids in the log. scores: [P] of the ranker. values: [1, P] scores after
     boosts, or [K, P] after diversity too. admitted: [K, P] which candidates the rules admit at a place; none where no
     draw was made. uncertain: [P]. propensities: [K] of the item at each place, given the places before; 1 without a
-    draw. temperature: in the unit of the values. share: of the uniform draw.
+    draw. deviation: the standard deviation of all candidates' scores. policy: how the places were drawn.
     """
 
     items: Sequence[Id]
@@ -48,21 +48,30 @@ class Exploration:
     admitted: Bool
     uncertain: Bool
     propensities: F64
-    temperature: float
-    share: float
-    seed: int
+    deviation: float
+    policy: DrawPolicy
 
-    def probabilities(self, place: int) -> F64:
-        """The probability of each candidate at a place, from 0 on: [P], all 0 where no draw was made."""
+    def probabilities(self, place: int, temperature: float | None = None, share: float | None = None) -> F64:
+        """The probability of each candidate at a place, from 0 on: [P], all 0 where no draw was made.
+
+        temperature, share: of another policy, in place of `policy.temperature` and `policy.uncertain`.
+        """
         found, admitted = np.zeros(len(self.items)), self.admitted[place]
+        temperature = self.policy.temperature if temperature is None else temperature
+        share = self.policy.uncertain if share is None else share
         if admitted.any():
-            values = self.values[place if len(self.values) > 1 else 0][admitted]
-            found[admitted] = draw_probabilities(values, self.uncertain[admitted], self.temperature, self.share)
+            values = self.values_at(place)[admitted]
+            found[admitted] = draw_probabilities(values, self.uncertain[admitted], temperature * self.deviation, share)
         return found
+
+    def values_at(self, place: int) -> F32:
+        """The value of each candidate at a place, from 0 on: [P]."""
+        values: F32 = self.values[place if len(self.values) > 1 else 0]
+        return values
 
     def drawn(self) -> I64:
         """The candidate of each place, drawn again: [K], -1 where no draw was made."""
-        numbers = random_numbers(self.seed, len(self.admitted))
+        numbers = random_numbers(self.policy.seed, len(self.admitted))
         found = [
             draw(self.probabilities(place), numbers[place]) if admitted.any() else -1
             for place, admitted in enumerate(self.admitted)
@@ -79,7 +88,7 @@ class PlaceDraw:
         self._pool = np.flatnonzero((np.arange(len(items)) < k + BEYOND) | (uncertain & (uncertain.cumsum() <= BEYOND)))
         self._items, self._scores = [items[at] for at in self._pool.tolist()], scores[self._pool]
         self._uncertain, self._policy = uncertain[self._pool], policy
-        self._temperature = policy.temperature * (float(np.std(scores, dtype=np.float64)) or 1.0)
+        self._deviation = float(np.std(scores, dtype=np.float64)) or 1.0
         self._numbers = random_numbers(policy.seed, k)
         self._admitted = np.zeros((k, len(self._pool)), bool)
         self._values = np.zeros(self._admitted.shape, np.float32)
@@ -96,9 +105,8 @@ class PlaceDraw:
             return None
         self._admitted[at], self._values[at] = admitted, of_pool
         open_places = np.flatnonzero(admitted)
-        chances = draw_probabilities(
-            of_pool[admitted], self._uncertain[admitted], self._temperature, self._policy.uncertain
-        )
+        temperature = self._policy.temperature * self._deviation
+        chances = draw_probabilities(of_pool[admitted], self._uncertain[admitted], temperature, self._policy.uncertain)
         drawn = draw(chances, self._numbers[at])
         self._propensities[at] = chances[drawn]
         return int(self._pool[open_places[drawn]])
@@ -115,9 +123,8 @@ class PlaceDraw:
             admitted,
             self._uncertain,
             self._propensities[:places],
-            self._temperature,
-            self._policy.uncertain,
-            self._policy.seed,
+            self._deviation,
+            self._policy,
         )
 
 

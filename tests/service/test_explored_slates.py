@@ -90,7 +90,7 @@ def test_the_propensity_of_each_item_is_computed_again(rows, slates):
                 assert (item, propensity, draws.admitted[place].any()) == ("drama-20", 1.0, np.False_)
                 continue
             admitted = draws.admitted[place]
-            chances = np.exp(draws.values[0].astype(float) / draws.temperature) * admitted
+            chances = np.exp(draws.values[0].astype(float) / draws.deviation) * admitted
             rare = (draws.uncertain & admitted).astype(float)
             chances = (chances / chances.sum()) * (1 - 0.25 * rare.any()) + 0.25 * rare / max(rare.sum(), 1)
             assert propensity == pytest.approx(chances[draws.items.index(item)], rel=1e-9)
