@@ -1,4 +1,4 @@
-"""`python -m training offpolicy` on files of `drain`: the estimate is near a known truth, and mistakes are sentences."""
+"""`python -m training offpolicy` on files of `drain`: an estimate near a known truth, and mistakes as sentences."""
 
 import json
 import time
