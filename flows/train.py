@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from flows.forgetting.training_deletions import Deletions
+from flows.forgetting.training_deletions import Deletions, forget_later
 from flows.orchestration import name_run
 from flows.progress import run_progress
 from flows.run_records import recorded_flow
@@ -120,13 +120,12 @@ def train_and_publish(
 
         origin = Origin(dataset.name, dataset.notes.bad_rows(), report.data, failed(report.checks))
         generation = build(log, trained, origin, environment.folder("generations"), run)
-        deletions.forget_later(generation)
+        forget_later(deletions, generation)
         manifest = generation.manifest
         name_run(f"train-{manifest.id}")
         publish_and_promote(str(generation.path), generations, environment, run.progress, smoke=check_servable)
-        deletions.forget_later(generation)  # again: users may have been deleted while it was published
+        forget_later(deletions, generation)  # again: users may have been deleted while it was published
         report.generation = manifest.id
-
     checkpoints.clear()
-    page = write_report(report, environment)
-    return TrainResult(manifest, evaluation, report.checks, page, [*evaluation.warnings, *notes])
+    page, notes = write_report(report, environment), [*evaluation.warnings, *notes]
+    return TrainResult(manifest, evaluation, report.checks, page, notes)

@@ -101,17 +101,6 @@ def test_the_user_of_the_flows(real: Store, urls: dict[str, str]) -> None:
     store.flows.write_cursor("g1", Cursor(shown.entry, 1))
     assert store.flows.read_cursor("g1") == Cursor(shown.entry, 1)
     assert store.flows.active_users() == ["7"]
-    real.client.xadd("impressions:deleted", {"u": b"of 1970"}, id="1-1")
-    real.client.xadd("impressions:deleted", {"u": b"of today"})
-    store.flows.drop_old_deletions()
-    assert [user.digest for user in store.flows.read_deleted_users()] == [b"of today"]
-    store.flows.forget_records("g1", whole.user_buckets, ["8"])
-    collection = RedisEventCollection(urls["flows"])
-    batch = collection.begin(10)
-    assert batch is not None
-    assert collection.finish(batch)
-    assert collection.collected_until() <= collection.now()
-    collection.close()
     assert store.flows.now() >= shown.arrived
     store.flows.report_lost(store.flows.lost_impressions())
     assert store.generations.memory_use() is None  # no error, and no limit
@@ -128,6 +117,24 @@ def test_the_user_of_the_flows(real: Store, urls: dict[str, str]) -> None:
     assert runs.find("train", "run") == RUN
     runs.close()
     real.generations.promote("g2")
+
+
+def test_the_user_of_the_flows_collects_and_forgets(real: Store, urls: dict[str, str]) -> None:
+    """It may copy the log of events, and removes deleted users and digests that are too old."""
+    store, collection = as_roles(real, urls), RedisEventCollection(urls["flows"])
+    whole = store.publish("g1", {"7": b"record", "8": b"record"})
+    store.add(click("a", 5.0, "e1"))
+    batch = collection.begin(10)
+    assert batch is not None
+    assert collection.finish(batch)
+    assert collection.collected_until() <= collection.now()
+    collection.close()
+    real.client.xadd("impressions:deleted", {"u": b"of 1970"}, id="1-1")
+    real.client.xadd("impressions:deleted", {"u": b"of today"})
+    store.flows.drop_old_deletions()
+    assert [user.digest for user in store.flows.read_deleted_users()] == [b"of today"]
+    store.flows.forget_records("g1", whole.user_buckets, ["8"])
+    assert store.generations.read_records("g1", whole.user_buckets, ["7", "8"]) == [b"record", None]
 
 
 def test_the_user_of_the_gateway(real: Store, urls: dict[str, str]) -> None:

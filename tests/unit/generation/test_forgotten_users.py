@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from flows.forgetting.training_deletions import Deletions
+from flows.forgetting.training_deletions import Deletions, forget_later
 from recsys.generation.forgotten_users import forget_users
 from recsys.generation.manifest import GenerationFolder
 from recsys.generation.publisher import Publisher
@@ -63,10 +63,10 @@ def test_a_user_who_is_deleted_during_a_training_does_not_return(folder, tmp_pat
     deletions = Deletions(store)
     assert [*deletions.before] == [digest_of("user-1")]
     asyncio.run(store.forget_user("user-7"))
-    deletions.forget_later(folder)
+    forget_later.fn(deletions, folder)
     Publisher(store, tmp_path).publish(folder)
     asyncio.run(store.forget_impressions("user-8"))
-    deletions.forget_later(folder)
+    forget_later.fn(deletions, folder)
     there = store.read_records("g1", folder.manifest.user_buckets, ["user-1", "user-7", "user-8"])
     assert there[0] is not None
     assert there[1:] == [None, None]

@@ -84,9 +84,9 @@ def _events_of(mapping: Mapping, folder: Location) -> pd.DataFrame:
     table = pa.concat_tables(tables)
     table = table.filter(pa.array(once(places(table))))
     found: pd.DataFrame = table.select(names).to_pandas()
-    values = [dict(pairs) for pairs in table["context"].to_pylist()] if contexts else []
     for column in contexts:
-        found[CONTEXT + column] = pd.Series([each.get(column) for each in values], found.index, dtype="object")
+        values = pc.map_lookup(table["context"], query_key=pa.scalar(column), occurrence="first")
+        found[CONTEXT + column] = values.to_pandas().astype("object")
     repeated = found["event_id"].notna() & found.duplicated(["user_id", "event_id"])
     return found[~repeated].drop(columns="event_id").reset_index(drop=True)
 
