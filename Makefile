@@ -100,7 +100,7 @@ cost-profile: .venv/installed ## CPU and memory of each mode on this machine, fo
 
 proofs: .venv/installed ## do the statistics of experiments and off-policy estimates hold what they promise? minutes (PROOFS=options of the first)
 	@$(PY) -m training.experiments.proofs $(PROOFS)
-	@exec $(PY) -m training.offpolicy.proofs
+	@exec $(PY) -m training.offpolicy.coverage_proofs
 
 soak: .venv/installed ## 200,000 requests and 50 swaps of the generation: does anything grow or fail? ten minutes (SOAK=options)
 	@exec $(PY) -m loadtests.soak $(SOAK)

@@ -31,7 +31,7 @@ with required_packages(), interruptible_imports():
     from training.gate.check import failed
     from training.gate.dataset_profile import AVAILABLE, DataProfile
     from training.gate.gate import check_data
-    from training.offpolicy.command import add_offpolicy_options, run_offpolicy
+    from training.offpolicy.offpolicy_command import add_offpolicy_options, run_offpolicy
     from training.options import add_training_options, checked, config_of
     from training.progress import LearningCurves, terminal_progress
     from training.report.run_page import RunReport, write

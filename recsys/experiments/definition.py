@@ -104,6 +104,12 @@ class Arm(_Table):
 
     explore: Explore | None = None
 
+    @validates(mode="after")
+    def _check(self) -> Self:
+        if self.explore is not None and self.mode == "batch":
+            raise ValueError('mode is "batch", and lists do not explore; leave mode or explore out')
+        return self
+
     @property
     def changes(self) -> frozenset[str]:
         """The fields that the arm changes; empty for an arm that is equal to the control, for an A/A test."""

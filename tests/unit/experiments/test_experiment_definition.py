@@ -65,6 +65,7 @@ def test_what_is_read_is_written_again() -> None:
         ("share = 0.25", "", "arms.old.share is missing; add a line such as share = 0.5."),
         ("share = 0.25", "share = 0.75", "the shares of the arms have the sum 1.25, above 1."),
         ("temperature = 0.5", "temperature = 0", "arms.new.explore.temperature is a number from 0.001 to 100, not 0."),
+        ('mode = "hybrid"', 'mode = "batch"', 'arms.new: mode is "batch", and lists do not explore; leave mode or'),
         ("slates = 0.5", "", "arms.new.explore.slates is missing; add a line such as slates = 0.5."),
         ("share = 0.25", "share = true", "arms.old.share is a share above 0, at most 1, not true."),
         ("[arms.old]", "[arms.control]", '"control" is the name of what users get without an arm'),

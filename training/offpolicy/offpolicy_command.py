@@ -13,8 +13,8 @@ from recsys.errors import ExperimentError
 from recsys.experiments.definition import Arm, Explore, parse
 from training.data.day_partitions import by_day
 from training.data.locations import Location
-from training.offpolicy.judgement import Judgement, Refusal, judge
 from training.offpolicy.logged_draws import read
+from training.offpolicy.policy_judgement import Judgement, Refusal, judge
 
 NAMES = {
     "logged": "as it was",

@@ -1,4 +1,4 @@
-"""`python -m training.offpolicy.proofs` (`make proofs`): do off-policy estimates hold what they promise?
+"""`python -m training.offpolicy.coverage_proofs` (`make proofs`): do off-policy estimates hold what they promise?
 
 Random policies are judged by the log of another policy, in a simulation with a known truth. The intervals of 95 % must
 contain the true reward in 93 % of the judged policies, the doubly robust estimate must have a smaller error than IPS,
@@ -19,8 +19,8 @@ from rich.table import Table
 from training.offpolicy import estimators
 from training.offpolicy.estimators import Estimate
 from training.offpolicy.explored_slates import ExploredSlates
-from training.offpolicy.judgement import Judgement, judge
-from training.offpolicy.simulation import ITEMS, LOGGED, Visits, log, random_policy, true_reward
+from training.offpolicy.policy_judgement import Judgement, judge
+from training.offpolicy.simulated_shops import ITEMS, LOGGED, Visits, log, random_policy, true_reward
 
 USERS, VISITS, TRUE_USERS = 3_000, 2, 40_000
 """Users of a log, visits of each, and users for the truth, whose error is 0.002 clicks."""
@@ -102,7 +102,7 @@ def faults(outcome: Outcome) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Simulate, print the table, and return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m training.offpolicy.proofs", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m training.offpolicy.coverage_proofs", description=__doc__)
     parser.add_argument("--policies", type=int, default=300, help="that are judged; default: 300")
     parser.add_argument("--seed", type=int, default=46)
     options = parser.parse_args(arguments)
