@@ -37,7 +37,8 @@ def test_events_that_arrived_late_are_no_skew(generation, count):
     of_users = [events(user, count) for user in range(ROWS)]
     rows = logged(generation, of_users)
     later = [[*each, Event(user, "drama-3", NOW + 9.0, "interaction")] for user, each in enumerate(of_users)]
-    assert generation.skew(rows, [None] * ROWS, later).alarms == []
+    skew = generation.skew(rows, [None] * ROWS, later)
+    assert (skew.rows, skew.alarms) == (ROWS, [])
     missed = [each if user % 10 else each[:-1] for user, each in enumerate(of_users)]
     skew = generation.skew(logged(generation, missed), [None] * ROWS, of_users)
     assert (skew.rows, skew.other_history, skew.gone) == (ROWS * 9 // 10, ROWS // 10, 0)
