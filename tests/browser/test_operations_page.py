@@ -246,7 +246,8 @@ def test_a_person_promotes_and_rolls_back(visit, world):
         page.keyboard.press("Enter")
         assert f"Live: {OLDER}. Before: {world.live}" in followed(page, f"promote to {OLDER}", "Completed")
         assert world.generations.aliases() == (OLDER, world.live)
-        page.locator(f"#rollback-{world.live}").click()
+        page.locator(f"#rollback-{world.live}").press("Enter")
+        assert page.evaluate("document.activeElement.id") == "confirm-cancel"
         page.locator("#confirm-go").click()
         assert f"Live: {world.live}. Before: {OLDER}" in followed(page, f"rollback to {world.live}", "Completed")
         page.locator(f"#rollback-{OLDER}").click()

@@ -15,6 +15,7 @@ export function button(kind, generation, disabled) {
 }
 
 function ask(kind, generation) {
+  if (running) return;
   const dialog = $("confirm"), typed = $("typed"), go = $("confirm-go"), promotes = kind === "promote";
   $("confirm-heading").textContent = promotes ? "Make this generation live?" : "Roll back?";
   $("confirm-words").textContent = `Every gateway will answer from ${generation}, as soon as each process has loaded it.`;
@@ -27,6 +28,7 @@ function ask(kind, generation) {
   dialog.returnValue = "";
   dialog.onclose = () => { if (dialog.returnValue === "go") start(kind, generation, promotes ? typed.value.trim() : generation); };
   dialog.showModal();
+  if (!promotes) $("confirm-cancel").focus(); // a second press of Enter must not roll back
 }
 
 async function start(kind, generation, confirm) {
