@@ -11,12 +11,14 @@ from recsys.store.stored_types import CollectedEvent
 from recsys.types import Event
 from recsys.user_digest import digest_of
 from tests.unit.data.small_log import rows
+from training.config import TrainingConfig
 from training.data.dataset import read
 from training.data.interaction_log import encode
 from training.data.locations import Location
 from training.data.mapping import Mapping
 from training.data.reading.table_reader import check_columns
 from training.gate.dataset_profile import DataProfile
+from training.report.run_page import RunReport, report
 
 START, LATER = 1_700_000_000.0, 1_700_100_000.0
 ON = "[collected]\nevents = true\n"
@@ -56,6 +58,8 @@ def test_events_follow_the_log(shop, collect):
     profile = DataProfile.from_manifest(DataProfile.of(dataset, log).to_json())
     assert profile.read == {"interactions": 20, "items": 0, "collected": 2}
     assert profile.collected == {"rows": 2, "first": LATER, "last": LATER + 60, "repeats": 0}
+    page = report(RunReport(profile, TrainingConfig(), {}))
+    assert ["of which collected", dataset.notes.lines(22)[0]] in page.parts[-1].rows
 
 
 def test_without_the_section_nothing_is_added(shop, collect):
