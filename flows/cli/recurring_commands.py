@@ -128,7 +128,7 @@ def run_schedule(options: argparse.Namespace) -> None:
     environment = Environment.read()
     RulesFile(environment.rules, environment.rules_named)  # as above
     with interruptible_imports():
-        from flows.schedule import serve_all
+        from flows.cli.schedule import serve_all
     data = options.data and str(Location.of(options.data))
     with open_store(environment) as store, server_for_schedules() as url:
         store.keep_running(lambda line: print(line, file=sys.stderr))
