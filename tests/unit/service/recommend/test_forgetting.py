@@ -48,7 +48,7 @@ class Users:
     async def read_users(self, generation, buckets, users, variant=""):
         return [UserState(None, []) for _ in users]
 
-    async def merge_user(self, user, into, more):
+    async def merge_user(self, user, into, trained, dataset):
         self.calls.append(f"merged {user}")
         return 0
 
@@ -92,7 +92,9 @@ def ranked(monkeypatch):
 
 def query(user=USER):
     """A query that was answered."""
-    generation = SimpleNamespace(item_rows=lambda items: np.zeros(len(items), np.int32))
+    generation = SimpleNamespace(
+        item_rows=lambda items: np.zeros(len(items), np.int32), spec=SimpleNamespace(contexts=())
+    )
     query = Query(generation, user, 3, 0.0, [Event(user, "a", 1.0)])
     query.items = np.arange(3, dtype=np.int32)
     return query
@@ -237,7 +239,9 @@ async def test_impressions_are_deleted_a_second_time_also_in_a_full_store(short_
     assert users.calls == ["user", "impressions"]
 
 
-SERVED = SimpleNamespace(id="g1", manifest=SimpleNamespace(user_buckets=1), spec=SimpleNamespace(event_types=()))
+SERVED = SimpleNamespace(
+    id="g1", manifest=SimpleNamespace(user_buckets=1, data={}), spec=SimpleNamespace(event_types=())
+)
 
 
 async def test_one_sweep_covers_all_users_merged_before_it(short_waits):
