@@ -13,6 +13,7 @@ from recsys.store import RedisGenerationStore
 from tests.sample_data import tiny
 from tests.servers.deployment import Deployment
 from tests.servers.deployment_with_flows import DeploymentWithFlows
+from training.__main__ import main
 
 USERS = [f"visitor-{number}" for number in range(30)]
 CURIOUS = """
@@ -108,3 +109,18 @@ def test_a_second_request_and_an_explanation_agree_with_the_slate(world, slates)
             body = {"user_id": user, "item_id": item["item_id"], "mode": "realtime", "k": 10}
             explained = world.client.post("/explain", json=body).json()
             assert (explained["place"], explained["rules"]) == (place + 1, item["rules"])
+
+
+def test_few_slates_judge_no_policy(world, rows, tmp_path, capsys):
+    """The command reads the files of `drain`, and refuses to judge by some users."""
+    (tmp_path / "warmer.toml").write_text(
+        'name = "warmer"\n[arms.warmer]\nshare = 1.0\n'
+        "explore = {slates = 1.0, temperature = 1.5, uncertain = 0.25, fewer_than = 30}"
+    )
+    (folder,) = {file.parent for file in (world.home / "flows").rglob("impressions/date=*")}
+    assert main(["offpolicy", "--impressions", str(folder), "--experiment", str(tmp_path / "warmer.toml")]) == 0
+    count = rows[rows["explored"]]["user_id"].nunique()
+    printed = capsys.readouterr().out
+    assert printed.startswith(
+        f"{count} explored slates of {count} users.\nwarmer: no estimate. The logged slates say as"
+    )

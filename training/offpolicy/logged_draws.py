@@ -27,6 +27,7 @@ _COLUMNS = pa.schema(
         ("item_id", pa.string()),
         ("place", pa.int32()),
         ("label", pa.bool_()),
+        ("arms", pa.string()),
         ("explored", pa.bool_()),
         ("exploration", pa.binary()),
     ]
@@ -86,11 +87,11 @@ def read(files: Iterable[Location]) -> LoggedDraws:
 
 
 def _table(file: Location) -> pa.Table:
-    """The explored rows. Files of an earlier version have none."""
+    """The explored rows, without those of an arm that a person forced. Files of an earlier version have none."""
     try:
         with reaching(file, "read"):
             found = ds.dataset(file.path, schema=_COLUMNS, format="parquet", filesystem=file.filesystem())
-            return found.to_table(filter=pc.field("explored"))
+            return found.to_table(filter=pc.field("explored") & (pc.field("arms") != ""))
     except pa.ArrowException as error:
         raise DatasetError(f"{file} can't be read as Parquet: {str(error)[:200]}.") from error
 

@@ -45,7 +45,9 @@ def folder(tmp_path_factory):
         zeros, features = np.zeros(PLACES, np.float32), np.zeros((PLACES, len(FEATURES)), np.float32)
         places, sources = np.arange(PLACES, dtype=np.int16), np.zeros(PLACES, np.uint16)
         columns = made.items, places, zeros, sources, features
-        explored = {"exploration": made.exploration} if user % 3 else {}
+        explored = {"exploration": made.exploration, "arms": {"now": "curious"}} if user % 3 else {}
+        if user == 0:  # a person forced the arm
+            explored = {"exploration": made.exploration}
         shown[f"e{user}"] = Impression("g1", str(user), at, at, "realtime", *columns, **explored)
         took = [row for row in made.items if random.random() < TAKEN[row]]
         events[str(user)] = [Event(str(user), row, at + 1) for row in took]
