@@ -1,7 +1,8 @@
 """The Prometheus metrics of finished slates (ordered lists of recommended items): ages, scores, length and sources of
 the items, and the state of the user's list.
 
-Every label is bounded: surfaces and arms are those of the operator's files, and the others have a few values.
+Every label is bounded: surfaces and arms are those of the operator's files, and the others have a few values. `alias`
+is `live`, or `experiment/arm` where the generation of an arm answers.
 """
 
 from __future__ import annotations
@@ -36,13 +37,13 @@ freshness_seconds = Histogram(
 )
 top_score = Histogram(
     "tandem_top_score",
-    "The ranker's score of the first item of a slate, by surface and by what its generation is: live, or of an arm",
+    "The ranker's score of the first item of a slate",
     ["surface", "alias"],
     buckets=SCORE_BUCKETS,
 )
-slate_length = Histogram("tandem_slate_length", "Items of a slate", ["surface"], buckets=LENGTH_BUCKETS)
+slate_length = Histogram("tandem_slate_length", "Items of a slate", ["surface", "alias"], buckets=LENGTH_BUCKETS)
 slate_items_total = Counter(
-    "tandem_slate_items_total", "Items shown, by each source that proposed the item", ["source", "surface"]
+    "tandem_slate_items_total", "Items shown, by each source that proposed the item", ["source", "surface", "alias"]
 )
 lists_total = Counter(
     "tandem_lists_total",
@@ -62,12 +63,12 @@ def count_slate(query: Query) -> None:
     """Count a slate of /recommend. One of an arm that a person forced is not counted."""
     if query.assigned.forced:
         return
-    scores, surface = query.scores, query.surface
-    _length(surface)(len(query.items))
+    scores, surface, alias = query.scores, query.surface, query.assigned.alias
+    _length(surface, alias)(len(query.items))
     if query.is_ranked and len(scores) and scores[0] == scores[0]:  # NaN: a rule brought the item
-        _top_score(surface, query.assigned.alias)(float(scores[0]))
+        _top_score(surface, alias)(float(scores[0]))
     for source, count in Counts(name for flags in query.sources.tolist() for name in names_of(flags)).items():
-        _items_of(source, surface)(count)
+        _items_of(source, surface, alias)(count)
     if outcome := list_outcome(query):
         _lists(outcome, surface)(1)
 
@@ -98,13 +99,13 @@ def _top_score(surface: str, alias: str) -> Count:
 
 
 @cache
-def _length(surface: str) -> Count:
-    return slate_length.labels(surface).observe
+def _length(surface: str, alias: str) -> Count:
+    return slate_length.labels(surface, alias).observe
 
 
 @cache
-def _items_of(source: str, surface: str) -> Count:
-    return slate_items_total.labels(source, surface).inc
+def _items_of(source: str, surface: str, alias: str) -> Count:
+    return slate_items_total.labels(source, surface, alias).inc
 
 
 @cache

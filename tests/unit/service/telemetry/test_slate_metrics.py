@@ -55,8 +55,8 @@ def test_a_slate_is_counted_by_score_length_and_sources(world):
     """A slate whose arm a person forced is not counted."""
     names = {
         "tandem_top_score_bucket": {"surface": "test", "alias": "live", "le": "2.5"},
-        "tandem_slate_length_sum": {"surface": "test"},
-        "tandem_slate_items_total": {"source": "ease", "surface": "test"},
+        "tandem_slate_length_sum": {"surface": "test", "alias": "live"},
+        "tandem_slate_items_total": {"source": "ease", "surface": "test", "alias": "live"},
         "tandem_lists_total": {"outcome": "missing", "surface": "test"},
     }
     query = world.query(surface="test")
@@ -68,4 +68,4 @@ def test_a_slate_is_counted_by_score_length_and_sources(world):
     count_slate(query)
     assert [counted(name, **labels) for name, labels in names.items()] == [1, 3, 2, 1]
     assert counted("tandem_top_score_bucket", surface="test", alias="live", le="2.0") == 0
-    assert counted("tandem_slate_items_total", source="tower", surface="test") == 2
+    assert counted("tandem_slate_items_total", source="tower", surface="test", alias="live") == 2
