@@ -15,8 +15,8 @@ from recsys.user_digest import digest_of
 SLATE = re.compile(r'<div class="wide"><table[^>]*>\s*<caption><b>User (.*?)</b>.*?</table></div>', re.DOTALL)
 """The slate of a user in a report, and the user."""
 
-CELL = re.compile(r"(row [\d,]+ )&#39;(.*?)&#39;")
-"""A cell of the log that a check of the gate names."""
+CELL = re.compile(r"(row [\d,]+ )&#39;(.*?)&#39;(?= and row |\.)")
+"""A cell of the log that a check of the gate names. The id in it may have quotes too."""
 
 DELETED = "deleted"
 
