@@ -9,9 +9,9 @@ export function onEnd(action) { ended = action; }
 
 /** A button that asks and starts. kind: promote or rollback. Kept by its id while the page refreshes. */
 export function button(kind, generation, disabled) {
-  const words = kind === "promote" ? "Promote" : "Roll back to this";
+  const words = kind === "promote" ? "Promote" : "Roll back";
   return element("button", { id: `${kind}-${generation}`, type: "button", disabled: disabled || running,
-    "aria-label": `${words}: ${generation}`, onclick: () => ask(kind, generation) }, words);
+    "aria-label": `${words}${kind === "promote" ? "" : " to"} ${generation}`, onclick: () => ask(kind, generation) }, words);
 }
 
 function ask(kind, generation) {

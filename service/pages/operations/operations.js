@@ -117,7 +117,7 @@ function drawStored({ at, status, unavailable }, stored) {
     ({ changed, change }) => changed === null ? "" : `${ago(changed, at)}: ${change}`,
   ], away ?? command("No experiment. Create one: ", "python -m flows experiment create data/movietweetings/experiment.toml"));
   const drift = stored?.drift;
-  $("drift-of").textContent = drift ? `By the run ${ago(drift.at, at)}. PSI is the population stability index; p is corrected for the number of columns.` : "";
+  $("drift-of").textContent = drift ? `By the run ${ago(drift.at, at)}.${drift.columns.length ? " PSI is the population stability index; p is corrected for the number of columns." : ""}` : "";
   fill("drift", drift?.columns ?? [], ({ against, column }) => `${against}/${column}`, [
     ({ column }) => column, ({ against }) => against, ({ psi }) => number(psi.toFixed(3)), ({ p }) => number(p.toPrecision(2)), ({ alarm }) => mark(alarm, "alarm"),
   ], away ?? (drift ? "The run compared no column: its page has the reason." : command("No run has compared served data with the training yet: ", "python -m flows drift")));
