@@ -2,8 +2,9 @@
 into Parquet files.
 
 A file of impressions has a row for each shown item: the features that ranked it and, as the label, whether the user
-took it within the wait. No training reads these files yet. Entries leave Redis, oldest first, after their files are
-complete. The first entry names the files, so a rerun after a kill writes the same files again.
+took it within the wait. With `impressions = true` in [collected] of `dataset.toml` the ranker trains on these rows.
+Entries leave Redis, oldest first, after their files are complete. The first entry names the files, so a rerun after a
+kill writes the same files again.
 """
 
 from __future__ import annotations
@@ -68,6 +69,8 @@ COLUMNS = pa.schema(
         ("arms", pa.string()),
         ("context", pa.string()),
         ("from_store", pa.bool_()),
+        ("dataset", pa.string()),
+        ("labelled_until", pa.float64()),
         ("explored", pa.bool_()),
         ("propensity", pa.float64()),
         ("exploration", pa.binary()),
@@ -207,7 +210,7 @@ def to_table(shown: Mapping[str, Impression], events: Mapping[str, Sequence[Even
             sources = ",".join(names_of(int(impression.sources[at])))
             types = taken.get(item, [])
             label = bool(types), types[0] if types else None, types
-            slate_end = arms, context, impression.from_store
+            slate_end = arms, context, impression.from_store, impression.dataset, impression.time + wait
             rows.append((*slate, *kind, *place, sources, *label, *slate_end, *_draw(impression, at)))
     arrays = [
         pa.array(list(column), field.type) for column, field in zip(zip(*rows, strict=True), COLUMNS, strict=True)

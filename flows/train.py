@@ -25,7 +25,15 @@ from flows.steps.gate import (
     read_live_generation,
 )
 from flows.steps.report import reporting, write_report
-from flows.steps.training import build, evaluate, ingest, publish_and_promote, train_on_everything, train_ranker
+from flows.steps.training import (
+    build,
+    evaluate,
+    ingest,
+    publish_and_promote,
+    read_impressions,
+    train_on_everything,
+    train_ranker,
+)
 from recsys.environment import Environment
 from recsys.generation.loader import check_servable
 from recsys.generation.manifest import Manifest
@@ -109,7 +117,7 @@ def train_and_publish(
         enforce_gate(report, check_dataset(report.data, live), force)
 
         parts = split(log, config, dataset.protocol, dataset.moments)
-        ranker = train_ranker(parts, run)
+        ranker = train_ranker(parts, run, read_impressions(dataset, parts, run, deletions.before))
         rival = load_live_model(live, report.data, log, generations, environment.folder("cache"))
         evaluation = report.evaluation = evaluate(dataset.name, parts, ranker, run, rival)
         board.result(config, evaluation)

@@ -136,7 +136,8 @@ def run_evaluate(options: argparse.Namespace) -> None:
     curves, checkpoints = LearningCurves(), Checkpoints(environment.folder("checkpoints"))
     with terminal_progress() as shown, closing(TensorBoard(environment.folder("tensorboard"), table.name)) as board:
         run = recipe.TrainingRun(config, shown.shown_on(board, curves), checkpoints)
-        evaluation = recipe.evaluate(parts, recipe.train_ranker(parts, run), run)
+        ranker = recipe.train_ranker(parts, run, recipe.read_impressions(table, parts, run))
+        evaluation = recipe.evaluate(parts, ranker, run)
         checkpoints.clear()
         board.result(config, evaluation)
     evaluation = replace(evaluation, seconds=round(time.monotonic() - start, 1))

@@ -9,7 +9,7 @@ import importlib.metadata
 import subprocess
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -128,6 +128,7 @@ def _metrics(evaluation: Evaluation) -> dict[str, Any]:
         SERVED: evaluation.served,
         "best_baseline": {"name": best, **evaluation.rows[best]},
         "warnings": list(evaluation.warnings),
+        "impressions": asdict(evaluation.impressions) if evaluation.impressions else None,
         # The scores of a simple order have a scale of their own: they can't be compared with a trained ranker's.
         "scores": preview.scores.to_json() if preview and not evaluation.order else None,
     }

@@ -19,17 +19,25 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from recsys.environment import Environment
 from recsys.model.ranker import RankerNet
+from recsys.user_digest import DeletedUsers
 from training.config import TrainingConfig
+from training.data.dataset import Dataset
+from training.data.day_partitions import by_day
+from training.data.impressions import FOLDER, Wanted, read
 from training.data.interaction_log import Log
+from training.data.locations import exports
 from training.evaluation.inspection import preview
 from training.evaluation.live_model import LiveModel, compare
 from training.evaluation.metric_table import Comparison, Evaluation
 from training.evaluation.ranking import metric_rows
-from training.evaluation.scorers import baselines, stages
+from training.evaluation.scorers import baselines, other_ranker, stages
 from training.evaluation.split import Split, split
 from training.progress import NO_PROGRESS, RunProgress
 from training.ranker.fit_ranker import RankerFit, fit_ranker
+from training.ranker.shown_slates import ShownSlates
+from training.ranker.slate_examples import grade_of
 from training.retrieval_stage import FirstStage, fit_first_stage
 from training.towers.checkpoint import SERVED, Checkpoints
 from training.towers.validation import tower_validation
@@ -60,14 +68,35 @@ def train(log: Log, config: TrainingConfig) -> TrainedModel:
     return train_on_everything(log, ranker, evaluate(parts, ranker, run), run)
 
 
-def train_ranker(parts: Split, run: TrainingRun) -> RankerFit:
-    """A ranker trained on the label window, with the candidates of towers that end before the window."""
+def read_impressions(
+    dataset: Dataset, parts: Split, run: TrainingRun, deleted: DeletedUsers | None = None
+) -> ShownSlates | None:
+    """The slates that users of the dataset were shown, with labels that are no events of the test; None if unwanted.
+
+    deleted: users whose slates before their deletion are left out. DatasetError and LocationError name a file that
+    can't be read.
+    """
+    if not dataset.impressions:
+        return None
+    with run.progress.step("reading the impressions"):
+        start, test = time.monotonic(), float(parts.log.times[parts.test].min())
+        wanted = Wanted(dataset.name, grade_of(parts.log), test, run.config.ranker.queries, deleted or {})
+        days = by_day(exports(Environment.read(), FOLDER))
+        shown = read([file for of_day in reversed(days.values()) for file in reversed(of_day)], wanted)
+        return ShownSlates(shown, test, time.monotonic() - start)
+
+
+def train_ranker(parts: Split, run: TrainingRun, slates: ShownSlates | None = None) -> RankerFit:
+    """A ranker trained on the label window, with the candidates of towers that end before the window.
+
+    slates: that users were shown, to train on too.
+    """
     use_threads(run.config)
     with run.progress.step("towers before the labels") as step:
         validation = tower_validation(parts, run.config.seed)
         stage = fit_first_stage(parts.before_labels, run.config, step, validation, run.checkpoints)
     with run.progress.step("ranker on the labels") as step:
-        return fit_ranker(parts, stage, run.config, step)
+        return fit_ranker(parts, stage, run.config, step, slates)
 
 
 def stage_before_test(parts: Split, ranker: RankerFit, run: TrainingRun) -> FirstStage:
@@ -90,7 +119,7 @@ def evaluate(
     with progress.step("baselines") as step:
         fitted, left_out = baselines(parts.before_test, config.threads, config.seed, step)
     with progress.step("evaluation") as step:
-        rows = metric_rows(parts, {**fitted, **stages(stage, tested)}, step)
+        rows = metric_rows(parts, {**fitted, **stages(stage, tested), **other_ranker(stage, ranker)}, step)
     if isinstance(live, LiveModel):
         with progress.step("evaluation of the live generation") as step:
             live = compare(parts, stage, ranker.net, live, step)
@@ -107,8 +136,11 @@ def evaluate(
         seen=parts.log.exclude_seen.footer(events),
         preview=preview(parts, stage, tested, config.seed),
         comparison=live,
+        impressions=ranker.impressions,
     )
-    return replace(evaluation, warnings=[*parts.log.assumptions, *ranker.warnings, *left_out, *evaluation.shortfalls()])
+    learned = ranker.impressions.lines if ranker.impressions else []
+    notes = [*parts.log.assumptions, *ranker.warnings, *learned, *left_out]
+    return replace(evaluation, warnings=[*notes, *evaluation.shortfalls()])
 
 
 def train_on_everything(log: Log, ranker: RankerFit, evaluation: Evaluation, run: TrainingRun) -> TrainedModel:

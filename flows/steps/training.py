@@ -31,6 +31,7 @@ from training.progress import RunProgress
 from training.ranker.fit_ranker import RankerFit
 from training.recipe import TrainedModel, TrainingRun
 
+read_impressions = step(recipe.read_impressions)
 train_ranker = step(recipe.train_ranker)
 train_on_everything = step(recipe.train_on_everything)
 publish_and_promote = store_step(publication.publish)

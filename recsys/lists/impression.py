@@ -32,7 +32,8 @@ class Impression:
     [n, F], the columns of `features.FEATURES`. surface: the place of the product that showed the items.
     arms: the user's arm ("control" included) in each experiment that the slate took part in. context: of the request,
     the columns that the generation knows. from_store: whether the history is the store's: the request had no session,
-    and the store answered. exploration: the draws of a slate that explores, by place of the slate.
+    and the store answered. dataset: the name of the one that the generation was trained on; empty if unknown.
+    exploration: the draws of a slate that explores, by place of the slate.
     """
 
     generation: str
@@ -49,6 +50,7 @@ class Impression:
     arms: Mapping[str, str] = field(default_factory=dict)
     context: Mapping[str, str] = field(default_factory=dict)
     from_store: bool = True
+    dataset: str = ""
     exploration: Exploration | None = None
 
     @property
@@ -59,7 +61,7 @@ class Impression:
     def pack(self) -> bytes:
         """The bytes that the store holds."""
         head = [self.generation, self.user_id, self.time, self.asked, self.mode, self.items, self.features.shape[1]]
-        head += [self.surface, dict(self.arms), dict(self.context), self.from_store]
+        head += [self.surface, dict(self.arms), dict(self.context), self.from_store, self.dataset]
         text = np.frombuffer(json.dumps(head, separators=(",", ":")).encode(), np.uint8)
         columns = self.features.reshape(-1), self.scores, self.places, self.sources, text
         if self.exploration is None:

@@ -54,6 +54,11 @@ class ServedGeneration:
         """The generation's id."""
         return self.manifest.id
 
+    @property
+    def dataset(self) -> str:
+        """The name of the dataset that the generation was trained on; empty if the manifest has none."""
+        return str(self.manifest.data.get("name", ""))
+
     @cached_property
     def popular(self) -> I32:
         """The available item rows that are recently most popular, best first: as many as a query has candidates."""

@@ -218,6 +218,7 @@ def _of_items(
         arms=query.assigned.exposures,
         context=_context(query),
         from_store=not query.session and Degraded.STORE not in query.degraded,
+        dataset=query.generation.dataset,
         exploration=drawn,
     )
 

@@ -172,7 +172,7 @@ def to_event(user_id: Id, event: schema.Event | schema.SessionEvent, now: float)
 
 def _dataset(generation: ServedGeneration | None) -> str:
     """The name of the dataset that a generation was trained on; empty without a generation."""
-    return str(generation.manifest.data.get("name", "")) if generation else ""
+    return generation.dataset if generation else ""
 
 
 def _history(user_id: Id, record: UserRecord, generation: ServedGeneration) -> list[Event]:

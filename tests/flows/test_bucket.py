@@ -16,9 +16,10 @@ from recsys.environment import Environment
 from recsys.errors import LocationError
 from recsys.store import MemoryStore, RedisFlowStore
 from recsys.store.redis.event_collection import RedisEventCollection
+from recsys.types import Event
 from tests.chaos.event_sender import forget, send
 from tests.flows.ring_dataset import ring
-from tests.flows.test_drain import WAIT, log, shown
+from tests.flows.test_drain import NOON, WAIT, WANTED, act, log, shown
 from tests.servers.s3_server import NAME
 from training import __main__ as training
 from training.data import impressions, locations
@@ -133,13 +134,15 @@ def test_impressions_are_drained_into_a_bucket(bucket, variables, monkeypatch):
     """Impressions leave the store after their file is written, and stay if it can't be written."""
     store, later = MemoryStore(), time.time() + 3_600
     monkeypatch.setattr(store, "now", lambda: later)
-    log(store, shown("7"), shown("8"))
+    log(store, shown("7", dataset="shop"), shown("8", dataset="shop"))
+    act(store, Event("7", "a", NOON))
     with pytest.raises(LocationError, match="there is no such bucket"):
         drain_some.fn(store, Location("s3://no-such-bucket/impressions"), WAIT)
     assert len(store.read_impressions()) == 2
     done = drain_some.fn(store, Location(f"s3://{NAME}/impressions"), WAIT)
     assert store.read_impressions() == []
-    assert len(impressions.read(done.files)) == done.rows == 6
+    shown_items = impressions.read([Location(file) for file in done.files], WANTED)
+    assert (len(shown_items), len(shown_items.grades), done.rows) == (1, 3, 6)
 
 
 def test_events_in_a_bucket(bucket, variables, own_valkey_url, monkeypatch, tmp_path):

@@ -15,6 +15,7 @@ from flows.forgetting.deleted_users import remove_deleted_users
 from recsys.errors import DatasetError, LocationError
 from recsys.lists.impression import Impression
 from recsys.model.features import FEATURES
+from recsys.rules.exploration import Exploration
 from recsys.store import MemoryStore, RedisFlowStore, RedisUserStore
 from recsys.store.stored_types import IMPRESSION_LIMITS
 from recsys.types import Event, Source
@@ -22,6 +23,7 @@ from training.data import impressions
 from training.data.locations import Location
 
 WAIT, WIDTH = 600.0, len(FEATURES)
+WANTED = impressions.Wanted("shop", lambda name: 1.0, np.inf, 100)
 NOON = time.time() // 86_400 * 86_400 + 43_200
 """Noon of today: an hour before and after belong to the same day."""
 
@@ -74,6 +76,10 @@ def drained(store, folder, later=3600.0):
         patched.setattr(store, "now", lambda: time.time() + later)
         done = drain_some.fn(store, Location(str(folder)), WAIT)
     return replace(done, files=[*map(Path, done.files)])
+
+
+def drained_files(store, folder):
+    return [Location(str(file)) for file in drained(store, folder).files]
 
 
 class TestLabels:
@@ -213,49 +219,45 @@ class TestStore:
 
 
 class TestLoader:
-    def test_features_labels_and_slates(self, store, tmp_path):
-        """The loader returns features and labels, and numbers the slates of all files."""
-        log(store, shown(at=NOON - 86_400, items=("a", "b")), shown(items=("a", "b", "c")), shown("8", items=("d",)))
-        act(store, Event("7", "c", NOON + 1))
-        read = impressions.read(drained(store, tmp_path).files)
-        assert len(read) == 6
-        assert read.features.dtype == np.float32
-        np.testing.assert_array_equal(read.features[:2], shown(items=("a", "b")).features)
-        assert read.labels.tolist() == [False, False, False, False, True, False]
-        assert read.slates.tolist() == [0, 0, 1, 1, 1, 2]
+    def test_features_grades_and_slates(self, store, tmp_path):
+        """The loader returns the slates with a taken item; a slate of an unknown dataset is another one's."""
+        one, two = shown(at=NOON - 86_400, items=("a", "b"), dataset="shop"), shown(dataset="shop")
+        log(store, one, two, shown("8", dataset="shop"), shown("9"))
+        act(store, Event("7", "c", NOON + 1), Event("9", "c", NOON + 1))
+        found = impressions.read(drained_files(store, tmp_path), WANTED)
+        np.testing.assert_array_equal(found.features, two.features)
+        assert found.grades.tolist() == [0, 0, 1]
+        assert (found.times.tolist(), found.until.tolist()) == ([NOON], [NOON + WAIT])
+
+    def test_drawn_items_have_their_propensities(self, store, tmp_path):
+        """Also those of slates without a taken item."""
+        draws = Exploration(
+            ["a", "b", "c"], np.zeros(3, np.float32), np.zeros((1, 3), np.float32), np.ones((3, 3), bool),
+            np.zeros(3, bool), np.array([0.5, 0.25, 1.0]), 1.0, 0.0, 7,
+        )  # fmt: skip
+        log(store, shown(dataset="shop", exploration=draws))
+        drawn = impressions.read(drained_files(store, tmp_path), WANTED).drawn
+        assert drawn[["place", "propensity", "grade"]].to_numpy().tolist() == [[0, 0.5, 0], [1, 0.25, 0]]
 
     def test_a_slate_in_two_files_counts_once(self, store, tmp_path, monkeypatch):
         """A killed drain leaves two such files if the user of the first impression was deleted before the next run."""
-        log(store, shown("7"), shown("8"))
+        log(store, shown("7", dataset="shop"), shown("8", dataset="shop"))
+        act(store, Event("7", "a", NOON), Event("8", "a", NOON))
         with monkeypatch.context() as killed:
             killed.setattr(store, "drop_impressions", lambda entries: None)
             drained(store, tmp_path)
         asyncio.run(store.forget_impressions("7"))
         drained(store, tmp_path)
-        files = list(tmp_path.rglob("*.parquet"))
-        assert [pq.read_metadata(file).num_rows for file in sorted(files)] == [6, 3]
-        assert impressions.read(files).slates.tolist() == [0, 0, 0, 1, 1, 1]
+        files = sorted(tmp_path.rglob("*.parquet"))
+        assert [pq.read_metadata(file).num_rows for file in files] == [6, 3]
+        assert len(impressions.read([Location(str(file)) for file in files], WANTED)) == 2
 
-    def test_slates_that_no_ranker_ordered_are_no_examples(self, store, tmp_path):
-        """The slates of an experiment are logged in every mode, without features where none were computed."""
-        unranked = shown("8", items=("a", "b"))
-        unranked.features[:] = np.nan
-        log(store, shown("7"), unranked)
-        assert len(impressions.read(drained(store, tmp_path).files)) == 3
-
-    def test_other_features_are_refused(self, store, tmp_path):
-        """The error names a differing feature; a file that is not Parquet is refused too."""
-        log(store, shown())
-        (file,) = drained(store, tmp_path).files
-        table = pq.read_table(file, partitioning=None)
-        other = tmp_path / "other.parquet"
-        pq.write_table(table.rename_columns([name.replace(FEATURES[0], "charm") for name in table.column_names]), other)
-        with pytest.raises(DatasetError, match=r"other\.parquet has other features .*feature\.charm"):
-            impressions.read([file, other])
-        other.write_bytes(b"PAR1")
-        with pytest.raises(DatasetError, match="can't be read"):
-            impressions.read([other])
-        assert len(impressions.read([])) == 0
+    def test_a_file_that_is_not_parquet_is_refused(self, tmp_path):
+        """The sentence names the file."""
+        (tmp_path / "other.parquet").write_bytes(b"PAR1")
+        with pytest.raises(DatasetError, match=r"other\.parquet can't be read"):
+            impressions.read([Location(str(tmp_path / "other.parquet"))], WANTED)
+        assert len(impressions.read([], WANTED)) == 0
 
 
 class TestDeletedUsers:

@@ -13,6 +13,7 @@ from tests.sample_data import tiny
 from tests.servers.deployment import Deployment
 from tests.servers.deployment_with_flows import DeploymentWithFlows
 from training.data import impressions
+from training.data.locations import Location
 
 USER = 5
 
@@ -225,9 +226,10 @@ class TestImpressions:
         assert [round(score, 4) for score in mine["score"]] == pytest.approx(
             [i["score"] for i in answer["items"]], abs=1e-3
         )
-        shown = impressions.read(done["files"])
-        assert shown.features.shape == (len(table), len(FEATURES))
-        assert shown.labels.sum() == 1
+        wanted = impressions.Wanted("tiny", lambda name: 1.0, time.time(), 10)
+        shown = impressions.read([Location(file) for file in done["files"]], wanted)
+        assert shown.features.shape == (len(mine), len(FEATURES))
+        assert shown.grades.tolist() == mine["label"].tolist()
 
     def test_a_deleted_user_is_in_no_file_after_the_next_drain(self, world):
         """The rows of other users stay; those that the user gets later are written again."""

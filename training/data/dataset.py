@@ -29,6 +29,7 @@ class Dataset:
     and content columns. events: the meaning of each event type. weighed_by_value: types whose events weigh by `value`.
     protocol: how models of the dataset are trained and measured. moments: when the test begins, if the mapping states
     it. exact_times: whether the times are exact within a day: no mapping says otherwise, and they are not all days.
+    impressions: whether the ranker trains on slates that users were shown.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Dataset:
     moments: Moments = field(default_factory=Moments)
     notes: ReadingNotes = field(default_factory=ReadingNotes)
     exact_times: bool = True
+    impressions: bool = False
 
 
 def read(data: str | Path, quarantine_folder: Path | None = None, deleted: DeletedUsers | None = None) -> Dataset:
@@ -75,4 +77,5 @@ def read(data: str | Path, quarantine_folder: Path | None = None, deleted: Delet
         moments=Moments(toml.evaluation.test_from, toml.evaluation.labels_from),
         notes=quarantine.notes,
         exact_times=toml.interactions.exact_times and not quarantine.notes.only_days,
+        impressions=toml.collected.impressions,
     )

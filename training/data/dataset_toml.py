@@ -157,7 +157,8 @@ class DatasetToml(Section):
     def _collected_alone(cls, raw: Any) -> Any:
         """Without a file of interactions the columns are those of collected events."""
         own, collected = raw.get("interactions", {}), raw.get("collected")
-        if collected == {"events": True} and isinstance(own, dict) and "file" not in own:
+        wanted = isinstance(collected, dict) and collected.get("events") is True
+        if wanted and isinstance(own, dict) and "file" not in own:
             return raw | {"interactions": own | COLLECTED_COLUMNS | {"file": NO_FILE}}
         return raw
 

@@ -1,24 +1,27 @@
-"""Read impressions (recommended items that a server showed, and whether the user took them) from Parquet files, as
-training examples for the ranker.
+"""Read impressions (slates of recommended items that a server showed, and which items the user took) from Parquet
+files, as training examples for the ranker.
 
-The command `python -m flows drain` writes these files. An example is the ranker's features of one shown item, and a
-label.
+The command `python -m flows drain` writes these files. A row is one shown item: the ranker's features of the item at
+that time, its place, and the types of the events by which the user took it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from recsys.errors import DatasetError
 from recsys.model.features import FEATURES
-from recsys.types import F32, I64, Bool
-from training.data.locations import Location, reaching
+from recsys.types import F32, F64, I64
+from recsys.user_digest import DeletedUsers
+from training.data.day_partitions import read_schema, read_table
+from training.data.locations import Location
+from training.data.reading.left_out_users import kept_rows
 
 FOLDER = "impressions"
 """The folder for `training.data.locations.exports`."""
@@ -26,46 +29,139 @@ FOLDER = "impressions"
 PREFIX = "feature."
 COLUMNS = [PREFIX + name for name in FEATURES]
 
+TEXT = ("impression", "user_id")
+READ = [*TEXT, "time", "place", "propensity", "dataset", "labelled_until"]
+SLATE = [*TEXT, "time", "place", "grade", "labelled_until"]
+DRAWN = ["place", "propensity", "grade", "labelled_until"]
+
+OTHER_FEATURES = "with the features of another version"
+NO_DATASET = "without the name of a dataset"
+NO_FEATURES = "without features"
+DELETED = "of deleted users"
+NOTHING_TAKEN = "without a taken item"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which slates are read. dataset: of the generation that made a slate. grade: of a taken item by event type.
+
+    until: labels that were complete by this moment may train; unix seconds. most: slates with a taken item that may
+    train, and later ones, each. deleted: users whose slates before their deletion are left out.
+    """
+
+    dataset: str
+    grade: Callable[[str], float]
+    until: float
+    most: int
+    deleted: DeletedUsers = field(default_factory=dict)
+
 
 @dataclass(frozen=True, slots=True)
 class ShownItems:
-    """Items of slates (ordered lists of recommended items); the items of a slate are contiguous.
+    """The n items of S slates with a taken item, and the m rows of slates that explored.
 
-    features: [n, F] float32. labels: [n], whether the user took the item. slates: [n], the number of the item's slate.
+    features: [n, F] float32. grades: [n] float32, 0 for an item that the user did not take. places: [n], from 0 on.
+    slates: [n] the slate, ascending. users: [S] the user's number. times: [S] when the slate was shown, ascending.
+    until: [S] the end of the wait for its events. drawn: the columns DRAWN of all items that were drawn at random, also
+    of slates without a taken item. left_out: slates by reason.
     """
 
     features: F32
-    labels: Bool
+    grades: F32
+    places: I64
     slates: I64
+    users: I64
+    times: F64
+    until: F64
+    drawn: pd.DataFrame
+    left_out: Mapping[str, int]
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.times)
 
 
-def read(files: Iterable[str | Path]) -> ShownItems:
-    """The items of some files, each slate once. DatasetError names a file with other features than this code's.
+def read(files: Iterable[Location], wanted: Wanted) -> ShownItems:
+    """The newest slates of some files, each once. DatasetError names a file that can't be read.
 
-    files: paths or URLs. A slate may be in two files if `flows drain` was killed and a user was deleted before its next
-    run. Slates of experiments that no ranker ordered have no features and are left out.
+    files: the newest first; reading ends when `wanted.most` slates may train. A slate may be in two files if
+    `flows drain` was killed and a user was deleted before its next run.
     """
-    nothing = pd.DataFrame(columns=["impression", "item_id", "label", *COLUMNS])
-    shown = pd.concat([nothing, *map(_table, sorted(map(str, files)))]).drop_duplicates(["impression", "item_id"])
-    shown = shown[shown[COLUMNS].notna().any(axis=1)]
-    features, labels = shown[COLUMNS].to_numpy(np.float32), shown["label"].to_numpy(bool)
-    return ShownItems(features, labels, pd.factorize(shown["impression"])[0].astype(np.int64))
+    reading = _Reading(wanted)
+    for file in files:
+        if reading.early >= wanted.most:
+            break
+        reading.add(file)
+    return reading.result()
 
 
-def _table(name: str) -> pd.DataFrame:
-    file = Location.of(name)
-    try:
-        with reaching(file, "read"):
-            table = pd.read_parquet(file.path, filesystem=file.filesystem(), partitioning=None)
-    except pa.ArrowException as error:
-        raise DatasetError(f"{file} can't be read as Parquet: {str(error)[:200]}.") from error
-    found = [name for name in map(str, table) if name.startswith(PREFIX)]
-    if found != COLUMNS:
-        differs = ", ".join(sorted(set(found) ^ set(COLUMNS))) or "their order"
-        raise DatasetError(
-            f"{file} has other features than this code's ranker: {differs[:200]}. Leave out files of earlier versions."
+class _Reading:
+    """The slates that were read so far. early, late: slates that may train, and later ones."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        self._wanted, self._left_out, self._seen = wanted, Counter[str](), set[str]()
+        self._shown, self._drawn = [_no_rows([*SLATE, *COLUMNS])], [_no_rows(DRAWN)]
+        self.early = self.late = 0
+
+    def add(self, file: Location) -> None:
+        """Read the rows of a file."""
+        rows = self._rows(file)
+        rows = rows[~rows["impression"].isin(self._seen)]
+        self._seen.update(rows["impression"])
+        self._drawn.append(rows.loc[rows["propensity"] < 1, DRAWN])  # with 1 the item was not drawn
+        featured = rows[rows[COLUMNS].notna().all(axis=1)]  # no ranker ordered the others
+        self._count(NO_FEATURES, rows["impression"].nunique() - featured["impression"].nunique())
+        of_slate = featured.groupby("impression")["grade"]
+        taken = (of_slate.transform("max") > 0) & (of_slate.transform("size") > 1)
+        self._count(NOTHING_TAKEN, featured.loc[~taken, "impression"].nunique())
+        late = featured["labelled_until"] > self._wanted.until
+        kept = featured[taken & ~(late & (self.late >= self._wanted.most))]
+        self.early += kept.loc[~late, "impression"].nunique()
+        self.late += kept.loc[late, "impression"].nunique()
+        self._shown.append(kept[[*SLATE, *COLUMNS]])
+
+    def result(self) -> ShownItems:
+        """The slates in order of time."""
+        rows = pd.concat(self._shown).sort_values(["time", "impression"], kind="stable")
+        slates, first = pd.factorize(rows["impression"])[0], rows.drop_duplicates("impression")
+        return ShownItems(
+            features=rows[COLUMNS].to_numpy(np.float32),
+            grades=rows["grade"].to_numpy(np.float32),
+            places=rows["place"].to_numpy(np.int64),
+            slates=slates.astype(np.int64),
+            users=pd.factorize(first["user_id"])[0].astype(np.int64),
+            times=first["time"].to_numpy(np.float64),
+            until=first["labelled_until"].to_numpy(np.float64),
+            drawn=pd.concat(self._drawn, ignore_index=True),
+            left_out=+self._left_out,
         )
-    return table
+
+    def _rows(self, file: Location) -> pd.DataFrame:
+        """The rows of the dataset's slates, without those of deleted users."""
+        names = read_schema(file).names
+        reason = OTHER_FEATURES if [n for n in names if n.startswith(PREFIX)] != COLUMNS else NO_DATASET
+        if reason == OTHER_FEATURES or "dataset" not in names:
+            self._count(reason, pc.count_distinct(read_table(file, ["impression"])["impression"]).as_py())
+            return _no_rows([*READ, "grade", *COLUMNS])
+        table = read_table(file, [*READ, "event_types", *COLUMNS])
+        table = table.filter(pc.equal(table["dataset"], self._wanted.dataset))
+        rows: pd.DataFrame = table.drop_columns("event_types").to_pandas()
+        rows["grade"] = _grades(table["event_types"], self._wanted.grade)
+        stays = kept_rows(rows["user_id"], rows["time"], self._wanted.deleted)
+        self._count(DELETED, rows.loc[~stays, "impression"].nunique())
+        return rows[stays]
+
+    def _count(self, reason: str, slates: int) -> None:
+        self._left_out[reason] += slates
+
+
+def _grades(types: pa.ChunkedArray, grade: Callable[[str], float]) -> F32:
+    """The largest grade of each row's event types, 0 without one: [rows]."""
+    lists = types.combine_chunks()
+    found = np.zeros(len(lists), np.float32)
+    each = np.array([grade(name) for name in pc.list_flatten(lists).to_pylist()], np.float32)
+    np.maximum.at(found, pc.list_parent_indices(lists).to_numpy(zero_copy_only=False), each)
+    return found
+
+
+def _no_rows(columns: Sequence[str]) -> pd.DataFrame:
+    return pd.DataFrame({name: pd.Series(dtype="str" if name in TEXT else "float64") for name in columns})

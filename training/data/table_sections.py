@@ -107,9 +107,12 @@ COLLECTED_COLUMNS = {name: name for name in ("user_id", "item_id", "timestamp", 
 
 
 class Collected(Section):
-    """The section [collected]: whether events that `/events` received are added to the log."""
+    """The section [collected]: whether events that `/events` received are added to the log, and whether the ranker
+    trains on slates that users were shown.
+    """
 
     events: Annotated[StrictBool, wanted("true or false, without quotes")] = False
+    impressions: Annotated[StrictBool, wanted("true or false, without quotes")] = False
 
 
 class Interactions(Table):

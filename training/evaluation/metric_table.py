@@ -15,6 +15,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
 
+from training.evaluation.impression_comparison import ImpressionComparison
 from training.evaluation.preview import Preview, Scores
 
 K = 10
@@ -75,6 +76,7 @@ class Evaluation:
     does. preview: the spread of the scores and the slates of some users. targets: the event types that the figures are
     about, but for segments of OVERALL and OF_TYPE; empty means every positive type. seen: the seen items that the
     rankings leave out, in words. comparison: with the live generation; None where no comparable generation is live.
+    impressions: what the ranker learned from slates that users were shown; None without such slates.
     """
 
     protocol: str
@@ -89,6 +91,7 @@ class Evaluation:
     targets: tuple[str, ...] = ()
     seen: str = ""
     comparison: Comparison | None = None
+    impressions: ImpressionComparison | None = None
 
     def to_json(self) -> str:
         """The JSON of `evaluate --json`; the preview has its released name, glimpse."""

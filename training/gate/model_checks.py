@@ -163,6 +163,19 @@ class Metric:
         return check(name, mine >= bound, sentence, mine, bound)
 
 
+def impression_checks(evaluation: Evaluation) -> list[Check]:
+    """The ranker with impressions beside the one without, on held-out slates.
+
+    A ranker that is worse with impressions does not serve, so the check fails no run.
+    """
+    found = evaluation.impressions
+    if found is None:
+        return []
+    if found.reason:
+        return [Check("impressions", "not judged", found.sentence)]
+    return [Check("impressions", "passed", found.sentence, found.ours, found.theirs - NOISE * found.error)]
+
+
 def score_checks(scores: Scores, which: str) -> list[Check]:
     """What holds of any ranker. which: the model that gave the scores."""
     queries = f"{scores.queries:,} queries to the model {which}"

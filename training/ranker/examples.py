@@ -34,21 +34,24 @@ MASKED = -1e9
 class Examples:
     """Q queries with K candidates each, F features of a candidate, and the answers.
 
-    x: [Q, K, F] float32, features. answer: [Q, K] bool, items that the user took. real: [Q, K] bool, False at padding
-    and at seen items. weight: [Q] float32, of each query.
+    x: [Q, K, F] float32, features. answer: [Q, K] bool, items that the user took; of slates float32, their grades.
+    real: [Q, K] bool, False at padding and at seen items. weight: [Q] float32, of each query. offset: [Q, K] float32,
+    added to the scores in the loss alone; None adds nothing.
     """
 
     x: F32
-    answer: Bool
+    answer: Bool | F32
     real: Bool
     weight: F32
+    offset: F32 | None = None
 
     def __len__(self) -> int:
         return len(self.x)
 
     def at(self, rows: np.ndarray) -> Examples:
         """Some of the queries."""
-        return Examples(self.x[rows], self.answer[rows], self.real[rows], self.weight[rows])
+        offset = None if self.offset is None else self.offset[rows]
+        return Examples(self.x[rows], self.answer[rows], self.real[rows], self.weight[rows], offset)
 
     def recall(self, scores: F32) -> float:
         """Weighted mean recall@TOP of the answers, the candidates ordered by `scores` [Q, K]; ties keep their order."""
@@ -110,7 +113,8 @@ def _examples(parts: Split, stage: FirstStage, queries: list[I64], k: int, rng: 
 def listwise_loss(scores_QK: Tensor, answers_QK: Tensor, real_QK: Tensor, weights_Q: Tensor) -> Tensor:
     """Weighted mean cross entropy of each query's answers against all its candidates.
 
-    answers_QK: the items that the user took; they share the weight of the query. real_QK: False at masked candidates.
+    answers_QK: the items that the user took, or their grades; they share the weight of the query. real_QK: False at
+    masked candidates.
     """
     shares_QK = answers_QK / answers_QK.sum(1, keepdim=True)
     losses_Q = F.cross_entropy(scores_QK.masked_fill(~real_QK, MASKED), shares_QK, reduction="none")
