@@ -15,7 +15,7 @@ from flows.forgetting.deleted_users import remove_deleted_users
 from recsys.errors import DatasetError, LocationError
 from recsys.lists.impression import Impression
 from recsys.model.features import FEATURES
-from recsys.rules.exploration import Exploration
+from recsys.rules.exploration import DrawPolicy, Exploration
 from recsys.store import MemoryStore, RedisFlowStore, RedisUserStore
 from recsys.store.stored_types import IMPRESSION_LIMITS
 from recsys.types import Event, Source
@@ -233,7 +233,7 @@ class TestLoader:
         """Also those of slates without a taken item."""
         draws = Exploration(
             ["a", "b", "c"], np.zeros(3, np.float32), np.zeros((1, 3), np.float32), np.ones((3, 3), bool),
-            np.zeros(3, bool), np.array([0.5, 0.25, 1.0]), 1.0, 0.0, 7,
+            np.zeros(3, bool), np.array([0.5, 0.25, 1.0]), 1.0, DrawPolicy(1.0, 0.0, 0, 7),
         )  # fmt: skip
         log(store, shown(dataset="shop", exploration=draws))
         drawn = impressions.read(drained_files(store, tmp_path), WANTED).drawn

@@ -93,7 +93,7 @@ def ranked(monkeypatch):
 def query(user=USER):
     """A query that was answered."""
     generation = SimpleNamespace(
-        item_rows=lambda items: np.zeros(len(items), np.int32), spec=SimpleNamespace(contexts=())
+        item_rows=lambda items: np.zeros(len(items), np.int32), spec=SimpleNamespace(contexts=()), dataset="shop"
     )
     query = Query(generation, user, 3, 0.0, [Event(user, "a", 1.0)])
     query.items = np.arange(3, dtype=np.int32)
@@ -240,7 +240,7 @@ async def test_impressions_are_deleted_a_second_time_also_in_a_full_store(short_
 
 
 SERVED = SimpleNamespace(
-    id="g1", manifest=SimpleNamespace(user_buckets=1, data={}), spec=SimpleNamespace(event_types=())
+    id="g1", manifest=SimpleNamespace(user_buckets=1), dataset="shop", spec=SimpleNamespace(event_types=())
 )
 
 
