@@ -7,6 +7,7 @@ uses a metric that the service does not have. The promise of /recommend is in lo
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from jinja2 import Environment, StrictUndefined
 from prometheus_client.utils import floatToGoString
 
 from loadtests.slo import OLD_SHARE, ROOT, Promises
+from recsys.errors import SurfacesError
 from recsys.surfaces import shown_duration
 from service.telemetry.slate_metrics import AGE_BUCKETS
 
@@ -45,19 +47,34 @@ class PromisedAge(NamedTuple):
 
     @property
     def bound(self) -> str:
-        """The bound of the histogram at this age, or the next bound above it."""
-        return floatToGoString(next(bound for bound in AGE_BUCKETS if bound >= self.seconds))
+        """The bound of the histogram at this age."""
+        return floatToGoString(self.seconds)
 
 
 def promised_ages(promises: Promises) -> list[PromisedAge]:
-    """The promises of freshness: for each part that of slo.toml, and those of surfaces that have their own."""
-    ages = []
+    """The promises of freshness: for each part that of slo.toml, and those of surfaces that have their own.
+
+    SurfacesError for an age that is no bound of the service's histogram: slates older than it are not counted.
+    """
+    ages: list[PromisedAge] = []
     for part, seconds in promises.recommend.freshness.items():
+        _check_bound(f"slo.toml [freshness] {part}", seconds)
         own = {name: surface.ages[part] for name, surface in promises.surfaces.items() if part in surface.ages}
         others = f',surface!~"{"|".join(own)}"' if own else ""
+        for name, age in own.items():
+            _check_bound(f"surfaces.toml [{name}] {part}_age", age)
         ages += [PromisedAge(part, others, seconds)]
         ages += [PromisedAge(part, f',surface="{name}"', age) for name, age in own.items()]
     return ages
+
+
+def _check_bound(field: str, seconds: float) -> None:
+    if seconds not in AGE_BUCKETS:
+        bounds = ", ".join(map(shown_duration, AGE_BUCKETS))
+        raise SurfacesError(
+            f"{field} is {shown_duration(seconds)}, an age that tandem_freshness_seconds does not count. "
+            f"Choose one of {bounds}."
+        )
 
 
 def rendered(template: Path, **values: object) -> str:
@@ -81,4 +98,7 @@ def rendered(template: Path, **values: object) -> str:
 
 
 if __name__ == "__main__":
-    FILE.write_text(alerts(Promises.read()), encoding="utf-8")
+    try:
+        FILE.write_text(alerts(Promises.read()), encoding="utf-8")
+    except SurfacesError as error:
+        sys.exit(f"error: {error}")

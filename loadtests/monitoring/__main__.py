@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from loadtests.monitoring import burn_rates, flow_alerts
 from loadtests.monitoring.dashboards import drift, experiments, freshness, overview, scheduled_flows, serving
 from loadtests.monitoring.panels import dashboard_json
 from loadtests.slo import ROOT, Promises
+from recsys.errors import SurfacesError
 
 DASHBOARDS = ROOT / "deploy" / "grafana" / "dashboards"
 
@@ -32,5 +34,9 @@ def files(promises: Promises) -> dict[Path, str]:
 
 if __name__ == "__main__":
     DASHBOARDS.mkdir(parents=True, exist_ok=True)
-    for path, text in files(Promises.read()).items():
+    try:
+        written = files(Promises.read())
+    except SurfacesError as error:
+        sys.exit(f"error: {error}")
+    for path, text in written.items():
         path.write_text(text, encoding="utf-8")

@@ -22,7 +22,7 @@ PROMOTE, ROLLBACK = "promote/by-hand", "rollback/by-hand"
 """The deployments of prefect.yaml."""
 
 
-class GoLive(BaseModel):
+class PromotionRequest(BaseModel):
     """A request to make a generation live. generation: its id; for a rollback the one that was live before.
 
     confirm: the id once more, as the person typed or confirmed it.
@@ -47,12 +47,12 @@ class Actions:
     def __init__(self, prefect: PrefectApi) -> None:
         self._prefect = prefect
 
-    async def promote(self, request: GoLive) -> Run:
+    async def promote(self, request: PromotionRequest) -> Run:
         """Start a run that makes the generation live."""
         request.check()
         return self._logged(PROMOTE, request, await self._prefect.start(PROMOTE, {"generation": request.generation}))
 
-    async def roll_back(self, request: GoLive) -> Run:
+    async def roll_back(self, request: PromotionRequest) -> Run:
         """Start a run that makes the previous generation live; the run fails if that is another one by then."""
         request.check()
         return self._logged(ROLLBACK, request, await self._prefect.start(ROLLBACK, {"to": request.generation}))
@@ -65,7 +65,7 @@ class Actions:
             raise QueryError("Send the id that started the run, a UUID.", "run_id") from None
         return await self._prefect.run(name)
 
-    def _logged(self, deployment: str, request: GoLive, run: Run) -> Run:
+    def _logged(self, deployment: str, request: PromotionRequest, run: Run) -> Run:
         entry = caller.get(None)
         by = f"key {entry.name}" if entry else "the page"
         logger.info("%s of %s was started by %s: run %s", deployment, request.generation, by, run.id)

@@ -24,6 +24,9 @@ TAG = "tandem"
 ENDED = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 """Types of the states in which a run stays."""
 
+RUNS = "/flow_runs/"
+"""The path of runs in Prefect's API."""
+
 SHOWN_CHARACTERS = 500
 """Characters of a message of Prefect's that an answer repeats."""
 
@@ -67,7 +70,7 @@ class PrefectApi:
 
     async def run(self, name: str) -> Run:
         """The state of a run by its id, a UUID; QueryError for one that is not Tandem's."""
-        found = await self._call("GET", f"/flow_runs/{name}", f"the run {name}")
+        found = await self._call("GET", f"{RUNS}{name}", f"the run {name}")
         if TAG not in found.get("tags", ()):
             raise QueryError(f"The run {name} is not one of Tandem's.", "run_id", code="not_found")
         return _run(found)
@@ -82,7 +85,7 @@ class PrefectApi:
                 session.request(method, self._url + path, json=body or None) as response,
             ):
                 if response.status >= HTTPStatus.BAD_REQUEST:
-                    raise self._refused(response.status, wanted, await response.text(errors="replace"))
+                    raise self._refused(response.status, path, wanted, await response.text(errors="replace"))
                 answer = await response.json()
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             why = str(error) or f"no answer within {CALL_SECONDS:g} s"
@@ -93,11 +96,13 @@ class PrefectApi:
             raise PrefectError(f"What answers at {self._url} is not Prefect's API. Correct PREFECT_API_URL.")
         return answer
 
-    def _refused(self, status: int, wanted: str, text: str) -> PrefectError:
+    def _refused(self, status: int, path: str, wanted: str, text: str) -> TandemError:
         if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             return PrefectError(
                 "Prefect refused the gateway's credentials. Set PREFECT_API_KEY or PREFECT_API_AUTH_STRING."
             )
+        if status == HTTPStatus.NOT_FOUND and path.startswith(RUNS):
+            return QueryError(f"Prefect has not {wanted}. Send the id that started a run.", "run_id", code="not_found")
         if status == HTTPStatus.NOT_FOUND:
             return PrefectError(
                 f"Prefect at {self._url} has not {wanted}. Make the deployments: prefect deploy --all, "

@@ -134,6 +134,19 @@ def test_two_modes_stand_side_by_side_and_the_address_keeps_them(visit):
     assert fits(other)
 
 
+def test_a_failed_search_of_users_leaves_the_slate(guarded, shop):
+    """Redis may refuse the search; the field says so."""
+    open_page, faults = guarded
+    page = open_page(WIDE)
+    page.route(
+        "**/explorer/users?*", lambda route: route.fulfill(status=500, json={"error": {"message": "No search."}})
+    )
+    page.goto(shop.url)
+    page.wait_for_selector(".items > li")
+    assert page.locator("#users-note").text_content() == "No search."
+    faults.clear()  # Chromium writes a line for the 500
+
+
 def test_a_context_is_sent_with_the_request(visit):
     """The values are the dataset's; the address holds the choice."""
     page = visit(NARROW)

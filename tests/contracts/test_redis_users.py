@@ -74,7 +74,7 @@ def as_roles(real: Store, urls: dict[str, str]) -> Store:
 
 
 def test_the_user_of_the_flows(real: Store, urls: dict[str, str]) -> None:
-    """It may publish, move aliases and delete, and use lists, trending, the log and impressions."""
+    """It may publish, move aliases and delete, and read what experiments need."""
     store = as_roles(real, urls)
     whole = store.publish("g1", {"7": b"record"})
     claim = store.generations.claim("g2")
@@ -88,6 +88,22 @@ def test_the_user_of_the_flows(real: Store, urls: dict[str, str]) -> None:
     assert store.generations.rollback().live == "g1"
     store.generations.promote("g1")
     assert store.generations.generations() == ["g1", "g2"]
+    assert store.generations.memory_use() is None  # no error, and no limit
+    real.generations.promote("g2")
+    real.client.unlink("alias:previous")
+    store.generations.delete("g1")
+    store.experiments.change(lambda _: of_generation("g2"))
+    assert store.generations.needed() == {"g2"}
+    store.flows.write_lists("g2", whole.user_buckets, {"7": b"of the arm"}, "test.new")
+    assert store.flows.read_lists("g1", whole.user_buckets, ["7"]) == [None]
+    assert store.flows.read_user_ids("g2", 0) + store.flows.read_user_ids("g2", 1) == ["7"]
+    real.generations.promote("g2")
+
+
+def test_the_user_of_the_flows_reads_and_writes_for_users(real: Store, urls: dict[str, str]) -> None:
+    """It may use lists, trending items, the log and impressions, and leave records of runs."""
+    store = as_roles(real, urls)
+    whole = store.publish("g1", {"7": b"record"})
     store.flows.write_lists("g1", whole.user_buckets, {"7": b"list"})
     assert store.flows.read_bucket("g1", 0) | store.flows.read_bucket("g1", 1)
     store.flows.write_similar("g1", {3: b"similar"})
@@ -103,20 +119,10 @@ def test_the_user_of_the_flows(real: Store, urls: dict[str, str]) -> None:
     assert store.flows.active_users() == ["7"]
     assert store.flows.now() >= shown.arrived
     store.flows.report_lost(store.flows.lost_impressions())
-    assert store.generations.memory_use() is None  # no error, and no limit
-    real.generations.promote("g2")
-    real.client.unlink("alias:previous")
-    store.generations.delete("g1")
-    store.experiments.change(lambda _: of_generation("g2"))
-    assert store.generations.needed() == {"g2"}
-    store.flows.write_lists("g2", whole.user_buckets, {"7": b"of the arm"}, "test.new")
-    assert store.flows.read_lists("g1", whole.user_buckets, ["7"]) == [None]
-    assert store.flows.read_user_ids("g2", 0) + store.flows.read_user_ids("g2", 1) == ["7"]
     runs = RedisRunStore(urls["flows"])
     runs.write(RUN)
     assert runs.find("train", "run") == RUN
     runs.close()
-    real.generations.promote("g2")
 
 
 def test_the_user_of_the_flows_collects_and_forgets(real: Store, urls: dict[str, str]) -> None:
@@ -161,6 +167,13 @@ def test_the_user_of_the_gateway(real: Store, urls: dict[str, str]) -> None:
 
     assert store.put(Put("new", title="New"), Put("gone", available=False))
     store.write_items(lambda writer: writer.forget(store.items.changes(NOTHING_PUT).items[:1]))
+
+
+def test_the_user_of_the_gateway_reads_for_its_pages(real: Store, urls: dict[str, str]) -> None:
+    """It may list users, generations and runs, and halt an arm; it may change neither experiments nor runs."""
+    whole = real.publish("g1")
+    store = as_roles(real, urls)
+    assert store.users(lambda users: users.sample_users("g1", whole.user_buckets)) == ["7"]
 
     real.experiments.change(lambda _: of_generation("g1"))
     experiments = RedisExperimentStore(urls["gateway"])

@@ -111,6 +111,8 @@ def test_a_wrong_action_names_the_field(client, path, body, field):
         ({"sec-fetch-site": "same-site"}, 403),
         ({"origin": "https://elsewhere.example"}, 403),
         ({"origin": "null"}, 403),
+        ({"origin": "http://["}, 403),
+        ({"host": "[::1"}, 403),
         ({"host": "elsewhere.example"}, 403),  # its owner changed its address to 127.0.0.1
         ({"content-type": "text/plain"}, 415),
         ({"content-type": None}, 415),

@@ -9,8 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from pydantic import BaseModel
 from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute
 
 from recsys.errors import NoGeneration, QueryError
 from service import schema
@@ -22,7 +21,7 @@ from service.explorer.slate_reasons import with_reasons
 from service.explorer.title_search import TitleSearch
 from service.http import bodies, paths
 from service.http.endpoints import Endpoints
-from service.http.error_responses import answer_or_error
+from service.http.page_data.data_route import data_route
 from service.schema import verb_table
 from service.schema.errors import checked
 from service.verbs.recommender import Recommender
@@ -47,16 +46,12 @@ def routes(endpoints: Endpoints) -> list[BaseRoute]:
 
 
 def _route(endpoints: Endpoints, path: str, method: str, answer: Answer) -> BaseRoute:
-    async def work(request: Request) -> Response:
+    async def found(request: Request) -> str:
         if endpoints.recommender is None:
             raise NoGeneration("The service is starting.")
-        found = await answer(endpoints.recommender, request)
-        return Response(found.model_dump_json(), media_type="application/json")
+        return (await answer(endpoints.recommender, request)).model_dump_json()
 
-    async def endpoint(request: Request) -> Response:
-        return await answer_or_error(path, work(request))
-
-    return Route(path, endpoint, methods=[method])
+    return data_route(path, method, found)
 
 
 async def _choices(recommender: Recommender, _: Request) -> BaseModel:

@@ -6,24 +6,19 @@ on the admin port alone and need the scope admin.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 from pydantic import TypeAdapter
 from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute
 
 from recsys.errors import NoGeneration
 from service.http import bodies
-from service.http.error_responses import answer_or_error
+from service.http.page_data.data_route import data_route
 from service.http.page_data.same_origin import require_same_origin
-from service.operations.actions import GoLive
+from service.operations.actions import PromotionRequest
 from service.operations.overview import Overview
 from service.operations.parts import Operations
 from service.operations.prefect_api import Run
 from service.schema.verb_table import IDS_BYTES
-
-Handler = Callable[[Request], Awaitable[bytes]]
 
 OVERVIEW, RUN = TypeAdapter(Overview), TypeAdapter(Run)
 
@@ -45,10 +40,10 @@ class OperationsPage:
     def routes(self) -> list[BaseRoute]:
         """The routes, without that of the page itself."""
         return [
-            Route("/operations/overview", _endpoint(self._read), methods=["GET"]),
-            Route("/operations/runs/{run_id}", _endpoint(self._run), methods=["GET"]),
-            Route("/operations/promote", _endpoint(self._promote), methods=["POST"]),
-            Route("/operations/rollback", _endpoint(self._roll_back), methods=["POST"]),
+            data_route("/operations/overview", "GET", self._read),
+            data_route("/operations/runs/{run_id}", "GET", self._run),
+            data_route("/operations/promote", "POST", self._promote),
+            data_route("/operations/rollback", "POST", self._roll_back),
         ]
 
     async def _read(self, _: Request) -> bytes:
@@ -63,16 +58,6 @@ class OperationsPage:
     async def _roll_back(self, request: Request) -> bytes:
         return RUN.dump_json(await self._connected.actions.roll_back(await self._confirmed(request)))
 
-    async def _confirmed(self, request: Request) -> GoLive:
+    async def _confirmed(self, request: Request) -> PromotionRequest:
         require_same_origin(request.headers, self._loopback)
-        return bodies.parsed(GoLive, await bodies.read(request, IDS_BYTES))
-
-
-def _endpoint(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
-    async def work(request: Request) -> Response:
-        return Response(await handler(request), media_type="application/json")
-
-    async def respond(request: Request) -> Response:
-        return await answer_or_error(request.url.path, work(request))
-
-    return respond
+        return bodies.parsed(PromotionRequest, await bodies.read(request, IDS_BYTES))

@@ -17,7 +17,7 @@ async function start() {
   state($("state"), "loading", "Loading…");
   try {
     offer(await call("GET", "explorer/choices"));
-    const users = await findUsers("");
+    const users = await findUsers("").catch(() => []); // the field's note has the error; a slate needs no search
     if (!$("user").value) $("user").value = users[0]?.user_id ?? prefix() + STRANGER;
     await show();
   } catch (error) { state($("state"), "error", error.message); }

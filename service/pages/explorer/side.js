@@ -59,9 +59,15 @@ export function searchItems(onDetails) {
   });
 }
 
-/** The users whose id begins with a text; the store has no index of ids, so a large shop offers a sample. */
+/** Offer users whose id begins with a text, and return them. The store has no index of ids: it offers a sample. */
 export async function findUsers(text, signal) {
-  const found = await call("GET", `explorer/users?${query(text || prefix())}`, null, { signal });
+  let found;
+  try {
+    found = await call("GET", `explorer/users?${query(text || prefix())}`, null, { signal });
+  } catch (error) {
+    if (error.name !== "AbortError") state($("users-note"), "error", error.message);
+    throw error;
+  }
   $("users").replaceChildren(...found.users.map(user =>
     element("option", { value: String(user.user_id) }, count(user.history + user.events, "interaction"))));
   const note = `The field offers ids of a sample of ${count(found.sampled, "user")}; every other id works too.`;
@@ -71,8 +77,5 @@ export async function findUsers(text, signal) {
 
 /** Offer users as their id is typed. */
 export function searchUsers() {
-  whileTyping($("user"), (text, signal) => findUsers(text, signal).catch(error => {
-    if (error.name === "AbortError") throw error;
-    state($("users-note"), "error", error.message);
-  }));
+  whileTyping($("user"), (text, signal) => findUsers(text, signal).catch(() => {}));
 }

@@ -9,9 +9,10 @@ from prometheus_client import REGISTRY
 
 from loadtests.alerts import FILE, alerts
 from loadtests.slo import Promises, Slo, VerbPromise
+from recsys.errors import SurfacesError
 from recsys.surfaces import parse
 from service.schema.verb_table import VERBS
-from service.telemetry import metrics, slate_metrics
+from service.telemetry import metrics
 
 HOME = '[home]\nmode = "hybrid"\nrate = 5\np50_ms = 20\np99_ms = 90\nerror_share = 0.0\ndegraded_share = 0.03'
 PROMISES = Promises(
@@ -55,7 +56,13 @@ def test_every_limit_of_time_is_within_the_buckets():
     promises = Promises.read()
     limits = [promises.recommend.p99_ms, *promises.modes.values(), *(each.p99_ms for each in promises.verbs.values())]
     assert max(limits) / 1000 < metrics.BUCKETS[-1]
-    assert {*promises.recommend.freshness.values()} <= {*slate_metrics.AGE_BUCKETS}
+
+
+def test_a_promised_age_that_the_histogram_does_not_count_is_refused():
+    """The alert would name the promise and fire at the next bound above it."""
+    surface = parse('[home]\nlist_age = "3h"')["home"]
+    with pytest.raises(SurfacesError, match=r"surfaces\.toml \[home\] list_age is 3h.* 2h, 6h, "):
+        alerts(replace(Promises.read(), surfaces={"home": surface}))
 
 
 @pytest.mark.parametrize(

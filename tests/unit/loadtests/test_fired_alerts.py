@@ -124,7 +124,7 @@ FAULTS = {
     "a surface lacks a stage": (degraded(1, surface="home"), ["TandemSurfaceDegraded home"]),
     "slates lack a stage": (degraded(90), ["TandemDegraded"]),
     "a generation twice as old as promised": (aged("model", 345_600), ["TandemServedModelOld default"]),
-    "lists that the flow stopped making": (aged("list", 129_700), ["TandemServedListOld default"]),
+    "lists that the flow stopped making": (aged("list", 173_000), ["TandemServedListOld default"]),
     "lists of a surface with its own promise": (aged("list", 1_000, "home"), ["TandemServedListOld home"]),
     "old trending items": (aged("trending", 1_900), ["TandemServedTrendingOld default"]),
     "too many requests": (degraded(90, "overload"), ["TandemOverloaded"]),

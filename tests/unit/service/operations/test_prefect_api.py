@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from recsys.errors import QueryError
-from service.operations.actions import Actions, GoLive
+from service.operations.actions import Actions, PromotionRequest
 from service.operations.prefect_api import PrefectApi, PrefectError
 from service.settings import Settings
 
@@ -64,7 +64,7 @@ def api(url, **more):
 def test_a_run_is_started_with_its_parameter_and_the_credentials(credentials, header):
     """The deployment is found by its name, and the run gets the generation."""
     with prefect(answer=RUN) as (url, got):
-        run = asyncio.run(Actions(api(url, **credentials)).promote(GoLive(generation="g1", confirm="g1")))
+        run = asyncio.run(Actions(api(url, **credentials)).promote(PromotionRequest(generation="g1", confirm="g1")))
     assert [(method, path) for method, path, *_ in got] == [
         ("GET", "/api/deployments/name/promote/by-hand"),
         ("POST", "/api/deployments/r1/create_flow_run"),
@@ -101,6 +101,13 @@ def test_the_run_of_another_project_is_not_shown():
     """A Prefect server may have others' flows, whose messages are not for an operator of Tandem."""
     with prefect(answer=RUN | {"tags": ["other"]}) as (url, _), pytest.raises(QueryError, match="not one of Tandem's"):
         asyncio.run(Actions(api(url)).run("b8a9c7e0-0000-4000-8000-000000000000"))
+
+
+def test_a_run_that_prefect_has_not_is_not_found():
+    """The deployments are there: the remedy is another id."""
+    with prefect(404, {"detail": "Flow run not found"}) as (url, _), pytest.raises(QueryError) as refused:
+        asyncio.run(Actions(api(url)).run("b8a9c7e0-0000-4000-8000-000000000000"))
+    assert (refused.value.code, refused.value.field) == ("not_found", "run_id")
 
 
 @pytest.mark.parametrize("url", ["localhost:4200/api", "http://me:word@localhost:4200/api"])
