@@ -45,6 +45,7 @@ from service.operations.overview import OverviewReader
 from service.operations.parts import Operations
 from service.operations.prefect_api import PrefectApi
 from service.operations.promises import Promises
+from service.operations.shared_reader import SharedReader
 from service.operations.state_reader import StateReader
 from service.recommend.pipeline import Pipeline
 from service.recommend.stages import RankingScorer, RetrievalSource
@@ -161,7 +162,7 @@ def inline_recommender(environment: Environment, settings: Settings) -> Recommen
 def operations(environment: Environment, settings: Settings, recommender: Recommender) -> Operations:
     """The parts behind the page /operations."""
     promises, prefect, readings = Promises.read(SLO_FILE), PrefectApi(settings), Readings(settings.gateway_workers)
-    reader = StateReader(_url(environment), promises)
+    reader = SharedReader(StateReader(_url(environment), promises))
     overview = OverviewReader(recommender, readings, reader, promises, prefect.unavailable)
     return Operations(overview, Actions(prefect), readings, reader)
 

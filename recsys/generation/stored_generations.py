@@ -39,7 +39,8 @@ def list_generations(store: RedisGenerationStore, most: int | None = None) -> li
         names.setdefault(generation, []).append(alias)
     ids = store.generations()
     newest = ids if most is None else [*filter(names.get, ids[:-most]), *ids[-most:]]
-    return [_described(each, names.get(each, []), store.read_manifest(each)) for each in newest]
+    texts = store.read_manifests(newest)
+    return [_described(each, names.get(each, []), text) for each, text in zip(newest, texts, strict=True)]
 
 
 def _described(generation: str, aliases: list[str], text: bytes | None) -> StoredGeneration:

@@ -75,9 +75,7 @@ def _left_out(query: Query) -> list[LeftOutItem]:
             title=query.generation.title(row),
             place=place,
             reason=reasons[row],
-            sentence=rule_sentence(query, row)
-            if reasons[row] == "rules"
-            else filter_sentence(reasons[row], query, row),
+            sentence=_sentence(reasons[row], query, row),
         )
         for place, row in ranked[:LEFT_OUT_ITEMS]
     ]

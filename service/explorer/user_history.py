@@ -32,7 +32,7 @@ async def find(
     others = sorted(user for user in sample if user.startswith(request.q) and user != request.q)
     step = max(1, len(others) // request.limit)  # spread over the ids
     chosen = [*([request.q] if request.q else []), *others[::step]][: request.limit + 1]
-    found = [_found(await users.show(user, live)) for user in chosen]
+    found = [_found(user) for user in await users.show_all(chosen, live)]
     known = [user for user in found if user.history or user.events]
     complete = live.manifest.user_buckets <= SAMPLED_HASHES
     return FoundUsers(users=known[: request.limit], sampled=len(sample), complete=complete)

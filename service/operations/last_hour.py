@@ -22,7 +22,7 @@ SAMPLE_SECONDS = 15.0
 
 MOST_CPU = 0.01
 """Of one core, for the readings of all gateway processes of a host: where they take more, they are less frequent. A
-reading takes 4 ms of CPU with two processes of the demo, and 100 ms with eight that have 10 surfaces and 32 arms."""
+reading takes 5 ms of CPU with two processes of the demo, and 100 ms with eight that have 10 surfaces and 32 arms."""
 
 HOUR = 3_600.0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,7 @@ from recsys.errors import StoreError
 from service import schema
 from service.operations.last_hour import LastHour, Readings
 from service.operations.promises import Promises
-from service.operations.state_reader import StateReader
+from service.operations.shared_reader import STORE_SECONDS, SharedReader
 from service.operations.stored_state import FlowState, StoredState
 from service.recommend.deadlines import Deadline
 from service.schema import verb_table
@@ -20,7 +19,7 @@ from service.verbs.recommender import Recommender
 LISTS = ("batch", "item-lists", "refresh")
 """Flows that make lists of users and items, and what is trending."""
 
-OF_STATUS = {
+SHOWN_STATUS_FIELDS = {
     "ready",
     "generation",
     "live",
@@ -33,10 +32,6 @@ OF_STATUS = {
     "processes",
 }
 """The fields of /status that the page shows."""
-
-
-STORE_SECONDS = 5.0
-"""Time for all reads of the store. The page waits 10 s for the overview."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +68,7 @@ class OverviewReader:
         self,
         recommender: Recommender,
         readings: Readings,
-        reader: StateReader,
+        reader: SharedReader,
         promises: Promises,
         unavailable: str | None,
     ) -> None:
@@ -88,10 +83,10 @@ class OverviewReader:
         """The overview of this moment."""
         now = time.time()
         status = await self._recommender.answer(verb_table.STATUS, schema.StatusRequest(), Deadline.of_now(None))
-        shown = status.model_dump(include=OF_STATUS)
+        shown = status.model_dump(include=SHOWN_STATUS_FIELDS)
         stored: StoredState | None = None
         try:
-            stored = await asyncio.wait_for(asyncio.to_thread(self._reader.read, now), STORE_SECONDS)
+            stored = await self._reader.read()
         except StoreError as error:
             shown["store"] = str(error)
         except TimeoutError:

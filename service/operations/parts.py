@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from service.operations.actions import Actions
 from service.operations.last_hour import Readings
 from service.operations.overview import OverviewReader
-from service.operations.state_reader import StateReader
+from service.operations.shared_reader import SharedReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,4 +17,4 @@ class Operations:
     overview: OverviewReader
     actions: Actions
     readings: Readings
-    reader: StateReader
+    reader: SharedReader

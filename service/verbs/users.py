@@ -14,7 +14,7 @@ from recsys.lists.user_list import UserList
 from recsys.lists.user_record import UserRecord
 from recsys.slates.served_generation import ServedGeneration
 from recsys.store.redis.user_store import RedisUserStore
-from recsys.store.stored_types import EVENTS_EXPIRE
+from recsys.store.stored_types import EVENTS_EXPIRE, UserState
 from recsys.types import Event, Id
 from service import schema
 from service.telemetry.throttled_logger import ThrottledLogger
@@ -72,21 +72,12 @@ class UserVerbs:
 
     async def show(self, user_id: Id, generation: ServedGeneration) -> schema.UserResponse:
         """What is stored about a user for slates: no log, no impressions, no event ids."""
-        (state,) = await self._users.read_users(generation.id, generation.manifest.user_buckets, [user_id])
-        try:
-            record, listed = UserRecord.unpack(state.record), UserList.unpack(state.listed)
-        except ValueError as error:
-            raise StoreError(f"What is stored about this user can't be read: {error}.") from error
-        return schema.UserResponse(
-            user_id=user_id,
-            generation=generation.id,
-            known=state.record is not None,
-            history=[_shown(event, generation) for event in _history(user_id, record, generation)],
-            events=[_shown(event, generation) for event in state.events],
-            seen=len(record.seen),
-            listed=len(listed.items) if listed else 0,
-            listed_at=listed.made_at if listed else None,
-        )
+        return (await self.show_all([user_id], generation))[0]
+
+    async def show_all(self, users: Sequence[Id], generation: ServedGeneration) -> list[schema.UserResponse]:
+        """What is stored about each user, in one round trip."""
+        states = await self._users.read_users(generation.id, generation.manifest.user_buckets, users)
+        return [_stored(user, state, generation) for user, state in zip(users, states, strict=True)]
 
     async def forget(self, user_id: Id) -> schema.ForgottenResponse:
         """Delete a user from the store, and a few seconds later what other processes have logged meanwhile.
@@ -173,6 +164,23 @@ def to_event(user_id: Id, event: schema.Event | schema.SessionEvent, now: float)
 def _dataset(generation: ServedGeneration | None) -> str:
     """The name of the dataset that a generation was trained on; empty without a generation."""
     return generation.dataset if generation else ""
+
+
+def _stored(user_id: Id, state: UserState, generation: ServedGeneration) -> schema.UserResponse:
+    try:
+        record, listed = UserRecord.unpack(state.record), UserList.unpack(state.listed)
+    except ValueError as error:
+        raise StoreError(f"What is stored about this user can't be read: {error}.") from error
+    return schema.UserResponse(
+        user_id=user_id,
+        generation=generation.id,
+        known=state.record is not None,
+        history=[_shown(event, generation) for event in _history(user_id, record, generation)],
+        events=[_shown(event, generation) for event in state.events],
+        seen=len(record.seen),
+        listed=len(listed.items) if listed else 0,
+        listed_at=listed.made_at if listed else None,
+    )
 
 
 def _history(user_id: Id, record: UserRecord, generation: ServedGeneration) -> list[Event]:

@@ -20,6 +20,7 @@ from recsys.store.redis.redis_experiments import RedisExperimentStore
 from recsys.store.redis.run_store import RedisRunStore
 from recsys.store.run_record import COMPLETED, FAILED, RunFigures, RunRecord
 from service.operations.prefect_api import NOT_SET
+from service.operations.shared_reader import KEPT_SECONDS
 from tests.browser.page_checks import HOSTILE, fits, serious_findings, small_targets
 from tests.fakes.issued_keys import IssuedKeys
 from tests.sample_data import tiny
@@ -78,6 +79,7 @@ class World:
         experiments.change(lambda document: changes.start(document, "variety", now))
         experiments.change(lambda document: changes.halt(document, "variety", "varied", LONG, now))
         experiments.close()
+        time.sleep(KEPT_SECONDS)  # pages share a read for so long
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import pytest
 from recsys.store import RedisGenerationStore
 from recsys.store.redis.run_store import RedisRunStore
 from recsys.store.run_record import COMPLETED, RunFigures, RunRecord
+from service.operations.shared_reader import KEPT_SECONDS
 from tests.sample_data import tiny
 from tests.servers.deployment import Deployment, free_port, wait_for
 from tests.servers.store_server import StoreServer
@@ -69,6 +70,7 @@ def test_the_overview_has_what_is_live_and_what_flows_left(client, world):
     store = RedisRunStore(server.url)
     store.write(RunRecord("refresh", "one", "often", now - 2_000, 60.0, COMPLETED, now - 1_990, RunFigures(rows_out=7)))
     store.close()
+    time.sleep(KEPT_SECONDS)
     found = overview(client)
     assert found["status"]["generation"] == found["status"]["live"] == live
     assert all(each["held"] == [live] for each in found["status"]["processes"])
@@ -145,6 +147,7 @@ def test_the_id_of_a_run_is_checked(client):
 def test_the_overview_says_that_the_store_is_away(client, world):
     """What this process has is shown; what the store has is absent, with the reason."""
     world[2].stop()
+    time.sleep(KEPT_SECONDS)
     found = overview(client)
     assert found["stored"] is None
     assert "answer" in found["status"]["store"]

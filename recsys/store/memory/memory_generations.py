@@ -124,6 +124,9 @@ class MemoryGenerations:
         manifest = self._manifests.get(generation)
         return None if manifest is None else manifest.encode()
 
+    def read_manifests(self, generations: Sequence[str]) -> list[bytes | None]:
+        return [self.read_manifest(generation) for generation in generations]
+
     def generations(self) -> list[str]:
         return sorted(self._fences, key=lambda generation: self._fences[generation])
 

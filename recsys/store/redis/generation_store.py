@@ -173,9 +173,15 @@ class RedisGenerationStore:
 
     def read_manifest(self, generation: str) -> bytes | None:
         """Return the manifest, None if there is none."""
+        return self.read_manifests([generation])[0]
+
+    def read_manifests(self, generations: Sequence[str]) -> list[bytes | None]:
+        """Return the manifests in one round trip, None for each that is missing."""
+        if not generations:
+            return []
         with translated_errors(self.address):
-            manifest: Any = self._redis.get(manifest_key(generation))
-        return None if manifest is None else bytes(manifest)
+            manifests: Any = self._redis.mget([manifest_key(generation) for generation in generations])
+        return list(manifests)
 
     def generations(self) -> list[str]:
         """Return the ids of all generations with a manifest, the lowest fence first."""
