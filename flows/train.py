@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from flows.forgetting.generations_lock import generations_lock
 from flows.forgetting.training_deletions import Deletions, forget_later
 from flows.orchestration import name_run
 from flows.progress import run_progress
@@ -36,8 +37,9 @@ from flows.steps.training import (
 )
 from recsys.environment import Environment
 from recsys.generation.loader import check_servable
-from recsys.generation.manifest import Manifest
+from recsys.generation.manifest import GenerationFolder, Manifest
 from recsys.store.from_environment import OpenStore, open_store
+from recsys.store.redis.generation_store import RedisGenerationStore
 from recsys.store.run_record import RunFigures
 from training.config import TrainingConfig
 from training.data.interaction_log import encode
@@ -127,13 +129,27 @@ def train_and_publish(
         enforce_gate(report, check_final_model(log, trained), force)
 
         origin = Origin(dataset.name, dataset.notes.bad_rows(), report.data, failed(report.checks))
-        generation = build(log, trained, origin, environment.folder("generations"), run)
-        forget_later(deletions, generation)
-        manifest = generation.manifest
-        name_run(f"train-{manifest.id}")
-        publish_and_promote(str(generation.path), generations, environment, run.progress, smoke=check_servable)
-        forget_later(deletions, generation)  # again: users may have been deleted while it was published
+        folder = environment.folder("generations")
+        with generations_lock(folder):  # `drain` removes no user meanwhile
+            generation = build(log, trained, origin, folder, run)
+            manifest = _publish(generation, deletions, generations, environment, run)
         report.generation = manifest.id
     checkpoints.clear()
     page, notes = write_report(report, environment), [*evaluation.warnings, *notes]
     return TrainResult(manifest, evaluation, report.checks, page, notes)
+
+
+def _publish(
+    generation: GenerationFolder,
+    deletions: Deletions,
+    store: RedisGenerationStore,
+    environment: Environment,
+    run: TrainingRun,
+) -> Manifest:
+    """Publish a generation and make it live, without the users who were deleted since the training began."""
+    forget_later(deletions, generation)
+    manifest = generation.manifest
+    name_run(f"train-{manifest.id}")
+    publish_and_promote(str(generation.path), store, environment, run.progress, smoke=check_servable)
+    forget_later(deletions, generation)  # again: users may have been deleted while it was published
+    return manifest

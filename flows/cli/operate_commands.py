@@ -58,13 +58,15 @@ def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
 def publish_generation(options: argparse.Namespace) -> None:
     """Publish a generation of this host."""
     with interruptible_imports():
+        from flows.forgetting.generations_lock import generations_lock
         from flows.operate.publish_and_promote import describe_move, publish
         from recsys.generation.loader import check_servable
 
     environment = Environment.read()
     with open_store(environment) as store, terminal_progress() as progress:
         generations, promote = store.generations(), not options.no_promote
-        result = publish(options.which, generations, environment, progress, promote=promote, smoke=check_servable)
+        with generations_lock(environment.folder("generations")):
+            result = publish(options.which, generations, environment, progress, promote=promote, smoke=check_servable)
     lines = [f"Published: {result.generation}, {result.bytes / 2**20:.1f} MiB"]
     if result.deleted:
         lines.append(f"Deleted: {', '.join(result.deleted)}")

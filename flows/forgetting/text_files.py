@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import html
+import logging
 import re
 from collections.abc import Collection
 from pathlib import Path
 
 import pandas as pd
 
+from recsys.errors import LocationError
 from recsys.files.atomic_write import atomic_write
 from recsys.user_digest import digest_of
+from training.data.locations import Location, reaching
+from training.data.reading.cells import PLAIN_INTEGER
 
 SLATE = re.compile(r'<div class="wide"><table[^>]*>\s*<caption><b>User (.*?)</b>.*?</table></div>', re.DOTALL)
 """The slate of a user in a report, and the user."""
@@ -20,17 +24,41 @@ CELL = re.compile(r"(row [\d,]+ )&#39;(.*?)&#39;(?= and row |\.)")
 
 DELETED = "deleted"
 
+logger = logging.getLogger("tandem")
+
+
+def forget_in_text(file: Path, digests: Collection[bytes]) -> int:
+    """Remove users from a report or from a CSV file of the quarantine; the number of places or rows.
+
+    0 if a training has removed the file meanwhile. A warning is logged for a file that can't be parsed.
+    """
+    try:
+        with reaching(Location(str(file)), "written"):
+            return (forget_in_report if file.suffix == ".html" else forget_in_quarantine)(file, digests)
+    except LocationError:
+        if file.exists():
+            raise
+    except ValueError:  # also of pandas, for an empty file and for lines of different lengths
+        logger.warning("%s can't be read, so deleted users may be left in it. Delete the file.", file)
+    return 0
+
 
 def forget_in_quarantine(file: Path, digests: Collection[bytes]) -> int:
     """Remove the rows of users from a CSV file of the quarantine; the number of rows."""
     rows = pd.read_csv(file, dtype="str", keep_default_na=False)
     if "user_id" not in rows:
         return 0
-    gone = rows["user_id"].map(lambda user: digest_of(user) in digests).astype(bool)
+    gone = rows["user_id"].map(lambda cell: any(digest_of(user) in digests for user in _ids_of(cell))).astype(bool)
     if gone.any():
         with atomic_write(file, durable=True) as draft:
             rows[~gone].to_csv(draft, index=False)
     return int(gone.sum())
+
+
+def _ids_of(cell: str) -> tuple[str, str]:
+    """The ids that a cell may stand for: as it is written, and 7 for ` 7` and for 7.0, as pandas writes floats."""
+    text = cell.strip()
+    return cell, text.removesuffix(".0") if re.fullmatch(rf"(?:{PLAIN_INTEGER})\.0", text) else text
 
 
 def forget_in_report(file: Path, digests: Collection[bytes]) -> int:

@@ -6,6 +6,7 @@ last. A run after a kill replaces what is left.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Collection
 from dataclasses import replace
@@ -23,7 +24,10 @@ _DRAFT = ".forgetting"
 
 
 def forget_users(folder: GenerationFolder, digests: Collection[bytes]) -> list[str]:
-    """Remove the users with these digests from a folder, and return their ids. OSError if the disk is full."""
+    """Remove the users with these digests from a folder, and return their ids. OSError if the disk is full.
+
+    One process at a time may change a folder: the caller holds a lock.
+    """
     finish(folder.path)
     ids, records = folder.users()
     kept = np.array([digest_of(user) not in digests for user in ids], bool)
@@ -33,6 +37,8 @@ def forget_users(folder: GenerationFolder, digests: Collection[bytes]) -> list[s
     draft.mkdir()
     for name, table in ((USER_IDS, ids), (USER_RECORDS, records)):
         _save(draft, name, table, kept)
+    for part in draft.iterdir():  # a power cut must not leave the manifest without the parts
+        _flush(part)
     with atomic_write(draft / MANIFEST, durable=True) as file:
         file.write_text(_without(folder.manifest, draft, len(gone)).to_json(), encoding="utf-8")
     finish(folder.path)
@@ -46,6 +52,12 @@ def finish(path: Path) -> None:
         for file in sorted(draft.iterdir(), key=lambda file: file.name == MANIFEST):
             file.replace(path / file.name)
     shutil.rmtree(draft, ignore_errors=True)
+
+
+def _flush(file: Path) -> None:
+    """Flush a file to the disk."""
+    with file.open("rb") as opened:
+        os.fsync(opened.fileno())
 
 
 def _without(manifest: Manifest, draft: Path, count: int) -> Manifest:

@@ -3,9 +3,11 @@
 import asyncio
 import time
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import redis
@@ -288,3 +290,21 @@ class TestDeletedUsers:
         assert pq.read_metadata(file).num_rows == 3
         assert remove_deleted_users.fn(store, [Location(str(tmp_path))], tmp_path) == 3
         assert pq.read_metadata(file).num_rows == 0
+
+    def test_a_run_that_is_out_of_time_leaves_the_oldest_folders_to_the_next(self, store, tmp_path, monkeypatch):
+        """Each run notes the folders that it has done, and the next run begins with the others."""
+        log(store, *(shown("7", NOON - days * 86_400) for days in (1, 2, 3)))
+        files, folder = drained(store, tmp_path).files, Location(str(tmp_path))
+        asyncio.run(store.forget_user("7"))
+        for left in (2, 1, 0):
+            with monkeypatch.context() as slow:
+                slow.setattr(time, "monotonic", count(step=2).__next__)
+                assert remove_deleted_users.fn(store, [folder], tmp_path, seconds=3) == 3
+            assert sum(pq.read_metadata(file).num_rows for file in files) == 3 * left
+
+    def test_other_parquet_files_are_refused_by_name(self, store, tmp_path):
+        """A file without a time of its rows is none of the flows' files."""
+        pq.write_table(pa.table({"user_id": ["7"]}), tmp_path / "notes.parquet")
+        asyncio.run(store.forget_user("7"))
+        with pytest.raises(DatasetError, match=r"notes\.parquet has none of the columns arrived, time, made_at"):
+            remove_deleted_users.fn(store, [Location(str(tmp_path))], tmp_path)

@@ -69,11 +69,11 @@ def read_schema(file: Location) -> pa.Schema:
         return pq.read_schema(file.path, filesystem=file.filesystem())
 
 
-def row_groups(file: Location) -> Iterator[pa.Table]:
+def row_groups(file: Location, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
     """The rows of a file, one row group at a time, so that a day of events fits into memory."""
     with _parquet(file), pq.ParquetFile(file.path, filesystem=file.filesystem()) as parquet:
         for group in range(parquet.num_row_groups):
-            yield parquet.read_row_group(group)
+            yield parquet.read_row_group(group, columns=columns)
 
 
 def write_table(table: pa.Table, file: Location) -> None:

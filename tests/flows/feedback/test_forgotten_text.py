@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from flows.forgetting.text_files import forget_in_quarantine, forget_in_report
+from flows.forgetting.text_files import forget_in_quarantine, forget_in_report, forget_in_text
 from recsys.user_digest import digest_of
 from training.data.reading.quarantine import named
 from training.report import page
@@ -37,3 +37,13 @@ def test_the_quarantine_loses_rows(tmp_path):
     assert (forget_in_quarantine(file, DIGESTS), forget_in_quarantine(values, DIGESTS)) == (1, 0)
     assert pd.read_csv(file, keep_default_na=False)["user_id"].tolist() == [STAYS, ""]
     assert pd.read_csv(file)["row"].tolist() == [1, 2]
+
+
+def test_cells_as_exports_write_them(tmp_path):
+    """7.0 and ` 7` are the user 7. An empty, a half-written and a removed file end no run."""
+    file, empty, torn = (tmp_path / f"{name}.csv" for name in ("rows", "empty", "torn"))
+    pd.DataFrame({"user_id": ["7.0", " 7", "7", "7.5", "70"]}).to_csv(file, index_label="row")
+    empty.touch()
+    torn.write_text('row,user_id\n0,"7')
+    assert [forget_in_text(path, {digest_of(7)}) for path in (file, empty, torn, tmp_path / "gone.csv")] == [3, 0, 0, 0]
+    assert pd.read_csv(file)["user_id"].tolist() == [7.5, 70]

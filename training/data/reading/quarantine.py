@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from recsys.errors import DatasetError
+from recsys.files.atomic_write import atomic_write
 from training.data.locations import Location
 
 MOSTLY_BAD = 0.5
@@ -168,7 +169,8 @@ class Quarantine:
     def _write(self, name: str, rows: pd.DataFrame) -> None:
         if self._folder is not None:
             self._folder.mkdir(parents=True, exist_ok=True)
-            rows.to_csv(self._folder / f"{name}.csv", index_label="row")
+            with atomic_write(self._folder / f"{name}.csv") as draft:  # `drain` may read the file
+                rows.to_csv(draft, index_label="row")
 
 
 def named(rows: pd.Series, most: int = 2) -> str:
