@@ -22,7 +22,7 @@ class Environment:
     store. budget: the text of TANDEM_REDIS_BUDGET. rules: the file of rules (TANDEM_RULES, by default rules.toml in the
     current folder). rules_named: whether TANDEM_RULES is set. exports: the folder or URL for exported lists,
     impressions and events (TANDEM_EXPORTS); empty for the home. surfaces, surfaces_named: the same as the rules, of the
-    file of surfaces (TANDEM_SURFACES, by default surfaces.toml). kept: the text of TANDEM_COLLECTED_DAYS.
+    file of surfaces (TANDEM_SURFACES, by default surfaces.toml). collected_days_text: TANDEM_COLLECTED_DAYS.
     """
 
     home: Path
@@ -33,7 +33,7 @@ class Environment:
     exports: str = ""
     surfaces: Path = Path("surfaces.toml")
     surfaces_named: bool = False
-    kept: str = ""
+    collected_days_text: str = ""
 
     @classmethod
     def read(cls) -> Environment:
@@ -61,7 +61,7 @@ class Environment:
     @property
     def collected_days(self) -> int:
         """Days for which files of impressions and events stay, 400 unless set; SettingsError for no number of days."""
-        text = self.kept.strip() or "400"
+        text = self.collected_days_text.strip() or "400"
         if not re.fullmatch(r"[1-9]\d{0,4}", text):
             raise SettingsError(f"TANDEM_COLLECTED_DAYS is {text[:32]!r}. Write a number of days from 1 to 99999.")
         return int(text)

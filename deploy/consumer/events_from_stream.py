@@ -79,7 +79,8 @@ def event_of(entry: Entry) -> dict[str, Any]:
     event = json.loads(fields.get("event", ""))
     if not isinstance(event, dict):
         raise ValueError("The field event holds no JSON object.")
-    return {"event_id": name, "timestamp": int(name.partition("-")[0]) / 1_000} | event
+    given = {field: value for field, value in event.items() if value is not None}
+    return {"event_id": name, "timestamp": int(name.partition("-")[0]) / 1_000} | given
 
 
 def send(client: Client, stream: Stream, entries: list[Entry], sleep: Callable[[float], None] = time.sleep) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from flows.orchestration import step
 from recsys.utc_day import DAY_SECONDS, day_of
-from training.data.collected_events import SCHEMA, once, places
+from training.data.collected_events import SCHEMA, entry_numbers, first_of_each
 from training.data.day_partitions import DAY, by_day, filtered, read_table, write_groups
 from training.data.locations import Location, reaching
 
@@ -38,8 +38,8 @@ def join_days(folder: Location, collected_until: float) -> int:
 
 
 def _join(whole: Location, files: Sequence[Location]) -> None:
-    entries = [places(read_table(file, ["entry"])) for file in files]
-    write_groups(filtered(files, once(np.concatenate(entries))), whole, SCHEMA)
+    entries = [entry_numbers(read_table(file, ["entry"])) for file in files]
+    write_groups(filtered(files, first_of_each(np.concatenate(entries))), whole, SCHEMA)
     for file in files:
         if file != whole:
             with reaching(file, "written"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass
 
 import pandas as pd
@@ -12,6 +11,7 @@ from prefect import get_run_logger
 
 from flows.drain import SCHEMA
 from flows.orchestration import step
+from recsys.utc_day import day_of
 from training.data.day_partitions import by_day
 from training.data.impressions import COLUMNS
 from training.data.locations import Location, reaching
@@ -43,7 +43,7 @@ def read_slates(folder: Location, until: float, seconds: float) -> DrawnSlates:
     """
     start = until - seconds
     before = start - WEEK * seconds
-    first, last = (time.strftime("%Y-%m-%d", time.gmtime(at)) for at in (before, until))
+    first, last = (day_of(at) for at in (before, until))
     files = [file for day, of_day in by_day(folder).items() if first <= day <= last for file in of_day]
     window, week = [_NOTHING], [_NOTHING]
     for file in files[:: max(1, math.ceil(len(files) / FILES))]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 import pandas as pd
@@ -12,6 +11,7 @@ import pyarrow.parquet as pq
 
 from flows.orchestration import step
 from recsys.experiments.document import Experiment
+from recsys.utc_day import day_of
 from training.data.day_partitions import by_day
 from training.data.locations import Location, reaching, writing
 from training.experiments.user_rows import SCHEMA, UserRows, slates_of, user_rows
@@ -21,7 +21,7 @@ from training.experiments.window import Window
 @step
 def read_rows(folder: Location, experiment: Experiment, window: Window, targets: Sequence[str]) -> UserRows:
     """The rows of an experiment, from the files of the days that the window and the period before touch."""
-    first, last = (time.strftime("%Y-%m-%d", time.gmtime(at)) for at in (window.before, window.until))
+    first, last = (day_of(at) for at in (window.before, window.until))
     days = [files for day, files in by_day(folder).items() if first <= day <= last]
     return user_rows((_slates(files, targets) for files in days), experiment.name, window)
 

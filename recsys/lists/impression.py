@@ -72,7 +72,7 @@ class Impression:
     @classmethod
     def unpack(cls, blob: bytes) -> Impression:
         """Inverse of `pack`; ValueError if the bytes are damaged or of another version."""
-        explored = _EXPLORED.made(blob)
+        explored = _EXPLORED.matches(blob)
         columns = (_EXPLORED if explored else _FORMAT).unpack(blob)
         features, scores, places, sources, text = columns[: len(_COLUMNS)]
         generation, user_id, time, asked, mode, items, width, *later = json.loads(text.tobytes())

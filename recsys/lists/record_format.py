@@ -35,7 +35,7 @@ class RecordFormat:
         checked = b"".join([head[_CHECKED:], *(array.tobytes() for array in arrays)])
         return zlib.crc32(checked).to_bytes(_CHECKED, "little") + checked
 
-    def made(self, blob: bytes) -> bool:
+    def matches(self, blob: bytes) -> bool:
         """Whether the bytes have the mark of this format."""
         return blob[_CHECKED : _CHECKED + len(self._mark)] == self._mark
 

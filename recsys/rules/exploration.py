@@ -97,7 +97,8 @@ class PlaceDraw:
     def draw(self, place: int, eligible: Bool, values: F32) -> int | None:
         """The candidate of a place, from 1 on; None if no eligible candidate can be drawn.
 
-        eligible: [n] which candidates the rules admit. values: [n], -inf for a candidate with a probability of 0.
+        eligible: [n] which candidates the rules admit. values: [n]; a candidate with -inf is not drawn by its value. An
+        uncertain candidate with -inf keeps its part of the share that the uncertain ones have together.
         """
         at, of_pool = place - 1, values[self._pool]
         admitted = eligible[self._pool]

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from recsys.model.event_types import IMPRESSION as IMPRESSION
 from recsys.types import Event, Id
-from recsys.user_digest import digest_of
 
 LIVE, PREVIOUS = "live", "previous"
 
@@ -150,11 +149,6 @@ class DeletedUser:
     digest: bytes
     at: float
     merged: bool = False
-
-    @staticmethod
-    def digest_of(user: Id) -> bytes:
-        """The digest of a user's id. 7 and "7" are one user."""
-        return digest_of(user)
 
 
 @dataclass(frozen=True, slots=True)

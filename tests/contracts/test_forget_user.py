@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from recsys.generation.publisher import Publisher
-from recsys.store.stored_types import DeletedUser, user_bucket
+from recsys.store.stored_types import user_bucket
+from recsys.user_digest import digest_of
 from tests.contracts.stores import SIZES, Store, click, content, manifest
 from training.untrained_generation import random_generation
 
@@ -52,7 +53,7 @@ class TestForget:
         store.users(lambda users: users.forget_user(USER))
         store.users(lambda users: users.forget_impressions(USER))
         first, second = store.flows.read_deleted_users()
-        assert first.digest == second.digest == DeletedUser.digest_of(USER)
+        assert first.digest == second.digest == digest_of(USER)
         assert before - 0.001 <= first.at <= second.at <= store.flows.now()
         store.flows.drop_old_deletions()
         assert store.flows.read_deleted_users() == [first, second]

@@ -86,7 +86,6 @@ def admitted(world, items, scores, k, rules, drawn=None):
     drawn: the rows of a slate that explores, which take their places where they may; None: the best candidates do.
     """
     boosted = _boosted(world, items, scores, rules)
-    order = sorted(items, key=lambda row: -boosted[row])
     pins = _pins(world, rules, k)
     made, waiting = {}, dict(pins)
     for place in range(1, k + 1):
@@ -95,7 +94,7 @@ def admitted(world, items, scores, k, rules, drawn=None):
             continue
         free = [row for row in range(len(world.genres)) if row not in (*made, *pins.values(), *world.hidden)]
         fitting = [row for row in free if _fits(world, row, place, made, rules)]
-        row, among = _chosen(world, place, made, order, boosted, fitting, pins, k, rules)
+        row, among = _chosen(world, place, made, boosted, fitting, pins, k, rules)
         if row is None and not waiting:
             break
         if drawn is not None and drawn[place - 1] in among:
@@ -139,8 +138,9 @@ def _fits(world, row, place, made, rules):
     )
 
 
-def _chosen(world, place, made, order, boosted, fitting, pins, k, rules):
+def _chosen(world, place, made, boosted, fitting, pins, k, rules):
     """The row of a place, None without one, and the candidates that were admitted."""
+    order = sorted(boosted, key=lambda row: -boosted[row])
     candidates = [row for row in order if row in fitting]
     for quota in sorted(rules.quota, key=lambda quota: quota.new_within_days):
         new = [row for row in range(len(world.genres)) if row in world.new and row % 7 <= quota.new_within_days]

@@ -58,18 +58,8 @@ def test_nothing_of_a_deleted_user_is_left(shop, tmp_path):
     own = log[log["user_id"] == "1"].assign(user_id=USER)
     later = own.head(1).assign(timestamp=str(time.time() + 1e7))  # goes to the quarantine
     pd.concat([log, own, later, own.assign(user_id=OTHER)]).to_csv(data / "interactions.csv", index=False)
-    made = shop.flow(
-        "run",
-        "--data",
-        str(data),
-        "--config",
-        "small",
-        "--set",
-        "tower.epochs=1",
-        "--set",
-        "ranker.epochs=1",
-        "--force",
-    )
+    quick = "--config", "small", "--set", "tower.epochs=1", "--set", "ranker.epochs=1", "--force"
+    made = shop.flow("run", "--data", str(data), *quick)
     wait_for(lambda: shop.recommend(OTHER)["generation"] == made["generation"])
     for user in (USER, OTHER):
         shop.recommend(user, mode="realtime")

@@ -39,19 +39,19 @@ that was in force then, empty if none was. event_id: null if the caller gave non
 
 
 COUNT_BITS = 20
-"""Bits of an entry's count within its millisecond, in `places`."""
+"""Bits of an entry's count within its millisecond, in `entry_numbers`."""
 
 
-def places(table: pa.Table) -> I64:
-    """The place of each row's entry in the log, as a number: [rows]. Later entries have larger numbers."""
+def entry_numbers(table: pa.Table) -> I64:
+    """The entry of each row as a number: [rows]. Later entries of the log have larger numbers."""
     parts = pc.split_pattern(table["entry"], "-")
     moments, counts = (pc.list_element(parts, at).cast(pa.int64()).to_numpy() for at in range(2))
     numbers: I64 = (moments << COUNT_BITS) + counts
     return numbers
 
 
-def once(numbers: I64) -> Bool:
-    """Which rows are the first of their place: [rows]."""
+def first_of_each(numbers: I64) -> Bool:
+    """Which rows are the first with their number: [rows]."""
     first = np.zeros(len(numbers), bool)
     first[np.unique(numbers, return_index=True)[1]] = True
     return first
@@ -60,4 +60,4 @@ def once(numbers: I64) -> Bool:
 def united(tables: Sequence[pa.Table]) -> pa.Table:
     """The rows of some tables, each entry once, in the order of the log."""
     table = pa.concat_tables(tables)
-    return table.take(pa.array(np.unique(places(table), return_index=True)[1]))
+    return table.take(pa.array(np.unique(entry_numbers(table), return_index=True)[1]))

@@ -33,12 +33,12 @@ ALL = {
     "doubly robust": estimators.doubly_robust,
 }
 
-ALONE = "IPS, each place alone"
+SINGLE_PLACE = "IPS, each place alone"
 """Weights of one place, without those before: shown in the table to say why no estimate uses them."""
 
 
 @dataclass
-class Misses:
+class ErrorsAndCoverage:
     """By the name of the estimate: its errors, and whether its interval contains the truth, of each policy."""
 
     errors: dict[str, list[float]] = field(default_factory=dict)
@@ -63,8 +63,8 @@ class Misses:
 class Outcome:
     """Of the judged and of the refused policies. escaped: policies without overlap that were judged."""
 
-    judged: Misses = field(default_factory=Misses)
-    refused: Misses = field(default_factory=Misses)
+    judged: ErrorsAndCoverage = field(default_factory=ErrorsAndCoverage)
+    refused: ErrorsAndCoverage = field(default_factory=ErrorsAndCoverage)
     escaped: int = 0
 
 
@@ -74,7 +74,7 @@ def simulate(policies: int, seed: int) -> Outcome:
     while len(outcome.judged.errors.get("IPS", ())) < policies:
         policy = random_policy(random)
         slates = log(Visits.drawn(USERS, VISITS, random), LOGGED, policy, random)
-        found = {name: estimate(slates) for name, estimate in ALL.items()} | {ALONE: _alone(slates)}
+        found = {name: estimate(slates) for name, estimate in ALL.items()} | {SINGLE_PLACE: _alone(slates)}
         of = outcome.judged if isinstance(judge(slates), Judgement) else outcome.refused
         of.add(found, true_reward(policy, TRUE_USERS, random))
     half = np.arange(ITEMS) < ITEMS // 2

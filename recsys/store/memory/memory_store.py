@@ -28,6 +28,7 @@ from recsys.store.stored_types import (
     user_bucket,
 )
 from recsys.types import Event, Id, is_load_test
+from recsys.user_digest import digest_of
 
 
 class MemoryStore(MemoryGenerations):
@@ -142,7 +143,7 @@ class MemoryStore(MemoryGenerations):
         self._note_deleted(user)
 
     def _note_deleted(self, user: Id, *, merged: bool = False) -> None:
-        self._deleted_users.append(DeletedUser(self._entry(), DeletedUser.digest_of(user), time.time(), merged))
+        self._deleted_users.append(DeletedUser(self._entry(), digest_of(user), time.time(), merged))
 
     def read_deleted_users(self) -> list[DeletedUser]:
         return [*self._deleted_users]

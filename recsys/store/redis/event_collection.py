@@ -54,7 +54,7 @@ class RedisEventCollection:
             if fixed.decode() != (until or found[-1][0]):
                 found = self._read(after, fixed.decode(), count)
             removed = self._trimmed()
-            lost = self._lost(after, number, removed - trimmed) if entry else removed
+            lost = self._lost(after, number, removed - trimmed) if entry else 0
             last = int(found[-1][1].get(b"n", number)) if found else number
         events = [event for each in found if (event := _collected(*each)) is not None]
         return CollectedBatch(after, fixed.decode(), last, removed, events, len(found) - len(events), lost)

@@ -37,7 +37,6 @@ from recsys.store.stored_types import (
     LOAD_TEST_EXPIRE,
     LOG_LIMITS,
     SAMPLED_HASHES,
-    DeletedUser,
     LostEntries,
     StreamLimits,
     Trending,
@@ -45,6 +44,7 @@ from recsys.store.stored_types import (
     user_bucket,
 )
 from recsys.types import Event, Id, is_load_test
+from recsys.user_digest import digest_of
 
 _KEYS_PER_SCAN = 1_000
 
@@ -248,7 +248,7 @@ class RedisUserStore:
         """Note that files may have the user. After the stream: a drain may be writing what it read from there."""
         oldest = int(1_000 * (time.time() - self._impression_limits.seconds))
         with translated_errors(self.address):
-            fields: Any = {"u": DeletedUser.digest_of(user)} | ({"m": 1} if merged else {})
+            fields: Any = {"u": digest_of(user)} | ({"m": 1} if merged else {})
             await self._redis.xadd(DELETED_USERS, fields, minid=oldest)
 
     async def close(self) -> None:

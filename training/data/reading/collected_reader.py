@@ -19,8 +19,8 @@ from recsys.errors import DatasetError
 from recsys.model.event_types import IMPRESSION, UNDECLARED
 from recsys.types import Bool
 from recsys.user_digest import DeletedUsers
-from training.data.collected_events import FOLDER, once, places
-from training.data.day_partitions import by_day, read_table
+from training.data.collected_events import FOLDER, SCHEMA, entry_numbers, first_of_each
+from training.data.day_partitions import by_day, read_files
 from training.data.locations import Location, exports
 from training.data.mapping import Mapping
 from training.data.reading.cells import PLAIN_INTEGER, ids_of
@@ -76,25 +76,20 @@ def with_collected(mapping: Mapping, log: pd.DataFrame, quarantine: Quarantine, 
 def _events_of(mapping: Mapping, folder: Location) -> pd.DataFrame:
     """The collected events of a dataset in the order of their arrival, each once; no impressions."""
     files = [file for of_day in by_day(folder).values() for file in of_day]
-    tables = [_of_dataset(read_table(file), mapping.name) for file in files]
     names = ["user_id", "item_id", "timestamp", "event_type", "event_id", "arrived"]
     contexts = mapping.toml.interactions.context
-    if not tables:
+    if not files:
         return pd.DataFrame({name: pd.Series(dtype="str") for name in (*names, *(CONTEXT + c for c in contexts))})
-    table = pa.concat_tables(tables)
-    table = table.filter(pa.array(once(places(table))))
+    # Rows that arrived while a generation of this dataset, or none, was in force.
+    own = pc.field("dataset").isin([mapping.name, ""]) & (pc.field("event_type") != IMPRESSION)
+    table = read_files(files, SCHEMA, ["entry", *names, *(["context"] if contexts else [])], own)
+    table = table.filter(pa.array(first_of_each(entry_numbers(table))))
     found: pd.DataFrame = table.select(names).to_pandas()
     for column in contexts:
         values = pc.map_lookup(table["context"], query_key=pa.scalar(column), occurrence="first")
         found[CONTEXT + column] = values.to_pandas().astype("object")
     repeated = found["event_id"].notna() & found.duplicated(["user_id", "event_id"])
     return found[~repeated].drop(columns="event_id").reset_index(drop=True)
-
-
-def _of_dataset(table: pa.Table, name: str) -> pa.Table:
-    """The rows that arrived while a generation of this dataset, or none, was in force."""
-    own = pc.is_in(table["dataset"], pa.array([name, ""]))
-    return table.filter(pc.and_(own, pc.not_equal(table["event_type"], IMPRESSION)))
 
 
 def _bad(mapping: Mapping, own: OwnLog, found: pd.DataFrame) -> dict[str, pd.Series]:
