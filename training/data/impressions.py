@@ -105,8 +105,9 @@ class _Reading:
     def add(self, file: Location) -> None:
         """Read the rows of a file."""
         rows = self._rows(file)
-        rows = rows[~rows["impression"].isin(self._seen)]
-        self._seen.update(rows["impression"])
+        found = set(rows["impression"])
+        rows = rows[~rows["impression"].isin(found & self._seen)]
+        self._seen |= found
         self._drawn.append(rows.loc[rows["propensity"] < 1, DRAWN])  # with 1 the item was not drawn
         featured = rows[rows[COLUMNS].notna().all(axis=1)]  # no ranker ordered the others
         self._count(NO_FEATURES, rows["impression"].nunique() - featured["impression"].nunique())

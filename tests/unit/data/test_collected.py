@@ -123,7 +123,9 @@ def test_events_that_can_not_be_read_do_not_stop_a_training(shop, collect):
 
 def test_collected_events_alone(shop, collect, tmp_path):
     """No file of interactions; further settings of the section hold. Without an event the error says what to do."""
-    (tmp_path / "dataset.toml").write_text(f'name = "shop"\n[interactions]\ncontext = ["device"]\n{ON}')
+    (tmp_path / "dataset.toml").write_text(
+        f'name = "shop"\n[interactions]\ncontext = ["device"]\n{ON}impressions = true\n'
+    )
     check_columns(Mapping.read(tmp_path))
     with pytest.raises(DatasetError, match=r"no usable event of 'shop'\. Send events to /events and run: python -m fl"):
         read(tmp_path)

@@ -1,0 +1,1 @@
+"""Benchmark of a ranker that learns from slates that users were shown (impressions)."""
