@@ -16,6 +16,7 @@ from training.config import TrainingConfig
 from training.data.impressions import ShownItems
 from training.device import find_device
 from training.evaluation.impression_comparison import HELD_OUT, ImpressionComparison
+from training.evaluation.metric_table import K
 from training.evaluation.metrics import ndcg
 from training.gate.check import NOISE
 from training.progress import StepProgress, no_step
@@ -25,9 +26,6 @@ from training.ranker.position_bias import PositionBias
 from training.ranker.shown_slates import ShownSlates
 from training.ranker.simple_orders import scores
 from training.ranker.slate_examples import slate_examples
-
-K = 10
-"""Cut-off of the NDCG that compares both rankers."""
 
 
 def fit_with_impressions(

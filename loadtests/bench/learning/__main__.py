@@ -1,5 +1,5 @@
-"""`python -m loadtests.bench.learning [1M]`: the time that a training takes for collected impressions, and what the
-correction of the position bias is worth.
+"""`python -m loadtests.bench.learning [1M]`: the time that a training takes for collected impressions, which are items
+shown, and what the correction of the position bias is worth.
 
 A made-up deployment shows slates of 20 items in a bad order; users take by taste and by place. The figures are NDCG@10
 on fresh queries without places, of rankers trained on a log that lacks half of the taste.
@@ -19,7 +19,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from loadtests.bench.learning.shown_world import ShownWorld, queries
+from loadtests.bench.learning.shown_world import PLACES, ShownWorld, queries
 from recsys.model.ranker import RankerNet
 from training.__main__ import size
 from training.config import TrainingConfig, small
@@ -36,10 +36,15 @@ LOG_QUERIES, CANDIDATES = 5_000, 200
 
 def main() -> None:
     """Write the slates, train with and without them, and print the table."""
-    world, config = ShownWorld(size((*sys.argv[1:], "1M")[0])), small()
+    world, config = ShownWorld(size((*sys.argv[1:], "1M")[0]) // PLACES), small()
     use_threads(config)
     examples, truth = queries(LOG_QUERIES, CANDIDATES, 1, known=True), queries(5_000, 20, 2, known=False)
-    table = Table("ranker trained on", "NDCG@10", "seconds", title=f"{world.slates:,} slates of 20 items")
+    table = Table(
+        "ranker trained on",
+        "NDCG@10",
+        "seconds",
+        title=f"{world.slates * PLACES:,} impressions in {world.slates:,} slates",
+    )
     with tempfile.TemporaryDirectory(prefix="tandem-bench-") as folder:
         files = [*world.write(Path(folder))]
         start = time.monotonic()
