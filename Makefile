@@ -6,7 +6,7 @@ export PYTHONUNBUFFERED = 1
 # Some images forbid Python to keep what it compiled, and pip is told below not to: each process would compile all it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo serve run status warm-kernels test coverage lint proto load bench cost-profile proofs soak chaos network manifests browser chromium build image image-test lock sbom audit clean
+.PHONY: help setup demo serve run status warm-kernels test coverage lint proto load bench cost-profile metric-calls proofs soak chaos network manifests browser chromium build image image-test lock sbom audit clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -97,6 +97,9 @@ bench: .venv/installed-bench ## beside FastAPI, plain BentoML and LitServe: the 
 
 cost-profile: .venv/installed ## CPU and memory of each mode on this machine, for `training advise`; five minutes (COSTS=--check, --promises)
 	@exec $(PY) -m loadtests.bench.cost_profile $(COSTS)
+
+metric-calls: .venv/installed ## CPU of the calls of metrics of one request; exit code 1 above 60 us
+	@exec $(PY) -m loadtests.bench.metric_calls
 
 proofs: .venv/installed ## do the statistics of experiments and off-policy estimates hold what they promise? minutes (PROOFS=options of the first)
 	@$(PY) -m training.experiments.proofs $(PROOFS)

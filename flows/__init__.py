@@ -8,10 +8,6 @@ REFRESH_SECONDS, DRAIN_SECONDS = 120.0, 600.0
 
 DRIFT_SECONDS = 3_600.0
 
-WINDOW_HOURS = 24.0
-WINDOW_HELP = "hours of slates that are compared with the seven windows before"
-"""The window of `drift`, as those of `drain` below."""
-
 MONITOR_SECONDS = CANARY_SECONDS = 60.0
 
 WAIT_SECONDS = 1_800.0

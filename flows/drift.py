@@ -1,7 +1,7 @@
-"""The Prefect flow `drift`: do served slates (ordered lists of recommended items) still look as in the training?
+"""The Prefect flow `drift`: compares the last 24 hours of served slates with the week before and with the training.
 
-It compares a window of the slates that `drain` wrote with those of the week before and with those of the training. And
-it computes the features of a sample again from the store, and compares them with the logged ones (skew).
+A slate is an ordered list of recommended items; `drain` writes them to files. The flow also computes the features of a
+sample again from the store, and compares these with the logged ones (skew).
 """
 
 from __future__ import annotations
@@ -10,14 +10,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from socket import gethostname
-from typing import Annotated
 
 import pandas as pd
 from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact
-from pydantic import Field
 
-from flows import WINDOW_HELP, WINDOW_HOURS
 from flows.orchestration import best_effort, step, store_step, write_result
 from flows.run_records import recorded_flow
 from flows.steps.drift_rows import DrawnSlates, read_slates
@@ -28,6 +25,7 @@ from recsys.generation.cache import GenerationCache
 from recsys.generation.manifest import GenerationFolder
 from recsys.store.from_environment import OpenStore, open_store
 from recsys.store.run_record import RunFigures
+from recsys.utc_day import DAY_SECONDS
 from training.data.impressions import FOLDER
 from training.data.locations import exports
 from training.drift import training_slates
@@ -69,19 +67,17 @@ class DriftResult:
 
 
 @recorded_flow("drift", timeout_seconds=1_800)
-def drift(
-    hours: Annotated[float, Field(ge=1, le=24 * 28, description=WINDOW_HELP)] = WINDOW_HOURS,
-) -> DriftResult:
-    """Compare the last hours of drained slates, and write the page."""
+def drift() -> DriftResult:
+    """Compare the last day of drained slates, and write the page."""
     environment, until = Environment.read(), time.time()
-    slates = read_slates(exports(environment, FOLDER), until, hours * 3_600)
+    slates = read_slates(exports(environment, FOLDER), until)
     with open_store(environment) as store:
         generation = most_served(slates.window)
         folder = load_generation(store, generation, environment) if generation else None
         slates = DrawnSlates(*(each[each["generation"] == generation] for each in (slates.window, slates.week)))
         reading = compare(slates, folder)
         skew = recompute(store, folder, slates.window) if folder else Skew()
-    return _report(environment, generation, reading, skew, until - hours * 3_600, until)
+    return _report(environment, generation, reading, skew, until - DAY_SECONDS, until)
 
 
 def most_served(window: pd.DataFrame) -> str:

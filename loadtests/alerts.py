@@ -15,15 +15,13 @@ from jinja2 import Environment, StrictUndefined
 from prometheus_client.utils import floatToGoString
 
 from loadtests.slo import OLD_SHARE, ROOT, Promises
+from recsys.alert_limits import LEAST_ALERTING
 from recsys.errors import SurfacesError
 from recsys.surfaces import shown_duration
 from service.telemetry.slate_metrics import AGE_BUCKETS
 
 FILE = ROOT / "deploy" / "prometheus" / "alerts.yaml"
 TEMPLATE = Path(__file__).with_name("alerts.yaml.j2")
-
-LEAST_SHARE = 0.001
-"""Least share of failed requests that alerts, where slo.toml allows none: a single failure wakes no person."""
 
 
 def alerts(promises: Promises) -> str:
@@ -90,7 +88,7 @@ def rendered(template: Path, **values: object) -> str:
     )
     environment.filters |= {
         "seconds": lambda milliseconds: f"{milliseconds / 1000:g}",
-        "failing": lambda share: max(share, LEAST_SHARE),
+        "failing": lambda share: max(share, LEAST_ALERTING),
         "duration": shown_duration,
         "percent": lambda share: f"{100 * share:g}%",
     }

@@ -11,45 +11,45 @@ from prefect import get_run_logger
 
 from flows.drain import SCHEMA
 from flows.orchestration import step
-from recsys.utc_day import day_of
+from recsys.utc_day import DAY_SECONDS, day_of
 from training.data.day_partitions import by_day
 from training.data.impressions import COLUMNS
 from training.data.locations import Location, reaching
 from training.drift.drawn_rows import ITEM_COLUMNS, draw, one_of_each_user
 
 WEEK = 7
-"""Windows before the window, with which the window is compared: with windows of a day, a week."""
+"""Days before the last day, with which the last day is compared."""
 
 FILES = 192
-"""Files that are read, at most, spread over all windows: 384,000 slates of 20 items take 20 s of CPU."""
+"""Files that are read, at most, spread over all days: 384,000 slates of 20 items take 20 s of CPU."""
 
 READ = [*ITEM_COLUMNS, "sources", "arms", "context", "from_store", *COLUMNS]
 
 
 @dataclass(frozen=True)
 class DrawnSlates:
-    """One row for each user of the window, and one for each user of the windows before."""
+    """One row for each user of the window, the last day, and one for each user of the week before."""
 
     window: pd.DataFrame
     week: pd.DataFrame
 
 
 @step
-def read_slates(folder: Location, until: float, seconds: float) -> DrawnSlates:
-    """Draw rows of the window of some seconds before `until` (unix seconds), and of the WEEK windows before.
+def read_slates(folder: Location, until: float) -> DrawnSlates:
+    """Draw rows of the day before `until` (unix seconds), the window, and of the WEEK days before that.
 
     Slates without features, and those of arms of experiments other than the control, are left out: experiments change
     on purpose what is shown.
     """
-    start = until - seconds
-    before = start - WEEK * seconds
-    first, last = (day_of(at) for at in (before, until))
+    start = until - DAY_SECONDS
+    before = start - WEEK * DAY_SECONDS
+    first, last = day_of(before), day_of(until)
     files = [file for day, of_day in by_day(folder).items() if first <= day <= last for file in of_day]
     window, week = [_NOTHING], [_NOTHING]
     for file in files[:: max(1, math.ceil(len(files) / FILES))]:
         rows = _ranked_rows(file)
-        window.append(draw(rows, start, seconds, 1))
-        week.append(draw(rows, before, seconds, WEEK))
+        window.append(draw(rows, start, DAY_SECONDS, 1))
+        week.append(draw(rows, before, DAY_SECONDS, WEEK))
     return DrawnSlates(one_of_each_user(window), one_of_each_user(week))
 
 

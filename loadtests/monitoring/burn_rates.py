@@ -10,8 +10,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from loadtests.alerts import LEAST_SHARE, rendered
+from loadtests.alerts import rendered
 from loadtests.slo import ROOT, Slo
+from recsys.alert_limits import LEAST_ALERTING
 from service.telemetry.metrics import BUCKETS
 
 FILE = ROOT / "deploy" / "prometheus" / "burn_rates.yaml"
@@ -41,7 +42,7 @@ BURNS = (Burn("1h", "5m", 14.4, "page"), Burn("6h", "30m", 6, "page"), Burn("3d"
 
 def error_budget(promise: Slo) -> float:
     """Share of requests that may fail; where slo.toml allows none, the least share that alerts."""
-    return max(promise.error_share, LEAST_SHARE)
+    return max(promise.error_share, LEAST_ALERTING)
 
 
 def latency_bound(promise: Slo) -> float:

@@ -11,13 +11,11 @@ from collections.abc import Mapping
 
 from loadtests.alerts import rendered
 from loadtests.slo import ROOT
-from training.drift import SKEW_SHARE
+from recsys.alert_limits import SKEW_SHARE
+from recsys.store.run_record import LIST_FLOWS
 
 FILE = ROOT / "deploy" / "prometheus" / "flow_alerts.yaml"
 TEMPLATE = ROOT / "loadtests" / "monitoring" / "flow_alerts.yaml.j2"
-
-LISTS = ("batch", "item-lists", "refresh")
-"""The flows that make lists. Without a success the lists grow old while answers stay fast and healthy."""
 
 PAGES = ("monitor",)
 """Flows whose delay wakes a person: without `monitor` no arm that harms users is halted."""
@@ -39,7 +37,7 @@ def flow_alerts(promised: Mapping[str, float], least: float = SLOW_SECONDS) -> s
     return rendered(
         TEMPLATE,
         promised=promised,
-        lists=LISTS,
+        lists=LIST_FLOWS,
         pages=PAGES,
         whole=WHOLE,
         times=SLOW_TIMES,

@@ -40,7 +40,7 @@ class FoundUser(BaseModel):
 
 
 class FoundUsers(BaseModel):
-    """Users whose id begins with the text. sampled: of how many ids the others were chosen. complete: of all users."""
+    """Users whose id begins with the text. sampled: number of searched ids. complete: whether these are all."""
 
     users: list[FoundUser]
     sampled: int

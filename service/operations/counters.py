@@ -45,8 +45,8 @@ class Counters:
     """The counters at one moment, `at`, unix seconds.
 
     lacking: slates without a stage, by stage. slate_seconds: the time of all slates together. limit: slates that may be
-    in flight, of all gateway processes of this host. ages: of what
-    slates were made from, by part, in buckets. lists: slates by the state of the user's list, such as fresh.
+    in flight, of all gateway processes of this host. ages: of what slates were made from, by part, in buckets. lists:
+    slates by the state of the user's list, such as fresh.
     """
 
     at: float

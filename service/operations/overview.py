@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from recsys.errors import StoreError
+from recsys.store.run_record import LIST_FLOWS
 from service import schema
 from service.operations.last_hour import LastHour, Readings
 from service.operations.promises import Promises
@@ -15,9 +16,6 @@ from service.operations.stored_state import FlowState, StoredState
 from service.recommend.deadlines import Deadline
 from service.schema import verb_table
 from service.verbs.recommender import Recommender
-
-LISTS = ("batch", "item-lists", "refresh")
-"""Flows that make lists of users and items, and what is trending."""
 
 SHOWN_STATUS_FIELDS = {
     "ready",
@@ -104,7 +102,7 @@ class OverviewReader:
 
     def _ages(self, flows: list[FlowState]) -> list[Age]:
         live, made = self._recommender.live_if_ready, {each.flow: each.last_success for each in flows}
-        lists = [Age(flow, made.get(flow), self._promises.flows.get(flow)) for flow in LISTS]
+        lists = [Age(flow, made.get(flow), self._promises.flows.get(flow)) for flow in LIST_FLOWS]
         model = Age("model", live.manifest.created if live else None, self._promises.ages.get("model"))
         trending = Age("trending", self._recommender.trending_at or None, self._promises.ages.get("trending"))
         return [model, *lists, trending]

@@ -9,6 +9,3 @@ ALARM_PSI, ITEM_PSI, ALPHA = 0.25, 0.5, 0.05
 0.25 is the usual size of a large change (Siddiqi, "Credit Risk Scorecards"). Shown items change with what is new: by up
 to 0.22 from day to day on the demo's data.
 """
-
-SKEW_SHARE = 0.01
-"""Share of logged values of a feature that may differ from the values recomputed from the store."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from recsys.alert_limits import SKEW_SHARE
 from recsys.generation.item_tables import ItemTables
 from recsys.generation.manifest import GenerationFolder
 from recsys.lists.user_record import UserRecord
@@ -23,7 +24,6 @@ from recsys.retrieval.registry import SOURCES
 from recsys.retrieval.retriever import Retriever
 from recsys.types import F32, HISTORY_LENGTH, PAD, Bool, Event
 from training.data.impressions import COLUMNS, PREFIX
-from training.drift import SKEW_SHARE
 
 OF_THE_SET = "tower_gap", "tower_rank", "covisit_share", "covisit_rank", "ease_rank", "popularity_rank"
 """Features that depend on all candidates of a request. Lists and trending items change, so these are not recomputed."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from loadtests.monitoring.panels import Panel, Query, Rows, lines, number
 from loadtests.slo import Promises
-from training.drift import ALARM_PSI, ITEM_PSI, SKEW_SHARE
+from recsys.alert_limits import SKEW_SHARE
+from training.drift import ALARM_PSI, ITEM_PSI
 
 PSI, ALARM, SKEW = "tandem_drift_psi", "tandem_drift_alarm", "tandem_skew_share"
 MOST = 10

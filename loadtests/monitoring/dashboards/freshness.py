@@ -31,20 +31,7 @@ def rows(promises: Promises) -> Rows:
             lines("Median age", "s", Query(quantile(0.5, AGE, "part"), "{{part}}")),
             lines("p99 of the age", "s", Query(quantile(0.99, AGE, "part"), "{{part}}")),
         ],
-        "Generations": [
-            lines(
-                "Age of the live generation",
-                "s",
-                Query("time() - max by (instance) (tandem_live_generation_timestamp_seconds)", "{{instance}}"),
-                about="Falls when a new generation goes live. Gateways that stay apart hold different generations.",
-            ),
-            lines(
-                "Generations refused, in an hour",
-                "none",
-                Query("sum by (role) (increase(tandem_generation_refused_total[1h]))", "{{role}}"),
-                about="/status has the reason.",
-            ),
-        ],
+        "Generations": _generations(),
         "Items put": [
             lines(
                 "Items that the generation does not have",
@@ -57,6 +44,23 @@ def rows(promises: Promises) -> Rows:
         ],
         "Events and impressions": _events_and_impressions(),
     }
+
+
+def _generations() -> list[Panel]:
+    return [
+        lines(
+            "Age of the live generation",
+            "s",
+            Query("time() - max by (instance) (tandem_live_generation_timestamp_seconds)", "{{instance}}"),
+            about="Falls when a new generation goes live. Gateways that stay apart hold different generations.",
+        ),
+        lines(
+            "Generations refused, in an hour",
+            "none",
+            Query("sum by (role) (increase(tandem_generation_refused_total[1h]))", "{{role}}"),
+            about="/status has the reason.",
+        ),
+    ]
 
 
 def _events_and_impressions() -> list[Panel]:

@@ -64,11 +64,7 @@ def _stages() -> list[Panel]:
 
 
 def _slates() -> list[Panel]:
-    score, reads = "tandem_top_score", "tandem_user_reads_total"
-    held = [
-        Query(f"{rate(reads, labels=labels)} / {rate(reads)}", labels.partition("=")[0])
-        for labels in ('record="yes"', 'events="yes"', 'list="yes"')
-    ]
+    score = "tandem_top_score"
     return [
         lines(
             "Score of the first item",
@@ -92,6 +88,17 @@ def _slates() -> list[Panel]:
             Query(f"{rate('tandem_lists_total', 'outcome')} / scalar({rate('tandem_lists_total')})", "{{outcome}}"),
             about="`stale`: older than list_fresh, or events came since. `other_arm`: there is none of the user's arm.",
         ),
+        *_users_and_cpu(),
+    ]
+
+
+def _users_and_cpu() -> list[Panel]:
+    reads = "tandem_user_reads_total"
+    held = [
+        Query(f"{rate(reads, labels=labels)} / {rate(reads)}", labels.partition("=")[0])
+        for labels in ('record="yes"', 'events="yes"', 'list="yes"')
+    ]
+    return [
         lines("Users of whom the store holds", "percentunit", *held),
         lines(
             "CPU of 1,000 slates",

@@ -6,7 +6,7 @@ import { count, nameOf } from "./words.js";
 
 const SIMILAR = 8, SHOWN_FEATURES = 12, LEAST = 0.005; // contributions below round to 0.00
 
-let opener = null, asked = 0;
+let opener = null, requests = 0;
 
 export function closeDetails() {
   if ($("details").hidden) return;
@@ -20,14 +20,14 @@ document.addEventListener("keydown", event => { if (event.key === "Escape") clos
 /** Show the details of an item for a column of the page. */
 export async function showDetails(item, column) {
   if ($("details").hidden) opener = document.activeElement;
-  const turn = ++asked;
+  const requestNumber = ++requests;
   $("details").hidden = false;
   $("details-title").textContent = nameOf(item);
   $("details").scrollTop = 0;
   $("details").focus();
   await Promise.all([
-    fill(turn, "details-state", "reason", explained(item, column), reason),
-    fill(turn, "similar-state", "similar", alike(item, column), answer => similar(answer, column)),
+    fill(requestNumber, "details-state", "reason", explained(item, column), reason),
+    fill(requestNumber, "similar-state", "similar", alike(item, column), answer => similar(answer, column)),
   ]);
 }
 
@@ -40,17 +40,17 @@ function alike(item, { body }) {
 }
 
 /** Fill a part with what `draw` makes of an answer, unless another item was chosen meanwhile. */
-async function fill(turn, stateId, id, asking, draw) {
+async function fill(requestNumber, stateId, id, request, draw) {
   $(id).replaceChildren();
   state($(stateId), "loading", "Loading…");
   try {
-    const answer = await asking;
-    if (turn !== asked) return;
+    const answer = await request;
+    if (requestNumber !== requests) return;
     const made = draw(answer);
     $(id).replaceChildren(...made);
     state($(stateId), made.length ? "" : "empty", made.length ? "" : "There is none.");
   } catch (error) {
-    if (turn === asked) state($(stateId), "error", error.message);
+    if (requestNumber === requests) state($(stateId), "error", error.message);
   }
 }
 

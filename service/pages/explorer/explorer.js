@@ -8,7 +8,7 @@ import { nameOf } from "./words.js";
 
 const STRANGER = "someone new", SHOWN_EVENTS = 5;
 
-let shown = [], sent = [], turn = 0, generation = null;
+let shown = [], sent = [], requests = 0, generation = null;
 
 const idsOf = answer => answer.slate.items.map(item => item.item_id);
 const details = (item, of = columns()[0]) => showDetails(item, of);
@@ -31,22 +31,22 @@ async function slateOf(of) {
 
 /** Show the slates of the fields. before: the answers that the moves are shown against; none for another user or choice. */
 async function show(before = []) {
-  const mine = ++turn, asked = columns();
+  const requestNumber = ++requests, chosen = columns();
   keepInAddress();
   $("slates").setAttribute("aria-busy", "true");
   state($("state"), "loading", "Making the slate…");
   showHistory($("user").value, details);
   try {
-    const answers = await Promise.all(asked.map(slateOf));
-    if (mine !== turn) return;
-    draw(answers, asked, before);
+    const answers = await Promise.all(chosen.map(slateOf));
+    if (requestNumber !== requests) return;
+    draw(answers, chosen, before);
     await renew(answers[0].slate.generation);
     const hint = may("write") ? "" : " This key has no scope write: a title opens its reasons, and no event is stored.";
-    state($("state"), "", `${asked.map((each, at) => `${each.name}: ${answers[at].slate.items.length} items`).join("; ")}.${hint}`);
+    state($("state"), "", `${chosen.map((each, at) => `${each.name}: ${answers[at].slate.items.length} items`).join("; ")}.${hint}`);
   } catch (error) {
-    if (mine === turn) { $("slates").replaceChildren(); shown = []; state($("state"), "error", error.message); }
+    if (requestNumber === requests) { $("slates").replaceChildren(); shown = []; state($("state"), "error", error.message); }
   }
-  if (mine === turn) $("slates").setAttribute("aria-busy", "false");
+  if (requestNumber === requests) $("slates").setAttribute("aria-busy", "false");
 }
 
 /** Read what the fields offer again when another generation answers: its event types and contexts may differ. */
@@ -55,16 +55,16 @@ async function renew(answering) {
   generation = answering;
 }
 
-function draw(answers, asked, before) {
+function draw(answers, chosen, before) {
   const compared = answers.length > 1;
   $("slates").replaceChildren(...answers.map((answer, at) => column(answer, {
-    name: asked[at].name,
+    name: chosen[at].name,
     milliseconds: answer.milliseconds,
     others: compared ? idsOf(answers[1 - at]) : before[at] ? idsOf(before[at]) : null,
     absent: compared ? "only here" : "new",
     canSend: may("write"),
     onSend: (item, place) => send(item, place, at),
-    onDetails: item => details(item, asked[at]),
+    onDetails: item => details(item, chosen[at]),
   })));
   shown = answers;
 }

@@ -6,22 +6,22 @@ import { count, when } from "./words.js";
 
 const TYPING_MS = 200, FOUND = 10;
 
-let shownUser = 0;
+let requests = 0;
 
 /** Show what a user did, the newest first. onDetails: called with the item of an event. */
 export async function showHistory(user, onDetails) {
-  const turn = ++shownUser;
+  const requestNumber = ++requests;
   state($("history-state"), "loading", "Loading…");
   try {
     const found = await call("GET", `explorer/users/${encodeURIComponent(user)}`);
-    if (turn !== shownUser) return;
+    if (requestNumber !== requests) return;
     $("history").replaceChildren(...found.newest.map(event => entry(event, `${event.event_type} · ${when(event.timestamp)}`, onDetails)));
     const list = found.listed ? ` · list of ${count(found.listed, "item")}, made ${when(found.listed_at)}` : "";
     const shown = found.total > found.newest.length ? `, the newest ${found.newest.length} here` : "";
     state($("history-state"), found.total ? "" : "empty",
       found.total ? `${count(found.total, "event")}${shown}${list}` : "Nothing is stored of this user: the slate is what is popular.");
   } catch (error) {
-    if (turn !== shownUser) return;
+    if (requestNumber !== requests) return;
     $("history").replaceChildren();
     state($("history-state"), "error", error.message);
   }

@@ -3,7 +3,7 @@ import { $, call, element, onKey, state } from "../common.js";
 import { button, onEnd } from "./actions.js";
 import { Chart } from "./chart.js";
 import { ago, count, duration, ms, percent, rate } from "./format.js";
-import { LISTS, problems } from "./problems.js";
+import { problems } from "./problems.js";
 import { fill } from "./table.js";
 
 const REFRESH_MS = 15000, TIMEOUT_MS = 10000;
@@ -86,7 +86,7 @@ function drawServing({ status, ages, hour, promises, at }) {
   const known = new Set(ages.map(({ part }) => part));
   const others = Object.keys(hour.answer_ages).filter(part => !known.has(part)).map(part => ({ part, made: null, promised: promises.ages[part] ?? null }));
   fill("ages", [...ages, ...others], ({ part }) => part, [
-    ({ part }) => LISTS.includes(part) ? `lists of ${part}` : part, ({ part, made }) => known.has(part) ? ago(made, at) : "–",
+    ({ part }) => promises.lists.includes(part) ? `lists of ${part}` : part, ({ part, made }) => known.has(part) ? ago(made, at) : "–",
     ({ promised }) => duration(promised, ""), ({ part }) => duration(hour.answer_ages[part], "–"),
     ({ part, made, promised }) => mark(promised !== null && (at - (made ?? at) > promised || hour.answer_ages[part] > promised), "too old"),
   ], "");

@@ -1,11 +1,8 @@
 // What is not as promised, one sentence each: the first thing to read at night.
 import { ago, duration, ms, percent } from "./format.js";
 
-export const LISTS = ["batch", "item-lists", "refresh"]; // flows that make lists
 const MOST = 12, MOST_CHARACTERS = 300;
 const LEAST_REQUESTS = 100; // a p99 of fewer says little
-const MOST_SKEW = .01; // as in the alert
-const LEAST_FAILED = .001; // as in the alerts, where slo.toml allows no failure
 
 export function problems(data) {
   const found = [...ofServing(data), ...ofRequests(data), ...(data.stored ? ofFlows(data) : [])]
@@ -13,7 +10,7 @@ export function problems(data) {
   return found.length > MOST ? [...found.slice(0, MOST), `… and ${found.length - MOST} more`] : found;
 }
 
-function ofServing({ status, at, ages }) {
+function ofServing({ status, at, ages, promises }) {
   const made = ages.filter(({ made: when, promised }) => when !== null && promised !== null && at - when > promised);
   return [
     !status.ready && "No generation is in force in this gateway.",
@@ -22,21 +19,20 @@ function ofServing({ status, at, ages }) {
     ...status.away.map(stage => `This gateway answers without ${stage}.`),
     ...Object.entries(status.refused).map(([id, why]) => `Generation ${id} is refused. ${why}`),
     ...status.rules, ...status.surface_errors,
-    ...made.map(({ part, made: when, promised }) => `${LISTS.includes(part) ? `lists of ${part}` : part}: made ${ago(when, at)}, promised within ${duration(promised)}.`),
+    ...made.map(({ part, made: when, promised }) => `${promises.lists.includes(part) ? `lists of ${part}` : part}: made ${ago(when, at)}, promised within ${duration(promised)}.`),
   ].filter(Boolean);
 }
 
 function ofRequests({ hour: { recent }, promises }) {
-  const failed = Math.max(promises.failed, LEAST_FAILED);
   return Object.entries(recent).flatMap(([verb, figures]) => [
     figures.rate * figures.seconds >= LEAST_REQUESTS && figures.p99 > promises.p99[verb] && `/${verb} is slow: p99 ${ms(figures.p99)}, promised ${ms(promises.p99[verb])}.`,
-    figures.failed > failed && `${percent(figures.failed)} of the requests to /${verb} fail.`,
+    figures.failed > promises.alerting && `${percent(figures.failed)} of the requests to /${verb} fail.`,
     verb === "recommend" && figures.lacking > promises.lacking && `${percent(figures.lacking)} of the slates lack a stage.`,
     verb === "recommend" && figures.overload > promises.lacking && `${percent(figures.overload)} of the slates are lists, because too many requests are in flight.`,
   ].filter(Boolean));
 }
 
-function ofFlows({ stored, at, ages }) {
+function ofFlows({ stored, at, ages, promises }) {
   const shown = new Set(ages.map(({ part }) => part)); // late lists are named above
   return [
     ...stored.flows.filter(flow => flow.late && !shown.has(flow.flow)).map(flow => `Flow ${flow.flow} is late: last success ${ago(flow.last_success, at)}, promised within ${duration(flow.promised)}.`),
@@ -44,6 +40,6 @@ function ofFlows({ stored, at, ages }) {
     ...stored.experiments.filter(({ status }) => status === "running").flatMap(({ name, halted }) =>
       Object.entries(halted).map(([arm, why]) => `Arm ${arm} of experiment ${name} is halted: ${why}`)),
     ...(stored.drift?.columns ?? []).filter(({ alarm }) => alarm).map(({ column, against, psi }) => `${column} has drifted from ${against}: PSI ${psi.toFixed(2)}.`),
-    ...Object.entries(stored.drift?.skew ?? {}).filter(([, share]) => share > MOST_SKEW).map(([name, share]) => `${percent(share)} of the logged values of ${name} differ from recomputed ones.`),
+    ...Object.entries(stored.drift?.skew ?? {}).filter(([, share]) => share > promises.skew).map(([name, share]) => `${percent(share)} of the logged values of ${name} differ from recomputed ones.`),
   ];
 }

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from loadtests.monitoring.flow_alerts import FILE, LISTS, flow_alerts
+from loadtests.monitoring.flow_alerts import FILE, flow_alerts
 from loadtests.slo import Promises
-from recsys.store.run_record import CRASHED, FLOWS, RunFigures, RunRecord
+from recsys.store.run_record import CRASHED, FLOWS, LIST_FLOWS, RunFigures, RunRecord
 from tests.flows.runs.flow_alert_check import check_alerts
 from tests.sample_data.healthy_runs import FIGURES, NIGHT, NOW, PERIODS, healthy
 from tests.servers.prometheus import promtool
@@ -42,7 +42,7 @@ FAULTS = {
     "nothing": ({}, []),
     "no training this night": (late("train"), ["TandemFlowLate train"]),
     "no monitor": (late("monitor"), ["TandemFlowLate monitor"]),
-    "no lists": (late(*LISTS), [f"TandemListsOld {flow}" for flow in LISTS]),
+    "no lists": (late(*LIST_FLOWS), [f"TandemListsOld {flow}" for flow in LIST_FLOWS]),
     "a training hangs": (running("train", 3_600), ["TandemFlowSlow train"]),
     "a training runs": (running("train", 600), []),
     "a training was killed": (running("train", 5 * 3_600), []),
