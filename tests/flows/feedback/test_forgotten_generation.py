@@ -1,5 +1,7 @@
 """A deletion during a training: the user is in neither the folder nor the store when the generation is live."""
 
+from threading import Thread
+
 from flows.forgetting.deleted_users import remove_deleted_users
 from flows.forgetting.generations_lock import generations_lock
 from recsys.generation.manifest import GenerationFolder
@@ -42,11 +44,16 @@ def test_drain_during_a_publish(shop, tmp_path, monkeypatch):
     assert str(tmp_path / "generations") in note.read_text()
 
 
-def test_one_process_at_a_time_changes_generations(tmp_path):
-    """Two runs of `drain`: the second one leaves the folder to a later run."""
-    with generations_lock(tmp_path) as held:
-        assert held
+def test_one_process_at_a_time_changes_generations(tmp_path, caplog):
+    """A second `drain` leaves the folder to a later run. A second publish waits for the first, and logs that."""
+    with generations_lock(tmp_path) as first:
+        assert first
         with generations_lock(tmp_path, wait=False) as second:
             assert not second
-    with generations_lock(tmp_path, wait=False) as free:
-        assert free
+        waiting = Thread(target=generations_lock(tmp_path).__enter__, daemon=True)
+        waiting.start()
+        waiting.join(0.5)
+        assert waiting.is_alive()
+        assert "Another process uses the generations" in caplog.text
+    waiting.join(10)
+    assert not waiting.is_alive()
