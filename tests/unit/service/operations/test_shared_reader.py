@@ -1,4 +1,4 @@
-"""Reads of the stored state: a store that does not answer costs one thread, however many pages ask."""
+"""Reads of the stored state: a store that does not answer costs one thread, however many pages are open."""
 
 import asyncio
 import threading
