@@ -134,6 +134,23 @@ def test_two_modes_stand_side_by_side_and_the_address_keeps_them(visit):
     assert fits(other)
 
 
+def test_back_returns_to_the_user_before(visit):
+    """Each choice of the person is an address of its own; Back and Forward show its slate and history."""
+    page = visit(WIDE, "user=7")
+    for user in ("2", "3"):
+        with page.expect_response("**/explorer/slate"):
+            page.locator("#user").fill(user)
+            page.locator("#user").press("Enter")
+        page.wait_for_selector(DRAWN)
+    for move, user in ((page.go_back, "2"), (page.go_back, "7"), (page.go_forward, "2")):
+        with page.expect_request("**/explorer/slate") as sent:
+            move()
+        assert sent.value.post_data_json["user_id"] == user
+        assert page.locator("#user").input_value() == user
+        assert f"user={user}&" in page.url
+        page.wait_for_selector(DRAWN)
+
+
 def test_a_failed_search_of_users_leaves_the_slate(guarded, shop):
     """Redis may refuse the search; the field says so."""
     open_page, faults = guarded

@@ -34,6 +34,11 @@ REQUESTS = 20
 OLDER, BEFORE = "g-older", "g-before"
 """Generations beside the live one; the second was live before."""
 
+NOT_MADE = (
+    "Not made yet: lists of batch (python -m flows batch), lists of item-lists (python -m flows item-lists), "
+    "lists of refresh (python -m flows refresh), trending items (python -m flows refresh)."
+)
+
 LONG = HOSTILE + 10_000 * "x"
 
 
@@ -66,6 +71,7 @@ class World:
         """Records of runs, an experiment with a halted arm, and drift; names that others choose hold markup."""
         now, runs = time.time(), RedisRunStore(self.redis_url)
         drift = {"training/quiet": (0.01, 0.9, 0), f"week/{HOSTILE}": (0.4, 1e-6, 1)}
+        drift |= {f"training/feature.{name}": (0.3, 1e-6, 1) for name in "abcd"}
         for flow, deployment, state, figures in (
             ("train", HOSTILE, FAILED, RunFigures()),
             ("drift", "often", COMPLETED, RunFigures(drift=drift, skew={"feature.age": 0.02, "feature.gap": 0.0})),
@@ -161,6 +167,12 @@ def refresh(page):
     page.wait_for_timeout(50)  # it draws within a task
 
 
+def in_view(page, selector):
+    """Whether the window shows the whole element."""
+    box = page.locator(selector).bounding_box()
+    return box["y"] >= 0 and box["y"] + box["height"] <= page.viewport_size["height"]
+
+
 def followed(page, what, end):
     """Wait until a run has ended in a state, and return the page's words about it."""
     begins = "begins => (text => text.startsWith(begins) && text)(document.querySelector('#action').textContent)"
@@ -177,6 +189,8 @@ def test_what_is_empty_names_its_command_and_what_is_there_is_text(visit, world)
     assert page.locator("#drift-empty code").text_content() == "python -m flows drift"
     assert page.locator("#flows-empty code").text_content().startswith("python -m flows schedule")
     assert world.live in page.locator("#live").text_content()
+    assert page.locator("#problems li").all_text_contents() == [NOT_MADE]
+    assert page.locator("#problems li.plain").count() == 1
     world.leave_runs()
     refresh(page)
     assert fits(page)
@@ -186,7 +200,10 @@ def test_what_is_empty_names_its_command_and_what_is_there_is_text(visit, world)
     assert page.locator("#flows tr").first.locator("td").all_text_contents()[:2] == [f"train/{HOSTILE}", "failed"]
     problems = page.locator("#problems li").all_text_contents()
     assert "The last run of flow train failed." in problems
-    assert any(each.startswith(f"{HOSTILE} has drifted from week") for each in problems)
+    assert page.locator("#flows tr").first.locator("td").last.text_content() == "last run failed"
+    assert any(each.startswith(f"{HOSTILE} has drifted from the week before") for each in problems)
+    shown = "feature.a, feature.b, feature.c, …"
+    assert f"4 columns have drifted from the training: {shown} (see Drift)." in problems
     assert any(each.startswith(f"Arm varied of experiment variety is halted: {HOSTILE}") for each in problems)
     assert "2 % of the logged values of feature.age differ from recomputed ones." in problems
     assert page.locator("#content img").count() == 0
@@ -248,6 +265,7 @@ def test_a_person_promotes_and_rolls_back(visit, world):
         page.keyboard.press("Enter")
         assert f"Live: {OLDER}. Before: {world.live}" in followed(page, f"promote to {OLDER}", "Completed")
         assert world.generations.aliases() == (OLDER, world.live)
+        assert in_view(page, "#generations-heading ~ #action[role=status]")
         page.locator(f"#rollback-{world.live}").press("Enter")
         assert page.evaluate("document.activeElement.id") == "confirm-cancel"
         page.locator("#confirm-go").click()

@@ -1,7 +1,7 @@
 // The Explorer: what one user is recommended and why, in one column or in two, and what the next slate is after an event.
 import { $, call, onKey, state } from "../common.js";
 import { closeDetails, showDetails } from "./details.js";
-import { columns, keepInAddress, may, offer, prefix, values } from "./fields.js";
+import { columns, keepInAddress, may, offer, onBack, prefix, values } from "./fields.js";
 import { findUsers, searchItems, searchUsers, showHistory } from "./side.js";
 import { column } from "./slates.js";
 import { nameOf } from "./words.js";
@@ -92,6 +92,7 @@ async function send(item, place, at) {
   next.focus({ preventScroll: true }); // the rows are new: the keyboard goes on at the same place
 }
 
+/** Show the slates of a new choice, without what was said of the one before. */
 function another() {
   sent = [];
   $("sent").textContent = "";
@@ -99,8 +100,14 @@ function another() {
   show();
 }
 
-$("ask").addEventListener("submit", event => { event.preventDefault(); another(); });
-$("ask").addEventListener("change", event => { if (event.target.id !== "type") another(); else keepInAddress(); });
+function chosen() {
+  keepInAddress(true);
+  another();
+}
+
+$("ask").addEventListener("submit", event => { event.preventDefault(); chosen(); });
+$("ask").addEventListener("change", event => { if (event.target.id !== "type") chosen(); else keepInAddress(); });
+onBack(another);
 searchItems(details);
 searchUsers();
 onKey(start);

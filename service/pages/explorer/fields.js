@@ -65,9 +65,20 @@ function put(kept) {
   }
 }
 
-/** Write the state into the address, which can be sent to a colleague. The key is no part of it. */
-export function keepInAddress() {
-  history.replaceState(null, "", `?${new URLSearchParams(values())}`);
+/** Write the state into the address, which can be sent to a colleague. The key is no part of it. asNew: Back returns to the state before. */
+export function keepInAddress(asNew = false) {
+  const address = `?${new URLSearchParams(values())}`;
+  if (address === location.search) return;
+  history[asNew ? "pushState" : "replaceState"](null, "", address);
+}
+
+/** Call `action` when Back or Forward gave the fields the state of another address. */
+export function onBack(action) {
+  addEventListener("popstate", () => {
+    if (!choices.generation || `?${new URLSearchParams(values())}` === location.search) return; // a link within the page
+    put(fromAddress());
+    action();
+  });
 }
 
 /** The request of each column: its name, the body for /explorer/slate, and the headers. */

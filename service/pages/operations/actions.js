@@ -58,7 +58,7 @@ async function follow(what, run) {
 }
 
 function show(words, kind = "") {
-  $("action").hidden = false;
   $("action").className = `action ${kind}`.trim();
   $("action").textContent = words;
+  $("action").scrollIntoView({ block: "nearest" }); // the table may be longer than the window
 }

@@ -3,7 +3,7 @@ import { $, call, element, onKey, state } from "../common.js";
 import { button, onEnd } from "./actions.js";
 import { Chart } from "./chart.js";
 import { ago, count, duration, ms, percent, rate } from "./format.js";
-import { problems } from "./problems.js";
+import { notMade, problems } from "./problems.js";
 import { fill } from "./table.js";
 
 const REFRESH_MS = 15000, TIMEOUT_MS = 10000;
@@ -29,17 +29,24 @@ const clock = at => new Date(1000 * at).toLocaleTimeString([], { hourCycle: "h23
 function draw(data) {
   $("content").hidden = false;
   $("as-of").textContent = `As of ${clock(data.at)}, in the time of this browser. The page reads again every 15 s.`;
-  const found = problems(data);
-  fillList(found.length ? found : ["Everything is as promised."], found.length ? "" : "fine");
+  const found = problems(data), absent = notMade(data);
+  fillList([...found.map(words => [words, ""]), ...(absent ? [[absent, "plain"]] : [])]);
   drawLive(data);
   drawRequests(data);
   drawServing(data);
   drawStored(data, data.stored);
 }
 
-function fillList(sentences, name) {
-  if ($("problems").textContent === sentences.join("")) return; // read aloud when it changes
-  $("problems").replaceChildren(...sentences.map(words => element("li", { class: name }, words)));
+function fillList(found) {
+  const lines = found.length ? found : [["Everything is as promised.", "fine"]];
+  if ($("problems").textContent === lines.map(([words]) => words).join("")) return; // read aloud when it changes
+  $("problems").replaceChildren(...lines.map(([words, name]) => element("li", { class: name }, words)));
+}
+
+/** How the runs of a flow stand against its promise. A failed last run is named also while the last success is new enough. */
+function standing({ late, state: last, last_success: success, promised }) {
+  const bad = [late && "late", ["failed", "crashed"].includes(last) && `last run ${last}`].filter(Boolean);
+  return mark(bad.length, bad.join(", "), success === null ? "no success yet" : promised === null ? "" : "in time");
 }
 
 function drawLive({ status, ages, at, gateways }) {
@@ -109,7 +116,7 @@ function drawStored({ at, status, unavailable }, stored) {
   fill("flows", stored?.flows ?? [], ({ flow }) => flow, [
     ({ flow, deployment }) => `${flow}/${deployment}`, each => mark(["failed", "crashed"].includes(each.state), each.state, each.state),
     ({ began }) => ago(began, at), ({ seconds }) => number(duration(seconds)), each => number(duration(each.usual_seconds, "–")),
-    ({ rows }) => number(count(rows)), each => ago(each.last_success, at), ({ promised }) => duration(promised, "–"), ({ late }) => mark(late, "late", "in time"),
+    ({ rows }) => number(count(rows)), each => ago(each.last_success, at), ({ promised }) => duration(promised, "–"), standing,
   ], away ?? command("No flow has run. Run all on a schedule: ", "python -m flows schedule --data DIR"));
   fill("experiments", stored?.experiments ?? [], ({ name }) => name, [
     ({ name }) => name, ({ status: each, halted }) => mark(Object.keys(halted).length, `${each}; ${Object.entries(halted).map(([arm, why]) => `${arm} halted: ${why}`).join(" ")}`, each),

@@ -1,9 +1,10 @@
 // What is not as promised, one sentence each: the first thing to read at night.
 import { ago, duration, ms, percent } from "./format.js";
 
-const MOST = 12, MOST_CHARACTERS = 300;
+const MOST = 12, NAMED = 3, MOST_CHARACTERS = 300;
 const LEAST_REQUESTS = 100; // a p99 of fewer says little
 
+/** Problems as sentences; none while all is as promised. */
 export function problems(data) {
   const found = [...ofServing(data), ...ofRequests(data), ...(data.stored ? ofFlows(data) : [])]
     .map(words => words.length > MOST_CHARACTERS ? `${words.slice(0, MOST_CHARACTERS)}…` : words);
@@ -39,7 +40,26 @@ function ofFlows({ stored, at, ages, promises }) {
     ...stored.flows.filter(flow => ["failed", "crashed"].includes(flow.state)).map(flow => `The last run of flow ${flow.flow} ${flow.state}.`),
     ...stored.experiments.filter(({ status }) => status === "running").flatMap(({ name, halted }) =>
       Object.entries(halted).map(([arm, why]) => `Arm ${arm} of experiment ${name} is halted: ${why}`)),
-    ...(stored.drift?.columns ?? []).filter(({ alarm }) => alarm).map(({ column, against, psi }) => `${column} has drifted from ${against}: PSI ${psi.toFixed(2)}.`),
+    ...ofDrift(stored.drift?.columns ?? []),
     ...Object.entries(stored.drift?.skew ?? {}).filter(([, share]) => share > promises.skew).map(([name, share]) => `${percent(share)} of the logged values of ${name} differ from recomputed ones.`),
   ];
+}
+
+/** One sentence for each of what columns are compared with, the training and the week before. */
+function ofDrift(columns) {
+  const alarms = Map.groupBy(columns.filter(({ alarm }) => alarm), ({ against }) => against);
+  return [...alarms].map(([against, found]) => {
+    const names = found.slice(0, NAMED).map(({ column }) => column).join(", ");
+    const from = `from the ${against === "week" ? "week before" : against}`;
+    if (found.length === 1) return `${names} has drifted ${from}: PSI ${found[0].psi.toFixed(2)} (see Drift).`;
+    return `${found.length} columns have drifted ${from}: ${names}${found.length > NAMED ? ", …" : ""} (see Drift).`;
+  });
+}
+
+/** What is promised and was not made yet, with its command; empty if all was made, or while the store can't be read. */
+export function notMade({ stored, ages, promises }) {
+  if (!stored) return "";
+  const name = part => promises.lists.includes(part) ? `lists of ${part} (python -m flows ${part})` : `${part} items (python -m flows refresh)`;
+  const absent = ages.filter(({ part, made, promised }) => made === null && promised !== null && part !== "model");
+  return absent.length ? `Not made yet: ${absent.map(({ part }) => name(part)).join(", ")}.` : "";
 }
