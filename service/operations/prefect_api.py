@@ -27,6 +27,9 @@ ENDED = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 RUNS = "/flow_runs/"
 """The path of runs in Prefect's API."""
 
+NO_SLOT = "concurrency limit reached"
+"""Of Prefect's message about a run that it cancelled, because another run of the deployment has not ended."""
+
 SHOWN_CHARACTERS = 500
 """Characters of a message of Prefect's that an answer repeats."""
 
@@ -124,4 +127,6 @@ def _run(found: dict[str, Any]) -> Run:
     state = found.get("state") or {}
     message = str(state.get("message") or "").removeprefix("Flow run encountered an exception: ")
     kind = state.get("type", "")
+    if kind == "CANCELLED" and NO_SLOT in message:
+        message = "Another promotion or rollback is running."
     return Run(found["id"], state.get("name", ""), message[:SHOWN_CHARACTERS], kind in ENDED, kind == "COMPLETED")

@@ -3,7 +3,7 @@ const KEY = "tandem-key"; // in sessionStorage, which ends with the tab
 
 export const $ = id => document.getElementById(id);
 
-/** An error that the API returned. status: of HTTP. field: the wrong field of the request, if there is one. */
+/** An error that the API returned. status: of HTTP. field: the wrong field of the request, if there is one. told: the form for a key says it. */
 export class ApiError extends Error {
   constructor(status, { message, code, field = "" }) {
     super(field ? `${field}: ${message}` : message);
@@ -25,6 +25,8 @@ export async function call(method, path, body, { headers = {}, signal } = {}) {
   }
   if (answer.ok) return json;
   const error = new ApiError(answer.status, json.error ?? { message: answer.statusText });
+  if (answer.status === 401 && !key) error.message = "Enter a key above."; // the API's sentence is about headers
+  error.told = answer.status === 403 || Boolean(answer.status === 401 && key);
   if (answer.status === 401) askForKey(key ? "This key is not in force. Enter another." : "");
   if (answer.status === 403) askForKey(error.message);
   throw error;
@@ -50,6 +52,11 @@ export function onKey(action) {
 export function state(node, kind, words = "") {
   node.textContent = words;
   node.className = `state ${kind}`.trim();
+}
+
+/** Show an error as the state of a part, unless the form for a key says it. */
+export function failed(node, error) {
+  state(node, error.told ? "" : "error", error.told ? "" : error.message);
 }
 
 /** An element with properties and attributes; texts among the children stay text. `class`, `data` and `style` have values of their own. */

@@ -134,6 +134,57 @@ def test_two_modes_stand_side_by_side_and_the_address_keeps_them(visit):
     assert fits(other)
 
 
+def test_a_refused_user_is_told_once(guarded, shop):
+    """The form for a key says it; the slate, the history and the field do not repeat it."""
+    open_page, faults = guarded
+    page = open_page(WIDE)
+    refusal = {"error": {"code": "forbidden", "message": "This key is for users of another shop."}}
+    for path in ("slate", "users?*", "users/*"):
+        page.route(f"{shop.url}/explorer/{path}", lambda route: route.fulfill(status=403, json=refusal))
+    with page.expect_response("**/explorer/slate"):
+        page.goto(f"{shop.url}/?user=7")
+    page.wait_for_function("document.querySelector('#state').className === 'state'")
+    page.wait_for_function("document.querySelector('#history-state').className === 'state'")
+    assert page.locator("body").inner_text().count(refusal["error"]["message"]) == 1
+    faults.clear()  # Chromium writes a line for each 403
+
+
+def test_a_server_that_is_away_leaves_the_last_slate(visit, guarded):
+    """It is grey and out of use until the server answers."""
+    page = visit(WIDE)
+    page.route("**/explorer/slate", lambda route: route.abort())
+    page.locator("#ask button").click()
+    page.get_by_text("Is it running? What is below is the last slate.").wait_for()
+    assert page.locator("#slates[inert] .items > li").count() == 10
+    page.unroute("**/explorer/slate")
+    page.locator("#ask button").click()
+    page.wait_for_selector("#slates:not([inert]) .items > li")
+    guarded[1].clear()  # Chromium writes a line for the aborted request
+
+
+def test_a_visitor_a_long_id_and_an_unknown_surface_have_plain_words(visit):
+    """No part of the page is red; the blanks around an id are left out."""
+    page = visit(WIDE, "user=7&surface=nope")
+    assert page.locator("#unknown").text_content() == "The surface nope is not known."
+    for text, user in (("  7 ", "7"), ("x" * 230, "x" * 230), ("", None)):
+        with page.expect_request("**/explorer/slate") as sent:
+            page.locator("#user").fill(text)
+            page.locator("#user").press("Enter")
+        assert sent.value.post_data_json.get("user_id") == user
+        page.wait_for_selector(DRAWN)
+        page.wait_for_timeout(300)  # longer than the pause after which users are searched
+        assert page.locator(".error").count() == 0
+    assert page.locator("#unknown").text_content() == ""
+    assert page.locator("#history-state").text_content() == "A visitor without an id has no history."
+
+
+def test_each_popularity_of_an_item_has_words_of_its_own(visit):
+    """The words are cut at the end of the row, so the first ones differ."""
+    names = [f"popularity_{each}" for each in ("all", "30d", "7d", "decayed", "rank")]
+    read = "names => import('./pages/explorer/words.js').then(words => names.map(words.meaning))"
+    assert len({words[:16] for words in visit(WIDE).evaluate(read, names)}) == len(names)
+
+
 def test_back_returns_to_the_user_before(visit):
     """Each choice of the person is an address of its own; Back and Forward show its slate and history."""
     page = visit(WIDE, "user=7")
@@ -204,9 +255,11 @@ def test_a_wrong_key_gets_a_sentence_and_the_right_key_the_slate(guarded, shop):
     page.route(f"{shop.url}/explorer/**", keyed)
     page.goto(shop.url)
     page.wait_for_selector("#key:visible")
+    assert page.locator("#state").text_content() == "Enter a key above."
     page.locator("#key").fill("tandem_wrong")
     page.locator("#key").press("Enter")
     page.get_by_text("This key is not in force. Enter another.").wait_for()
+    assert page.locator("#state").text_content() == ""
     page.locator("#key").fill("tandem_right")
     page.locator("#enter button").click()
     page.wait_for_selector(".items > li")

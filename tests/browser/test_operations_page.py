@@ -277,6 +277,22 @@ def test_a_person_promotes_and_rolls_back(visit, world):
     assert world.generations.aliases() == (BEFORE, world.live)
 
 
+def test_the_age_of_lists_in_answers_has_its_own_name_and_an_upper_end(visit, world):
+    """The last bucket of the histogram ends at 30 days."""
+    open_page, _ = visit
+    page = open_page()
+
+    def old(route):
+        overview = route.fetch().json()
+        overview["hour"]["answer_ages"]["list"] = 30 * 86_400
+        route.fulfill(json=overview)
+
+    page.route("**/operations/overview", old)
+    refresh(page)
+    row = page.locator("#ages tr", has_text="lists in answers").locator("td").all_text_contents()
+    assert row[3:] == ["over 30 days", "too old"]
+
+
 def test_without_prefect_the_buttons_are_off_and_say_what_to_set(visit, world):
     """As the server answers where PREFECT_API_URL is not set."""
     open_page, _ = visit

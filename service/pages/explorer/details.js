@@ -1,5 +1,5 @@
 // The details of one item: its place in the slate or why the slate lacks it, every feature as a bar, and similar items.
-import { $, call, element, state } from "../common.js";
+import { $, call, element, failed, state } from "../common.js";
 import { bars, largest } from "./bars.js";
 import { entry } from "./entry.js";
 import { count, nameOf } from "./words.js";
@@ -50,7 +50,7 @@ async function fill(requestNumber, stateId, id, request, draw) {
     $(id).replaceChildren(...made);
     state($(stateId), made.length ? "" : "empty", made.length ? "" : "There is none.");
   } catch (error) {
-    if (requestNumber === requests) state($(stateId), "error", error.message);
+    if (requestNumber === requests) failed($(stateId), error);
   }
 }
 

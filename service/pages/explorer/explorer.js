@@ -1,5 +1,5 @@
 // The Explorer: what one user is recommended and why, in one column or in two, and what the next slate is after an event.
-import { $, call, onKey, state } from "../common.js";
+import { $, call, failed, onKey, state } from "../common.js";
 import { closeDetails, showDetails } from "./details.js";
 import { columns, keepInAddress, may, offer, onBack, prefix, values } from "./fields.js";
 import { findUsers, searchItems, searchUsers, showHistory } from "./side.js";
@@ -20,7 +20,7 @@ async function start() {
     const users = await findUsers("").catch(() => []); // the field's note has the error; a slate needs no search
     if (!$("user").value) $("user").value = users[0]?.user_id ?? prefix() + STRANGER;
     await show();
-  } catch (error) { state($("state"), "error", error.message); }
+  } catch (error) { failed($("state"), error); }
 }
 
 async function slateOf(of) {
@@ -44,9 +44,18 @@ async function show(before = []) {
     const hint = may("write") ? "" : " This key has no scope write: a title opens its reasons, and no event is stored.";
     state($("state"), "", `${chosen.map((each, at) => `${each.name}: ${answers[at].slate.items.length} items`).join("; ")}.${hint}`);
   } catch (error) {
-    if (requestNumber === requests) { $("slates").replaceChildren(); shown = []; state($("state"), "error", error.message); }
+    if (requestNumber === requests) keepOrDrop(error);
   }
   if (requestNumber === requests) $("slates").setAttribute("aria-busy", "false");
+}
+
+/** Say why there is no new slate. The last one stays, out of use, while the server does not answer. */
+function keepOrDrop(error) {
+  const keeps = shown.length > 0 && (error.status === 0 || error.status >= 500);
+  if (!keeps) { $("slates").replaceChildren(); shown = []; }
+  $("slates").inert = keeps;
+  failed($("state"), error);
+  if (keeps) $("state").append(" What is below is the last slate.");
 }
 
 /** Read what the fields offer again when another generation answers: its event types and contexts may differ. */
@@ -66,6 +75,7 @@ function draw(answers, chosen, before) {
     onSend: (item, place) => send(item, place, at),
     onDetails: item => details(item, chosen[at]),
   })));
+  $("slates").inert = false;
   shown = answers;
 }
 
@@ -96,11 +106,13 @@ async function send(item, place, at) {
 function another() {
   sent = [];
   $("sent").textContent = "";
+  $("unknown").textContent = "";
   closeDetails();
   show();
 }
 
 function chosen() {
+  $("user").value = $("user").value.trim();
   keepInAddress(true);
   another();
 }

@@ -3,6 +3,7 @@ import { $, element } from "../common.js";
 
 const NAMES = ["user", "surface", "mode", "arm", "compare", "type"];
 const CONTEXT = "context.";
+const SHOWN_CHARACTERS = 60; // of a value that is not known
 
 let choices = { scopes: [], users: "" };
 
@@ -26,7 +27,8 @@ export function offer(found) {
   $("arm-field").hidden = !arms.length;
   $("contexts").hidden = !found.contexts.length;
   $("contexts").replaceChildren(...found.contexts.map(contextField));
-  put(kept);
+  const unknown = put(kept);
+  if (first) $("unknown").textContent = unknown.map(([name, value]) => `The ${name} ${value.slice(0, SHOWN_CHARACTERS)} is not known.`).join(" ");
 }
 
 function contextField({ column, values: known }) {
@@ -56,13 +58,18 @@ function fromAddress() {
   return Object.fromEntries(new URLSearchParams(location.search));
 }
 
+/** Set the fields, and return the names and values that no field offers. */
 function put(kept) {
   const fields = [...NAMES.map(name => [name, $(name)]), ...contextFields().map(field => [CONTEXT + field.dataset.column, field])];
+  const unknown = [];
   for (const [name, field] of fields) {
     const value = kept[name] ?? "";
-    if (field.id === "user") field.value = value || field.value;
-    else if ([...field.options].some(option => option.value === value && !option.disabled)) field.value = value;
+    const option = field.id !== "user" && [...field.options].find(each => each.value === value);
+    if (field.id === "user") field.value = value.trim() || field.value;
+    else if (option && !option.disabled) field.value = value;
+    else if (!option && value) unknown.push([name, value]);
   }
+  return unknown;
 }
 
 /** Write the state into the address, which can be sent to a colleague. The key is no part of it. asNew: Back returns to the state before. */
@@ -76,6 +83,7 @@ export function keepInAddress(asNew = false) {
 export function onBack(action) {
   addEventListener("popstate", () => {
     if (!choices.generation || `?${new URLSearchParams(values())}` === location.search) return; // a link within the page
+    $("user").value = "";
     put(fromAddress());
     action();
   });

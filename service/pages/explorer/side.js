@@ -1,16 +1,22 @@
 // The parts beside the slates: the user's history, the search of items, and the users that the field offers.
-import { $, call, element, state } from "../common.js";
+import { $, call, element, failed, state } from "../common.js";
 import { entry } from "./entry.js";
 import { prefix } from "./fields.js";
 import { count, when } from "./words.js";
 
 const TYPING_MS = 200, FOUND = 10;
+const MOST_CHARACTERS = 200; // of a search; an id may be longer
 
 let requests = 0;
 
 /** Show what a user did, the newest first. onDetails: called with the item of an event. */
 export async function showHistory(user, onDetails) {
   const requestNumber = ++requests;
+  if (!user) {
+    $("history").replaceChildren();
+    state($("history-state"), "empty", "A visitor without an id has no history.");
+    return;
+  }
   state($("history-state"), "loading", "Loading…");
   try {
     const found = await call("GET", `explorer/users/${encodeURIComponent(user)}`);
@@ -23,7 +29,7 @@ export async function showHistory(user, onDetails) {
   } catch (error) {
     if (requestNumber !== requests) return;
     $("history").replaceChildren();
-    state($("history-state"), "error", error.message);
+    failed($("history-state"), error);
   }
 }
 
@@ -54,18 +60,23 @@ export function searchItems(onDetails) {
       state($("find-state"), items.length ? "" : "empty", items.length ? found : "No title and no id has this text.");
     } catch (error) {
       if (error.name === "AbortError") throw error;
-      state($("find-state"), "error", error.message);
+      failed($("find-state"), error);
     }
   });
 }
 
 /** Offer users whose id begins with a text, and return them. The store has no index of ids: it offers a sample. */
 export async function findUsers(text, signal) {
+  if (text.length > MOST_CHARACTERS) {
+    $("users").replaceChildren();
+    state($("users-note"), "");
+    return [];
+  }
   let found;
   try {
     found = await call("GET", `explorer/users?${query(text || prefix())}`, null, { signal });
   } catch (error) {
-    if (error.name !== "AbortError") state($("users-note"), "error", error.message);
+    if (error.name !== "AbortError") failed($("users-note"), error);
     throw error;
   }
   $("users").replaceChildren(...found.users.map(user =>
@@ -77,5 +88,5 @@ export async function findUsers(text, signal) {
 
 /** Offer users as their id is typed. */
 export function searchUsers() {
-  whileTyping($("user"), (text, signal) => findUsers(text, signal).catch(() => {}));
+  whileTyping($("user"), (text, signal) => findUsers(text.trim(), signal).catch(() => {}));
 }

@@ -2,11 +2,23 @@
 const UNITS = [[31557600, "y"], [86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
 
 const FEATURES = [
+  [/^tower_gap/, "less than the best match"],
+  [/^tower_rank/, "place by the embeddings"],
   [/^tower/, "match of the two embeddings"],
+  [/^covisit_share/, "share of the most votes"],
+  [/^covisit_rank/, "place by those votes"],
   [/^covisit/, "done soon after the history"],
   [/^follow/, "done right after the history"],
+  [/^ease_rank/, "place by EASE"],
   [/^ease/, "goes together with the history"],
+  [/^like_best/, "closest to the history"],
+  [/^like_mean/, "mean similarity to the history"],
   [/^like_/, "similar to the history"],
+  [/^popularity_all/, "taken ever"],
+  [/^popularity_30d/, "taken in 30 days"],
+  [/^popularity_7d/, "taken in 7 days"],
+  [/^popularity_decayed/, "taken lately, half-life 7 days"],
+  [/^popularity_rank/, "place by popularity"],
   [/^popularity/, "how often it was taken"],
   [/^momentum/, "popularity of 7 days against 30"],
   [/^age/, "days since it was first taken"],

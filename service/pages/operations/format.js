@@ -11,6 +11,8 @@ export function duration(seconds, none = "never") {
 }
 
 export const ago = (at, now) => at === null || at === undefined ? "never" : `${duration(now - at)} ago`;
+/** The age of what answers are made from, in seconds: the last bucket that is counted ends at 30 days. */
+export const answerAge = seconds => seconds >= 2592000 ? "over 30 days" : duration(seconds, "–");
 export const ms = seconds => seconds === null ? "–" : `${seconds < .01 ? +(1000 * seconds).toFixed(1) : (1000 * seconds).toFixed(0)} ms`;
 export const percent = share => share === null ? "–" : `${+(100 * share).toPrecision(3)} %`;
 export const rate = value => `${+value.toPrecision(value < 1 ? 2 : 3)}`;

@@ -1,8 +1,8 @@
 // The Operations page: reads the overview every 15 seconds while the page is visible, and draws what changed.
-import { $, call, element, onKey, state } from "../common.js";
+import { $, call, element, failed, onKey, state } from "../common.js";
 import { button, onEnd } from "./actions.js";
 import { Chart } from "./chart.js";
-import { ago, count, duration, ms, percent, rate } from "./format.js";
+import { ago, answerAge, count, duration, ms, percent, rate } from "./format.js";
 import { notMade, problems } from "./problems.js";
 import { fill } from "./table.js";
 
@@ -19,7 +19,8 @@ async function refresh() {
     draw(shown);
     state($("state"));
   } catch (error) {
-    state($("state"), "error", shown ? `${error.message} What is below is of ${clock(shown.at)}.` : error.message);
+    failed($("state"), error);
+    if (shown) $("state").append(` What is below is of ${clock(shown.at)}.`);
     if (error.status === 401 || error.status === 403) return; // a key starts it again
   }
   if (!document.hidden) timer = setTimeout(refresh, REFRESH_MS);
@@ -93,8 +94,8 @@ function drawServing({ status, ages, hour, promises, at }) {
   const known = new Set(ages.map(({ part }) => part));
   const others = Object.keys(hour.answer_ages).filter(part => !known.has(part)).map(part => ({ part, made: null, promised: promises.ages[part] ?? null }));
   fill("ages", [...ages, ...others], ({ part }) => part, [
-    ({ part }) => promises.lists.includes(part) ? `lists of ${part}` : part, ({ part, made }) => known.has(part) ? ago(made, at) : "–",
-    ({ promised }) => duration(promised, ""), ({ part }) => duration(hour.answer_ages[part], "–"),
+    ({ part }) => promises.lists.includes(part) ? `lists of ${part}` : part === "list" ? "lists in answers" : part, ({ part, made }) => known.has(part) ? ago(made, at) : "–",
+    ({ promised }) => duration(promised, ""), ({ part }) => answerAge(hour.answer_ages[part]),
     ({ part, made, promised }) => mark(promised !== null && (at - (made ?? at) > promised || hour.answer_ages[part] > promised), "too old"),
   ], "");
   const lists = Object.entries(hour.lists).map(([outcome, share]) => `${percent(share)} ${outcome.replace("_", " ")}`);

@@ -74,6 +74,14 @@ def test_a_run_is_started_with_its_parameter_and_the_credentials(credentials, he
     assert (run.state, run.message, run.ended, run.succeeded) == ("Failed", "It is gone.", True, False)
 
 
+def test_a_run_that_waits_for_no_slot_names_the_other_run():
+    """Prefect's own words are about a limit of a deployment."""
+    state = {"type": "CANCELLED", "name": "Cancelled", "message": "Deployment concurrency limit reached."}
+    with prefect(answer=RUN | {"state": state}) as (url, _):
+        run = asyncio.run(api(url).start("rollback/by-hand", {}))
+    assert (run.message, run.ended) == ("Another promotion or rollback is running.", True)
+
+
 @pytest.mark.parametrize(
     ("status", "words"),
     [
