@@ -19,12 +19,13 @@ from flows.orchestration import best_effort, step, store_step, write_result
 from flows.run_records import recorded_flow
 from flows.steps.drift_rows import DrawnSlates, read_slates
 from recsys.environment import Environment
-from recsys.errors import GenerationError
+from recsys.errors import NOTHING_LIVE, GenerationError
 from recsys.generation import content_checks
 from recsys.generation.cache import GenerationCache
 from recsys.generation.manifest import GenerationFolder
 from recsys.store.from_environment import OpenStore, open_store
 from recsys.store.run_record import RunFigures
+from recsys.store.stored_types import LIVE
 from recsys.utc_day import DAY_SECONDS
 from training.data.impressions import FOLDER
 from training.data.locations import exports
@@ -77,7 +78,9 @@ def drift() -> DriftResult:
         slates = DrawnSlates(*(each[each["generation"] == generation] for each in (slates.window, slates.week)))
         reading = compare(slates, folder)
         skew = recompute(store, folder, slates.window) if folder else Skew()
-    return _report(environment, generation, reading, skew, until - DAY_SECONDS, until)
+        live = bool(generation) or store.generations().alias(LIVE) is not None
+    begin = "" if live else f"{NOTHING_LIVE} "
+    return _report(environment, generation, reading, skew, until - DAY_SECONDS, until, begin)
 
 
 def most_served(window: pd.DataFrame) -> str:
@@ -112,15 +115,21 @@ def recompute(store: OpenStore, folder: GenerationFolder, window: pd.DataFrame) 
 
 
 def _report(
-    environment: Environment, generation: str, reading: DriftReading, skew: Skew, start: float, until: float
+    environment: Environment,
+    generation: str,
+    reading: DriftReading,
+    skew: Skew,
+    start: float,
+    until: float,
+    begin: str,
 ) -> DriftResult:
-    """Write page and artifact, and log the alarms."""
+    """Write page and artifact, and log the alarms. begin: of the sentence."""
     report = page(generation, reading, skew, start, until)
     written = write(report, environment.folder("reports") / PAGE).resolve()
     result = DriftResult(
         generation,
         reading.users,
-        reading.sentence,
+        f"{begin}{reading.sentence}",
         [each.name for each in reading.alarms],
         skew,
         skew.alarms,

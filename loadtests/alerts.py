@@ -16,7 +16,7 @@ from prometheus_client.utils import floatToGoString
 
 from loadtests.slo import OLD_SHARE, ROOT, Promises
 from recsys.alert_limits import LEAST_ALERTING
-from recsys.errors import SurfacesError
+from recsys.errors import SurfacesError, TandemError
 from recsys.surfaces import shown_duration
 from service.telemetry.slate_metrics import AGE_BUCKETS
 
@@ -98,5 +98,5 @@ def rendered(template: Path, **values: object) -> str:
 if __name__ == "__main__":
     try:
         FILE.write_text(alerts(Promises.read()), encoding="utf-8")
-    except SurfacesError as error:
+    except TandemError as error:
         sys.exit(f"error: {error}")

@@ -16,9 +16,9 @@ from locust.argument_parser import LocustArgumentParser
 
 from loadtests.arrivals import SHAPES, Shape
 from loadtests.options import number, result_file, share, user_file
-from loadtests.slo import RESULTS, ROOT, Slo, surfaces
+from loadtests.slo import RESULTS, ROOT, Promises, Slo, surfaces
 from loadtests.user_sequence import Population
-from recsys.errors import SurfacesError
+from recsys.errors import SettingsError, SurfacesError
 from recsys.surfaces import DEFAULT, NAME, Surface
 
 SPAWN_RATE = 100.0
@@ -129,8 +129,8 @@ def check(options: Namespace) -> None:
     except ArgumentTypeError as error:
         raise LoadError(f"--result: {error}") from error
     try:
-        surfaces()
-    except SurfacesError as error:
+        Promises.read()
+    except (SettingsError, SurfacesError) as error:
         raise LoadError(str(error)) from error
     for name, arguments in OPTIONS.items():
         value, convert = getattr(options, name.replace("-", "_")), arguments.get("type")

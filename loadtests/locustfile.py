@@ -29,7 +29,7 @@ from loadtests.report import load_report
 from loadtests.run_coordinator import RunCoordinator, coordinate
 from loadtests.slo import BROKEN, LATE_GENERATOR, Slo
 from loadtests.tally import Tally
-from recsys.errors import SurfacesError
+from recsys.errors import SettingsError, SurfacesError
 from training.report.page import write
 
 REACH_SECONDS = 10.0
@@ -138,7 +138,7 @@ def judge(environment: Environment, tally: Tally, processes: int) -> None:
     options = environment.parsed_options
     try:
         verdict = Slo.read(options.surface).judge(tally)
-    except SurfacesError as error:  # the file was edited during the run
+    except (SettingsError, SurfacesError) as error:  # the file was edited during the run
         print(f"tandem: not judged. {error}", file=sys.stderr)
         environment.process_exit_code = BROKEN
         return

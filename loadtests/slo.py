@@ -5,8 +5,7 @@ test.
 from __future__ import annotations
 
 import math
-import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from loadtests.tally import ANSWERED, Outcome, Tally
 from recsys.environment import Environment
 from recsys.errors import SurfacesError
+from recsys.promises import StatedPromises, VerbPromise, stated_promises
 from recsys.surfaces import DEFAULT, Surface, parse, shown_duration
 from training.report.page import Table
 
@@ -111,10 +111,14 @@ class Slo:
     freshness: dict[str, float] = field(default_factory=dict)
 
     @classmethod
+    def common(cls, stated: StatedPromises) -> Slo:
+        """The promise of [recommend] and [freshness] in slo.toml."""
+        return cls(**dict(stated.recommend), freshness=stated.ages)
+
+    @classmethod
     def read(cls, name: str = DEFAULT) -> Slo:
         """The promise of a surface in surfaces.toml; that of [recommend] in slo.toml if the surface states none."""
-        stated, surface = _stated(), surfaces().get(name)
-        common = cls(**stated["recommend"], freshness=stated["freshness"])
+        common, surface = cls.common(stated_promises()), surfaces().get(name)
         if surface is None or not (surface.promise or surface.ages):
             return common
         deadline_ms = surface.deadline_ms or common.deadline_ms
@@ -139,14 +143,6 @@ class Slo:
 
 
 @dataclass(frozen=True)
-class VerbPromise:
-    """The limits of a verb beside /recommend, such as /similar: of its p99, and of its share of errors."""
-
-    p99_ms: float
-    error_share: float
-
-
-@dataclass(frozen=True)
 class Promises:
     """Every promise. verbs: by name, beside `recommend`. modes: p99 of its slates in ms, by mode. surfaces: those that
     promise something of their own. flows: the longest time between two successes in seconds, by flow. `recommend` has
@@ -157,26 +153,14 @@ class Promises:
     verbs: dict[str, VerbPromise]
     modes: dict[str, float]
     surfaces: dict[str, Surface]
-    flows: dict[str, float] = field(default_factory=dict)
+    flows: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def read(cls) -> Promises:
-        """From slo.toml and surfaces.toml."""
-        verbs = _stated()
-        recommend = Slo(**verbs.pop("recommend"), freshness=verbs.pop("freshness"))
-        modes, flows = verbs.pop("modes"), verbs.pop("flows")
-        return cls(
-            recommend,
-            {name: VerbPromise(**promise) for name, promise in verbs.items()},
-            {name: promise["p99_ms"] for name, promise in modes.items()},
-            {name: surface for name, surface in surfaces().items() if surface.promise or surface.ages},
-            flows,
-        )
-
-
-def _stated() -> dict[str, Any]:
-    """The tables of slo.toml."""
-    return tomllib.loads((ROOT / SLO_TOML).read_text(encoding="utf-8"))
+        """From slo.toml and surfaces.toml. SettingsError or SurfacesError if one of them is wrong."""
+        stated = stated_promises()
+        own = {name: surface for name, surface in surfaces().items() if surface.promise or surface.ages}
+        return cls(Slo.common(stated), stated.verbs, stated.mode_p99_ms, own, stated.flows)
 
 
 def surfaces() -> dict[str, Surface]:

@@ -65,9 +65,9 @@ _Age = Annotated[
     BeforeValidator(seconds_of),
     wanted('a duration up to "30d", such as "15min" or "36h", or a number of seconds'),
 ]
-_Milliseconds = Annotated[float, Field(strict=True, gt=0, le=999_999), wanted("a number of milliseconds above 0")]
-_Share = Annotated[float, Field(strict=True, ge=0, le=1), wanted("a share from 0 to 1")]
-_Rate = Annotated[float, Field(strict=True, gt=0, le=1e6), wanted("a number of requests a second above 0")]
+Milliseconds = Annotated[float, Field(strict=True, gt=0, le=999_999), wanted("a number of milliseconds above 0")]
+Share = Annotated[float, Field(strict=True, ge=0, le=1), wanted("a share from 0 to 1")]
+Rate = Annotated[float, Field(strict=True, gt=0, le=1e6), wanted("a number of requests a second above 0")]
 _RulesPath = Annotated[
     str, Field(strict=True, pattern=r"^[^\x00-\x1f\x7f]+$"), wanted('the path of a file, such as "rules-home.toml"')
 ]
@@ -97,11 +97,11 @@ class Surface(BaseModel):
     model_age: _Age | None = None
     list_age: _Age | None = None
     trending_age: _Age | None = None
-    rate: _Rate | None = None
-    p50_ms: _Milliseconds | None = None
-    p99_ms: _Milliseconds | None = None
-    error_share: _Share | None = None
-    degraded_share: _Share | None = None
+    rate: Rate | None = None
+    p50_ms: Milliseconds | None = None
+    p99_ms: Milliseconds | None = None
+    error_share: Share | None = None
+    degraded_share: Share | None = None
 
     @property
     def promise(self) -> dict[str, float] | None:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recsys.environment import Environment
+from recsys.promises import SLO_FILE
 from recsys.store.redis.connection import address
-from service.settings import SLO_FILE, Settings, variable
+from service.settings import Settings, variable
 
 PREFIX = "TANDEM_"
 

@@ -17,6 +17,7 @@ from recsys.environment import Environment
 from recsys.errors import NOTHING_LIVE, SettingsError, StoreUnavailable
 from recsys.generation.cache import GenerationCache
 from recsys.process.parent_death import preexec
+from recsys.promises import stated_promises
 from recsys.rules import RulesFile
 from recsys.store.from_environment import OpenStore, open_store
 from recsys.store.redis.generation_store import RedisGenerationStore
@@ -85,8 +86,8 @@ def check(settings: Settings, environment: Environment, role: str | None = None)
     """Check that the deployment can serve.
 
     SettingsError if a port is taken or open to other machines without keys, the keys or certificates are wrong, the
-    state can't be written, an exporter of traces is not installed, or a role lacks a URL. RulesError or SurfacesError
-    if the rules or the surfaces are wrong.
+    state can't be written, slo.toml is wrong, an exporter of traces is not installed, or a role lacks a URL. RulesError
+    or SurfacesError if the rules or the surfaces are wrong.
     """
     if role is not None and environment.redis_url is None:
         raise SettingsError(f"The role {role} needs REDIS_URL: all hosts serve from one store.")
@@ -95,6 +96,7 @@ def check(settings: Settings, environment: Environment, role: str | None = None)
             "The role gateway needs TANDEM_RETRIEVAL_URL and TANDEM_RANKING_URL, as http://host:port; without --role "
             "a service without a URL starts on this host."
         )
+    stated_promises()
     exporters.check(settings.traces)
     if tls := Tls.from_settings(settings):
         tls.check()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tomllib
 from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
@@ -16,6 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from recsys.environment import Environment
 from recsys.errors import SettingsError
+from recsys.promises import stated_promises
 from recsys.store.stored_types import IMPRESSION_LIMITS, LOG_LIMITS
 from service.auth import key
 
@@ -25,13 +25,10 @@ STARTER = "TANDEM_STARTER"
 MOST_SHOWN = 80
 """Characters of a wrong value that an error repeats."""
 
-SLO_FILE = Path(__file__).resolve().parent.parent / "slo.toml"
-
 
 def _promised_deadline() -> int:
     """The latency promise of slo.toml, in milliseconds."""
-    with SLO_FILE.open("rb") as file:
-        return int(tomllib.load(file)["recommend"]["deadline_ms"])
+    return stated_promises().recommend.deadline_ms
 
 
 class Settings(BaseSettings):

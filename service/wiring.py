@@ -49,7 +49,7 @@ from service.operations.shared_reader import SharedReader
 from service.operations.state_reader import StateReader
 from service.recommend.pipeline import Pipeline
 from service.recommend.stages import RankingScorer, RetrievalSource
-from service.settings import SLO_FILE, Settings
+from service.settings import Settings
 from service.settings import environment as environment_in_force
 from service.settings import settings as in_force
 from service.telemetry import exporters, tracing
@@ -161,7 +161,7 @@ def inline_recommender(environment: Environment, settings: Settings) -> Recommen
 
 def operations(environment: Environment, settings: Settings, recommender: Recommender) -> Operations:
     """The parts behind the page /operations."""
-    promises, prefect, readings = Promises.read(SLO_FILE), PrefectApi(settings), Readings(settings.gateway_workers)
+    promises, prefect, readings = Promises.read(), PrefectApi(settings), Readings(settings.gateway_workers)
     reader = SharedReader(StateReader(_url(environment), promises))
     overview = OverviewReader(recommender, readings, reader, promises, prefect.unavailable)
     return Operations(overview, Actions(prefect), readings, reader)

@@ -12,9 +12,9 @@ from prefect import get_run_logger
 from flows.drain import SCHEMA
 from flows.orchestration import step
 from recsys.utc_day import DAY_SECONDS, day_of
-from training.data.day_partitions import by_day
+from training.data.day_partitions import by_day, reading_parquet
 from training.data.impressions import COLUMNS
-from training.data.locations import Location, reaching
+from training.data.locations import Location
 from training.drift.drawn_rows import ITEM_COLUMNS, draw, one_of_each_user
 
 WEEK = 7
@@ -39,7 +39,7 @@ def read_slates(folder: Location, until: float) -> DrawnSlates:
     """Draw rows of the day before `until` (unix seconds), the window, and of the WEEK days before that.
 
     Slates without features, and those of arms of experiments other than the control, are left out: experiments change
-    on purpose what is shown.
+    on purpose what is shown. DatasetError or LocationError names a file that can't be read.
     """
     start = until - DAY_SECONDS
     before = start - WEEK * DAY_SECONDS
@@ -58,7 +58,7 @@ _NOTHING = draw(SCHEMA.empty_table().select(READ).to_pandas(), 0.0, 1.0, 1)
 
 def _ranked_rows(file: Location) -> pd.DataFrame:
     """The rows of a file that a ranker ordered, of the control. Files of earlier versions lack columns."""
-    with reaching(file, "read"):
+    with reading_parquet(file):
         dataset = ds.dataset(file.path, schema=SCHEMA, format="parquet", filesystem=file.filesystem())
         rows = dataset.to_table(columns=READ).to_pandas()
     missing = rows[COLUMNS].isna().all()

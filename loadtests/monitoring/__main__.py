@@ -9,7 +9,7 @@ from loadtests.monitoring import burn_rates, flow_alerts
 from loadtests.monitoring.dashboards import drift, experiments, freshness, overview, scheduled_flows, serving
 from loadtests.monitoring.panels import dashboard_json
 from loadtests.slo import ROOT, Promises
-from recsys.errors import SurfacesError
+from recsys.errors import TandemError
 
 DASHBOARDS = ROOT / "deploy" / "grafana" / "dashboards"
 
@@ -36,7 +36,7 @@ if __name__ == "__main__":
     DASHBOARDS.mkdir(parents=True, exist_ok=True)
     try:
         written = files(Promises.read())
-    except SurfacesError as error:
+    except TandemError as error:
         sys.exit(f"error: {error}")
     for path, text in written.items():
         path.write_text(text, encoding="utf-8")

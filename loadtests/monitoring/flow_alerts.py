@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from loadtests.alerts import rendered
 from loadtests.slo import ROOT
 from recsys.alert_limits import SKEW_SHARE
-from recsys.store.run_record import LIST_FLOWS
+from recsys.flow_names import LIST_FLOWS
 
 FILE = ROOT / "deploy" / "prometheus" / "flow_alerts.yaml"
 TEMPLATE = ROOT / "loadtests" / "monitoring" / "flow_alerts.yaml.j2"

@@ -11,14 +11,6 @@ from statistics import median
 
 from pydantic import TypeAdapter
 
-LIST_FLOWS = ("batch", "item-lists", "refresh")
-"""The flows that make lists. Without a success the lists grow old while answers stay fast and healthy."""
-
-FLOWS = ("train", "batch", "item-lists", "refresh", "drain", "drift", "experiment-reports", "monitor", "canary")
-"""The flows that leave records: those with a schedule. `monitor` and `canary` run each minute and leave one too: only
-their last success shows that the guardrails of experiments are looked at. The list bounds the labels of the metrics.
-"""
-
 RUNS_KEPT = 100
 """Newest records of a flow in the store: three months of a nightly flow, 40 kB a flow."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from recsys.errors import StoreError
-from recsys.store.run_record import LIST_FLOWS
+from recsys.flow_names import LIST_FLOWS
 from service import schema
 from service.operations.last_hour import LastHour, Readings
 from service.operations.promises import Promises

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
-from pathlib import Path
 
 from recsys.alert_limits import LEAST_ALERTING, SKEW_SHARE
-from recsys.store.run_record import LIST_FLOWS
+from recsys.flow_names import LIST_FLOWS
+from recsys.promises import stated_promises
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +29,11 @@ class Promises:
     lists: tuple[str, ...] = LIST_FLOWS
 
     @classmethod
-    def read(cls, path: Path) -> Promises:
-        """The promises of a file that has the form of slo.toml; a table that is missing promises nothing."""
-        slo = tomllib.loads(path.read_text(encoding="utf-8"))
-        p99 = {verb: table["p99_ms"] / 1000 for verb, table in slo.items() if "p99_ms" in table}
-        flows = {flow: float(seconds) for flow, seconds in slo.get("flows", {}).items()}
-        ages = {part: float(seconds) for part, seconds in slo.get("freshness", {}).items()}
-        failed, lacking = (slo["recommend"].get(name, 0.0) for name in ("error_share", "degraded_share"))
-        return cls(p99, flows, ages, failed, max(failed, LEAST_ALERTING), lacking)
+    def read(cls) -> Promises:
+        """The promises of slo.toml; SettingsError if it is wrong."""
+        slo = stated_promises()
+        recommend = slo.recommend
+        p99 = {"recommend": recommend.p99_ms / 1000}
+        p99 |= {verb: promise.p99_ms / 1000 for verb, promise in slo.verbs.items()}
+        flows, failed = {flow: float(seconds) for flow, seconds in slo.flows.items()}, recommend.error_share
+        return cls(p99, flows, slo.ages, failed, max(failed, LEAST_ALERTING), recommend.degraded_share)

@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from flows.__main__ import main
+from recsys.utc_day import day_of
 from tests.sample_data import tiny
 from tests.servers.deployment import ROOT, free_port
 from tests.servers.flow_environment import flow_environment
@@ -49,6 +50,23 @@ def test_a_schedule_without_its_files_does_not_start(shop):
         _, errors = process.communicate(timeout=60)
         assert (process.returncode, len(errors.splitlines())) == (1, 1)
         assert str(missing) in errors
+
+
+def test_drift_names_a_damaged_file_and_that_nothing_is_live(shop):
+    """One sentence with the file, once; and without files a sentence with what to do first."""
+    with redis.Redis.from_url(shop.url) as client:
+        client.flushall()
+    output, _ = shop.command("drift", "--json").communicate(timeout=120)
+    assert json.loads(output)["sentence"].startswith("No generation is live. Train and publish one: ")
+    day = shop.home / "impressions" / f"date={day_of(time.time())}"
+    day.mkdir(parents=True)
+    (day / "1-0.parquet").write_bytes(b"PAR1" + bytes(100))
+    process = shop.command("drift", "--json")
+    output, errors = process.communicate(timeout=120)
+    message = json.loads(output)["error"]["message"]
+    assert (process.returncode, "Traceback" in errors, message.count(str(day))) == (1, False, 1)
+    assert message.startswith(f"{day}/1-0.parquet can't be read as Parquet: ")
+    assert not message.endswith("..")
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,12 @@ import pytest
 from loadtests.monitoring.__main__ import DASHBOARDS
 from recsys.experiments import changes
 from recsys.experiments.definition import checked
+from recsys.flow_names import FLOWS
 from recsys.store import RedisGenerationStore
 from recsys.store.redis.flow_store import RedisFlowStore
 from recsys.store.redis.redis_experiments import RedisExperimentStore
 from recsys.store.redis.run_store import RedisRunStore
-from recsys.store.run_record import COMPLETED, FLOWS, MEDIAN_OF, RunFigures, RunRecord
+from recsys.store.run_record import COMPLETED, MEDIAN_OF, RunFigures, RunRecord
 from recsys.store.stored_types import Trending
 from tandem_client import Client
 from tests.sample_data import tiny

@@ -16,7 +16,7 @@ from pyarrow import fs
 
 from recsys.errors import DatasetError
 from recsys.types import Bool
-from training.data.locations import Location, reaching, writing
+from training.data.locations import Location, reaching, reason, writing
 
 DAY = "date="
 """The begin of a folder's name, before the day."""
@@ -44,13 +44,13 @@ def by_day(folder: Location) -> dict[str, list[Location]]:
 
 
 @contextmanager
-def _parquet(file: Location) -> Iterator[None]:
-    """Convert the errors of reading a Parquet file inside the block."""
+def reading_parquet(file: Location) -> Iterator[None]:
+    """Convert the errors of reading a Parquet file inside the block: LocationError, or DatasetError if it is none."""
     try:
         with reaching(file, "read"):
             yield
     except pa.ArrowException as error:
-        raise DatasetError(f"{file} can't be read as Parquet: {str(error)[:200]}.") from error
+        raise DatasetError(f"{file} can't be read as Parquet: {reason(file, error)[:200].rstrip('.')}.") from error
 
 
 def exists(file: Location) -> bool:
@@ -61,7 +61,7 @@ def exists(file: Location) -> bool:
 
 def read_table(file: Location, columns: Sequence[str] | None = None) -> pa.Table:
     """A file as a table. LocationError if it can't be read, DatasetError if it is no Parquet file."""
-    with _parquet(file):
+    with reading_parquet(file):
         return pq.read_table(file.path, filesystem=file.filesystem(), columns=columns, partitioning=None)
 
 
@@ -70,20 +70,20 @@ def read_files(files: Sequence[Location], schema: pa.Schema, columns: Sequence[s
 
     files: at least one, all of one bucket or of this host. Other columns and rows take no memory.
     """
-    with _parquet(files[0].parent.parent):
+    with reading_parquet(files[0].parent.parent):
         paths, filesystem = [file.path for file in files], files[0].filesystem()
         return ds.dataset(paths, schema, "parquet", filesystem).to_table(columns=[*columns], filter=where)
 
 
 def read_schema(file: Location) -> pa.Schema:
     """The columns of a file."""
-    with _parquet(file):
+    with reading_parquet(file):
         return pq.read_schema(file.path, filesystem=file.filesystem())
 
 
 def row_groups(file: Location, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
     """The rows of a file, one row group at a time, so that a day of events fits into memory."""
-    with _parquet(file), pq.ParquetFile(file.path, filesystem=file.filesystem()) as parquet:
+    with reading_parquet(file), pq.ParquetFile(file.path, filesystem=file.filesystem()) as parquet:
         for group in range(parquet.num_row_groups):
             yield parquet.read_row_group(group, columns=columns)
 

@@ -125,9 +125,15 @@ def _endpoint() -> str | None:
     return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
 
 
+def reason(location: Location, error: Exception) -> str:
+    """The message of an error without the location's path, which the sentence names, and without a full stop."""
+    message = " ".join((getattr(error, "strerror", "") or str(error)).split())
+    return message.rpartition(f"'{location.path}': ")[2].rstrip(".")
+
+
 def failed(location: Location, verb: str, error: OSError) -> LocationError:
     """The error of a location as one sentence with the fix. verb: read or written."""
-    begin, message = f"{location} can't be {verb}", " ".join((error.strerror or str(error)).split()).rstrip(".")
+    begin, message = f"{location} can't be {verb}", reason(location, error)
     if not location.remote:
         return LocationError(f"{begin}: {message}.")
     scheme, endpoint = location.text.partition(":")[0], _endpoint()

@@ -16,7 +16,8 @@ from recsys.experiments.definition import Explore
 from recsys.lists import exploration_record
 from recsys.rules.exploration import Exploration
 from recsys.types import F64, I64
-from training.data.locations import Location, reaching
+from training.data.day_partitions import reading_parquet
+from training.data.locations import Location
 from training.offpolicy.explored_slates import ExploredSlates
 from training.offpolicy.reward_model import RewardModel
 
@@ -88,12 +89,9 @@ def read(files: Iterable[Location]) -> LoggedDraws:
 
 def _table(file: Location) -> pa.Table:
     """The explored rows, without those of an arm that a person forced. Files of an earlier version have none."""
-    try:
-        with reaching(file, "read"):
-            found = ds.dataset(file.path, schema=_COLUMNS, format="parquet", filesystem=file.filesystem())
-            return found.to_table(filter=pc.field("explored") & (pc.field("arms") != ""))
-    except pa.ArrowException as error:
-        raise DatasetError(f"{file} can't be read as Parquet: {str(error)[:200]}.") from error
+    with reading_parquet(file):
+        found = ds.dataset(file.path, schema=_COLUMNS, format="parquet", filesystem=file.filesystem())
+        return found.to_table(filter=pc.field("explored") & (pc.field("arms") != ""))
 
 
 def _even(rows: Sequence[np.ndarray], fill: float) -> np.ndarray:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
 
-from recsys.errors import ExperimentError
+from recsys.errors import DatasetError, ExperimentError, SettingsError
 from recsys.experiments.definition import Arm, Explore, parse
-from training.data.day_partitions import by_day
+from training.data.day_partitions import DAY, by_day, read_schema
 from training.data.locations import Location
 from training.offpolicy.logged_draws import read
 from training.offpolicy.policy_judgement import Judgement, Refusal, judge
@@ -33,13 +34,16 @@ def add_offpolicy_options(parser: argparse.ArgumentParser) -> None:
 
 def run_offpolicy(options: argparse.Namespace) -> None:
     """Judge each arm and print the estimates. DatasetError or ExperimentError with a sentence for a wrong file."""
+    if options.json:
+        _require_writable(options.json)
     try:
         experiment = parse(options.experiment.read_text(encoding="utf-8"), str(options.experiment))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ExperimentError(f"{options.experiment} can't be read: {error}.") from error
+    except OSError as error:
+        raise ExperimentError(f"{options.experiment} can't be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise ExperimentError(f"{options.experiment} can't be read: it is not UTF-8.") from error
     policies = {name: _explore(name, arm) for name, arm in experiment.arms.items()}
-    days = by_day(Location.of(options.impressions))
-    log = read([file for day in days.values() for file in day])
+    log = read(_files(options.impressions))
     console = Console()
     console.print(f"{len(log.draws):,} explored slates of {len(set(log.users.tolist())):,} users.", highlight=False)
     found = {name: judge(log.under(explore)) for name, explore in policies.items()}
@@ -48,6 +52,31 @@ def run_offpolicy(options: argparse.Namespace) -> None:
     if options.json:
         figures = {name: asdict(each) for name, each in found.items()}
         options.json.write_text(json.dumps(figures, indent=2), encoding="utf-8")
+
+
+def _require_writable(file: Path) -> None:
+    """SettingsError unless the file's folder exists: before minutes of work."""
+    if file.is_dir() or not os.access(file.parent, os.W_OK):
+        what = "is a folder" if file.is_dir() else f"can't be written: there is no folder {file.parent} to write to"
+        raise SettingsError(f"--json: {file} {what}. Name a file in a folder that exists.")
+
+
+def _files(folder: str) -> list[Location]:
+    """The files of impressions of a folder, oldest first. DatasetError if there are none."""
+    place = Location.of(folder)
+    if not place.remote and not Path(place.path).is_dir():
+        raise DatasetError(f"There is no folder {place}. --impressions names the one that flows drain writes.")
+    files = [file for day in by_day(place).values() for file in day]
+    if not files:
+        raise DatasetError(
+            f"There are no impressions in {place}: no folder such as {DAY}2026-12-01 with a Parquet file. "
+            "python -m flows drain writes them."
+        )
+    names = read_schema(files[0]).names
+    if "impression" not in names:
+        found = "events" if "event_type" in names else "other rows"
+        raise DatasetError(f"{place} has {found}, no impressions. Name the folder impressions that flows drain writes.")
+    return files
 
 
 def lines(name: str, found: Judgement | Refusal) -> list[str]:

@@ -42,7 +42,7 @@ def rows(promises: Promises) -> Rows:
 
 
 def _now(promises: Promises) -> list[Panel]:
-    promise, shares = promises.recommend, " or ".join(f"({older(age)})" for age in promised_ages(promises))
+    promise = promises.recommend
     without = rate("tandem_degraded_total", "stage", 'stage!="overload"')
     degraded = f"max({without}) / {rate(f'{REQUEST}_count', labels=OK)}"
     return [
@@ -57,14 +57,16 @@ def _now(promises: Promises) -> list[Panel]:
         number("Requests a second", "reqps", rate(f"{REQUEST}_count", labels='verb="recommend"'), about="/recommend"),
         number("p99", "s", quantile(0.99, REQUEST, labels=OK), "of /recommend", red_above=promise.p99_ms / 1000),
         number("Lack a stage", "percentunit", or_zero(degraded), "Slates", red_above=promise.degraded_share),
-        number(
-            "Made from something old",
-            "percentunit",
-            f"max({shares})",
-            about="Share of answers with a model, list or trending items older than promised, of the worst surface.",
-            red_above=OLD_SHARE,
-        ),
+        *_old(promises),
     ]
+
+
+def _old(promises: Promises) -> list[Panel]:
+    """The share made from something older than promised; no panel without a promised age."""
+    shares = " or ".join(f"({older(age)})" for age in promised_ages(promises))
+    about = "Share of answers with a model, list or trending items older than promised, of the worst surface."
+    panel = number("Made from something old", "percentunit", f"max({shares})", about=about, red_above=OLD_SHARE)
+    return [panel] if shares else []
 
 
 def _budgets(promise: Slo) -> list[Panel]:

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import redis
 
+from recsys.flow_names import FLOWS
 from recsys.store.redis.run_store import RedisRunStore
-from recsys.store.run_record import COMPLETED, FLOWS, RUNS_KEPT, RunFigures, RunRecord
+from recsys.store.run_record import COMPLETED, RUNS_KEPT, RunFigures, RunRecord
 
 
 def run(number, **fields):

@@ -8,8 +8,9 @@ import yaml
 from prometheus_client import REGISTRY
 
 from loadtests.alerts import FILE, alerts
-from loadtests.slo import Promises, Slo, VerbPromise
+from loadtests.slo import Promises, Slo
 from recsys.errors import SurfacesError
+from recsys.promises import VerbPromise
 from recsys.surfaces import parse
 from service.schema.verb_table import VERBS
 from service.telemetry import metrics
@@ -17,7 +18,7 @@ from service.telemetry import metrics
 HOME = '[home]\nmode = "hybrid"\nrate = 5\np50_ms = 20\np99_ms = 90\nerror_share = 0.0\ndegraded_share = 0.03'
 PROMISES = Promises(
     Slo(rate=50, deadline_ms=500, p50_ms=50, p99_ms=80, error_share=0.0, degraded_share=0.2),
-    {"similar": VerbPromise(70, 0.02), "rank": VerbPromise(80, 0.0)},
+    {"similar": VerbPromise(p99_ms=70, error_share=0.02), "rank": VerbPromise(p99_ms=80, error_share=0.0)},
     {"hybrid": 60},
     {"home": parse(HOME)["home"]},
 )

@@ -7,7 +7,8 @@ import yaml
 
 from loadtests.monitoring.flow_alerts import FILE, flow_alerts
 from loadtests.slo import Promises
-from recsys.store.run_record import CRASHED, FLOWS, LIST_FLOWS, RunFigures, RunRecord
+from recsys.flow_names import FLOWS, LIST_FLOWS
+from recsys.store.run_record import CRASHED, RunFigures, RunRecord
 from tests.flows.runs.flow_alert_check import check_alerts
 from tests.sample_data.healthy_runs import FIGURES, NIGHT, NOW, PERIODS, healthy
 from tests.servers.prometheus import promtool

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from loadtests.slo import ROOT
-from recsys.store.run_record import FLOWS
+from recsys.flow_names import FLOWS
 from service.telemetry.slate_metrics import AGE_BUCKETS
 from tests.flows.runs.flow_alert_check import exported
 from tests.sample_data.healthy_metrics import FILE

@@ -4,6 +4,7 @@ import json
 import time
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -104,8 +105,42 @@ def test_a_mistake_is_a_sentence(folder, tmp_path, capsys, text, sentence):
     assert sentence in capsys.readouterr().err
 
 
-def test_a_folder_without_explored_slates_has_no_estimate(tmp_path, capsys):
+@pytest.mark.parametrize("case", ["missing", "empty", "events", "damaged"])
+def test_a_folder_without_impressions_is_a_sentence(folder, tmp_path, capsys, case):
+    """Not an estimate without slates, whose advice would be wrong."""
+    day = tmp_path / case / "date=2026-12-01"
+    if case != "missing":
+        day.mkdir(parents=True)
+    if case == "events":
+        pq.write_table(pa.table({"event_type": ["view"], "time": [1.0]}), day / "1-0.parquet")
+    if case == "damaged":
+        whole = next(folder.glob("*/*.parquet")).read_bytes()
+        (day / "1-0.parquet").write_bytes(whole[: len(whole) // 2])
+    assert run(tmp_path / case, tmp_path)[0] == 1
+    error = capsys.readouterr().err.strip()
+    sentence = {
+        "missing": f"There is no folder {tmp_path / case}. ",
+        "empty": f"There are no impressions in {tmp_path / case}: ",
+        "events": f"{tmp_path / case} has events, no impressions. ",
+        "damaged": f"{day / '1-0.parquet'} can't be read as Parquet: Parquet magic bytes not found in footer. ",
+    }[case]
+    assert sentence in error
+    assert (len(error.splitlines()), error.count(str(tmp_path)), ".." in error) == (1, 1, False)
+
+
+def test_where_the_figures_go_is_checked_first(folder, tmp_path, monkeypatch, capsys):
+    """Before the files are read. A missing experiment is one sentence too, with its path once."""
+    monkeypatch.setattr("training.offpolicy.offpolicy_command.read", None)
+    arguments = ["offpolicy", "--impressions", str(folder), "--experiment", str(tmp_path / "none.toml")]
+    assert main(arguments) == 1
+    assert f"{tmp_path}/none.toml can't be read: No such file or directory.\n" in capsys.readouterr().err
+    assert main([*arguments, "--json", str(tmp_path / "none" / "o.json")]) == 1
+    assert f"there is no folder {tmp_path}/none to write to" in capsys.readouterr().err
+
+
+def test_a_folder_without_explored_slates_has_no_estimate(folder, tmp_path, capsys):
     """The sentence says how slates explore."""
-    (tmp_path / "empty").mkdir()
-    assert run(tmp_path / "empty", tmp_path)[0] == 0
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "plain" / "date=2026-11-01").symlink_to(folder / "date=2026-11-01")
+    assert run(tmp_path / "plain", tmp_path)[0] == 0
     assert "warmer: no estimate. No slate explored. Give an arm" in capsys.readouterr().out

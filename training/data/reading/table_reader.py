@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from recsys.errors import DatasetError
-from training.data.locations import Location, failed
+from training.data.locations import Location, failed, reason
 from training.data.mapping import Mapping
 from training.data.reading.quarantine import Quarantine
 from training.data.table_sections import CONTEXT, NO_FILE, Table
@@ -51,7 +51,7 @@ def read_table(mapping: Mapping, section: str, quarantine: Quarantine, *, header
     except OSError as error:
         raise failed(path, "read", error) from error
     except ValueError as error:  # also pandas' ParserError
-        raise DatasetError(f"{path} can't be read: {str(error).rstrip('.')}.") from error
+        raise DatasetError(f"{path} can't be read: {reason(path, error)}.") from error
     _require_columns(frame, columns, path, f"[{section}] of {mapping.path}")
     if frame.empty and not header_only:
         raise DatasetError(f"{path} has a header but no rows.")

@@ -1,0 +1,86 @@
+"""`slo.toml`: what it may promise, and the sentence for each mistake."""
+
+import runpy
+import sys
+
+import pytest
+
+import recsys.promises
+from loadtests import alerts
+from loadtests.monitoring import __main__ as monitoring
+from loadtests.slo import Promises
+from recsys.errors import SettingsError
+from recsys.promises import SLO_FILE, stated_promises
+from service.__main__ import main
+from service.operations.promises import Promises as ShownPromises
+from service.settings import environment, settings
+
+TEXT = SLO_FILE.read_text(encoding="utf-8")
+AGE = "slo.toml: freshness.model is a whole number of seconds above 0, of 30 days at most"
+MISTAKES = {
+    "text": ("model = 172_800", 'model = "2d"', f"{AGE}, not '2d'."),
+    "negative": ("model = 172_800", "model = -5", f"{AGE}, not -5."),
+    "nan": ("model = 172_800", "model = nan", f"{AGE}, not nan."),
+    "huge": ("model = 172_800", "model = 99999999999", f"{AGE}, not 99999999999."),
+    "part": (
+        "model = 172_800",
+        "modell = 1",
+        "slo.toml: There is no entry freshness.modell. Did you mean freshness.model?",
+    ),
+    "flow": ("drain = 3_600", "drayn = 1", "slo.toml: There is no entry flows.drayn. Did you mean flows.drain?"),
+    "period": ("drain = 3_600", "drain = 0", "slo.toml: flows.drain is a whole number of seconds above 0"),
+    "order": ("p50_ms = 100", "p50_ms = 300", "slo.toml: recommend: p50_ms is 300, above p99_ms, which is 250."),
+    "missing": ("p50_ms = 100", "", "slo.toml: recommend.p50_ms is missing; add a line such as p50_ms = 100."),
+    "share": ("degraded_share = 0.01", "degraded_share = 2", "slo.toml: recommend.degraded_share is a share from 0"),
+    "TOML": ("rate = 50", "rate = ", "slo.toml is not valid TOML: Invalid value (at line 6"),
+}
+
+
+@pytest.fixture
+def file(tmp_path, monkeypatch):
+    """A file in place of slo.toml, and settings that are read again."""
+    path = tmp_path / "slo.toml"
+    monkeypatch.setattr(recsys.promises, "SLO_FILE", path)
+    monkeypatch.setenv("TANDEM_HOME", str(tmp_path / "home"))
+    settings.cache_clear()
+    environment.cache_clear()
+    yield path
+    settings.cache_clear()
+    environment.cache_clear()
+
+
+@pytest.mark.parametrize("deadline_ms", ["", "300"], ids=["default", "set"])
+@pytest.mark.parametrize(("old", "new", "sentence"), MISTAKES.values(), ids=[*MISTAKES])
+def test_check_refuses_a_wrong_file(file, monkeypatch, capsys, old, new, sentence, deadline_ms):
+    """Also with a deadline of its own, so that no setting needs the file."""
+    assert old in TEXT
+    file.write_text(TEXT.replace(old, new, 1))
+    monkeypatch.setenv("TANDEM_DEADLINE_MS", deadline_ms)
+    monkeypatch.setattr(sys, "argv", ["service", "check"])
+    assert main() == 1
+    assert capsys.readouterr().err.startswith(f"tandem: {sentence}")
+
+
+@pytest.mark.parametrize("module", ["loadtests.alerts", "loadtests.monitoring"])
+def test_the_writers_of_rules_refuse_a_wrong_file(file, monkeypatch, module):
+    """With the same sentence, before they write."""
+    file.write_text(TEXT.replace("drain = 3_600", "drayn = 3_600"))
+    monkeypatch.setattr(sys, "argv", [module])
+    with pytest.raises(SystemExit, match=r"slo.toml: There is no entry flows.drayn"):
+        runpy.run_module(module, run_name="__main__")
+
+
+def test_a_missing_file_is_a_sentence(file):
+    """It is part of the installation."""
+    with pytest.raises(SettingsError, match=r"slo.toml can't be read: No such file"):
+        stated_promises()
+
+
+def test_tables_beside_recommend_may_be_missing(file):
+    """They promise nothing then, and the writers of rules write the others."""
+    file.write_text(TEXT[: TEXT.index("[similar]")])
+    assert Promises.read().recommend.p99_ms == 250
+    shown = ShownPromises.read()
+    assert (shown.flows, shown.ages, [*shown.p99]) == ({}, {}, ["recommend"])
+    assert "TandemServedModelOld" not in alerts.alerts(Promises.read())
+    assert all(monitoring.files(Promises.read()).values())
