@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from recsys.errors import SettingsError
 from service.auth import key, key_editor
 from service.auth.keyring import KeyRecord, first_fault, parse
+from service.schema.verb_table import Scope
 
 DEFAULT = Path("keys.toml")
 
@@ -54,6 +55,9 @@ def _add(path: Path, options: argparse.Namespace) -> None:
     values = {name: getattr(options, name) for name in ("name", "rate", "burst", "users", "expires")}
     values |= {"id": new.id, "sha256": new.sha256, "created": datetime.now(UTC).isoformat(timespec="seconds")}
     values["scopes"] = [scope.strip() for scope in options.scopes.split(",") if scope.strip()]
+    known = [scope.value for scope in Scope]
+    if wrong := next((scope for scope in values["scopes"] if scope not in known), None):
+        raise SettingsError(f"keys add: --scopes takes {', '.join(known)}, not {key.redacted(wrong)[:40]}.")
     try:
         record = KeyRecord.model_validate({name: value for name, value in values.items() if value is not None})
     except ValidationError as error:

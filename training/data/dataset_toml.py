@@ -157,8 +157,9 @@ class DatasetToml(Section):
     def _collected_alone(cls, raw: Any) -> Any:
         """Without a file of interactions the columns are those of collected events."""
         own, collected = raw.get("interactions", {}), raw.get("collected")
-        wanted = isinstance(collected, dict) and collected.get("events") is True
-        if wanted and isinstance(own, dict) and "file" not in own:
+        # A wrong value counts too: its own mistake is then the one that is named.
+        states = isinstance(collected, dict) and collected.get("events", False) is not False
+        if states and isinstance(own, dict) and "file" not in own:
             return raw | {"interactions": own | COLLECTED_COLUMNS | {"file": NO_FILE}}
         return raw
 

@@ -50,9 +50,9 @@ def judge(slates: ExploredSlates) -> Judgement | Refusal:
     effective = float(_effective_users(slates, weights).min())
     if effective < LEAST_EFFECTIVE_USERS:
         return Refusal(
-            f"The logged slates say as much about this policy as {effective:.0f} users of it would; an estimate needs "
-            f"{LEAST_EFFECTIVE_USERS}. Log more slates, explore at a higher temperature, or judge a policy that is "
-            "nearer to the logged one.",
+            f"The logged slates say no more about this policy than its own slates of {effective:.0f} "
+            f"user{'s' * (round(effective) != 1)} would. An estimate needs {LEAST_EFFECTIVE_USERS} users. Log more "
+            "slates, explore at a higher temperature, or judge a policy that is nearer to the logged one.",
             effective,
         )
     for place, column in enumerate(weights.T, 1):

@@ -52,7 +52,7 @@ def test_events_follow_the_log(shop, collect):
     assert frame["item_id"].tolist()[-2:] == [105, 200]
     assert frame["user_id"].tolist()[-3:] == ["19", "7", "new"]  # one id is text, so all are
     assert dataset.notes.lines(22) == [
-        "Collected events: 2, from 2023-11-16 02:00 to 2023-11-16 02:01 UTC; 0 more are in the log too."
+        "Collected events: 2, from 2023-11-16 02:00 to 2023-11-16 02:01 UTC; 0 repeat a row of the log."
     ]
     log = encode(dataset)
     profile = DataProfile.from_manifest(DataProfile.of(dataset, log).to_json())

@@ -15,6 +15,7 @@ TYPES = 'event_type = "kind"\n'
         ("name = ", ["is not valid TOML"]),
         ("name = ' '", ["name is one text"]),
         ("name = 'x'", ["The section [interactions] is missing"]),
+        ('[collected]\nevents = "yes"', ["toml: collected.events is true or false, without quotes, not 'yes'."]),
         ("interactions = 3", ["interactions is a table"]),
         ("[interactions]\nfile='a'\nuser_id='u'", ["interactions.item_id is missing; add a line such as item_id ="]),
         ("training = 3\n" + TOML, ["[training] of", "dataset.toml: this is a table of fields"]),
@@ -126,3 +127,12 @@ def test_settings_are_read(shop, stated, seconds):
     assert read(shop(rows())).protocol == "rolling"
     dataset = read(shop(rows(), f'[evaluation]\ntest_from = {stated}\n[settings]\nhorizon = "all"\n'))
     assert (dataset.moments.test_from, dataset.protocol) == (seconds, "horizon")
+
+
+def test_a_damaged_parquet_file_is_named_once(tmp_path, refusal):
+    """The sentence has the reason of the library, without the path that it repeats."""
+    (tmp_path / "log.parquet").write_bytes(b"PAR1" + bytes(20))
+    (tmp_path / "dataset.toml").write_text(TOML.format(file="log.parquet"))
+    sentence = refusal(tmp_path)
+    assert sentence.startswith(f"{tmp_path}/log.parquet can't be read: ")
+    assert (sentence.count("log.parquet"), sentence.endswith("..")) == (1, False)

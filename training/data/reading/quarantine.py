@@ -49,7 +49,8 @@ class CollectedNotes:
         """The events in words."""
         first, last = (time.strftime("%Y-%m-%d %H:%M", time.gmtime(moment)) for moment in (self.first, self.last))
         span = f", from {first} to {last} UTC" if self.rows else ""
-        return f"Collected events: {self.rows:,}{span}; {self.repeats:,} more are in the log too."
+        repeat = "repeats" if self.repeats == 1 else "repeat"
+        return f"Collected events: {self.rows:,}{span}; {self.repeats:,} {repeat} a row of the log."
 
 
 @dataclass

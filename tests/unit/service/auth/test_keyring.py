@@ -234,6 +234,12 @@ def test_a_key_that_cannot_be_printed_is_removed(tmp_path):
     assert parse(key_editor.read(path)) == []
 
 
+def test_a_wrong_scope_is_named(tmp_path):
+    """With the scopes that there are, and the option."""
+    with pytest.raises(SettingsError, match="--scopes takes read, write, admin, not reed"):
+        keys_command.run(options(tmp_path / "keys.toml", "add", "bad", "--scopes", "read,reed"), "")
+
+
 def test_a_key_that_has_expired_is_not_made(tmp_path):
     """An expiry in the past is a typing error."""
     path = tmp_path / "keys.toml"
