@@ -122,5 +122,5 @@ def test_few_slates_judge_no_policy(world, rows, tmp_path, capsys):
     count = rows[rows["explored"]]["user_id"].nunique()
     printed = capsys.readouterr().out
     assert printed.startswith(
-        f"{count} explored slates of {count} users.\nwarmer: no estimate. The logged slates say as"
+        f"{count} explored slates of {count} users.\nwarmer: no estimate. The logged slates say no more"
     )

@@ -69,7 +69,7 @@ def test_a_policy_without_overlap_is_refused_with_a_sentence():
     visits = Visits.drawn(3_000, 2, random)
     far = judge(log(visits, LOGGED, Policy(0.05, 0.0, -1.0), random))
     assert isinstance(far, Refusal)
-    assert "an estimate needs 400" in far.sentence
+    assert "An estimate needs 400" in far.sentence
     partly = judge(log(visits, replace(LOGGED, only=np.arange(ITEMS) > 1), LOGGED, random))
     assert isinstance(partly, Refusal)
     assert "shows items that the log does not have" in partly.sentence
