@@ -31,7 +31,7 @@ class Impression:
     items: n ids. places: [n] from 0 on. scores: [n], of the ranker. sources: [n] flags of the sources. features:
     [n, F], the columns of `features.FEATURES`. surface: the place of the product that showed the items.
     arms: the user's arm ("control" included) in each experiment that the slate took part in. context: of the request,
-    the columns that the generation knows. from_store: whether the history is the store's: the request had no session,
+    the columns that the generation has. from_store: whether the history is the store's: the request had no session,
     and the store answered. dataset: the name of the one that the generation was trained on; empty if unknown.
     exploration: the draws of a slate that explores, by place of the slate.
     """

@@ -91,7 +91,7 @@ class SurfaceChoice(BaseModel):
 
 
 class ContextChoice(BaseModel):
-    """A context column, and the values that the generation knows, the most frequent first."""
+    """A context column, and the values that the generation has, the most frequent first."""
 
     column: str
     values: list[str]

@@ -18,7 +18,7 @@ EXPLAINED_ITEMS, LEFT_OUT_ITEMS = 30, 50
 """Items whose features an answer has, and left out candidates that it names, at most."""
 
 RANKING_SECONDS = 2.0
-"""Time for the features after the slate is made. Nobody but a person at the Explorer waits for them."""
+"""Time for the features after the slate is made. Only a person at the Explorer waits for them."""
 
 LEAST_CONTRIBUTION = 0.0005
 """Smaller contributions are left out: they are 0 in the answer's four decimal places."""

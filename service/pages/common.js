@@ -3,7 +3,7 @@ const KEY = "tandem-key"; // in sessionStorage, which ends with the tab
 
 export const $ = id => document.getElementById(id);
 
-/** An error that the API returned. status: of HTTP. field: the wrong field of the request, if there is one. told: the form for a key says it. */
+/** An error that the API returned. status: of HTTP. field: the wrong field of the request, if there is one. told: whether the form for a key shows it. */
 export class ApiError extends Error {
   constructor(status, { message, code, field = "" }) {
     super(field ? `${field}: ${message}` : message);
@@ -54,7 +54,7 @@ export function state(node, kind, words = "") {
   node.className = `state ${kind}`.trim();
 }
 
-/** Show an error as the state of a part, unless the form for a key says it. */
+/** Show an error as the state of a part, unless the form for a key shows it. */
 export function failed(node, error) {
   state(node, error.told ? "" : "error", error.told ? "" : error.message);
 }

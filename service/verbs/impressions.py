@@ -1,7 +1,7 @@
 """The log of impressions: lists of items that were shown to users, with the features and scores that ranked them.
 
 They are written to Redis in batches, after the reply. One that can't be logged is counted and dropped. `python -m flows
-drain` moves them to Parquet files; the reports of experiments read them, and no training does yet.
+drain` moves them to Parquet files, which trainings and the reports of experiments read.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ ROUNDING = 1e-4
 """The difference that the score of a candidate may have between two batches. Features do not differ."""
 
 CONTEXT_LENGTH = 64
-"""Characters of a value of the context that are logged. A request may send longer ones, which no generation knows."""
+"""Characters of a value of the context that are logged. A request may send longer ones, which no generation has."""
 
 REST_SECONDS = 0.2
 """Wait from a slate to the batch that logs it, so that several slates share a batch."""

@@ -225,7 +225,7 @@ def test_a_context_is_sent_with_the_request(visit):
 
 
 def test_an_item_is_found_and_the_page_says_why_the_slate_lacks_it(visit):
-    """By a part of its title; a seen item and an item that nobody proposed each have a sentence."""
+    """By a part of its title; a seen item and an item that no source proposed each have a sentence."""
     page = visit(WIDE)
     page.locator("#find-text").fill("COMEDY 1")
     page.wait_for_selector("#found li")

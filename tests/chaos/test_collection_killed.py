@@ -171,5 +171,5 @@ def test_events_that_left_the_log_unread_are_counted(world: PublishingWorld) -> 
     send(world.url, *map(str, range(200, 800)), limits=few)
     assert collect(world.url, world.home) == 800 - sum(collected(world.home).values()) > 0
     assert set(collected(world.home).values()) == {1}
-    world.client.delete(COLLECTED)  # as in a store that no `drain` has read: nothing says what a file would have had
+    world.client.delete(COLLECTED)  # as in a store that no `drain` has read: no cursor is there
     assert collect(world.url, world.home / "first") == 0

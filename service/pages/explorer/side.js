@@ -33,7 +33,7 @@ export async function showHistory(user, onDetails) {
   }
 }
 
-/** Call `search` with the text of a field when nobody has typed for a moment; an earlier search is aborted. */
+/** Call `search` with the text of a field after a pause in typing; an earlier search is aborted. */
 function whileTyping(field, search) {
   let timer = 0, running = new AbortController();
   const start = () => {

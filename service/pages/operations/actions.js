@@ -7,7 +7,7 @@ let running = false, ended = () => {};
 /** Call `action` when a run has ended. */
 export function onEnd(action) { ended = action; }
 
-/** A button that asks and starts. kind: promote or rollback. Kept by its id while the page refreshes. */
+/** A button that opens the confirmation, which starts a run. kind: promote or rollback. Kept by its id while the page refreshes. */
 export function button(kind, generation, disabled) {
   const words = kind === "promote" ? "Promote" : "Roll back";
   return element("button", { id: `${kind}-${generation}`, type: "button", disabled: disabled || running,

@@ -2,7 +2,7 @@
 import { ago, duration, ms, percent } from "./format.js";
 
 const MOST = 12, NAMED = 3, MOST_CHARACTERS = 300;
-const LEAST_REQUESTS = 100; // a p99 of fewer says little
+const LEAST_REQUESTS = 100; // a p99 of fewer requests is chance
 
 /** Problems as sentences; none while all is as promised. */
 export function problems(data) {
