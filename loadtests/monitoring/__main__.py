@@ -1,11 +1,15 @@
-"""Writes the rules of deploy/prometheus on burn rates and flows, and deploy/grafana/dashboards/, from slo.toml."""
+"""Writes the rules of deploy/prometheus and the dashboards of deploy/grafana, with the limits of slo.toml and of
+surfaces.toml.
+
+Run it after a change of either file. A test fails if a file is out of date, or uses a metric that the product lacks.
+"""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-from loadtests.monitoring import burn_rates, flow_alerts
+from loadtests.monitoring import burn_rates, flow_alerts, service_alerts
 from loadtests.monitoring.dashboards import drift, experiments, freshness, overview, scheduled_flows, serving
 from loadtests.monitoring.panels import dashboard_json
 from loadtests.slo import ROOT, Promises
@@ -26,6 +30,7 @@ def files(promises: Promises) -> dict[Path, str]:
     }
     written = {DASHBOARDS / f"{name}.json": text for name, text in dashboards.items()}
     rules = {
+        service_alerts.FILE: service_alerts.alerts(promises),
         burn_rates.FILE: burn_rates.burn_rates(promises.recommend),
         flow_alerts.FILE: flow_alerts.flow_alerts(promises.flows),
     }

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from loadtests.alerts import rendered
+from loadtests.monitoring.rules_text import rendered
 from loadtests.slo import ROOT, Slo
 from recsys.alert_limits import LEAST_ALERTING
 from service.telemetry.metrics import BUCKETS

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from loadtests.alerts import rendered
+from loadtests.monitoring.rules_text import rendered
 from loadtests.slo import ROOT
 from recsys.alert_limits import SKEW_SHARE
 from recsys.flow_names import LIST_FLOWS

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import redis
 
-from loadtests import alerts
+from loadtests.monitoring import service_alerts
 from loadtests.monitoring.burn_rates import burn_rates
 from loadtests.slo import Promises
 from recsys.generation.publisher import Publisher
@@ -98,7 +98,7 @@ def world(tiny_world, tmp_path):
 @pytest.fixture
 def prometheus(world, tmp_path):
     promises = replace(Promises.read(), surfaces=parse(SURFACES))
-    rules = {"alerts.yaml": alerts.alerts(promises), "burn_rates.yaml": burn_rates(promises.recommend)}
+    rules = {"alerts.yaml": service_alerts.alerts(promises), "burn_rates.yaml": burn_rates(promises.recommend)}
     gateway = f"127.0.0.1:{world.deployment.port}"
     with Prometheus(tmp_path / "prometheus", gateway, {name: short(text) for name, text in rules.items()}) as found:
         yield found

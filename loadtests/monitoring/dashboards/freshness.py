@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from loadtests.alerts import PromisedAge, promised_ages
 from loadtests.monitoring.panels import Panel, Query, Rows, lines, or_zero, quantile, rate
+from loadtests.monitoring.service_alerts import PromisedAge, promised_ages
 from loadtests.slo import OLD_SHARE, Promises
 
 AGE = "tandem_freshness_seconds"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from loadtests.alerts import promised_ages
 from loadtests.monitoring.burn_rates import BURNS, SLOW_SHARE, error_budget
 from loadtests.monitoring.dashboards.freshness import older
 from loadtests.monitoring.panels import Panel, Query, Rows, lines, number, or_zero, quantile, rate
+from loadtests.monitoring.service_alerts import promised_ages
 from loadtests.slo import OLD_SHARE, Promises, Slo
 
 OK = 'verb="recommend",code=~"200|OK"'

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from prometheus_client import REGISTRY
 
-from loadtests.alerts import FILE, alerts
+from loadtests.monitoring.service_alerts import FILE, alerts
 from loadtests.slo import Promises, Slo
 from recsys.errors import SurfacesError
 from recsys.promises import VerbPromise
@@ -35,7 +35,7 @@ def rules(promises):
 
 
 def test_the_file_is_up_to_date():
-    """After a change of slo.toml, run `python -m loadtests.alerts`."""
+    """After a change of slo.toml, run `python -m loadtests.monitoring`."""
     assert FILE.read_text(encoding="utf-8") == alerts(replace(Promises.read(), surfaces={}))
 
 

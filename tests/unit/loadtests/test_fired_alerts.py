@@ -8,8 +8,7 @@ import pytest
 import yaml
 from prometheus_client.utils import floatToGoString
 
-from loadtests import alerts
-from loadtests.monitoring import burn_rates
+from loadtests.monitoring import burn_rates, service_alerts
 from loadtests.slo import ROOT, Promises
 from recsys.surfaces import parse
 from service.telemetry.metrics import BUCKETS
@@ -153,7 +152,7 @@ FAULTS = {
 def rule_files(tmp_path_factory):
     """The rules for the promises of this module."""
     folder = tmp_path_factory.mktemp("rules")
-    (folder / "alerts.yaml").write_text(alerts.alerts(PROMISES))
+    (folder / "alerts.yaml").write_text(service_alerts.alerts(PROMISES))
     (folder / "burn_rates.yaml").write_text(burn_rates.burn_rates(PROMISES.recommend))
     return sorted(folder.glob("*.yaml"))
 
@@ -175,7 +174,7 @@ def labels_of(name, labelled):
 
 def test_the_rules_are_valid(rule_files):
     """Promtool reads the committed files, and the files with a surface's promise."""
-    promtool("check", "rules", alerts.FILE, burn_rates.FILE, *rule_files)
+    promtool("check", "rules", service_alerts.FILE, burn_rates.FILE, *rule_files)
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -1,27 +1,23 @@
-"""Writes the service's Prometheus alert rules, deploy/prometheus/alerts.yaml, with the limits of slo.toml and of the
-surfaces in surfaces.toml.
+"""Prometheus rules for the service, with the limits of slo.toml and of the surfaces in surfaces.toml.
 
-Run `python -m loadtests.alerts` after a change of either file. A test fails if the rules are out of date, or if a rule
-uses a metric that the service does not have. The promise of /recommend is in loadtests/monitoring/burn_rates.py.
+The promise of /recommend is in `burn_rates.py`.
 """
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from jinja2 import Environment, StrictUndefined
 from prometheus_client.utils import floatToGoString
 
+from loadtests.monitoring.rules_text import rendered
 from loadtests.slo import OLD_SHARE, ROOT, Promises
-from recsys.alert_limits import LEAST_ALERTING
-from recsys.errors import SurfacesError, TandemError
+from recsys.errors import SurfacesError
 from recsys.surfaces import shown_duration
 from service.telemetry.slate_metrics import AGE_BUCKETS
 
 FILE = ROOT / "deploy" / "prometheus" / "alerts.yaml"
-TEMPLATE = Path(__file__).with_name("alerts.yaml.j2")
+TEMPLATE = Path(__file__).with_name("service_alerts.yaml.j2")
 
 
 def alerts(promises: Promises) -> str:
@@ -73,30 +69,3 @@ def _check_bound(field: str, seconds: float) -> None:
             f"{field} is {shown_duration(seconds)}, an age that tandem_freshness_seconds does not count. "
             f"Choose one of {bounds}."
         )
-
-
-def rendered(template: Path, **values: object) -> str:
-    """A template of rules with these values in << >>."""
-    environment = Environment(
-        variable_start_string="<<",  # Prometheus has its own {{ }}
-        variable_end_string=">>",
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=False,
-    )
-    environment.filters |= {
-        "seconds": lambda milliseconds: f"{milliseconds / 1000:g}",
-        "failing": lambda share: max(share, LEAST_ALERTING),
-        "duration": shown_duration,
-        "percent": lambda share: f"{100 * share:g}%",
-    }
-    return environment.from_string(template.read_text(encoding="utf-8")).render(values)
-
-
-if __name__ == "__main__":
-    try:
-        FILE.write_text(alerts(Promises.read()), encoding="utf-8")
-    except TandemError as error:
-        sys.exit(f"error: {error}")
