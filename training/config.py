@@ -22,7 +22,6 @@ Threads = Annotated[int, Field(strict=True, ge=1, le=1_024)]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**31)]
 Share = Annotated[float, Field(strict=True, gt=0, lt=1)]
 Dropout = Annotated[float, Field(strict=True, ge=0, lt=1)]
-Weight = Annotated[float, Field(strict=True, gt=0, le=100)]
 Rate = Annotated[float, Field(strict=True, gt=0, le=1)]
 
 
@@ -68,8 +67,7 @@ class RankerConfig:
     more targets of held-out queries than a simple order of the candidates. On MovieTweetings recall@10, three samples
     each, was .14-.16 with 100 to 210 examples where recent popularity has .171, .16-.18 with 420, .19-.20 with 830.
     More steps made rankers of so few examples noisier, not better.
-    queries is also the most slates of impressions, the newest. slate_weight: of a slate with a taken item beside a
-    query of the log with an answer of the same grade; 1, as both are one choice of one user among items.
+    queries is also the most slates of impressions, the newest.
     """
 
     __pydantic_config__ = STRICT
@@ -81,7 +79,6 @@ class RankerConfig:
     batch: Count = 32
     epochs: Count = 3
     learning_rate: Rate = 3e-3
-    slate_weight: Weight = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ def test_many_slates_that_contradict_the_log_decide_the_ranker(tmp_path, prefect
     for seed, (name, sign) in enumerate((("ring", -1), ("other", 1))):
         rows = shown_slates.slates(3_000, (START, START + 9 * DAY), seed, name)
         shown_slates.write(folder, shown_slates.take(rows, sign * rows[tower]))
-    settings = [f"--set=ranker.{name}" for name in ("minimum=50", "doubtful=0", "slate_weight=5.0")]
+    settings = [f"--set=ranker.{name}" for name in ("minimum=50", "doubtful=0")]
     settings += ["--config=small", "--set=tower.epochs=4"]
     run = call(tmp_path, "run", "--data", data, "--force", "--json", *settings, PREFECT_API_URL=prefect_url)
     assert run.returncode == 0, run.stderr

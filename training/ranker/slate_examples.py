@@ -32,8 +32,12 @@ def grade_of(log: Log) -> Callable[[str], float]:
     return lambda name: grades.get(name, 0.0)
 
 
-def slate_examples(shown: ShownItems, chosen: Bool, bias: PositionBias, weight: float = 1.0) -> Examples:
-    """The examples of some slates. chosen: [S]. weight: of a slate beside a query of the log with the same grade."""
+def slate_examples(shown: ShownItems, chosen: Bool, bias: PositionBias) -> Examples:
+    """The examples of some slates. chosen: [S].
+
+    A slate has the grade of its best taken item, and so weighs as a query of the log with an answer of that grade: both
+    are one choice of one user among items.
+    """
     mine = chosen[shown.slates]
     rows = np.cumsum(chosen)[shown.slates[mine]] - 1
     columns = _count_from_start(rows)
@@ -42,7 +46,7 @@ def slate_examples(shown: ShownItems, chosen: Bool, bias: PositionBias, weight: 
     x, real = np.zeros((*shape, shown.features.shape[1]), np.float32), np.zeros(shape, bool)
     x[rows, columns], real[rows, columns] = shown.features[mine], True
     answer[rows, columns], places[rows, columns] = shown.grades[mine], shown.places[mine]
-    weights: F32 = weight * answer.max(axis=1, initial=0)
+    weights: F32 = answer.max(axis=1, initial=0)
     return Examples(x, answer, real, weights, bias.offset(places))
 
 

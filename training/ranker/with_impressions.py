@@ -46,7 +46,7 @@ def fit_with_impressions(
         return net, replace(found, reason=reason)
     torch.manual_seed(config.seed)
     rng, device = np.random.default_rng(config.seed), find_device(config.device)
-    learned = slate_examples(shown, trains, bias, config.ranker.slate_weight)
+    learned = slate_examples(shown, trains, bias)
     other = fit_net([examples, learned], config.ranker, rng, device, progress)
     found = compare(other, net, shown, slates.held_out, bias, found)
     return other, replace(found, seconds=round(slates.seconds + time.monotonic() - start, 1))

@@ -68,9 +68,9 @@ class TestReading:
         """Two types of one item are one answer; the weight of a slate is its largest grade."""
         rows = slates(1, (START, START))
         rows.at[2, "event_types"], rows.at[5, "event_types"] = ["click", "purchase"], ["click"]
-        examples = slate_examples(read(write(tmp_path, rows)), np.ones(1, bool), PositionBias(np.zeros(0)), 0.5)
+        examples = slate_examples(read(write(tmp_path, rows)), np.ones(1, bool), PositionBias(np.zeros(0)))
         assert examples.answer[0].tolist() == [0, 0, 4, 0, 0, 1, 0, 0, 0, 0]
-        assert examples.weight.tolist() == [2.0]
+        assert examples.weight.tolist() == [4.0]
 
     def test_slates_that_can_teach_nothing_are_counted(self, tmp_path):
         """Another version's features, no dataset, no features, a deleted user, nothing taken; another dataset's."""
@@ -193,14 +193,3 @@ class TestChoice:
         net, found = fit_with_impressions(alone, examples, slates, CONFIG)
         assert net is alone
         assert "900 slates with a taken item are old enough to train on, and 100 newer ones" in found.sentence
-
-
-@pytest.mark.parametrize("weight", [0.1, 10.0])
-def test_the_weight_of_a_slate_decides_between_slates_and_log(weight, tmp_path):
-    """Slates and log of one size that contradict each other: the heavier ones win."""
-    rows = slates(1_000, (START, TEST - WAIT))
-    shown = read(write(tmp_path, take(rows, -rows[TASTE].to_numpy())))
-    learned = slate_examples(shown, everything(shown), PositionBias(np.zeros(0)), weight)
-    examples = log_examples(1_000)
-    found = slate_ndcg(examples, scores(net_of(examples, learned), examples.x)).mean()
-    assert found < 0.4 if weight > 1 else found > 0.6
