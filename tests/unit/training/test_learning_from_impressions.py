@@ -5,7 +5,6 @@ import time
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
-import pytest
 import torch
 
 from recsys.model.features import FEATURES
