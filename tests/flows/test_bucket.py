@@ -18,8 +18,8 @@ from recsys.store import MemoryStore, RedisFlowStore
 from recsys.store.redis.event_collection import RedisEventCollection
 from recsys.types import Event
 from tests.chaos.event_sender import forget, send
+from tests.flows.feedback.test_drain import NOON, WAIT, WANTED, act, log, shown
 from tests.flows.ring_dataset import ring
-from tests.flows.test_drain import NOON, WAIT, WANTED, act, log, shown
 from tests.servers.s3_server import NAME
 from training import __main__ as training
 from training.data import impressions, locations

@@ -14,7 +14,7 @@ from recsys.lists.user_list import digest
 from recsys.retrieval.retriever import Retriever
 from recsys.store import RedisFlowStore
 from recsys.store.stored_types import StreamLimits
-from tests.flows.test_drain import shown
+from tests.flows.feedback.test_drain import shown
 from tests.sample_data import tiny
 from training.progress import RunProgress
 

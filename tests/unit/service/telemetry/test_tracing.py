@@ -1,4 +1,4 @@
-"""The spans of odd requests, and no spans while traces are off. `tests/service/test_traces.py` has traces."""
+"""The spans of odd requests, and no spans while traces are off. `tests/service/doors/test_traces.py` has traces."""
 
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
