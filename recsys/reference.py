@@ -10,6 +10,7 @@ import torch
 
 from recsys.generation.item_tables import ItemTables
 from recsys.kernels import time_features
+from recsys.kernels.event_counts import DELAY, NO_EVENTS, RecentEvents
 from recsys.kernels.feature_kernels import ALIKE, COVISIT_DECAYS, EASE_DECAYS, FOLLOW_DECAYS, VOTE_SCALE
 from recsys.kernels.query_features import ALIKE_WITHIN
 from recsys.model.context_lift import table_columns
@@ -32,7 +33,7 @@ def encode(tower: UserTower, embeddings: F32, histories: Histories) -> F32:
     return users
 
 
-def build(tables: ItemTables, histories: Histories, candidates: Candidates) -> F32:
+def build(tables: ItemTables, histories: Histories, candidates: Candidates, recent: RecentEvents = NO_EVENTS) -> F32:
     """Features of every candidate: [B, K, F] float32, zero where the candidate is PAD."""
     features = np.zeros((*candidates.items.shape, len(FEATURES)), np.float32)
     waits, gaps = time_features.waits(histories), time_features.gaps(histories)[:, -1]
@@ -47,12 +48,20 @@ def build(tables: ItemTables, histories: Histories, candidates: Candidates) -> F
                 candidates.tower[row, :count],
                 candidates.sources[row, :count],
                 (waits[row] / time_features.STEPS, gaps[row] / time_features.STEPS),
+                _recent(recent, float(histories.now[row]), candidates.items[row, :count]),
             )
     return features
 
 
 def _of_one(
-    tables: ItemTables, history: I32, context: U8, items: I32, tower: F32, sources: U16, when: tuple[float, float]
+    tables: ItemTables,
+    history: I32,
+    context: U8,
+    items: I32,
+    tower: F32,
+    sources: U16,
+    when: tuple[float, float],
+    recent: F32,
 ) -> F32:
     """Features of one query's K candidates: [K, F]."""
     popularity = np.log1p(tables.popularity[items])
@@ -85,6 +94,7 @@ def _of_one(
         np.log1p(np.float32((history != PAD).sum())),
         *when,
         *_lifts(tables, context, items),
+        *np.log1p(recent),
         *((sources & flag) != 0 for flag in SETTINGS.flags),
     ]
     features = np.empty((len(items), len(FEATURES)), np.float32)
@@ -169,3 +179,15 @@ def _lifts(tables: ItemTables, context: U8, items: I32) -> F32:
     lifts[np.ix_(known, old)] = lift.table[items[old], columns[known, None]]
     mean = lifts[CLOCK:].sum(axis=0) / np.float32(max(known[CLOCK:].sum(), 1))
     return np.stack([*lifts[:CLOCK], mean])
+
+
+def _recent(recent: RecentEvents, now: float, items: I32) -> F32:
+    """Events of each candidate in the last 10 and 60 full minutes and in the last 24 full hours: [3, K]."""
+    found = np.zeros((3, len(items)), np.float32)
+    for row, (events, step, steps) in enumerate([(recent[0], 1, 10), (recent[0], 1, 60), (recent[1], 60, 24)]):
+        end = int((now - DELAY) // (60 * step)) * step
+        within = (events.minutes >= end - step * steps) & (events.minutes < end)
+        of_item = np.repeat(np.arange(len(events.starts) - 1), np.diff(events.starts))
+        counted = np.bincount(of_item[within], np.diff(events.totals)[within], int(items.max()) + 1)
+        found[row] = counted[items]
+    return found

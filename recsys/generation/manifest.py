@@ -23,9 +23,9 @@ from recsys.generation.packed_strings import StringTable
 from recsys.model.event_types import SeenRule
 from recsys.model.feature_spec import FeatureSpec
 
-FORMAT = 8
-"""The version of the parts, the spec, the ranker's features and the records. Code refuses all other formats. 8: records
-of users have the format of `recsys.lists.record_format`."""
+FORMAT = 9
+"""The version of the parts, the spec, the ranker's features and the records. Code refuses all other formats. 9: the
+ranker reads event counts (`recsys.kernels.event_counts`)."""
 
 MANIFEST = "manifest.json"
 SPEC, TOWERS, RANKER = "spec.json", "towers.safetensors", "ranker.safetensors"

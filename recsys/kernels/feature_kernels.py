@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from recsys.kernels.event_counts import WINDOWS, RecentEvents, count_recent
 from recsys.kernels.jit import compiled
 from recsys.kernels.kernel_table import KernelTable
 from recsys.kernels.query_features import affinity, lift_columns, lifts, likeness, repeats, votes
@@ -54,6 +55,7 @@ NAMES = (
     "lift_daypart",
     "lift_weekend",
     "lift_context",
+    *WINDOWS,
 )
 """The features in the order of their rows. A flag for each candidate source follows."""
 
@@ -64,13 +66,16 @@ COVISIT_LAST, EASE_ORDER = ROW[f"covisit_{COVISIT_DECAYS[-1]}"], ROW[f"ease_{EAS
 LIKENESS, AFFINITY, REPEATS = ROW["like_1"], ROW["content_affinity"], ROW["repeat_count"]
 POPULARITY, POPULARITY_DECAYED = ROW["popularity_all"], ROW["popularity_decayed"]
 MOMENTUM, AGE = ROW["momentum"], ROW["age"]
-OF_QUERY, LIFTS, FLAGS = ROW["history_length"], ROW["lift_daypart"], len(NAMES)
+OF_QUERY, LIFTS, RECENT, FLAGS = ROW["history_length"], ROW["lift_daypart"], ROW[WINDOWS[0]], len(NAMES)
 
 RANKED = TOWER, COVISIT_LAST, EASE_ORDER, POPULARITY_DECAYED
 RANKS = tuple(ROW[f"{name}_rank"] for name in ("tower", "covisit", "ease", "popularity"))
 """The rows of log(1 + place) by the rows of RANKED."""
 
-LOGGED = (*range(COVISIT, COVISIT_SHARE), *range(FOLLOW, EASE), *range(POPULARITY, POPULARITY_DECAYED + 1), AGE)
+LOGGED = (
+    *(*range(COVISIT, COVISIT_SHARE), *range(FOLLOW, EASE)),
+    *(*range(POPULARITY, POPULARITY_DECAYED + 1), AGE, *range(RECENT, FLAGS)),
+)
 """The rows that become log(1 + x)."""
 
 
@@ -106,6 +111,7 @@ class FeatureTables(NamedTuple):
     age: np.ndarray
     lifts: np.ndarray
     lift_starts: np.ndarray
+    recent: RecentEvents
 
 
 class FeatureSettings(NamedTuple):
@@ -150,6 +156,8 @@ def begin(queries, tables, settings, arrays):
     votes(tables.ease_rows, tables.ease_weights, voters, settings.ease_powers, items, counts, x, EASE)
     tower_and_votes(queries, x, counts)
     item_features(queries, tables, settings, x, counts)
+    base, late, _ = tables.embeddings
+    count_recent(tables.recent, len(base), late, queries.now, items, counts, x, RECENT)
     for query in range(len(items)):
         for index, row in enumerate(RANKED):
             for at in range(counts[query]):

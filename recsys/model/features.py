@@ -13,6 +13,7 @@ import numpy as np
 from recsys.fresh_items.extended_column import base
 from recsys.generation.item_tables import ItemTables
 from recsys.kernels import feature_kernels
+from recsys.kernels.event_counts import NO_EVENTS, RecentEvents
 from recsys.kernels.feature_kernels import (
     COVISIT_DECAYS,
     EASE_DECAYS,
@@ -41,12 +42,12 @@ SETTINGS = FeatureSettings(
 )
 
 
-def build(tables: ItemTables, histories: Histories, candidates: Candidates) -> F32:
-    """Features of every candidate: [B, K, F] float32, zero for PAD."""
-    return np.swapaxes(columns(tables, histories, candidates), 1, 2)
+def build(tables: ItemTables, histories: Histories, candidates: Candidates, recent: RecentEvents = NO_EVENTS) -> F32:
+    """Features of every candidate: [B, K, F] float32, zero for PAD. recent: the events of all users."""
+    return np.swapaxes(columns(tables, histories, candidates, recent), 1, 2)
 
 
-def columns(tables: ItemTables, histories: Histories, candidates: Candidates) -> F32:
+def columns(tables: ItemTables, histories: Histories, candidates: Candidates, recent: RecentEvents = NO_EVENTS) -> F32:
     """The same with features in rows, as kernels write and read them: [B, F, K] float32."""
     batch, room = candidates.items.shape
     queries = QueryArrays(
@@ -60,7 +61,7 @@ def columns(tables: ItemTables, histories: Histories, candidates: Candidates) ->
         order=np.empty((batch, len(RANKS), room), np.uint64),
         to_log=np.empty((batch, len(LOGGED), room), np.float32),
     )
-    read = _tables(tables)
+    read = _tables(tables, recent)
     feature_kernels.begin(queries, read, SETTINGS, arrays)
     np.log1p(arrays.to_log, out=arrays.to_log)
     arrays.order.sort(axis=2)
@@ -68,7 +69,7 @@ def columns(tables: ItemTables, histories: Histories, candidates: Candidates) ->
     return arrays.x
 
 
-def _tables(tables: ItemTables) -> FeatureTables:
+def _tables(tables: ItemTables, recent: RecentEvents) -> FeatureTables:
     """The tables as kernels read them."""
     return FeatureTables(
         embeddings=tables.embedding_table,
@@ -84,4 +85,5 @@ def _tables(tables: ItemTables) -> FeatureTables:
         age=base(tables.age),
         lifts=tables.context_lift.table,
         lift_starts=tables.context_lift.starts,
+        recent=recent,
     )

@@ -180,7 +180,7 @@ def test_a_visitor_a_long_id_and_an_unknown_surface_have_plain_words(visit):
 
 def test_each_popularity_of_an_item_has_words_of_its_own(visit):
     """The words are cut at the end of the row, so the first ones differ."""
-    names = [f"popularity_{each}" for each in ("all", "30d", "7d", "decayed", "rank")]
+    names = [f"popularity_{each}" for each in ("all", "30d", "7d", "24h", "1h", "10m", "decayed", "rank")]
     read = "names => import('./pages/explorer/words.js').then(words => names.map(words.meaning))"
     assert len({words[:16] for words in visit(WIDE).evaluate(read, names)}) == len(names)
 

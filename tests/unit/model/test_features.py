@@ -15,6 +15,7 @@ from loadtests.slo import ROOT
 from recsys import kernels, reference
 from recsys.generation.item_tables import ItemTables
 from recsys.generation.packed_strings import StringTable
+from recsys.kernels.event_counts import RecentEvents, item_events
 from recsys.kernels.feature_kernels import ALIKE, ROW
 from recsys.kernels.quantization import rounded
 from recsys.model import features
@@ -80,13 +81,21 @@ def queries(n, batch, rng):
     return past, Candidates(items, tower, sources)
 
 
+def events_before(now, n, rng):
+    """Random counts by minute and by hour around some queries."""
+    minutes = np.sort((rng.choice(now, 3_000) / 60 - rng.integers(-20, 1_600, 3_000)).astype(np.int64))
+    items, counts = rng.integers(0, n, 3_000), rng.integers(1, 5, 3_000)
+    return RecentEvents(*(item_events(items, minutes // step * step, counts, n) for step in (1, 60)))
+
+
 @given(st.integers(0, 2**32 - 1), st.integers(2, 900), st.integers(1, 5), st.sampled_from([5, 16, 20]))
 @settings(max_examples=60, deadline=None)
 def test_the_kernels_compute_what_plain_numpy_does(seed, n, batch, dim):
     """Every feature of every candidate, for any tables, histories and equal scores."""
     rng = np.random.default_rng(seed)
     tables, (past, candidates) = tables_of(n, rng, dim=dim), queries(n, batch, rng)
-    got, expected = features.build(tables, past, candidates), reference.build(tables, past, candidates)
+    arguments = tables, past, candidates, events_before(past.now, n, rng)
+    got, expected = features.build(*arguments), reference.build(*arguments)
     for index, name in enumerate(features.FEATURES):
         if name in VOTE_RANKS:
             assert_ranks(got[..., index], expected[..., ROW[VOTE_RANKS[name]]], candidates.items != PAD)

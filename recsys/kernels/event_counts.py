@@ -1,0 +1,78 @@
+"""Event counts: how many events of all users a candidate item has in the minutes, hour and day before a query.
+
+A window ends at a full minute or hour, at least DELAY seconds before the query. So serving, which reads the store's
+counters a few seconds late, and training, which reads the times of a log, count the same events.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from recsys.kernels.jit import compiled
+from recsys.kernels.kernel_table import locate
+
+DELAY = 15.0
+"""Seconds from the end of a window to the query, at least: the time in which events reach all processes that rank."""
+
+HOUR = 60
+"""Minutes, the unit of the tables."""
+
+WINDOWS = "popularity_10m", "popularity_1h", "popularity_24h"
+"""The features. The last counts full hours; the others count full minutes."""
+
+
+class ItemEvents(NamedTuple):
+    """The times of events by item.
+
+    starts: [n + 1] int64, where the entries of each item begin. minutes: [E] int32, since 1970, ascending for an item.
+    totals: [E + 1] int64, the number of events before each entry.
+    """
+
+    starts: np.ndarray
+    minutes: np.ndarray
+    totals: np.ndarray
+
+
+class RecentEvents(NamedTuple):
+    """The events of windows with steps of a minute, and of those with steps of an hour."""
+
+    by_minute: ItemEvents
+    by_hour: ItemEvents
+
+
+def item_events(items: np.ndarray, minutes: np.ndarray, counts: np.ndarray, n: int) -> ItemEvents:
+    """The events of n items. items, minutes, counts: [E], of each entry, in order of time."""
+    order = np.argsort(items, kind="stable")
+    starts, totals = np.zeros(n + 1, np.int64), np.zeros(len(items) + 1, np.int64)
+    np.cumsum(np.bincount(items, minlength=n), out=starts[1:])
+    np.cumsum(counts[order], out=totals[1:])
+    return ItemEvents(starts, minutes[order].astype(np.int32), totals)
+
+
+_NONE = np.zeros(0, np.int32)
+NO_EVENTS = RecentEvents(*(item_events(_NONE, _NONE, _NONE, 0) for _ in RecentEvents._fields))
+"""Without a counter each feature is 0."""
+
+
+@compiled
+def count_recent(recent, n, late, now, items, counts, x, first):
+    """The events in each of WINDOWS: three features. n, late: of the `KernelTable` of items. now: [B] unix seconds."""
+    count_window(recent.by_minute, n, late, now, 1, 10, items, counts, x, first)
+    count_window(recent.by_minute, n, late, now, 1, HOUR, items, counts, x, first + 1)
+    count_window(recent.by_hour, n, late, now, HOUR, 24, items, counts, x, first + 2)
+
+
+@compiled
+def count_window(events, n, late, now, step, steps, items, counts, x, row):
+    """The events of each candidate in one window."""
+    for query in range(len(items)):
+        end = np.int64(np.floor((now[query] - DELAY) / 60)) // step * step
+        for at in range(counts[query]):
+            place = locate(n, late, items[query, at])
+            if 0 <= place < len(events.starts) - 1:
+                first = events.starts[place]
+                minutes = events.minutes[first : events.starts[place + 1]]
+                before = first + np.searchsorted(minutes, end - step * steps)
+                x[query, row, at] = events.totals[first + np.searchsorted(minutes, end)] - events.totals[before]
