@@ -10,7 +10,6 @@ import bentoml
 from service import wiring, workers
 from service.backends import wire
 from service.backends.backend_service import BATCHED, BackendService, add_backend_app, rows_api
-from service.backends.models import RankingModel
 from service.settings import environment, settings
 
 
@@ -21,8 +20,7 @@ class Ranking(BackendService):
     def __init__(self) -> None:
         workers.become_worker()
         holder = wiring.ranking(environment())
-        model = RankingModel(holder, wiring.puts(environment()))
-        self._serve(wiring.RANKING, model, holder)
+        self._serve(wiring.RANKING, wiring.ranking_model(environment(), holder), holder)
 
     @rows_api(**BATCHED)
     async def rank(self, rows: wire.Rows) -> wire.Rows:

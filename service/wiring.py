@@ -16,7 +16,9 @@ from recsys.errors import SettingsError
 from recsys.fresh_items.put_items import PutItems
 from recsys.generation import content_checks
 from recsys.generation.cache import GenerationCache
+from recsys.model.recent_events import EventCounts
 from recsys.slates.served_generation import ServedGeneration
+from recsys.store.redis.event_counters import RedisCountReader
 from recsys.store.redis.generation_store import RedisGenerationStore
 from recsys.store.redis.item_store import RedisItemReader, RedisItemWriter
 from recsys.store.redis.redis_experiments import RedisExperimentStore
@@ -31,6 +33,7 @@ from service.backends import wire
 from service.backends.accepted_requests import RowsOnly
 from service.backends.calls import Backends
 from service.backends.client import BackendClient
+from service.backends.count_follower import CountFollower
 from service.backends.models import RankingModel, RetrievalModel
 from service.experiments.arm_health import ArmHealth
 from service.experiments.request_arms import RequestArms
@@ -86,6 +89,19 @@ def ranking(environment: Environment) -> GenerationHolder[Ranker]:
 
     _run_models()
     return GenerationHolder(_cache(environment), load_ranker)
+
+
+def ranking_model(environment: Environment, holder: GenerationHolder[Ranker]) -> RankingModel:
+    """The ranking model over rankers, with the items put and the counts of events that this process reads."""
+    newest = puts(environment)
+
+    def prepare(counts: EventCounts) -> None:
+        for generation in holder.held:
+            holder.get(generation).with_items(newest()).with_counts(counts)
+
+    follower = CountFollower(RedisCountReader(_url(environment)), prepare)
+    follower.start()
+    return RankingModel(holder, newest, lambda: follower.current)
 
 
 def puts(environment: Environment) -> Callable[[], PutItems]:
@@ -154,8 +170,8 @@ def recommender(
 
 def inline_recommender(environment: Environment, settings: Settings) -> Recommender:
     """The gateway's recommender with the models in its own process."""
-    retrieving, ranked, newest = retrieval(environment), ranking(environment), puts(environment)
-    local = Backends.local(RetrievalModel(retrieving, newest), RankingModel(ranked, newest))
+    retrieving, ranked = retrieval(environment), ranking(environment)
+    local = Backends.local(RetrievalModel(retrieving, puts(environment)), ranking_model(environment, ranked))
     return recommender(environment, settings, local, [retrieving, ranked])
 
 

@@ -7,7 +7,7 @@ compares the two).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Generic, TypeVar, cast
@@ -39,6 +39,12 @@ class ExtendedTables(ItemTables):
     def put_tokens(self) -> I32:
         """Content tokens and hashed tokens of the new items: [m, 2 C]."""
         return np.concatenate([cast(ExtendedColumn, self.content).tail, self.hashed], axis=1)
+
+    @cached_property
+    def put_places(self) -> Mapping[str, int]:
+        """The place of each new item by its id, from the number of the generation's items on."""
+        n = len(self.embedding_table.base)
+        return {item.text: n + place for place, item in enumerate(self.changes.items)}
 
     def holds(self, rows: I32) -> Bool:
         """Whether each row is an item of the generation, a new item that this process received, or PAD."""

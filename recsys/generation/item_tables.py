@@ -5,6 +5,7 @@ They are npy files that are mapped into memory, so that all processes of a host 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -86,6 +87,11 @@ class ItemTables:
     def put_tokens(self) -> I32:
         """The content tokens, for filters, of items added after training: [m, tokens]. These tables have none."""
         return np.asarray(self.content)[:0]
+
+    @property
+    def put_places(self) -> Mapping[str, int]:
+        """The place behind all rows of each item added after training, by its id. These tables have none."""
+        return {}
 
     @cached_property
     def vocabulary(self) -> int:

@@ -104,6 +104,10 @@ class FeatureSpec:
             return 0
         return self._type_rows.get(event_type)
 
+    def counts(self, event_type: str) -> bool:
+        """Whether events of a type count in the ranker's features: types of the training data that are not negative."""
+        return self.type_row(event_type) is not None and event_type not in self.events.negative
+
     def is_unknown(self, event_type: str) -> bool:
         """Whether an event type is not in the training data. Without declared types no type is unknown."""
         return self.type_row(event_type) is None and not self.events.ignores(event_type)

@@ -5,7 +5,9 @@ The network is DCN-v2 (Wang et al., "DCN V2", WWW 2021): cross layers x_{l+1} = 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +20,10 @@ from recsys.fresh_items.put_items import PutItems
 from recsys.generation.item_tables import ItemTables
 from recsys.generation.manifest import RANKER, TOWERS, GenerationFolder
 from recsys.kernels import ranker_net
+from recsys.kernels.event_counts import NO_EVENTS, RecentEvents
 from recsys.kernels.jit import contiguous
 from recsys.model import features
+from recsys.model.recent_events import NO_COUNTS, EventCounts, NameRows
 from recsys.model.towers import content_encoder
 from recsys.types import F32, I64, PAD, Candidates, Histories
 
@@ -108,12 +112,23 @@ def _weights(layer: nn.Module) -> tuple[F32, F32]:
 class Ranker:
     """Scores the candidates of one generation."""
 
-    def __init__(self, net: RankerNet, tables: ItemTables, extender: TableExtender | None = None) -> None:
-        """extender: for `with_items` alone."""
+    def __init__(
+        self,
+        net: RankerNet,
+        tables: ItemTables,
+        extender: TableExtender | None = None,
+        names: NameRows | None = None,
+    ) -> None:
+        """extender: for `with_items` alone. names: finds the rows of the generation, for `with_counts` alone."""
         self._net, self._width = net.eval(), len(net.mean)
         self._scores = compiled_net(net)
         self._tables = tables
-        self._extended = SnapshotCache(lambda puts: Ranker(net, extender.extend(puts))) if extender else None
+        self.recent = NO_EVENTS
+        self._names = names = names or NameRows(tables.ids.rows_of)
+        self._extended = (
+            SnapshotCache(lambda puts: Ranker(net, extender.extend(puts), None, names)) if extender else None
+        )
+        self._counting = lru_cache(maxsize=2)(self._with_counts)  # a thread prepares the next while the last serves
 
     @classmethod
     def load(cls, folder: GenerationFolder, tables: ItemTables | None = None) -> Ranker:
@@ -125,6 +140,22 @@ class Ranker:
     def with_items(self, puts: PutItems) -> Ranker:
         """The ranker for the generation extended by items added since; the same object without any."""
         return self._extended.of(puts) if self._extended and len(puts) else self
+
+    def with_counts(self, counts: EventCounts) -> Ranker:
+        """The ranker with the store's counts of events; those of items that it lacks are left out."""
+        return self if counts is NO_COUNTS else self._counting(counts)
+
+    def _with_counts(self, counts: EventCounts) -> Ranker:
+        base, late, _ = self._tables.embedding_table
+        return self.counting(
+            counts.by_row(self._names.of(counts.names, self._tables.put_places), len(base) + len(late))
+        )
+
+    def counting(self, recent: RecentEvents) -> Ranker:
+        """The ranker whose features count these events of all users."""
+        other = copy.copy(self)
+        other.recent = recent
+        return other
 
     def score(self, histories: Histories, candidates: Candidates) -> F32:
         """Ranker scores [B, K] float32, -inf for PAD and for unknown rows. Unknown rows of a history are left out."""
@@ -157,7 +188,7 @@ class Ranker:
             some = histories, candidates
             if len(candidates) > CHUNK:
                 some = histories.take(chunk), candidates.take(chunk)
-            built = features.columns(self._tables, *some)
+            built = features.columns(self._tables, *some, self.recent)
             # A net that was trained before a source was added has no column for that source.
             scores[chunk] = self._scores(built[:, : self._width])
             if kept is not None:

@@ -19,6 +19,8 @@ impression is a slate that a user was shown.
 | user:{user_id}:events | list | events, oldest first: [user_id, item_id, timestamp, event_type, context?] |
 | user:{user_id}:event_ids | zset | the ids of the newest events, by the time of their arrival; expires |
 | events | stream | the newest events of all users: e the event, i its id, s its dataset, n its number, b bytes before |
+| events:minute:{n} | hash | the events of a minute since 1970 by item, as text; under "" all of them; expires |
+| events:hour:{n} | hash | the same of an hour |
 | events:collected | hash | how far `flows drain` has copied the log (`redis/event_collection`) |
 | gen:{id}:lists:{variant}:{bucket} | hash | the same, for an arm of an experiment with other rules or candidates |
 | gen:{id}:variants | set | the variants of which lists were written; expires |
@@ -96,6 +98,16 @@ def cursor_key(generation: str) -> str:
 
 def counts_key(stream: str) -> str:
     return f"{stream}:counts"
+
+
+def minute_key(minute: int) -> str:
+    """The counts of a minute since 1970."""
+    return f"events:minute:{minute}"
+
+
+def hour_key(hour: int) -> str:
+    """The counts of an hour since 1970."""
+    return f"events:hour:{hour}"
 
 
 def lock_key(stream: str) -> str:

@@ -34,6 +34,13 @@ EVENT_IDS_KEPT, EVENT_IDS_EXPIRE = 1_000, 86_400
 LOAD_TEST_EXPIRE = 3_600
 """Seconds after the last event of a load-test user when that user's keys expire."""
 
+MINUTES_COUNTED, HOURS_COUNTED = 65, 25
+"""Full minutes and hours whose counts of events are read: the longest windows of the ranker's features, and a little
+more for a query whose features are computed late."""
+
+MINUTES_EXPIRE, HOURS_EXPIRE = (MINUTES_COUNTED + 5) * 60, (HOURS_COUNTED + 1) * 3_600
+"""Seconds after the last event of a minute or an hour when its counts expire."""
+
 LISTS_EXPIRE = 2 * 86_400
 """Seconds after which lists expire that no flow has replaced."""
 

@@ -17,6 +17,7 @@ import numpy as np
 from recsys.errors import TandemError
 from recsys.fresh_items.put_items import NOTHING_PUT, PutItems
 from recsys.generation.manifest import NAME
+from recsys.model.recent_events import NO_COUNTS, EventCounts
 from service.backends import wire
 from service.generations.holder import GenerationHolder
 
@@ -107,6 +108,20 @@ class RetrievalModel(_Model["Retriever"]):
 
 class RankingModel(_Model["Ranker"]):
     """Scores the candidate items of queries, and explains a score by its features."""
+
+    def __init__(
+        self,
+        holder: GenerationHolder[Ranker],
+        puts: Callable[[], PutItems] = lambda: NOTHING_PUT,
+        counts: Callable[[], EventCounts] = lambda: NO_COUNTS,
+    ) -> None:
+        """counts: returns the counts of events, as this process last read them."""
+        super().__init__(holder, puts)
+        self._counts = counts
+
+    def part(self, generation: str) -> Ranker:
+        """As in the base class, with the counts of events."""
+        return super().part(generation).with_counts(self._counts())
 
     @over_rows(wire.RANK, wire.RANKED)
     def rank(self, queries: np.ndarray, ranker: Ranker) -> list[bytes]:

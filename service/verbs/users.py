@@ -58,7 +58,10 @@ class UserVerbs:
         ignored = generation.spec.events.ignored if generation else ()
         kept = [event for event in events if event.event_type not in ignored]
         added = [to_event(event.user_id, event, now) for event in kept]
-        stored = await self._users.add_events(added, _dataset(generation))
+        uncounted = {
+            kind for kind in {event.event_type for event in kept} if generation and not generation.spec.counts(kind)
+        }
+        stored = await self._users.add_events(added, _dataset(generation), uncounted)
         return schema.EventsResponse(
             stored=stored,
             unknown_items=generation.unknown_items(event.item_id for event in events) if generation else [],

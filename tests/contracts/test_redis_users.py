@@ -18,6 +18,7 @@ from recsys.store import RedisFlowStore, RedisGenerationStore, RedisUserStore
 from recsys.store.embedded_valkey import valkey_binary
 from recsys.store.process_registry import Announcement
 from recsys.store.redis.event_collection import RedisEventCollection
+from recsys.store.redis.event_counters import RedisCountReader
 from recsys.store.redis.item_store import RedisItemReader, RedisItemWriter
 from recsys.store.redis.redis_experiments import RedisExperimentStore
 from recsys.store.redis.redis_registry import RedisProcessRegistry
@@ -117,6 +118,9 @@ def test_the_user_of_the_flows_reads_and_writes_for_users(real: Store, urls: dic
     store.flows.write_cursor("g1", Cursor(shown.entry, 1))
     assert store.flows.read_cursor("g1") == Cursor(shown.entry, 1)
     assert store.flows.active_users() == ["7"]
+    counts = RedisCountReader(urls["flows"])
+    assert counts.read().by_hour is not None
+    counts.close()
     assert store.flows.now() >= shown.arrived
     store.flows.report_lost(store.flows.lost_impressions())
     runs = RedisRunStore(urls["flows"])
@@ -197,14 +201,17 @@ def test_the_user_of_the_gateway_reads_for_its_pages(real: Store, urls: dict[str
 
 @pytest.mark.parametrize("role", ["model", "gateway"])
 def test_serving_users_follow_aliases(real: Store, urls: dict[str, str], role: str) -> None:
-    """They read aliases, manifests, parts and items, receive announcements, and use the process registry."""
+    """They read aliases, manifests, parts, items and counts, receive announcements, and use the process registry."""
     real.publish("g1")
     real.generations.promote("g1")
-    generations, registry, items = (
+    generations, registry, items, counts = (
         RedisGenerationStore(urls[role]),
         RedisProcessRegistry(urls[role]),
         RedisItemReader(urls[role]),
+        RedisCountReader(urls[role]),
     )
+    real.add(click("a", time.time() - 7_200))
+    assert counts.read().by_hour.counts.tolist() == [1]
     generations.ping()
     assert generations.alias("live") == "g1"
     text = generations.read_manifest("g1")
@@ -220,7 +227,7 @@ def test_serving_users_follow_aliases(real: Store, urls: dict[str, str], role: s
     experiments = RedisExperimentStore(urls[role])
     assert (experiments.version(), experiments.read()) == (1, real.experiments.read())
     experiments.close()
-    for each in (generations, registry, items):
+    for each in (generations, registry, items, counts):
         each.close()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from recsys.store.memory.memory_generations import MemoryGenerations
 from recsys.store.process_registry import Announcement
@@ -58,7 +58,7 @@ class MemoryStore(MemoryGenerations):
         sampled = [self.records.get((generation, bucket), {}) for bucket in range(min(buckets, SAMPLED_HASHES))]
         return [user for records in sampled for user in records if user]
 
-    async def add_events(self, events: Sequence[Event], dataset: str = "") -> int:
+    async def add_events(self, events: Sequence[Event], dataset: str = "", uncounted: Container[str] = ()) -> int:
         new = 0
         for event in events:
             ids = self._event_ids.setdefault(str(event.user_id), [])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from itertools import islice
 from typing import Any
 
@@ -24,6 +24,7 @@ from recsys.store.key_names import (
     variants_key,
 )
 from recsys.store.redis.connection import Command, address, async_client, round_trip, translated_errors
+from recsys.store.redis.event_counters import count_values
 from recsys.store.redis.scripts import ADD_EVENTS, ADD_IMPRESSIONS, FORGET_FIELD, LIMIT_STREAM, MERGE_USERS
 from recsys.store.redis.stored_events import event_prefixes, event_text, parse_events, parse_trending, text_without_user
 from recsys.store.redis.stream_deletion import StreamDeletion
@@ -32,10 +33,12 @@ from recsys.store.stored_types import (
     EVENT_IDS_KEPT,
     EVENTS_EXPIRE,
     EVENTS_KEPT,
+    HOURS_EXPIRE,
     IMPRESSION,
     IMPRESSION_LIMITS,
     LOAD_TEST_EXPIRE,
     LOG_LIMITS,
+    MINUTES_EXPIRE,
     SAMPLED_HASHES,
     LostEntries,
     StreamLimits,
@@ -102,12 +105,12 @@ class RedisUserStore:
         # An id that is no UTF-8 can't be in JSON; its replacement is no user.
         return [str(name, "utf-8", "replace") for names in replies for name in names if name]
 
-    async def add_events(self, events: Sequence[Event], dataset: str = "") -> int:
-        """Add events to the log and to their users' histories, in one round trip; return how many were new.
+    async def add_events(self, events: Sequence[Event], dataset: str = "", uncounted: Container[str] = ()) -> int:
+        """Add events to the log, their users' histories and the counts of items, in one round trip.
 
-        dataset: of the generation in force, which the log keeps; empty if there is none. An event whose id is among the
-        user's last EVENT_IDS_KEPT ids is not new. Events of a load-test user enter that user's history only, for
-        LOAD_TEST_EXPIRE seconds.
+        Returns how many were new. dataset: of the generation in force, which the log keeps; empty if there is none.
+        uncounted: event types that no count has. An event whose id is among the user's last EVENT_IDS_KEPT ids is not
+        new. Events of a load-test user enter that user's history only, for LOAD_TEST_EXPIRE seconds.
         """
         if not events:
             return 0
@@ -121,8 +124,9 @@ class RedisUserStore:
                 for of_user in by_user.values():
                     user = of_user[0].user_id
                     keys = events_key(user), event_ids_key(user), EVENT_LOG, counts_key(EVENT_LOG)
-                    values = [value for event in of_user for value in _script_values(event, oldest)]
-                    pipe.eval(ADD_EVENTS, len(keys), *keys, *self._history_limits(user, now), dataset, *values)
+                    limits = *self._history_limits(user, now), dataset, MINUTES_EXPIRE, HOURS_EXPIRE
+                    values = [part for event in of_user for part in _script_values(event, oldest, now, uncounted)]
+                    pipe.eval(ADD_EVENTS, len(keys), *keys, *limits, *values)
                 _limit(pipe, EVENT_LOG, self._log_limits)
                 return sum((await pipe.execute())[:-1])
 
@@ -284,8 +288,8 @@ def _own_values(replies: Sequence[Any]) -> list[Any]:
     return [None if isinstance(reply, Exception) else reply for reply in replies]
 
 
-def _script_values(event: Event, oldest: float) -> tuple[bytes, str, str]:
-    """The values of an event in ADD_EVENTS: id, whether it is part of the history, JSON."""
+def _script_values(event: Event, oldest: float, now: float, uncounted: Container[str]) -> Sequence[bytes | str]:
+    """The values of an event in ADD_EVENTS: id, whether it is part of the history, JSON, and those of its counts."""
     history = event.event_type != IMPRESSION and event.timestamp >= oldest
     name = event.event_id.encode("utf-8", "surrogatepass")
-    return name, str(int(history)), event_text(event)
+    return name, str(int(history)), event_text(event), *count_values(event, now, uncounted)

@@ -1,14 +1,16 @@
--- Add the events of one user to the history and to the log. Returns the number of new events.
+-- Add the events of one user to the history, to the log and to the counts of items. Returns the number of new events.
 -- KEYS: events, event ids, log, counts of the log
--- ARGV: events kept, their expiry, ids kept, their expiry, 1 to log the events, now in milliseconds, the oldest
--- timestamp kept, the name of the dataset, then of each event: its id or nothing, 1 if it is part of the history, the
--- event as JSON
+-- ARGV: events kept, their expiry, ids kept, their expiry, 1 to log and count the events, now in milliseconds, the oldest
+-- timestamp kept, the name of the dataset, the expiry of counts of minutes and of hours, then of each event: its id or
+-- nothing, 1 if it is part of the history, the event as JSON, the item, the key of the minute's counts and of the hour's,
+-- or nothing
 -- include functions/user_history
 -- include functions/log_event
+-- include functions/count_event
 local new = 0
 local ids = false
 local newest, late
-for at = 9, #ARGV, 3 do
+for at = 11, #ARGV, 6 do
   local id = ARGV[at]
   if id == '' or not redis.call('ZSCORE', KEYS[2], id) then
     new = new + 1
@@ -21,9 +23,11 @@ for at = 9, #ARGV, 3 do
     end
     if ARGV[5] == '1' then
       log_event(KEYS[3], KEYS[4], ARGV[at + 2], id, ARGV[8])
+      count_event(ARGV[at + 4], ARGV[at + 3], ARGV[9])
+      count_event(ARGV[at + 5], ARGV[at + 3], ARGV[10])
     end
     if id ~= '' then  -- last: an id that is stored without its event would refuse the event for good
-      redis.call('ZADD', KEYS[2], ARGV[6] + (at - 9) / 3, id)
+      redis.call('ZADD', KEYS[2], ARGV[6] + (at - 11) / 6, id)
       ids = true
     end
   end

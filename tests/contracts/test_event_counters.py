@@ -1,0 +1,92 @@
+"""The counts of events by item, minute and hour, which the ranker's features read, on Valkey and Redis."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from recsys.model.recent_events import Counts, EventCounts
+from recsys.store.redis.event_counters import RedisCountReader
+from recsys.store.stored_types import IMPRESSION
+from recsys.types import LOAD_TEST_USERS
+from tests.contracts.stores import Store, click
+
+MINUTE, HOUR = 60.0, 3_600.0
+
+
+@pytest.fixture
+def reader(real: Store) -> Iterator[RedisCountReader]:
+    found = RedisCountReader(real.url)
+    yield found
+    found.close()
+
+
+def by_item(counts: EventCounts, of: Counts) -> dict[str, int]:
+    """The events of each item."""
+    found: dict[str, int] = {}
+    for item, count in zip(of.items.tolist(), of.counts.tolist(), strict=True):
+        found[counts.names[item]] = found.get(counts.names[item], 0) + count
+    return found
+
+
+def test_an_event_counts_in_its_minute_and_its_hour(real: Store, reader: RedisCountReader) -> None:
+    """Each window of time starts with its events, in order of time. An event id counts once."""
+    now = time.time()
+    real.add(click("a", now - 2 * MINUTE, "e1"), click("a", now - 2 * MINUTE, "e1"), click("b", now - 3 * HOUR))
+    real.add(click("a", now - 2 * MINUTE, "e1"), click(7, now - 2 * MINUTE), click("a", now - 5 * MINUTE))
+    counts = reader.read()
+    assert by_item(counts, counts.by_minute) == {"a": 2, "7": 1}
+    assert counts.by_minute.minutes.tolist() == sorted(counts.by_minute.minutes.tolist())
+    assert set(counts.by_minute.minutes.tolist()) == {int((now - ago * MINUTE) // 60) for ago in (2, 5)}
+    assert by_item(counts, counts.by_hour)["b"] == 1
+    assert counts.by_hour.minutes[0] == (now - 3 * HOUR) // HOUR * 60
+
+
+def test_what_is_not_counted(real: Store, reader: RedisCountReader) -> None:
+    """Impressions, types that the caller names, load tests, events before the windows, of the future, and of now."""
+    now = time.time()
+    real.add(
+        click("a", now - 2 * MINUTE)._replace(event_type=IMPRESSION),
+        click("a", now - 2 * MINUTE, user=f"{LOAD_TEST_USERS}1"),
+        click("a", now - 30 * HOUR),
+        click("a", now + 2 * MINUTE),
+    )
+    refund = click("a", now - 2 * MINUTE)._replace(event_type="refund")
+    real.users(lambda users: users.add_events([refund], "", {"refund"}))
+    assert [*real.client.scan_iter("events:minute:*"), *real.client.scan_iter("events:hour:*")] == []
+    real.add(click("a", now))
+    assert reader.read().by_minute.counts.sum() == 0  # its minute is not over
+
+
+def test_a_late_event_is_read_and_nothing_else_again(real: Store, reader: RedisCountReader) -> None:
+    """Without a new event the result is the same object; the ids of items keep their numbers."""
+    now = time.time()
+    real.add(click("a", now - 2 * HOUR))
+    before = reader.read()
+    if time.time() // 60 == now // 60:  # a minute that ends adds what it holds
+        assert reader.read() is before
+    real.add(click("b", now - 2 * HOUR), click("a", now - 2 * HOUR))
+    after = reader.read()
+    assert by_item(after, after.by_hour) == {"a": 2, "b": 1}
+    assert [*after.names[:1]] == [*before.names[:1]] == ["a"]
+
+
+def test_a_store_that_lost_its_data_counts_from_zero(real: Store, reader: RedisCountReader) -> None:
+    """What was read is dropped with the keys, and a count that begins anew is read."""
+    now = time.time()
+    real.add(click("a", now - 2 * HOUR), click("a", now - 2 * HOUR))
+    assert by_item(reader.read(), reader.read().by_hour) == {"a": 2}
+    real.client.flushall()
+    assert len(reader.read().by_hour.items) == 0
+    real.add(click("a", now - 2 * HOUR))
+    assert by_item(reader.read(), reader.read().by_hour) == {"a": 1}
+
+
+def test_counts_expire(real: Store) -> None:
+    """A minute is kept for a little more than an hour, an hour for a little more than a day."""
+    real.add(click("a", time.time()))
+    (minute,), (hour,) = (real.client.keys(f"events:{span}:*") for span in ("minute", "hour"))
+    assert HOUR < real.client.ttl(minute) <= 1.2 * HOUR
+    assert 25 * HOUR < real.client.ttl(hour) <= 26 * HOUR
