@@ -13,7 +13,7 @@ from pathlib import Path
 
 from recsys.environment import Environment
 from recsys.promises import SLO_FILE
-from recsys.store.redis.connection import address
+from recsys.store.redis.store_address import address
 from service.settings import Settings, variable
 
 PREFIX = "TANDEM_"

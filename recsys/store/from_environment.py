@@ -10,7 +10,6 @@ from contextlib import ExitStack, closing
 from recsys.environment import Environment
 from recsys.errors import StoreError, StoreUnavailable, TandemError
 from recsys.store.embedded_valkey import EmbeddedValkey
-from recsys.store.redis.connection import address
 from recsys.store.redis.event_collection import RedisEventCollection
 from recsys.store.redis.flow_store import RedisFlowStore
 from recsys.store.redis.generation_store import RedisGenerationStore
@@ -18,6 +17,7 @@ from recsys.store.redis.item_store import RedisItemReader
 from recsys.store.redis.redis_experiments import RedisExperimentStore
 from recsys.store.redis.redis_registry import RedisProcessRegistry
 from recsys.store.redis.run_store import RedisRunStore
+from recsys.store.redis.store_address import address
 
 CHECK_SECONDS = 0.5
 """Between two checks of the embedded server."""

@@ -24,15 +24,15 @@ class StoreServer:
     def __init__(self, folder: Path, binary: Path | None = None, options: Sequence[str] = ()) -> None:
         self._folder, self._binary, self._options = folder, binary or valkey_binary(), options
         self._started, self._moves = False, 0
-        self._port = free_port()
-        self.url = f"redis://127.0.0.1:{self._port}/0"
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
         folder.mkdir(parents=True, exist_ok=True)
 
     def start(self, *, wait: bool = True) -> StoreServer:
         """Start it with the data of its file."""
         self._process = subprocess.Popen(
             [
-                *(str(self._binary), "--port", str(self._port), "--bind", "127.0.0.1", "--save", ""),
+                *(str(self._binary), "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""),
                 *("--dir", str(self._folder), "--appendonly", "yes", "--appendfsync", "everysec"),
                 *self._options,
             ],
@@ -48,8 +48,8 @@ class StoreServer:
         return self
 
     def _elsewhere(self) -> StoreServer:
-        self._port = free_port()
-        self.url = f"redis://127.0.0.1:{self._port}/0"
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
         self._moves += 1
         assert self._moves < 5, "no port can be had"
         return self

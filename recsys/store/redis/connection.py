@@ -1,6 +1,8 @@
 """Connect to Redis: clients with time limits, many commands in one round trip, and errors as sentences.
 
-The sentences name the address of the server without its password.
+The sentences name the address of the server without its password. With a URL of Sentinels each new connection goes to
+the primary that a Sentinel names at that time. After a failover the servers close their connections, or refuse writes as
+a replica. In both cases redis-py connects anew, and so to the new primary.
 """
 
 from __future__ import annotations
@@ -15,12 +17,15 @@ from urllib.parse import urlsplit
 
 import redis
 import redis.asyncio
+import redis.asyncio.sentinel
+import redis.sentinel
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
-from redis.connection import PythonRespSerializer, parse_url
+from redis.connection import PythonRespSerializer
 from redis.retry import Retry
 
-from recsys.errors import SettingsError, StoreError, StoreFull, StoreUnavailable
+from recsys.errors import StoreError, StoreFull, StoreUnavailable
+from recsys.store.redis.store_address import SentinelUrl, sentinel_url
 
 Command = tuple[bytes, ...]
 
@@ -31,24 +36,64 @@ _IDLE_SECONDS, _DEAD_MS = 3, 5_000
 """Silence after which a connection is probed, and time without an answer after which it is closed."""
 
 
+_SENTINEL_SECONDS = 0.2
+"""The limit of a connect to a Sentinel and of its reply. Two unreachable Sentinels fit into a read's limit of 1 s."""
+
+
+class _Pool(redis.sentinel.SentinelConnectionPool):
+    """Closes the connections to Sentinels too."""
+
+    def close(self) -> None:
+        super().close()
+        self.sentinel_manager.close()
+
+
+class _AsyncPool(redis.asyncio.sentinel.SentinelConnectionPool, redis.asyncio.BlockingConnectionPool):
+    """Calls beyond `max_connections` wait for a connection. Closes the connections to Sentinels too."""
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        await self.sentinel_manager.aclose()
+
+
 def sync_client(url: str, connect_seconds: float, reply_seconds: float, **options: Any) -> redis.Redis:
     """A client with limits for a connect and for each reply."""
     limits = {"socket_connect_timeout": connect_seconds, "socket_timeout": reply_seconds}
-    return redis.Redis.from_url(url, **limits, **tcp_options(url), **options)
+    options = limits | tcp_options(url) | options
+    if of_sentinels := sentinel_url(url):
+        sentinel: Any = redis.sentinel.Sentinel(  # type: ignore[no-untyped-call]
+            of_sentinels.hosts, sentinel_kwargs=_sentinel_options(of_sentinels, options, Retry(NoBackoff(), 0))
+        )
+        pool = _Pool(of_sentinels.service, sentinel, **options, **of_sentinels.server_options)  # type: ignore[no-untyped-call]
+        return redis.Redis.from_pool(pool)
+    return redis.Redis.from_url(url, **options)
 
 
-def async_client(url: str, connect_seconds: float, reply_seconds: float | None) -> redis.asyncio.Redis:
-    """A client for one event loop that retries once on a new connection. reply_seconds: None for `round_trip`."""
-    pool = redis.asyncio.BlockingConnectionPool.from_url(
-        url,
-        max_connections=_CONNECTIONS,
-        timeout=connect_seconds,
-        socket_connect_timeout=connect_seconds,
-        socket_timeout=reply_seconds,
-        **tcp_options(url),
-        retry=AsyncRetry(NoBackoff(), 1, (redis.ConnectionError,)),
-    )
-    return redis.asyncio.Redis.from_pool(pool)
+def async_client(
+    url: str, connect_seconds: float, reply_seconds: float | None, retries: int = 1
+) -> redis.asyncio.Redis:
+    """A client for one event loop. reply_seconds: None for `round_trip`. retries: on a new connection."""
+    options: dict[str, Any] = tcp_options(url) | {
+        "max_connections": _CONNECTIONS,
+        "timeout": connect_seconds,
+        "socket_connect_timeout": connect_seconds,
+        "socket_timeout": reply_seconds,
+        "retry": AsyncRetry(NoBackoff(), retries, (redis.ConnectionError,)),
+    }
+    if of_sentinels := sentinel_url(url):
+        sentinel: Any = redis.asyncio.sentinel.Sentinel(  # type: ignore[no-untyped-call]
+            of_sentinels.hosts, sentinel_kwargs=_sentinel_options(of_sentinels, options, AsyncRetry(NoBackoff(), 0))
+        )
+        pool = _AsyncPool(of_sentinels.service, sentinel, **options, **of_sentinels.server_options)  # type: ignore[no-untyped-call]
+        return redis.asyncio.Redis.from_pool(pool)
+    return redis.asyncio.Redis.from_pool(redis.asyncio.BlockingConnectionPool.from_url(url, **options))
+
+
+def _sentinel_options(url: SentinelUrl, options: dict[str, Any], retry: Any) -> dict[str, Any]:
+    """The options of connections to Sentinels; options: of those to the primary."""
+    alive = {name: value for name, value in options.items() if name.startswith("socket_keepalive")}
+    limits = {"socket_connect_timeout": _SENTINEL_SECONDS, "socket_timeout": _SENTINEL_SECONDS}
+    return {**url.sentinel_options, **alive, **limits, "retry": retry}
 
 
 def copy_free_serializer() -> PythonRespSerializer:
@@ -92,41 +137,6 @@ def tcp_options(url: str) -> dict[str, Any]:
     return {"socket_keepalive": True, "socket_keepalive_options": probes | {socket.TCP_USER_TIMEOUT: _DEAD_MS}}
 
 
-def address(url: str) -> str:
-    """The address in a Redis URL, without user and password.
-
-    SettingsError for a malformed URL. The error does not repeat the URL, because a typo may put the password anywhere.
-    """
-    try:
-        parts = parse_url(url)  # type: ignore[no-untyped-call]  # redis-py has no hint for it
-    except ValueError:
-        parts = {}
-    scheme = urlsplit(url).scheme if parts else ""
-    if parts and not _options_are_valid(url):
-        raise SettingsError(
-            "REDIS_URL has an option behind its ? that redis-py does not accept, or a wrong value of one. Take it out, "
-            "or write one that it accepts, such as ssl_ca_certs=FILE; a ? of the password is written %3F."
-        )
-    if scheme == "unix" and parts.get("path"):
-        return f"unix://{parts['path']}"
-    if scheme in ("redis", "rediss") and parts.get("host"):
-        host = f"[{parts['host']}]" if ":" in parts["host"] else parts["host"]
-        return f"{scheme}://{host}:{parts.get('port', 6379)}"
-    raise SettingsError(
-        "REDIS_URL can't be read. It looks like redis://host:6379/0, rediss://:password@host:6380/0 or unix:///a/path;"
-        " a password with special characters is percent-encoded."
-    )
-
-
-def _options_are_valid(url: str) -> bool:
-    """Whether redis-py accepts the URL's options; by itself it checks them only when it connects."""
-    try:
-        redis.ConnectionPool.from_url(url).make_connection()
-    except (TypeError, ValueError, redis.RedisError):
-        return False
-    return True
-
-
 class translated_errors:  # noqa: N801  # used like a function; a generator would cost four calls more on the hot path
     """A context that raises Redis' errors as errors of `recsys.errors`. at: the `address`."""
 
@@ -149,6 +159,8 @@ def _translated(error: BaseException, at: str) -> StoreError | None:
         return StoreError(f"Redis at {at} refused the user or the password.")
     if isinstance(error, redis.exceptions.BusyLoadingError):
         return StoreUnavailable(f"Redis at {at} is still loading its data.")
+    if isinstance(error, redis.ResponseError) and str(error).startswith("NOREPLICAS"):
+        return StoreUnavailable(f"Redis at {at} accepts no writes until enough replicas follow it.")
     if isinstance(error, redis.ConnectionError | redis.TimeoutError | OSError):
         return StoreUnavailable(f"No Redis answers at {at} ({_reason(error)}).")
     if isinstance(error, redis.exceptions.OutOfMemoryError):

@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 from recsys.store.key_names import COLLECTED, EVENT_LOG, counts_key
-from recsys.store.redis.connection import address, sync_client, translated_errors
+from recsys.store.redis.connection import sync_client, translated_errors
 from recsys.store.redis.scripts import BEGIN_FILE, FINISH_FILE
+from recsys.store.redis.store_address import address
 from recsys.store.redis.stored_events import parse_event
 from recsys.store.stored_types import CollectedBatch, CollectedEvent
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from recsys.model.recent_events import NO_COUNTS, Counts, EventCounts
 from recsys.store.key_names import hour_key, minute_key, text_of
-from recsys.store.redis.connection import address, retry_once, sync_client, translated_errors
+from recsys.store.redis.connection import retry_once, sync_client, translated_errors
+from recsys.store.redis.store_address import address
 from recsys.store.stored_types import HOURS_COUNTED, IMPRESSION, MINUTES_COUNTED
 from recsys.types import I32, Event
 

@@ -23,8 +23,9 @@ from recsys.store.key_names import (
     users_key,
     variants_key,
 )
-from recsys.store.redis.connection import address, sync_client, translated_errors
+from recsys.store.redis.connection import sync_client, translated_errors
 from recsys.store.redis.scripts import FORGET_FIELD, WRITE_LISTS
+from recsys.store.redis.store_address import address
 from recsys.store.redis.stored_events import parse_event, parse_events
 from recsys.store.stored_types import (
     EVENTS_EXPIRE,

@@ -34,7 +34,8 @@ from recsys.store.key_names import (
 )
 from recsys.store.publisher_lock import ClaimOwner
 from recsys.store.redis import scripts
-from recsys.store.redis.connection import address, copy_free_serializer, retry_once, sync_client, translated_errors
+from recsys.store.redis.connection import copy_free_serializer, retry_once, sync_client, translated_errors
+from recsys.store.redis.store_address import address
 from recsys.store.stored_types import CHUNK, LEASE, LIVE, PREVIOUS, AliasMove, Claim, StoredSizes, users_by_bucket
 
 ALIASES_CHANNEL = "aliases"

@@ -22,15 +22,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import redis
-import redis.asyncio
-from redis.asyncio.retry import Retry as AsyncRetry
-from redis.backoff import NoBackoff
 
 from recsys.errors import StoreError
 from recsys.fresh_items.put_items import CAPACITY, HIDING_CAPACITY, ITEMS_EXPIRE, Put, PutItem, PutItems
 from recsys.store.key_names import text_of
-from recsys.store.redis.connection import address, retry_once, sync_client, tcp_options, translated_errors
+from recsys.store.redis.connection import async_client, retry_once, sync_client, translated_errors
 from recsys.store.redis.scripts import FORGET_ITEMS, PUT_ITEMS
+from recsys.store.redis.store_address import address
 from recsys.types import Id
 
 ITEMS_CHANNEL = "items"
@@ -128,13 +126,7 @@ class RedisItemWriter:
     def __init__(self, url: str) -> None:
         self.address = address(url)
         # No retry: a put that was done and is sent again would count, and be announced, twice.
-        self._redis = redis.asyncio.Redis.from_url(
-            url,
-            socket_connect_timeout=_SECONDS,
-            socket_timeout=_SECONDS,
-            retry=AsyncRetry(NoBackoff(), 0),
-            **tcp_options(url),
-        )
+        self._redis = async_client(url, _SECONDS, _SECONDS, retries=0)
 
     async def put(self, puts: Sequence[Put]) -> bool:
         """Put all items or none; of several puts of one id the last counts. False if there is no room.

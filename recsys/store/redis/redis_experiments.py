@@ -11,9 +11,10 @@ from recsys.experiments.document import ExperimentsDocument
 from recsys.store import refusals
 from recsys.store.experiment_store import HALT_EXPIRE, LOOKS_EXPIRE, ExperimentStore, arms_of
 from recsys.store.key_names import EXPERIMENTS, EXPERIMENTS_VERSION, LOOKS, NEEDED, halt_key, manifest_key
-from recsys.store.redis.connection import address, sync_client, translated_errors
+from recsys.store.redis.connection import sync_client, translated_errors
 from recsys.store.redis.generation_store import ALIASES_CHANNEL
 from recsys.store.redis.scripts import WRITE_EXPERIMENTS
+from recsys.store.redis.store_address import address
 
 _CONNECT_SECONDS, _REPLY_SECONDS = 2.0, 5.0
 

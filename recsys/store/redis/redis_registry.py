@@ -19,8 +19,9 @@ from typing import Any
 import redis
 
 from recsys.store.process_registry import ANNOUNCED_SECONDS, Announcement
-from recsys.store.redis.connection import address, retry_once, sync_client, translated_errors
+from recsys.store.redis.connection import retry_once, sync_client, translated_errors
 from recsys.store.redis.generation_store import ALIASES_CHANNEL
+from recsys.store.redis.store_address import address
 
 _PROCESSES = "processes"
 _CONNECT_SECONDS, _REPLY_SECONDS = 1.0, 2.0

@@ -8,7 +8,8 @@ from pydantic import ValidationError
 
 from recsys.flow_names import FLOWS
 from recsys.store.key_names import runs_key
-from recsys.store.redis.connection import address, sync_client, translated_errors
+from recsys.store.redis.connection import sync_client, translated_errors
+from recsys.store.redis.store_address import address
 from recsys.store.run_record import RECORD, RUNS_KEPT, RunRecord
 
 _CONNECT_SECONDS, _REPLY_SECONDS = 2.0, 5.0

@@ -12,7 +12,7 @@ import redis
 from recsys.environment import Environment
 from recsys.errors import SettingsError, StoreError, StoreUnavailable
 from recsys.store import RedisGenerationStore, from_environment, open_store
-from recsys.store.redis.connection import address
+from recsys.store.redis.store_address import address
 
 
 class TestOpenStore:
@@ -55,7 +55,19 @@ class TestOpenStore:
             client.flushall()
 
     @pytest.mark.parametrize(
-        "url", ["", "foo", "http://host", "redis://host:secret", "redis://:sec/ret@host", "unix://", "redis://h/0?db=x"]
+        "url",
+        [
+            "",
+            "foo",
+            "http://host",
+            "redis://host:secret",
+            "redis://:sec/ret@host",
+            "unix://",
+            "redis://h/0?db=x",
+            "redis+sentinel://h:1,h:2",
+            "redis+sentinel://u:sec@h:1,/shop",
+            "redis+sentinel://h:1,h:sec/shop",
+        ],
     )
     def test_malformed(self, tmp_path: Path, url: str) -> None:
         """The error for a malformed REDIS_URL has an example, and does not repeat the URL."""
@@ -70,6 +82,10 @@ class TestOpenStore:
             ("rediss://user:secret@host:7000", "rediss://host:7000"),
             ("redis://u:secret@[::1]:7/0?password=secret", "redis://[::1]:7"),
             ("unix://u:secret@/a/path%20b?password=secret", "unix:///a/path b"),
+            (
+                "rediss+sentinel://u:secret@a,b:7,[::1]:8/shop?ssl_ca_certs=/ca&sentinel_password=secret",
+                "rediss+sentinel://a:26379,b:7,[::1]:8/shop",
+            ),
         ],
     )
     def test_address(self, url: str, shown: str) -> None:
