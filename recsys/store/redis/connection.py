@@ -1,8 +1,8 @@
 """Connect to Redis: clients with time limits, many commands in one round trip, and errors as sentences.
 
 The sentences name the address of the server without its password. With a URL of Sentinels each new connection goes to
-the primary that a Sentinel names at that time. After a failover the servers close their connections, or refuse writes as
-a replica. In both cases redis-py connects anew, and so to the new primary.
+the primary that a Sentinel names at that time. A failover closes connections, or a former primary refuses writes. In
+both cases redis-py connects anew, and so to the new primary.
 """
 
 from __future__ import annotations
@@ -35,7 +35,6 @@ _CONNECTIONS = 64
 _IDLE_SECONDS, _DEAD_MS = 3, 5_000
 """Silence after which a connection is probed, and time without an answer after which it is closed."""
 
-
 _SENTINEL_SECONDS = 0.2
 """The limit of a connect to a Sentinel and of its reply. Two unreachable Sentinels fit into a read's limit of 1 s."""
 
@@ -64,8 +63,9 @@ def sync_client(url: str, connect_seconds: float, reply_seconds: float, **option
         sentinel: Any = redis.sentinel.Sentinel(  # type: ignore[no-untyped-call]
             of_sentinels.hosts, sentinel_kwargs=_sentinel_options(of_sentinels, options, Retry(NoBackoff(), 0))
         )
-        pool = _Pool(of_sentinels.service, sentinel, **options, **of_sentinels.server_options)  # type: ignore[no-untyped-call]
-        return redis.Redis.from_pool(pool)
+        options |= {"connection_pool_class": _Pool, **of_sentinels.server_options}
+        client: redis.Redis = sentinel.master_for(of_sentinels.service, **options)
+        return client
     return redis.Redis.from_url(url, **options)
 
 
@@ -84,8 +84,9 @@ def async_client(
         sentinel: Any = redis.asyncio.sentinel.Sentinel(  # type: ignore[no-untyped-call]
             of_sentinels.hosts, sentinel_kwargs=_sentinel_options(of_sentinels, options, AsyncRetry(NoBackoff(), 0))
         )
-        pool = _AsyncPool(of_sentinels.service, sentinel, **options, **of_sentinels.server_options)  # type: ignore[no-untyped-call]
-        return redis.asyncio.Redis.from_pool(pool)
+        options |= {"connection_pool_class": _AsyncPool, **of_sentinels.server_options}
+        client: redis.asyncio.Redis = sentinel.master_for(of_sentinels.service, **options)
+        return client
     return redis.asyncio.Redis.from_pool(redis.asyncio.BlockingConnectionPool.from_url(url, **options))
 
 
