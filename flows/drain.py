@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from typing import Annotated
 
-import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
@@ -43,7 +43,6 @@ from recsys.types import Event
 from recsys.utc_day import day_of
 from training.data import collected_events, impressions
 from training.data.day_partitions import DAY, write_table
-from training.data.impressions import PREFIX
 from training.data.locations import Location, exports
 from training.progress import StepProgress
 
@@ -77,7 +76,8 @@ COLUMNS = pa.schema(
     ]
 )
 
-SCHEMA = pa.schema([*COLUMNS, *(pa.field(f"{PREFIX}{name}", pa.float32()) for name in FEATURES)])
+SCHEMA = pa.schema([*COLUMNS, *((name, pa.float32()) for name in impressions.COLUMNS)])
+"""The columns of every file. Features of own columns follow, NaN in slates of a generation without them."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,8 @@ def _read(entry: LoggedImpression) -> Impression | None:
             str(text).encode()
     except ValueError:
         return None
-    return impression if len(impression.items) and impression.features.shape[1] == len(FEATURES) else None
+    width = len(FEATURES) + len(impression.own_features)
+    return impression if len(impression.items) and impression.features.shape[1] == width else None
 
 
 def to_table(shown: Mapping[str, Impression], events: Mapping[str, Sequence[Event]], wait: float) -> pa.Table:
@@ -215,9 +216,13 @@ def to_table(shown: Mapping[str, Impression], events: Mapping[str, Sequence[Even
     arrays = [
         pa.array(list(column), field.type) for column, field in zip(zip(*rows, strict=True), COLUMNS, strict=True)
     ]
-    features = np.concatenate([impression.features for impression in shown.values()])
-    arrays += [pa.array(features[:, at], pa.float32()) for at in range(len(FEATURES))]
-    return pa.Table.from_arrays(arrays, schema=SCHEMA)
+    features = pd.concat([_features(impression) for impression in shown.values()])
+    arrays += [pa.array(column, pa.float32()) for column in features.to_numpy().T]
+    return pa.Table.from_arrays(arrays, [*COLUMNS.names, *features])
+
+
+def _features(shown: Impression) -> pd.DataFrame:
+    return pd.DataFrame(shown.features, columns=impressions.columns_of([*FEATURES, *shown.own_features]))
 
 
 def _draw(shown: Impression, at: int) -> tuple[bool, float | None, bytes | None]:

@@ -5,6 +5,8 @@ Tests and benchmarks alone use them. The kernels in `recsys.kernels` compute the
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 
@@ -15,7 +17,7 @@ from recsys.kernels.feature_kernels import ALIKE, COVISIT_DECAYS, EASE_DECAYS, F
 from recsys.kernels.query_features import ALIKE_WITHIN
 from recsys.model.context_lift import table_columns
 from recsys.model.feature_spec import NO_TOKEN
-from recsys.model.features import FEATURES, SETTINGS
+from recsys.model.features import SETTINGS, width
 from recsys.model.neighbour_tables import RECENT, Neighbours
 from recsys.model.towers import EmbeddedHistory, UserTower
 from recsys.types import CANDIDATES, CLOCK, F32, I32, PAD, U8, U16, Candidates, Histories
@@ -35,7 +37,7 @@ def encode(tower: UserTower, embeddings: F32, histories: Histories) -> F32:
 
 def build(tables: ItemTables, histories: Histories, candidates: Candidates, recent: RecentEvents = NO_EVENTS) -> F32:
     """Features of every candidate: [B, K, F] float32, zero where the candidate is PAD."""
-    features = np.zeros((*candidates.items.shape, len(FEATURES)), np.float32)
+    features = np.zeros((*candidates.items.shape, width(tables)), np.float32)
     waits, gaps = time_features.waits(histories), time_features.gaps(histories)[:, -1]
     for row in range(len(candidates)):
         count = int((candidates.items[row] != PAD).sum())  # padded on the right
@@ -96,8 +98,9 @@ def _of_one(
         *_lifts(tables, context, items),
         *np.log1p(recent),
         *((sources & flag) != 0 for flag in SETTINGS.flags),
+        *_own(tables, history, items),
     ]
-    features = np.empty((len(items), len(FEATURES)), np.float32)
+    features = np.empty((len(items), len(columns)), np.float32)
     for index, column in enumerate(columns):
         features[:, index] = column
     return features
@@ -191,3 +194,11 @@ def _recent(recent: RecentEvents, now: float, items: I32) -> F32:
         counted = np.bincount(of_item[within], np.diff(events.totals)[within], int(items.max()) + 1)
         found[row] = counted[items]
     return found
+
+
+def _own(tables: ItemTables, history: I32, items: I32) -> Iterator[F32]:
+    """Each own column, and its difference to the mean over one history [H]: [K] each."""
+    past = history[history != PAD]
+    for column, known in zip(tables.own[items].T, tables.own[past].T.astype(np.float64), strict=True):
+        yield column
+        yield (column - known.mean()).astype(np.float32) if len(past) else np.zeros(len(items), np.float32)

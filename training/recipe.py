@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from recsys.environment import Environment
+from recsys.model.features import names
 from recsys.model.ranker import RankerNet
 from recsys.user_digest import DeletedUsers
 from training.config import TrainingConfig
@@ -80,7 +81,8 @@ def read_impressions(
         return None
     with run.progress.step("reading the impressions"):
         start, test = time.monotonic(), float(parts.log.times[parts.test].min())
-        wanted = Wanted(dataset.name, grade_of(parts.log), test, run.config.ranker.queries, deleted or {})
+        features = names(parts.log.catalogue.spec)
+        wanted = Wanted(dataset.name, grade_of(parts.log), test, run.config.ranker.queries, deleted or {}, features)
         days = by_day(exports(Environment.read(), FOLDER))
         shown = read([file for of_day in reversed(days.values()) for file in reversed(of_day)], wanted)
         return ShownSlates(shown, test, time.monotonic() - start)

@@ -11,6 +11,7 @@ import torch
 
 from recsys.generation.manifest import USER_IDS, USER_RECORDS, GenerationFolder, Manifest, describe
 from recsys.generation.packed_strings import StringTable
+from recsys.model.features import width
 from recsys.model.towers import Towers
 from training.config import small
 from training.data.interaction_log import Log
@@ -57,7 +58,8 @@ def untrained(parent: Path, log: Log, users: Log, seed: int) -> GenerationFolder
     towers = Towers(len(log.catalogue), len(spec.tokens), max(1, len(spec.event_types)))
     stage = FirstStage.over(towers, build_tables(log, towers), log.exclude_seen)
     rows: dict[str, dict[str, float | None]] = {SERVED: {"recall@10": 0.0}, "popularity": {"recall@10": 0.0}}
-    model = TrainedModel(stage, order_net(ORDERS[ORDER]), Evaluation("rolling", 0, 0, 0, 0.0, rows))
+    net = order_net(ORDERS[ORDER], width(stage.tables))
+    model = TrainedModel(stage, net, Evaluation("rolling", 0, 0, 0, 0.0, rows))
     return export(parent, users, model, small(), Origin("scale"))
 
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.dataset as ds
 from prefect import get_run_logger
 
@@ -13,7 +14,7 @@ from flows.drain import SCHEMA
 from flows.orchestration import step
 from recsys.utc_day import DAY_SECONDS, day_of
 from training.data.day_partitions import by_day, reading_parquet
-from training.data.impressions import COLUMNS
+from training.data.impressions import COLUMNS, PREFIX
 from training.data.locations import Location
 from training.drift.drawn_rows import ITEM_COLUMNS, draw, one_of_each_user
 
@@ -59,8 +60,10 @@ _NOTHING = draw(SCHEMA.empty_table().select(READ).to_pandas(), 0.0, 1.0, 1)
 def _ranked_rows(file: Location) -> pd.DataFrame:
     """The rows of a file that a ranker ordered, of the control. Files of earlier versions lack columns."""
     with reading_parquet(file):
-        dataset = ds.dataset(file.path, schema=SCHEMA, format="parquet", filesystem=file.filesystem())
-        rows = dataset.to_table(columns=READ).to_pandas()
+        found = ds.dataset(file.path, format="parquet", filesystem=file.filesystem())
+        own = [each for each in found.schema if each.name.startswith(PREFIX) and each.name not in SCHEMA.names]
+        dataset = found.replace_schema(pa.schema([*SCHEMA, *own]))
+        rows = dataset.to_table(columns=[*READ, *(each.name for each in own)]).to_pandas()
     missing = rows[COLUMNS].isna().all()
     if missing.any() and not missing.all():
         get_run_logger().warning("%s lacks features of this code's ranker: its slates are left out.", file)

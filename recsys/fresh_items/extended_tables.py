@@ -53,7 +53,7 @@ class ExtendedTables(ItemTables):
     @classmethod
     def of(cls, tables: ItemTables, changes: CatalogueChanges, encoded: Sequence[np.ndarray]) -> ExtendedTables:
         """Extend `tables` by new items. encoded: as `TableExtender.encode` returns it for these items."""
-        content, hashed, numbers, embeddings = encoded
+        content, hashed, numbers, own, embeddings = encoded
         m = len(changes.rows)
         tails = {
             "embeddings": embeddings,
@@ -61,11 +61,12 @@ class ExtendedTables(ItemTables):
             "popularity": np.zeros((m, len(POPULARITY_WINDOWS)), np.float32),
             "age": np.zeros(m, np.float32),
             "numbers": numbers,
+            "own": own,
         }
-        own = {field.name: getattr(tables, field.name) for field in fields(ItemTables)}
+        columns = {field.name: getattr(tables, field.name) for field in fields(ItemTables)}
         # Tables are only indexed by rows, where an ExtendedColumn returns what an array returns.
-        own |= {name: ExtendedColumn(own[name], changes.rows, tail) for name, tail in tails.items()}
-        return cls(**own | {"available": changes.available, "changes": changes, "hashed": hashed})
+        columns |= {name: ExtendedColumn(columns[name], changes.rows, tail) for name, tail in tails.items()}
+        return cls(**columns | {"available": changes.available, "changes": changes, "hashed": hashed})
 
 
 class TableExtender:
@@ -94,7 +95,7 @@ class TableExtender:
         return ExtendedTables.of(self._tables, changes, self._encode_changed(changes.items))
 
     def encode(self, items: Sequence[PutItem]) -> tuple[np.ndarray, ...]:
-        """Content tokens [m, C], hashed tokens [m, C], numbers [m, columns] and embeddings [m, d] of items.
+        """Content tokens [m, C], hashed tokens [m, C], numbers and own columns [m, columns], embeddings [m, d].
 
         Content and numbers are encoded as in training. The hashed tokens are for filters alone.
         """
@@ -102,7 +103,8 @@ class TableExtender:
         content, hashed = spec.encode_items(contents)
         width = self._tables.embeddings.shape[1]
         embeddings = self._embed(content) if self._embed else np.zeros((len(items), width), np.float32)
-        return content, hashed, spec.encode_numbers(contents), embeddings
+        numbers = spec.encode_numbers(contents)
+        return content, hashed, numbers, spec.own_values(numbers), embeddings
 
     def _find(self, texts: Sequence[str]) -> list[int | None]:
         """The generation's rows of ids; those of the last call are not looked up again."""

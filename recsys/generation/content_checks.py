@@ -68,7 +68,7 @@ def _faults(folder: GenerationFolder, manifest: Manifest, spec: FeatureSpec, tab
     if {*spec.numbers} != {*spec.edges, *spec.booleans}:
         yield "the spec keeps numbers of other columns than the numeric and boolean ones"
     yield from _towers(folder, manifest, spec)
-    yield from _ranker(folder, manifest)
+    yield from _ranker(folder, manifest, spec)
 
 
 Expected = tuple[np.ndarray, type, tuple[int, ...]]
@@ -87,6 +87,7 @@ def _arrays(tables: ItemTables, spec: FeatureSpec, dim: int) -> dict[str, Expect
         "popularity": (tables.popularity, np.float32, (items, len(POPULARITY_WINDOWS))),
         "age": (tables.age, np.float32, (items,)),
         "numbers": (tables.numbers, np.float64, (items, len(spec.numbers))),
+        "own": (tables.own, np.float32, (items, len(spec.own))),
         **{f"{name}.rows": (table.rows, np.int32, (items, table.width)) for name, table in neighbours.items()},
         **{f"{name}.weights": (table.weights, np.float32, (items, table.width)) for name, table in neighbours.items()},
     }
@@ -167,12 +168,12 @@ def _towers(folder: GenerationFolder, manifest: Manifest, spec: FeatureSpec) -> 
                 yield f"the towers' {name} holds numbers that are not finite"
 
 
-def _ranker(folder: GenerationFolder, manifest: Manifest) -> Iterator[str]:
-    wanted = len(features.FEATURES) - len(RETRIEVED) + len(trained_with(manifest.sources))
+def _ranker(folder: GenerationFolder, manifest: Manifest, spec: FeatureSpec) -> Iterator[str]:
+    wanted = len(features.names(spec)) - len(RETRIEVED) + len(trained_with(manifest.sources))
     with safe_open(folder.path / RANKER, "np") as file:
         columns = tuple(file.get_slice("mean").get_shape())
         if columns != (wanted,):
-            yield f"the ranker takes {columns[0]} features, and this code makes {wanted} of the generation's sources"
+            yield f"the ranker takes {columns[0]} features, and this code makes {wanted} for the generation"
         for name in file.keys():  # noqa: SIM118 no mapping
             weights = file.get_tensor(name)
             # The deviation of a feature that never varied is infinite: the feature then has no effect.

@@ -35,9 +35,9 @@ class ItemTables:
     embeddings: [n, d] float32, L2-normalised. rounded: [n, W] int8, the embeddings rounded for exact search. content:
     [n, C] int32 tokens. popularity: [n, 4] float32 counts of POPULARITY_WINDOWS. by_popularity: [n] int32 rows, the
     most popular of recent days first. age: [n] float32 days from the first interaction to the end of the data. numbers:
-    [n, columns] float64, see `FeatureSpec.numbers`. covisit, follow, ease: neighbours by interactions soon after, right
-    after, and by the EASE model; ease is empty if the catalogue is too large. context_lift: the contexts in which an
-    item is more popular than in others.
+    [n, columns] float64, see `FeatureSpec.numbers`. own: [n, columns] float32, see `FeatureSpec.own_values`. covisit,
+    follow, ease: neighbours by interactions soon after, right after, and by the EASE model; ease is empty if the
+    catalogue is too large. context_lift: the contexts in which an item is more popular than in others.
     """
 
     ids: StringTable
@@ -50,6 +50,7 @@ class ItemTables:
     by_popularity: I32
     age: F32
     numbers: F64
+    own: F32
     covisit: Neighbours
     follow: Neighbours
     ease: Neighbours
@@ -77,6 +78,11 @@ class ItemTables:
     def content_table(self) -> KernelTable:
         """The content for kernels."""
         return table(self.content)
+
+    @cached_property
+    def own_table(self) -> KernelTable:
+        """The own columns for kernels."""
+        return table(self.own)
 
     @cached_property
     def available_table(self) -> KernelTable:
@@ -120,11 +126,11 @@ class ItemTables:
     @classmethod
     def load(cls, folder: Path) -> ItemTables:
         """Map the tables of `folder` into memory."""
-        arrays = "embeddings", "rounded", "content", "available", "popularity", "by_popularity", "age", "numbers"
+        arrays = "embeddings", "rounded", "content", "available", "popularity", "by_popularity", "age"
         return cls(
             ids=StringTable.load(folder, "ids", indexed=True),
             titles=StringTable.load(folder, "titles"),
-            **{name: mapped_array(folder, name) for name in arrays},
+            **{name: mapped_array(folder, name) for name in (*arrays, "numbers", "own")},
             covisit=Neighbours.load(folder, "covisit"),
             follow=Neighbours.load(folder, "follow"),
             ease=Neighbours.load(folder, "ease"),

@@ -12,7 +12,7 @@ import numpy as np
 from recsys.kernels.event_counts import WINDOWS, RecentEvents, count_recent
 from recsys.kernels.jit import compiled
 from recsys.kernels.kernel_table import KernelTable
-from recsys.kernels.query_features import affinity, lift_columns, lifts, likeness, repeats, votes
+from recsys.kernels.query_features import affinity, lift_columns, lifts, likeness, own_columns, repeats, votes
 from recsys.kernels.time_features import STEPS, gap, wait
 from recsys.kernels.top_k import NO_KEY, key
 
@@ -57,7 +57,7 @@ NAMES = (
     "lift_context",
     *WINDOWS,
 )
-"""The features in the order of their rows. A flag for each candidate source follows."""
+"""The features in the order of their rows. A flag for each candidate source follows, then a dataset's own columns."""
 
 ROW = {name: row for row, name in enumerate(NAMES)}
 TOWER, TOWER_GAP, COVISIT_SHARE = ROW["tower"], ROW["tower_gap"], ROW["covisit_share"]
@@ -112,6 +112,7 @@ class FeatureTables(NamedTuple):
     lifts: np.ndarray
     lift_starts: np.ndarray
     recent: RecentEvents
+    own: KernelTable
 
 
 class FeatureSettings(NamedTuple):
@@ -187,6 +188,7 @@ def finish(queries, tables, settings, arrays):
     columns = np.empty((len(items), len(tables.lift_starts) - 1), np.int64)
     lift_columns(queries.contexts, tables.lift_starts, columns)
     lifts(tables.lifts, columns, items, counts, x, LIFTS)
+    own_columns(tables.own, past, items, counts, x, FLAGS + len(settings.flags))
 
 
 @compiled

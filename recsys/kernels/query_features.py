@@ -2,6 +2,7 @@
 
 `votes`: past items have the candidate as a neighbour. `likeness`: similar embeddings. `affinity`: shared categories.
 `repeats`: the candidate is itself a past item. `lifts`: it is more popular at this time or in this context.
+`own_columns`: its own numbers, such as a price, and those of past items.
 
 items: [B, K] int32 candidates. The first counts [B] of each query are distinct items; the others are PAD. Each kernel
 writes rows of x [B, F, K] float32, one row a feature, from row `first` on, for the items alone.
@@ -190,3 +191,27 @@ def lifts(table, columns, items, counts, x, first):
                 else:
                     total += lift
             x[query, first + CLOCK, at] = total / np.float32(max(known, 1))
+
+
+@compiled
+def own_columns(values, past, items, counts, x, first):
+    """Each own column of a candidate, and its difference to the mean over the history: two features of a column.
+
+    values: `KernelTable` [n, C] of float32. past: [B, H] int32. The difference is 0 without a history.
+    """
+    base, late, tail = values
+    n, columns = base.shape
+    for query in range(len(items) if columns else 0):
+        totals, known = np.zeros(columns, np.float64), 0
+        for at in range(past.shape[1]):
+            row = locate(n, late, past[query, at])
+            known += row >= 0
+            for column in range(columns if row >= 0 else 0):
+                totals[column] += base[row, column] if row < n else tail[row - n, column]
+        for at in range(counts[query]):
+            row = locate(n, late, items[query, at])
+            for column in range(columns if row >= 0 else 0):
+                value = base[row, column] if row < n else tail[row - n, column]
+                x[query, first + 2 * column, at] = value
+                if known:
+                    x[query, first + 2 * column + 1, at] = value - totals[column] / known

@@ -6,7 +6,7 @@ The service logs a sample of impressions, and `python -m flows drain` moves them
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -29,11 +29,11 @@ class Impression:
     """time: when the items were shown. asked: the moment that the features describe. Both in unix seconds.
 
     items: n ids. places: [n] from 0 on. scores: [n], of the ranker. sources: [n] flags of the sources. features:
-    [n, F], the columns of `features.FEATURES`. surface: the place of the product that showed the items.
+    [n, F], the columns of `features.names`. surface: the place of the product that showed the items.
     arms: the user's arm ("control" included) in each experiment that the slate took part in. context: of the request,
     the columns that the generation has. from_store: whether the history is the store's: the request had no session,
     and the store answered. dataset: the name of the one that the generation was trained on; empty if unknown.
-    exploration: the draws of a slate that explores, by place of the slate.
+    own_features: `features.own_names`. exploration: the draws of a slate that explores, by place of the slate.
     """
 
     generation: str
@@ -51,6 +51,7 @@ class Impression:
     context: Mapping[str, str] = field(default_factory=dict)
     from_store: bool = True
     dataset: str = ""
+    own_features: Sequence[str] = ()
     exploration: Exploration | None = None
 
     @property
@@ -62,6 +63,7 @@ class Impression:
         """The bytes that the store holds."""
         head = [self.generation, self.user_id, self.time, self.asked, self.mode, self.items, self.features.shape[1]]
         head += [self.surface, dict(self.arms), dict(self.context), self.from_store, self.dataset]
+        head += [[*self.own_features]]
         text = np.frombuffer(json.dumps(head, separators=(",", ":")).encode(), np.uint8)
         columns = self.features.reshape(-1), self.scores, self.places, self.sources, text
         if self.exploration is None:

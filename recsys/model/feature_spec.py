@@ -16,7 +16,13 @@ from zlib import crc32
 import numpy as np
 
 from recsys.model.event_types import UNDECLARED, EventRules
-from recsys.types import CONTEXTS, F64, I32, U8, Bool
+from recsys.types import CONTEXTS, F32, F64, I32, U8, Bool
+
+OWN_COLUMNS = 8
+"""Columns of items that are features of the ranker, at most."""
+
+LARGEST = 1e30
+"""Larger values of such a column count as this one, so that sums of them are finite in float32."""
 
 CONTENT_TOKENS = 12
 """Content tokens of an item, at most. Films of MovieLens and MovieTweetings have 7 at most."""
@@ -39,7 +45,8 @@ class FeatureSpec:
     tokens: "column=value" strings; token 0 is padding. edges: ascending bucket edges of each numeric column.
     event_types: names, by row. contexts: the context columns, each with its values, the most frequent first, from row 1
     on. columns: the content columns of items in the order of encoding. events: the meaning of the event types. numbers:
-    the numeric and boolean columns in the order of `ItemTables.numbers`. booleans: the boolean columns.
+    the numeric and boolean columns in the order of `ItemTables.numbers`. booleans: the boolean columns. own: the
+    columns of `numbers` that are features of the ranker, each with its mean.
     """
 
     tokens: tuple[str, ...]
@@ -50,6 +57,7 @@ class FeatureSpec:
     events: EventRules = field(default_factory=EventRules)
     numbers: tuple[str, ...] = ()
     booleans: tuple[str, ...] = ()
+    own: tuple[tuple[str, float], ...] = ()
 
     @cached_property
     def token_rows(self) -> dict[str, int]:
@@ -86,6 +94,12 @@ class FeatureSpec:
         """The numbers of items given as column → value: [n, columns] float64, NaN without a value."""
         values = [[_number(item.get(column)) for column in self.numbers] for item in items]
         return np.array(values, np.float64).reshape(len(items), len(self.numbers))
+
+    def own_values(self, numbers: F64) -> F32:
+        """The columns `own` of numbers [n, columns]: [n, own] float32, the column's mean without a value."""
+        chosen = numbers[:, [self.numbers.index(column) for column, _ in self.own]]
+        filled = np.where(np.isnan(chosen), [mean for _, mean in self.own], chosen)
+        return np.ascontiguousarray(filled.clip(-LARGEST, LARGEST), np.float32)
 
     def values(self, column: str) -> list[str]:
         """The values of a categorical column."""
@@ -149,6 +163,7 @@ class FeatureSpec:
             EventRules.from_json(raw["events"]),
             numbers=tuple(raw["numbers"]),
             booleans=tuple(raw["booleans"]),
+            own=tuple((column, mean) for column, mean in raw["own"]),
         )
 
 

@@ -26,12 +26,13 @@ from recsys.kernels.feature_kernels import (
     QueryArrays,
 )
 from recsys.kernels.jit import contiguous
+from recsys.model.feature_spec import FeatureSpec
 from recsys.model.neighbour_tables import powers
 from recsys.retrieval.registry import RETRIEVED
 from recsys.types import F32, HISTORY_LENGTH, Candidates, Histories
 
 FEATURES = (*NAMES, *(f"from_{source.name}" for source in RETRIEVED))
-"""The columns of `build`, in order. Those of the sources are last: a ranker from before a source reads the others."""
+"""The features of every dataset, in order. Those of the sources are last: an older ranker lacks the newest of these."""
 
 SETTINGS = FeatureSettings(
     powers=powers(COVISIT_DECAYS),
@@ -40,6 +41,21 @@ SETTINGS = FeatureSettings(
     flags=np.array([source.flag for source in RETRIEVED], np.uint16),
     logs=np.log1p(np.arange(4_096, dtype=np.float32)),
 )
+
+
+def own_names(spec: FeatureSpec) -> tuple[str, ...]:
+    """The features of a dataset's own columns: each column's value, and its difference to the mean of the history."""
+    return tuple(name for column, _ in spec.own for name in (f"own_{column}", f"gap_{column}"))
+
+
+def names(spec: FeatureSpec) -> tuple[str, ...]:
+    """The columns of `build` for a generation with this spec, in order."""
+    return (*FEATURES, *own_names(spec))
+
+
+def width(tables: ItemTables) -> int:
+    """The number of columns of `build`."""
+    return len(FEATURES) + 2 * int(tables.own_table.base.shape[1])
 
 
 def build(tables: ItemTables, histories: Histories, candidates: Candidates, recent: RecentEvents = NO_EVENTS) -> F32:
@@ -56,7 +72,7 @@ def columns(tables: ItemTables, histories: Histories, candidates: Candidates, re
         *(contiguous(candidates.tower), contiguous(candidates.sources)),
     )
     arrays = FeatureArrays(
-        x=np.zeros((batch, len(FEATURES), room), np.float32),
+        x=np.zeros((batch, width(tables), room), np.float32),
         counts=np.empty(batch, np.int64),
         order=np.empty((batch, len(RANKS), room), np.uint64),
         to_log=np.empty((batch, len(LOGGED), room), np.float32),
@@ -86,4 +102,5 @@ def _tables(tables: ItemTables, recent: RecentEvents) -> FeatureTables:
         lifts=tables.context_lift.table,
         lift_starts=tables.context_lift.starts,
         recent=recent,
+        own=tables.own_table,
     )

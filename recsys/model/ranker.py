@@ -120,7 +120,7 @@ class Ranker:
         names: NameRows | None = None,
     ) -> None:
         """extender: for `with_items` alone. names: finds the rows of the generation, for `with_counts` alone."""
-        self._net, self._width = net.eval(), len(net.mean)
+        self._net, self._inputs = net.eval(), _inputs(len(net.mean), features.width(tables))
         self._scores = compiled_net(net)
         self._tables = tables
         self.recent = NO_EVENTS
@@ -165,7 +165,7 @@ class Ranker:
     def features_and_scores(self, histories: Histories, candidates: Candidates) -> tuple[F32, F32]:
         """Features [B, K, F] float32, zero for PAD and for unknown rows, and the scores of `score`."""
         histories, candidates, order = self._known(histories, candidates)
-        built = np.empty((*candidates.items.shape, len(features.FEATURES)), np.float32)
+        built = np.empty((*candidates.items.shape, features.width(self._tables)), np.float32)
         scores = self._score(histories, candidates, built)
         return _restored(built, order), _restored(scores, order)
 
@@ -189,8 +189,7 @@ class Ranker:
             if len(candidates) > CHUNK:
                 some = histories.take(chunk), candidates.take(chunk)
             built = features.columns(self._tables, *some, self.recent)
-            # A net that was trained before a source was added has no column for that source.
-            scores[chunk] = self._scores(built[:, : self._width])
+            scores[chunk] = self._scores(built[:, self._inputs])
             if kept is not None:
                 kept[chunk] = np.swapaxes(built, 1, 2)
         ranker_net.leave_out(contiguous(candidates.items), scores)
@@ -202,13 +201,21 @@ class Ranker:
 
         0 for a feature that the net lacks.
         """
-        x = torch.from_numpy(np.repeat(row[None, : self._width], self._width + 1, axis=0))
-        places = torch.arange(self._width)
+        width = len(self._net.mean)
+        x = torch.from_numpy(np.repeat(row[None, self._inputs], width + 1, axis=0))
+        places = torch.arange(width)
         x[places, places] = self._net.mean
         scores = self._net(x)
         lost = np.zeros(len(row), np.float32)
-        lost[: self._width] = (scores[-1] - scores[:-1]).numpy()
+        lost[self._inputs] = (scores[-1] - scores[:-1]).numpy()
         return lost
+
+
+def _inputs(net: int, built: int) -> slice | I64:
+    """Which of the features a net reads. A net from before a source was added has no column for that source."""
+    missing, every = built - net, np.arange(built)
+    own = built - len(features.FEATURES)
+    return np.delete(every, slice(built - own - missing, built - own)) if missing else slice(None)
 
 
 def _restored(found: F32, order: I64 | None) -> F32:

@@ -134,8 +134,9 @@ class RankingModel(_Model["Ranker"]):
         found = np.zeros(len(queries), wire.EXPLAINED)
         features, _ = ranker.features_and_scores(wire.histories(queries), wire.candidates(queries))
         for row, (of_query, place) in enumerate(zip(features, queries["place"].tolist(), strict=True)):
-            found["features"][row] = of_query[place]
-            found["contributions"][row] = ranker.contributions(of_query[place])
+            width = of_query.shape[1]
+            found["features"][row, :width] = of_query[place]
+            found["contributions"][row, :width] = ranker.contributions(of_query[place])
         return wire.each(found)
 
     @over_rows(wire.FEATURES_OF, wire.FEATURES_FOUND)
@@ -145,7 +146,7 @@ class RankingModel(_Model["Ranker"]):
         features, scores = ranker.features_and_scores(wire.histories(queries), wire.candidates(queries))
         places = queries["places"].clip(min=0)
         found["scores"] = np.take_along_axis(scores, places, axis=1)
-        found["features"] = np.take_along_axis(features, places[..., None], axis=1)
+        found["features"][..., : features.shape[2]] = np.take_along_axis(features, places[..., None], axis=1)
         return wire.each(found)
 
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from recsys.filters.compiled_conditions import FILTER_WORDS
 from recsys.kernels import time_features
+from recsys.model.feature_spec import OWN_COLUMNS
 from recsys.model.features import FEATURES
 from recsys.model.history import History
 from recsys.types import (
@@ -52,6 +53,7 @@ _CANDIDATES = [
     ("sources", "<u2", CANDIDATES),
 ]
 _FILTER = ("filter", "<i4", FILTER_WORDS)  # `recsys.filters.compiled_conditions.packed`; zeros for none
+_WIDTH = len(FEATURES) + 2 * OWN_COLUMNS  # of the features of any dataset; zeros behind those of a narrower one
 HISTORY = np.dtype(_HISTORY)
 """The beginning of RETRIEVE, RANK and the other records of one history."""
 
@@ -64,9 +66,9 @@ PLACED = np.dtype([("failed", "u1"), ("tower", "<f4"), ("place", "<i4")])
 SIMILAR = np.dtype([*_HEADER, ("item", "<i4"), _FILTER])
 SIMILAR_FOUND = np.dtype([("failed", "u1"), *_CANDIDATES, ("scores", "<f4", CANDIDATES)])
 EXPLAIN = np.dtype([*_HISTORY, *_CANDIDATES, ("place", "<i4")])
-EXPLAINED = np.dtype([("failed", "u1"), ("features", "<f4", len(FEATURES)), ("contributions", "<f4", len(FEATURES))])
+EXPLAINED = np.dtype([("failed", "u1"), ("features", "<f4", _WIDTH), ("contributions", "<f4", _WIDTH)])
 FEATURES_OF = np.dtype([*_HISTORY, *_CANDIDATES, ("places", "<i4", SLATE)])
-FEATURES_FOUND = np.dtype([("failed", "u1"), ("scores", "<f4", SLATE), ("features", "<f4", (SLATE, len(FEATURES)))])
+FEATURES_FOUND = np.dtype([("failed", "u1"), ("scores", "<f4", SLATE), ("features", "<f4", (SLATE, _WIDTH))])
 
 WIDTHS = {
     "retrieve": RETRIEVE.itemsize,

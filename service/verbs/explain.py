@@ -8,7 +8,7 @@ import numpy as np
 
 from recsys.filters.compiled_conditions import meets
 from recsys.filters.conditions import in_words, values_in_words
-from recsys.model.features import FEATURES
+from recsys.model.features import names
 from recsys.retrieval.registry import names_of
 from recsys.slates.query import Degraded, Query
 from recsys.slates.slate_filters import FILTERS
@@ -89,14 +89,15 @@ class SlateExplainer:
         if found is None:
             return []
         columns = zip(found["features"].tolist(), found["contributions"].tolist(), strict=True)
-        return [_features(values, contributions) for values, contributions in columns]
+        of_generation = names(query.generation.spec)
+        return [_features(of_generation, *each) for each in columns]
 
 
-def _features(values: Sequence[float], contributions: Sequence[float]) -> list[schema.Feature]:
-    """The features of one candidate, the largest contribution first."""
+def _features(names: Sequence[str], values: Sequence[float], contributions: Sequence[float]) -> list[schema.Feature]:
+    """The features of one candidate, the largest contribution first. A row is as wide as those of any generation."""
     features = [
         schema.Feature(name=name, value=value, contribution=contribution)
-        for name, value, contribution in zip(FEATURES, values, contributions, strict=True)
+        for name, value, contribution in zip(names, values, contributions, strict=False)
     ]
     return sorted(features, key=lambda feature: -abs(feature.contribution))
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from recsys.errors import StageError
 from recsys.lists.impression import Impression
-from recsys.model.features import FEATURES
+from recsys.model.features import names, own_names
 from recsys.retrieval.candidates import places
 from recsys.slates.query import Degraded, Query
 from recsys.store.redis.user_store import RedisUserStore
@@ -183,16 +183,15 @@ def _impression(query: Query, moment: float, at: np.ndarray, found: np.ndarray) 
     rows = query.candidates.items[at]
     place_of = {row: place for place, row in enumerate(query.items.tolist())}
     shown = [place_of[row] for row in rows.tolist()]
-    return _of_items(
-        query, moment, rows, shown, used, query.candidates.sources[at], found["features"][: len(at)].copy()
-    )
+    features = found["features"][: len(at), : len(names(query.generation.spec))].copy()
+    return _of_items(query, moment, rows, shown, used, query.candidates.sources[at], features)
 
 
 def _unranked(query: Query, moment: float) -> Impression:
     """The impression of a slate that ranking did not order, such as a list: its features are not known, and NaN."""
-    count = len(query.items)
-    scores, features = np.asarray(query.scores, np.float32), np.full((count, len(FEATURES)), np.nan, np.float32)
-    return _of_items(query, moment, query.items, range(count), scores, query.sources, features)
+    scores = np.asarray(query.scores, np.float32)
+    features = np.full((len(query.items), len(names(query.generation.spec))), np.nan, np.float32)
+    return _of_items(query, moment, query.items, range(len(query.items)), scores, query.sources, features)
 
 
 def _of_items(
@@ -219,6 +218,7 @@ def _of_items(
         context=_context(query),
         from_store=not query.session and Degraded.STORE not in query.degraded,
         dataset=query.generation.dataset,
+        own_features=own_names(query.generation.spec),
         exploration=drawn,
     )
 

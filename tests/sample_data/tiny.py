@@ -52,6 +52,7 @@ def write(folder: Path, seed: int = 0) -> Path:
         '[interactions]\nfile = "interactions.csv"\nuser_id = "user_id"\nitem_id = "item_id"\ntimestamp = "timestamp"\n'
         'context = ["device"]\n'
         '[items]\nfile = "items.csv"\nitem_id = "item_id"\ntitle = "title"\ncategories = "genre"\nnumeric = ["year"]\n'
+        '[features]\nitems = ["year"]\n'
     )
     return folder
 

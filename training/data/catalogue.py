@@ -54,7 +54,8 @@ class Catalogue:
         available = np.ones(len(ids), bool)
         if "available" in table:
             available[: len(table)] = table["available"]
-        numbers = dataset.numeric_columns + dataset.boolean_columns
+        names = dataset.numeric_columns + dataset.boolean_columns
+        numbers = _numbers(table, names, len(ids))
         spec = FeatureSpec(
             ("", *tokens),
             edges,
@@ -62,14 +63,15 @@ class Catalogue:
             contexts,
             dataset.content_columns,
             dataset.events,
-            numbers=numbers,
+            numbers=names,
             booleans=dataset.boolean_columns,
+            own=tuple((name, float(np.nanmean(numbers[:, names.index(name)]))) for name in dataset.feature_columns),
         )
         return cls(
             ids=ids,
             titles=StringTable.pack(titles + [""] * only_logged),
             content=np.pad(content, ((0, only_logged), (0, 0)), constant_values=NO_TOKEN),
-            numbers=_numbers(table, numbers, len(ids)),
+            numbers=numbers,
             available=available,
             spec=spec,
         )

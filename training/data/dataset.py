@@ -29,7 +29,8 @@ class Dataset:
     and content columns. events: the meaning of each event type. weighed_by_value: types whose events weigh by `value`.
     protocol: how models of the dataset are trained and measured. moments: when the test begins, if the mapping states
     it. exact_times: whether the times are exact within a day: no mapping says otherwise, and they are not all days.
-    impressions: whether the ranker trains on slates that users were shown.
+    feature_columns: columns of the items that are features of the ranker. impressions: whether the ranker trains on
+    slates that users were shown.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Dataset:
     content_columns: tuple[str, ...] = ()
     numeric_columns: tuple[str, ...] = ()
     boolean_columns: tuple[str, ...] = ()
+    feature_columns: tuple[str, ...] = ()
     context_columns: tuple[str, ...] = ()
     events: EventRules = field(default_factory=EventRules)
     weighed_by_value: tuple[str, ...] = ()
@@ -70,6 +72,7 @@ def read(data: str | Path, quarantine_folder: Path | None = None, deleted: Delet
         content_columns=toml.items.content if toml.items else (),
         numeric_columns=toml.items.numeric if toml.items else (),
         boolean_columns=toml.items.boolean if toml.items else (),
+        feature_columns=toml.features.items,
         context_columns=toml.interactions.context,
         events=toml.events.rules if toml.events else EventRules(),
         weighed_by_value=toml.events.weigh_by_value if toml.events else (),

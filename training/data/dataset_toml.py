@@ -20,6 +20,7 @@ from training.data.table_sections import (
     NO_FILE,
     AnyText,
     Collected,
+    Features,
     Interactions,
     Items,
     Section,
@@ -147,6 +148,7 @@ class DatasetToml(Section):
     interactions: Interactions
     collected: Collected = Collected()
     items: Items | None = None
+    features: Features = Features()
     events: Events | None = None
     settings: Settings = Settings()
     evaluation: Evaluation = Evaluation()
@@ -162,6 +164,20 @@ class DatasetToml(Section):
         if states and isinstance(own, dict) and "file" not in own:
             return raw | {"interactions": own | COLLECTED_COLUMNS | {"file": NO_FILE}}
         return raw
+
+    @model_validator(mode="after")
+    def _features_are_numbers(self) -> Self:
+        columns = self.items.numeric + self.items.boolean if self.items else ()
+        for column in self.features.items:
+            if column not in columns:
+                known = f"they are {', '.join(columns)}" if columns else "there are none"
+                raise ValueError(
+                    f"items in [features] names '{column}', which is no column in numeric or boolean of [items]: "
+                    f"{known}. Add the column there, or take it out of [features]"
+                )
+            if self.features.items.count(column) > 1:
+                raise ValueError(f"items in [features] names '{column}' twice. Delete one of the two")
+        return self
 
     @model_validator(mode="after")
     def _event_types_have_a_column(self) -> Self:

@@ -27,7 +27,15 @@ FOLDER = "impressions"
 """The folder for `training.data.locations.exports`."""
 
 PREFIX = "feature."
-COLUMNS = [PREFIX + name for name in FEATURES]
+
+
+def columns_of(features: Iterable[str]) -> list[str]:
+    """The columns of features in a file."""
+    return [PREFIX + name for name in features]
+
+
+COLUMNS = columns_of(FEATURES)
+"""The columns of the features that every dataset has."""
 
 TEXT = ("impression", "user_id")
 READ = [*TEXT, "time", "place", "propensity", "dataset", "labelled_until"]
@@ -46,7 +54,8 @@ class Wanted:
     """Which slates are read. dataset: of the generation that made a slate. grade: of a taken item by event type.
 
     until: labels that were complete by this moment may train; unix seconds. most: slates with a taken item that may
-    train, and later ones, each. deleted: users whose slates before their deletion are left out.
+    train, and later ones, each. deleted: users whose slates before their deletion are left out. features: of the ranker
+    that is trained; slates with others are left out.
     """
 
     dataset: str
@@ -54,6 +63,7 @@ class Wanted:
     until: float
     most: int
     deleted: DeletedUsers = field(default_factory=dict)
+    features: Sequence[str] = FEATURES
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +109,8 @@ class _Reading:
 
     def __init__(self, wanted: Wanted) -> None:
         self._wanted, self._left_out, self._seen = wanted, Counter[str](), set[str]()
-        self._shown, self._drawn = [_no_rows([*SLATE, *COLUMNS])], [_no_rows(DRAWN)]
+        self._columns = columns_of(wanted.features)
+        self._shown, self._drawn = [_no_rows([*SLATE, *self._columns])], [_no_rows(DRAWN)]
         self.early = self.late = 0
 
     def add(self, file: Location) -> None:
@@ -109,8 +120,7 @@ class _Reading:
         rows = rows[~rows["impression"].isin(found & self._seen)]
         self._seen |= found
         self._drawn.append(rows.loc[rows["propensity"] < 1, DRAWN])  # with 1 the item was not drawn
-        featured = rows[rows[COLUMNS].notna().all(axis=1)]  # no ranker ordered the others
-        self._count(NO_FEATURES, rows["impression"].nunique() - featured["impression"].nunique())
+        featured = self._featured(rows)
         of_slate = featured.groupby("impression")["grade"]
         taken = (of_slate.transform("max") > 0) & (of_slate.transform("size") > 1)
         self._count(NOTHING_TAKEN, featured.loc[~taken, "impression"].nunique())
@@ -118,14 +128,23 @@ class _Reading:
         kept = featured[taken & ~(late & (self.late >= self._wanted.most))]
         self.early += kept.loc[~late, "impression"].nunique()
         self.late += kept.loc[late, "impression"].nunique()
-        self._shown.append(kept[[*SLATE, *COLUMNS]])
+        self._shown.append(kept[[*SLATE, *self._columns]])
+
+    def _featured(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """The rows with the wanted features and no others. A file may have slates of two generations."""
+        found = rows.filter(like=PREFIX).notna()
+        some, wanted = found.any(axis=1), found[self._columns]
+        right = wanted.all(axis=1) & (found.sum(axis=1) == wanted.shape[1])
+        self._count(NO_FEATURES, rows.loc[~some, "impression"].nunique())  # no ranker ordered these
+        self._count(OTHER_FEATURES, rows.loc[some & ~right, "impression"].nunique())
+        return rows[right]
 
     def result(self) -> ShownItems:
         """The slates in order of time."""
         rows = pd.concat(self._shown).sort_values(["time", "impression"], kind="stable")
         slates, first = pd.factorize(rows["impression"])[0], rows.drop_duplicates("impression")
         return ShownItems(
-            features=rows[COLUMNS].to_numpy(np.float32),
+            features=rows[self._columns].to_numpy(np.float32),
             grades=rows["grade"].to_numpy(np.float32),
             places=rows["place"].to_numpy(np.int64),
             slates=slates.astype(np.int64),
@@ -139,11 +158,12 @@ class _Reading:
     def _rows(self, file: Location) -> pd.DataFrame:
         """The rows of the dataset's slates, without those of deleted users."""
         names = read_schema(file).names
-        reason = OTHER_FEATURES if [n for n in names if n.startswith(PREFIX)] != COLUMNS else NO_DATASET
+        features = [name for name in names if name.startswith(PREFIX)]
+        reason = NO_DATASET if {*self._columns} <= {*features} else OTHER_FEATURES
         if reason == OTHER_FEATURES or "dataset" not in names:
             self._count(reason, pc.count_distinct(read_table(file, ["impression"])["impression"]).as_py())
-            return _no_rows([*READ, "grade", *COLUMNS])
-        table = read_table(file, [*READ, "event_types", *COLUMNS])
+            return _no_rows([*READ, "grade", *self._columns])
+        table = read_table(file, [*READ, "event_types", *features])
         table = table.filter(pc.equal(table["dataset"], self._wanted.dataset))
         rows: pd.DataFrame = table.drop_columns("event_types").to_pandas()
         rows["grade"] = _grades(table["event_types"], self._wanted.grade)

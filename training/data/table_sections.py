@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from recsys.files.toml_errors import wanted
+from recsys.model.feature_spec import OWN_COLUMNS
 from recsys.types import CONTEXTS
 from recsys.yes_no import plain
 from training.data.reading.times import FORMATS, require_format
@@ -113,6 +114,16 @@ class Collected(Section):
 
     events: Annotated[StrictBool, wanted("true or false, without quotes")] = False
     impressions: Annotated[StrictBool, wanted("true or false, without quotes")] = False
+
+
+class Features(Section):
+    """The section [features]: columns of the items table that are features of the ranker."""
+
+    items: Annotated[
+        tuple[AnyText, ...],
+        Field(max_length=OWN_COLUMNS),
+        wanted(f'a list of at most {OWN_COLUMNS} columns in numeric or boolean of [items], such as ["price"]'),
+    ] = ()
 
 
 class Interactions(Table):

@@ -17,18 +17,16 @@ from recsys.generation.item_tables import ItemTables
 from recsys.generation.manifest import GenerationFolder
 from recsys.lists.user_record import UserRecord
 from recsys.model.feature_spec import FeatureSpec
-from recsys.model.features import FEATURES
+from recsys.model.features import FEATURES, names, width
 from recsys.model.history import assemble, stack, without_revoked
 from recsys.model.ranker import Ranker
 from recsys.retrieval.registry import SOURCES
 from recsys.retrieval.retriever import Retriever
 from recsys.types import F32, HISTORY_LENGTH, PAD, Bool, Event
-from training.data.impressions import COLUMNS, PREFIX
+from training.data.impressions import columns_of
 
-OF_THE_SET = "tower_gap", "tower_rank", "covisit_share", "covisit_rank", "ease_rank", "popularity_rank"
+OF_THE_SET = columns_of(["tower_gap", "tower_rank", "covisit_share", "covisit_rank", "ease_rank", "popularity_rank"])
 """Features that depend on all candidates of a request. Lists and trending items change, so these are not recomputed."""
-
-COMPARED = [name for name in FEATURES if name not in OF_THE_SET]
 
 TOLERANCE = 1e-4
 """Relative, and absolute for values below 1: arithmetic of batches of another size differs by less."""
@@ -93,14 +91,16 @@ class FeatureRecomputation:
             self._features(rows.iloc[some], records[some], events[some])
             for some in (slice(start, start + BATCH) for start in range(0, len(rows), BATCH))
         ]
-        expected = np.concatenate([np.zeros((0, len(FEATURES)), np.float32), *found])
-        logged = rows[COLUMNS].to_numpy(np.float32)
+        expected = np.concatenate([np.zeros((0, width(self.tables)), np.float32), *found])
+        columns = columns_of(names(self.spec))
+        logged = rows[columns].to_numpy(np.float32)
         known = np.isfinite(expected).all(axis=1)
         same = known & _same_history(logged, expected)
         differs = ~_alike(logged[same], expected[same])
         shares = {}
         if same.sum() >= LEAST_ROWS:
-            shares = {f"{PREFIX}{name}": float(differs[:, FEATURES.index(name)].mean()) for name in COMPARED}
+            found_shares = zip(columns, differs.mean(axis=0).tolist(), strict=True)
+            shares = {column: share for column, share in found_shares if column not in OF_THE_SET}
         return Skew(int(same.sum()), shares, int((known & ~same).sum()), int((~known).sum()))
 
     def _features(self, rows: pd.DataFrame, records: Sequence[bytes | None], events: Sequence[Sequence[Event]]) -> F32:
@@ -123,7 +123,7 @@ class FeatureRecomputation:
         found_rows = self.tables.ids.rows_of(rows["item_id"].tolist())
         items = np.array([[PAD if row is None else row] for row in found_rows], np.int32)
         flags = {each.name: each.flag for each in SOURCES}
-        sources = [[sum(flags.get(name, 0) for name in names.split(","))] for names in rows["sources"]]
+        sources = [[sum(flags.get(name, 0) for name in text.split(","))] for text in rows["sources"]]
         candidates = self.retriever.complete(past, items, np.array(sources, np.uint16))
         features, _ = self.ranker.features_and_scores(past, candidates)
         shown = (candidates.items[:, 0] == items[:, 0]) & (items[:, 0] != PAD)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from recsys.model.features import names
 from recsys.retrieval.registry import names_of
 from recsys.slates.query import Query
 from recsys.surfaces import DEFAULT
 from recsys.types import I64, Mode, Source
 from training.advisor.replayed_queries import ReplayedQueries, Trends
 from training.advisor.replayed_slates import BATCH, ReplayedService
-from training.data.impressions import COLUMNS
+from training.data.impressions import columns_of
 from training.data.interaction_log import DAY, Log
 from training.evaluation.metric_table import K
 
@@ -36,7 +37,8 @@ def replay(service: ReplayedService, log: Log, at: I64) -> pd.DataFrame:
         of_slates = service.answer_with_features(some)
         for number, (query, features) in enumerate(zip(some, of_slates, strict=True), start):
             tables.append(_table(query, features, f"{at[number]}"))
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*_NAMES, *COLUMNS])
+    columns = [*_NAMES, *columns_of(names(log.catalogue.spec))]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
 
 
 _NAMES = (
@@ -64,7 +66,7 @@ def _query(
 
 def _table(query: Query, features: np.ndarray, impression: str) -> pd.DataFrame:
     """The rows of a slate, without items that were no candidates: they have no features."""
-    found = pd.DataFrame(features, columns=COLUMNS)
+    found = pd.DataFrame(features, columns=columns_of(names(query.generation.spec)))
     ids = [str(query.generation.item_id(row)) for row in query.items.tolist()]
     sources = [",".join(names_of(flags)) for flags in query.sources.tolist()]
     shared = (impression, str(query.user_id), query.generation.id, query.now, query.now, Mode.REALTIME.value, DEFAULT)

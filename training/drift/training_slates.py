@@ -6,6 +6,7 @@ of one event of the user, as serving would in mode realtime.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,12 @@ import pandas as pd
 
 from recsys.generation.content_checks import readable
 from recsys.generation.manifest import GenerationFolder
-from recsys.model.features import FEATURES
+from recsys.model.features import names
 from recsys.model.ranker import RankerNet
 from recsys.retrieval.registry import SOURCES, names_of
 from recsys.types import I64
 from training.advisor.replayed_slates import ReplayedService
-from training.data.impressions import COLUMNS
+from training.data.impressions import columns_of
 from training.data.interaction_log import DAY, Log
 from training.drift.drawn_rows import draw, hashes
 from training.drift.replayed_impressions import replay
@@ -32,23 +33,23 @@ DAYS = 28
 MOST = 2_000
 """Users, at most. The part has 0.5 MB then, and a PSI of ten bins an error of 0.005."""
 
-ROW = np.dtype(
-    [("item", "<i4"), ("first_item", "<i4"), ("score", "<f4"), ("sources", "<u2"), ("features", "<f4", len(FEATURES))]
-)
+ROW = [("item", "<i4"), ("first_item", "<i4"), ("score", "<f4"), ("sources", "<u2")]
+"""The columns of a row before its features."""
 
 
 def make(log: Log, stage: FirstStage, net: RankerNet) -> np.ndarray:
-    """One shown item for each of at most MOST users: an array of ROW."""
+    """One shown item for each of at most MOST users: an array of `_row_type`."""
     start = log.end - DAYS * DAY
     shown = replay(ReplayedService.of(log, stage, net), log, _one_event_a_user(log, start))
     rows = draw(shown, start, DAY, DAYS)
     row_of = {str(name): row for row, name in enumerate(log.catalogue.ids)}
     flags = {each.name: each.flag for each in SOURCES}
-    found = np.zeros(len(rows), ROW)
+    columns = columns_of(names(log.catalogue.spec))
+    found = np.zeros(len(rows), _row_type(columns))
     for name, column in (("item", "item_id"), ("first_item", "first_item")):
         found[name] = [row_of[item] for item in rows[column]]
-    found["sources"] = [sum(flags[name] for name in filter(None, names.split(","))) for names in rows["sources"]]
-    found["score"], found["features"] = rows["score"], rows[COLUMNS].to_numpy(np.float32)
+    found["sources"] = [sum(flags[name] for name in filter(None, text.split(","))) for text in rows["sources"]]
+    found["score"], found["features"] = rows["score"], rows[columns].to_numpy(np.float32)
     return found
 
 
@@ -64,9 +65,10 @@ def read(folder: GenerationFolder) -> pd.DataFrame | None:
     """
     if PART not in folder.manifest.parts:
         return None
+    columns = columns_of(names(folder.spec()))
     with readable(folder.manifest.id):
         found = np.load(folder.path / PART)
-        if found.dtype != ROW:
+        if found.dtype != _row_type(columns):
             return None
         ids = folder.tables().ids
         items = {name: [ids[row] for row in found[name].tolist()] for name in ("item", "first_item")}
@@ -74,7 +76,12 @@ def read(folder: GenerationFolder) -> pd.DataFrame | None:
     named = pd.DataFrame(
         {"item_id": items["item"], "first_item": items["first_item"], "score": found["score"], "sources": sources}
     )
-    return pd.concat([named, pd.DataFrame(found["features"], columns=COLUMNS)], axis=1)
+    return pd.concat([named, pd.DataFrame(found["features"], columns=columns)], axis=1)
+
+
+def _row_type(columns: Sequence[str]) -> np.dtype:
+    """The type of a row with the features `columns`."""
+    return np.dtype([*ROW, ("features", "<f4", len(columns))])
 
 
 def _one_event_a_user(log: Log, start: float) -> I64:

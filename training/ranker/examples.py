@@ -69,7 +69,7 @@ def gather(
     queries = parts.label_queries()
     if len(queries) > config.queries:
         queries = [queries[at] for at in np.sort(rng.choice(len(queries), config.queries, replace=False))]
-    chunks = [_none()]
+    chunks = [_none(features.width(stage.tables))]
     for start in range(0, len(queries), CHUNK):
         chunks.append(_examples(parts, stage, queries[start : start + CHUNK], config.candidates, rng))
         progress(0.5 * min(1.0, (start + CHUNK) / len(queries)), "candidates")  # the training is the other half
@@ -121,8 +121,8 @@ def listwise_loss(scores_QK: Tensor, answers_QK: Tensor, real_QK: Tensor, weight
     return (losses_Q * weights_Q).sum() / weights_Q.sum()
 
 
-def _none() -> Examples:
-    x = np.zeros((0, 1, len(features.FEATURES)), np.float32)
+def _none(width: int) -> Examples:
+    x = np.zeros((0, 1, width), np.float32)
     return Examples(x, np.zeros((0, 1), bool), np.zeros((0, 1), bool), np.zeros(0, np.float32))
 
 

@@ -61,7 +61,7 @@ def _batches(sets: Sequence[Examples], size: int, rng: np.random.Generator) -> l
 
 def _standardised(examples: Examples) -> RankerNet:
     """A net with new weights, and the mean and deviation of the features of the examples."""
-    net = RankerNet()
+    net = RankerNet(examples.x.shape[2])
     rows = examples.x[examples.real]
     net.mean.copy_(torch.from_numpy(rows.mean(axis=0)))
     # A column that is constant here trains no weight. With an infinite deviation its value never counts.

@@ -80,7 +80,7 @@ def fit_ranker(
                 f"by {order}, and the ranker is untrained. {ranker.doubtful:,} of them are enough, most often."
             )
             unused = ImpressionComparison(reason="a simple order of the candidates serves") if slates else None
-            return RankerFit(order_net(weights), stage.epochs, order, (sentence,), unused)
+            return RankerFit(order_net(weights, examples.x.shape[2]), stage.epochs, order, (sentence,), unused)
     net = fit_net([examples], ranker, rng, device, progress)
     if slates is None:
         return RankerFit(net, stage.epochs)
@@ -94,7 +94,7 @@ def _simple_order(examples: Examples) -> tuple[str, dict[str, float], float]:
     """The fixed or fitted order with the highest recall: its name, its weights and its recall."""
     name, recall = best_order(examples)
     if len(examples) >= FEWEST:
-        fitted = _cross_recall(examples, lambda half: order_net(fit_order(half)))
+        fitted = _cross_recall(examples, lambda half: order_net(fit_order(half), half.x.shape[2]))
         if fitted > recall:
             return FITTED, fit_order(examples), fitted
     return name, ORDERS[name], recall

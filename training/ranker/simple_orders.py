@@ -54,7 +54,8 @@ PENALTY = 0.003
 
 def best_order(examples: Examples) -> tuple[str, float]:
     """The order of ORDERS with the highest recall, and its recall."""
-    recalls = {name: examples.recall(scores(order_net(weights), examples.x)) for name, weights in ORDERS.items()}
+    width = examples.x.shape[2]
+    recalls = {name: examples.recall(scores(order_net(each, width), examples.x)) for name, each in ORDERS.items()}
     best = max(ORDERS, key=lambda name: recalls[name])
     return best, recalls[best]
 
@@ -81,12 +82,13 @@ def fit_order(examples: Examples) -> dict[str, float]:
 
 
 @torch.no_grad()
-def order_net(weights: Mapping[str, float]) -> RankerNet:
+def order_net(weights: Mapping[str, float], width: int = len(features.FEATURES)) -> RankerNet:
     """The weighted sum of features as a ranker's net, which no example trained; recent popularity without a history.
 
-    The hidden units are 0 for a user with a history. Otherwise they subtract the sum and add the popularity.
+    width: the number of features. The hidden units are 0 for a user with a history. Otherwise they subtract the sum and
+    add the popularity.
     """
-    net = RankerNet()
+    net = RankerNet(width)
     for parameter in net.parameters():
         parameter.zero_()
     order = {features.FEATURES.index(feature): weight for feature, weight in weights.items()}
@@ -99,7 +101,7 @@ def order_net(weights: Mapping[str, float]) -> RankerNet:
     subtracted = [(column, sign, -sign * weight) for column, weight in order.items() for sign in (1, -1)]
     for unit, (column, sign, weight) in enumerate([(popularity, 1, 1.0), *subtracted]):
         first[unit, column], first[unit, length], second[unit, unit] = sign, -HIDING, 1
-        net.out.weight[0, len(features.FEATURES) + unit] = weight
+        net.out.weight[0, width + unit] = weight
     return net.eval()
 
 

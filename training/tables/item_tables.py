@@ -35,6 +35,7 @@ def build_tables(log: Log, towers: Towers) -> ItemTables:
         by_popularity=np.argsort(-windows[:, 3], kind="stable").astype(np.int32),
         age=_age(log),
         numbers=catalogue.numbers,
+        own=catalogue.spec.own_values(catalogue.numbers),
         covisit=covisit_table(log),
         follow=follow_table(log),
         ease=ease_table(log),

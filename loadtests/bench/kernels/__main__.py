@@ -62,6 +62,7 @@ def tables_of(n: int, rng: np.random.Generator) -> ItemTables:
         by_popularity=np.arange(n, dtype=np.int32),
         age=rng.random(n, np.float32) * 400,
         numbers=rng.random((n, 1)),
+        own=np.zeros((n, 0), np.float32),
         covisit=neighbours(),
         follow=neighbours(),
         ease=neighbours(),

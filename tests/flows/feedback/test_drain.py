@@ -125,6 +125,26 @@ class TestLabels:
         assert frame["sources"].unique().tolist() == ["tower,ease"]
         assert frame[f"feature.{FEATURES[1]}"].tolist() == [1.0, 1.0 + len(FEATURES), 1.0 + 2 * len(FEATURES)]
 
+    def test_slates_of_generations_with_different_own_columns(self, store, tmp_path):
+        """One file has the columns of all, NaN in slates without them; a training reads slates of its own columns."""
+        own = {"dataset": "shop", "own_features": ("own_price", "gap_price")}
+        log(store, shown("7", dataset="shop"), shown("8", width=WIDTH + 2, **own), shown("9", width=WIDTH + 1, **own))
+        act(store, Event("7", "a", NOON + 5, "purchase"), Event("8", "b", NOON + 5, "purchase"))
+        done = drained(store, tmp_path)
+        assert (done.impressions, done.damaged) == (2, 1)
+        (file,) = done.files
+        frame = pq.read_table(file, partitioning=None).to_pandas()
+        assert frame["feature.gap_price"].isna().tolist() == [True] * 3 + [False] * 3
+        for features, price in (
+            (FEATURES, []),
+            ((*FEATURES, *own["own_features"]), [WIDTH, 2 * WIDTH + 2, 3 * WIDTH + 4]),
+        ):
+            read = impressions.read([Location(str(file))], replace(WANTED, features=features))
+            assert read.features[:, WIDTH:][:, :1].ravel().tolist() == price
+            assert (len(read), read.left_out) == (1, {impressions.OTHER_FEATURES: 1})
+        other = replace(WANTED, features=(*FEATURES, "own_stock", "gap_stock"))
+        assert len(impressions.read([Location(str(file))], other)) == 0
+
 
 class TestFiles:
     def test_a_file_for_each_day(self, store, tmp_path):

@@ -226,9 +226,10 @@ class TestImpressions:
         assert [round(score, 4) for score in mine["score"]] == pytest.approx(
             [i["score"] for i in answer["items"]], abs=1e-3
         )
-        wanted = impressions.Wanted("tiny", lambda name: 1.0, time.time(), 10)
+        features = (*FEATURES, "own_year", "gap_year")
+        wanted = impressions.Wanted("tiny", lambda name: 1.0, time.time(), 10, features=features)
         shown = impressions.read([Location(file) for file in done["files"]], wanted)
-        assert shown.features.shape == (len(mine), len(FEATURES))
+        assert shown.features.shape == (len(mine), len(features))
         assert shown.grades.tolist() == mine["label"].tolist()
 
     def test_a_deleted_user_is_in_no_file_after_the_next_drain(self, world):

@@ -121,18 +121,19 @@ class TestExplain:
         assert (explained["place"], explained["dropped_by"]) == (3, None)
         assert explained["score"] == pytest.approx(slate["items"][2]["score"], abs=2e-3)
         _, candidates, rows = brute(folder, log, USER, time.time())
-        net = RankerNet.load(folder.path / RANKER)
+        net, names = RankerNet.load(folder.path / RANKER), features.names(folder.spec())
         at = candidates.items[0].tolist().index(folder.tables().ids.row_of(explained["item_id"]))
         x = torch.from_numpy(rows[at])
         with torch.inference_mode():
             score = float(net(x))
             for feature in explained["features"]:
-                place = features.FEATURES.index(feature["name"])
+                place = names.index(feature["name"])
                 without = x.clone()
                 without[place] = net.mean[place]
                 assert feature["value"] == pytest.approx(float(x[place]), abs=1e-3)
                 assert feature["contribution"] == pytest.approx(score - float(net(without)), abs=5e-3)
-        assert len(explained["features"]) == len(features.FEATURES)
+        assert sorted(each["name"] for each in explained["features"]) == sorted(names)
+        assert names[-2:] == ("own_year", "gap_year")
 
     def test_an_item_beyond_the_slate(self, quiet, tiny_world):
         """Its places by the tower among all items and by the ranker among the candidates."""

@@ -6,6 +6,7 @@ from tests.unit.data.small_log import TOML, rows
 from training.data.dataset import read
 
 ITEMS = '[items]\nfile = "items.csv"\nitem_id = "what"\n'
+PRICED = ITEMS + 'numeric = ["price"]\nboolean = ["sale"]\ncategorical = ["brand"]\n'
 TYPES = 'event_type = "kind"\n'
 
 
@@ -54,6 +55,12 @@ def test_a_broken_file_is_one_sentence(tmp_path, refusal, toml, words):
         (f'{ITEMS}title = "name"\nnumeric = ["title"]\n', ["'title' is a name that Tandem gives to another column"]),
         (f"{ITEMS}available_values = {{ yes = 1 }}\n", ["items.available_values is true or false for each word"]),
         (f"{ITEMS}available_values = {{ so = true, So_ = false }}\n", ['"so" and "So_" different truths']),
+        (f'{PRICED}[features]\nitems = ["prize"]\n', ["'prize', which is no column in numeric", "are price, sale."]),
+        (f'{PRICED}[features]\nitems = ["brand"]\n', ["names 'brand'", "numeric or boolean of [items]"]),
+        (f'{PRICED}[features]\nitems = ["sale", "sale"]\n', ["items in [features] names 'sale' twice"]),
+        ('[features]\nitems = ["price"]\n', ["names 'price'", "there are none"]),
+        (f'{PRICED}[features]\nitems = "price"\n', ["features.items is a list of at most 8 columns", "not 'price'"]),
+        (f'{PRICED}[features]\nusers = ["age"]\n', ["no entry features.users"]),
         ('[evaluation]\nlabels_from = "soon"\n', ["evaluation.labels_from is a date or a time", "not 'soon'"]),
         ('[settings]\nexclude_seen = "false"\n', ["settings.exclude_seen is true, false or a table", "without quotes"]),
         ("[settings]\nexclude_seen = {kinds = []}\n", ["no entry settings.exclude_seen.kinds", "types, days"]),

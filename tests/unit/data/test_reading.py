@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from recsys.errors import DatasetError
+from recsys.model.feature_spec import FeatureSpec
 from tests.unit.data.small_log import rows
 from training.data.dataset import read
 from training.data.interaction_log import encode
@@ -180,6 +181,21 @@ def test_columns_to_filter_by(shop, tmp_path):
     table.assign(sale=["yes", "maybe", "oui", ""]).to_csv(tmp_path / "items.csv", index=False)
     with pytest.raises(DatasetError, match=r"'sale'.*row 1 'maybe' and row 2 'oui'.*categorical"):
         read(shop(rows(), section))
+
+
+def test_columns_that_are_features(shop, tmp_path, refusal):
+    """Yes is 1, an item without a value has the mean of the others; a column of one value is named."""
+    table = pd.DataFrame({"what": range(100, 104), "sale": ["yes", "no", "", "no"], "price": ["20", "", "-2", "1e300"]})
+    table.to_csv(tmp_path / "items.csv", index=False)
+    section = ITEMS + 'numeric = ["price"]\nboolean = ["sale"]\n[features]\nitems = ["sale", "price"]\n'
+    catalogue = encode(read(shop(rows(), section))).catalogue
+    values = catalogue.spec.own_values(catalogue.numbers)
+    np.testing.assert_allclose(values[:, 0], [1, 0, 1 / 3, 0] + 16 * [1 / 3])
+    np.testing.assert_allclose(values[:4, 1], [20, 1e30, -2, 1e30], rtol=1e-6)
+    assert FeatureSpec.from_json(catalogue.spec.to_json()) == catalogue.spec
+    table.assign(sale="no").to_csv(tmp_path / "items.csv", index=False)
+    sentence = refusal(shop(rows(), section))
+    assert all(word in sentence for word in ("'sale'", "items.csv", "the value 0 alone", "out of [features]")), sentence
 
 
 @pytest.mark.parametrize(

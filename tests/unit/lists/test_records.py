@@ -37,6 +37,7 @@ RECORDS = (
         {"device": "tv"},
         False,
         "shop",
+        ("own_price", "gap_price"),
     ),
 )
 
@@ -71,7 +72,7 @@ def test_a_user_without_a_record_or_a_list():
     assert SimilarList.unpack(None) is None
 
 
-@pytest.mark.parametrize(("fields", "surface"), [(4, "home"), (5, "default")])
+@pytest.mark.parametrize(("fields", "surface"), [(5, "home"), (6, "default")])
 def test_an_impression_of_an_earlier_version_can_be_read(monkeypatch, fields, surface):
     """It has no arms and no context, or not even a surface."""
     dumps = json.dumps

@@ -58,6 +58,7 @@ def tables_of(n, rng, width=6, dim=16):
         by_popularity=np.arange(n, dtype=np.int32),
         age=rng.random(n, np.float32) * 400,
         numbers=rng.random((n, 1)),
+        own=rng.normal(size=(n, int(rng.integers(0, 3)))).astype(np.float32) * 50 + 100,
         covisit=neighbours(width),
         follow=neighbours(2),
         ease=neighbours(width) if rng.random() < 0.5 else Neighbours.none(n),
@@ -96,11 +97,14 @@ def test_the_kernels_compute_what_plain_numpy_does(seed, n, batch, dim):
     tables, (past, candidates) = tables_of(n, rng, dim=dim), queries(n, batch, rng)
     arguments = tables, past, candidates, events_before(past.now, n, rng)
     got, expected = features.build(*arguments), reference.build(*arguments)
-    for index, name in enumerate(features.FEATURES):
+    assert got.shape[2] == features.width(tables)
+    for index, name in enumerate([*features.FEATURES, *["own"] * (2 * tables.own.shape[1])]):
         if name in VOTE_RANKS:
             assert_ranks(got[..., index], expected[..., ROW[VOTE_RANKS[name]]], candidates.items != PAD)
         else:
-            np.testing.assert_allclose(got[..., index], expected[..., index], rtol=2e-6, atol=2e-6, err_msg=name)
+            np.testing.assert_allclose(
+                got[..., index], expected[..., index], rtol=2e-6, atol=2e-5 if name == "own" else 2e-6, err_msg=name
+            )
 
 
 VOTE_RANKS = {"covisit_rank": "covisit_0.9", "ease_rank": "ease_0.9"}

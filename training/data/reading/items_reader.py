@@ -7,6 +7,7 @@ from __future__ import annotations
 import pandas as pd
 
 from recsys.errors import DatasetError
+from recsys.model.feature_spec import LARGEST
 from recsys.yes_no import yes_or_no
 from training.data.mapping import Mapping
 from training.data.reading.cells import each, empty_ids, ids_of, missing, parts_of, read_numbers
@@ -47,6 +48,7 @@ def read_items(mapping: Mapping, quarantine: Quarantine) -> pd.DataFrame:
         items[column] = read_numbers(items[column], table.decimal, "items", "numeric", quarantine)
     for column in table.boolean:
         items[column] = _yes_or_no(items[column], mapping, table)
+    _require_two_values(mapping, items)
     if "available" in items:
         items["available"] = _available(items["available"], mapping, table)
     return items
@@ -113,6 +115,20 @@ def _yes_or_no(column: pd.Series, mapping: Mapping, table: Items) -> pd.Series:
             f"{mapping.path}."
         )
     return found
+
+
+def _require_two_values(mapping: Mapping, items: pd.DataFrame) -> None:
+    """DatasetError for a column of [features] with one value or none: the ranker could learn nothing of it."""
+    for column in mapping.toml.features.items:
+        found = items[column].dropna().astype("float64").clip(-LARGEST, LARGEST).astype("float32").unique()
+        if len(found) < 2:
+            table = mapping.toml.items
+            assert table is not None
+            has = f"has the value {found[0]:g} alone" if len(found) else "has no value"
+            raise DatasetError(
+                f"{mapping.column(table, 'numeric', column)} {has}, and items in [features] of {mapping.path} names "
+                "it: the ranker learns nothing of it. Take the column out of [features]."
+            )
 
 
 def unmatched_events(events: pd.Series, table: pd.Series) -> pd.Series:
