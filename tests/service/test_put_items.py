@@ -58,6 +58,24 @@ def test_a_put_item_is_placed_by_its_category(client):
     assert order.index("funny") < order.index("sad")
 
 
+def test_a_new_value_of_a_feature_changes_the_explanation(client):
+    """`year` is in [features]: its value and its difference to the user's history count from the next put on."""
+
+    def explained():
+        answer = client.post("/explain", json={"user_id": FAN, "item_id": "dated", "k": 100})
+        return {each["name"]: each for each in answer.json().get("features", ())}
+
+    found = {}
+    for year in (1990, 2010):
+        put(client, comedy("dated", columns={"year": year}))
+        poll(f"year {year}", lambda year=year: explained().get("own_year", {}).get("value") == year)
+        found[year] = explained()
+    moved = found[2010]["gap_year"]["value"] - found[1990]["gap_year"]["value"]
+    assert moved == pytest.approx(20, abs=1e-3)
+    for name in ("own_year", "gap_year"):
+        assert found[1990][name]["contribution"] != found[2010][name]["contribution"]
+
+
 def test_a_click_on_a_put_item_counts(client):
     """In a session, in the stored history, in `exclude`, and as seen."""
     put(client, comedy("clicked"))

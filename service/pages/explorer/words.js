@@ -31,6 +31,8 @@ const FEATURES = [
   [/^wait$/, "time since the newest event"],
   [/^gap$/, "time between the newest two events"],
   [/^lift_/, "taken more often at this time or in this context"],
+  [/^own_/, "the item's own value in this column"],
+  [/^gap_/, "difference to the history's mean in this column"],
   [/^from_/, "the candidate source that proposed it"],
 ];
 

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from recsys.model.features import names
 from recsys.types import HISTORY_LENGTH, Event
-from training.data.impressions import COLUMNS
+from training.data.impressions import columns_of
 from training.drift.recomputed_features import LEAST_ROWS, FeatureRecomputation
 
 ROWS, NOW = LEAST_ROWS + 20, 1.7e9
@@ -28,7 +29,7 @@ def logged(generation, of_users):
     features = np.concatenate(
         [generation._features(rows[at : at + 1], [None], of_users[at : at + 1]) for at in range(ROWS)]
     )
-    return pd.concat([rows, pd.DataFrame(features, columns=COLUMNS)], axis=1)
+    return pd.concat([rows, pd.DataFrame(features, columns=columns_of(names(generation.spec)))], axis=1)
 
 
 @pytest.mark.parametrize("count", [5, HISTORY_LENGTH + 20])
