@@ -1,0 +1,74 @@
+"""Facts of a log are found again, and deployments of a seed have the same users, visits and clicks."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from training.simulation.conditions import CONDITIONS, FIRST_LOG, LOOP, Day
+from training.simulation.fitted_facts import WEEK, Facts, fit
+from training.simulation.loop_result import faults
+from training.simulation.market import Market
+from training.simulation.market_files import first_log
+
+FACTS = Facts(skew=1.5, visit=1.4, turnover=0.1)
+
+
+def test_the_fit_finds_the_facts_by_which_a_log_was_made():
+    """Lognormal popularity, geometric visits, and a tenth of each week's events with items of that week."""
+    random = np.random.default_rng(1)
+    weeks, of_week, new = 20, 4_000, 400
+    popularity = np.exp(FACTS.skew * random.normal(size=5_000))
+    old = random.choice(5_000, (weeks, of_week - new), p=popularity / popularity.sum())
+    items = np.concatenate([old, 10_000 + np.arange(weeks * new).reshape(weeks, new)], axis=1)
+    visits = random.geometric(1 / FACTS.visit, weeks * of_week)  # users of one visit each
+    users = np.repeat(np.arange(len(visits)), visits)[: items.size]
+    times = np.repeat(np.arange(weeks), of_week) * WEEK + np.arange(items.size) % of_week
+    found = fit(pd.DataFrame({"user_id": users, "item_id": items.ravel(), "timestamp": times}))
+    assert found.visit == pytest.approx(FACTS.visit, abs=0.02)
+    assert found.turnover == pytest.approx(new / of_week, abs=0.02)
+    of_old = pd.DataFrame({"user_id": 1, "item_id": old.ravel(), "timestamp": 0})
+    assert fit(of_old).skew == pytest.approx(FACTS.skew, abs=0.1)
+
+
+def test_the_first_log_of_a_market_has_the_skew_of_its_facts():
+    """About: users have no item twice, and taste spreads their choices."""
+    found = fit(first_log(Market(FACTS, 3, 2)))
+    assert found.skew == pytest.approx(FACTS.skew, abs=0.35)
+
+
+def test_a_click_depends_on_item_and_place_alone():
+    """Not on the rest of the slate: so slates of two deployments differ in clicks only where the slates differ."""
+    one, other = Market(FACTS, 3, 2), Market(FACTS, 3, 2)
+    visits = one.visits[1]
+    assert (visits.users == other.visits[1].users).all()
+    assert (visits.finds == other.visits[1].finds).all()
+    rows = np.arange(len(visits.users))
+    available = np.flatnonzero(one.available(1))
+    slates = np.random.default_rng(0).permuted(np.tile(available, (len(rows), 1)), axis=1)[:, :10]
+    changed = slates.copy()
+    changed[:, 0] = available[0]
+    clicked = one.clicks(1, visits.users, slates, rows)
+    assert (clicked[:, 1:] == other.clicks(1, visits.users, changed, rows)[:, 1:]).all()
+    some = rows[len(rows) // 2 :]
+    assert (clicked[some] == other.clicks(1, visits.users[some], slates[some], some)).all()
+    upside_down = one.clicks(1, visits.users, slates[:, ::-1], rows)[:, ::-1]
+    assert clicked[:, 0].sum() > upside_down[:, 0].sum()
+
+
+def test_a_loop_that_is_not_better_with_new_items_is_a_fault():
+    """Ten seeds: the loop has more clicks, and as many on new items."""
+    random = np.random.default_rng(2)
+    base = [Day(slates=1_000, clicks=500 + int(each), new_clicks=20) for each in random.integers(50, size=10)]
+    better = [
+        replace(day, clicks=day.clicks + 30 + int(each))
+        for day, each in zip(base, random.integers(9, size=10), strict=True)
+    ]
+    results = {each.name: [[day] for day in base] for each in CONDITIONS} | {LOOP.name: [[day] for day in better]}
+    (sentence,) = faults(results)
+    assert "new items" in sentence
+    results[LOOP.name] = [[replace(day, new_clicks=22 + day.clicks % 3)] for day in better]
+    assert faults(results) == []
+    results[FIRST_LOG.name] = results[LOOP.name]
+    assert len(faults(results)) == 2

@@ -1,0 +1,133 @@
+"""What a proof shows: paired differences of reward (clicks per slate) between conditions, with 95 % intervals."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.table import Table
+from scipy.stats import t
+
+from recsys.types import F64
+from training.report.charts import chart, limit
+from training.simulation.conditions import FIRST_LOG, LOOP, UNCORRECTED, UNEXPLORED, Condition, Day
+from training.simulation.proof import Results
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Reward = Callable[[Sequence[Day]], float]
+"""The reward of some days of one seed."""
+
+
+def reward(days: Sequence[Day]) -> float:
+    """Clicks per slate."""
+    return sum(day.clicks for day in days) / sum(day.slates for day in days)
+
+
+def reward_of_new(days: Sequence[Day]) -> float:
+    """Clicks per slate on items that appeared since the first day."""
+    return sum(day.new_clicks for day in days) / sum(day.slates for day in days)
+
+
+def explored_reward(days: Sequence[Day]) -> float:
+    """Clicks per explored slate."""
+    return sum(day.explored_clicks for day in days) / sum(day.explored for day in days)
+
+
+def unexplored_reward(days: Sequence[Day]) -> float:
+    """Clicks per slate that did not explore."""
+    return sum(day.clicks - day.explored_clicks for day in days) / sum(day.slates - day.explored for day in days)
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """The mean of differences of seeds, and its interval of 95 % by Student's t."""
+
+    mean: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, differences: F64) -> Interval:
+        """The interval of the differences of two seeds or more: [seeds]."""
+        mean, count = float(differences.mean()), len(differences)
+        half = float(t.ppf(0.975, count - 1) * differences.std(ddof=1) / np.sqrt(count))
+        return cls(mean, mean - half, mean + half)
+
+    def __str__(self) -> str:
+        return f"{self.mean:+.4f} ({self.low:+.4f} to {self.high:+.4f})"
+
+
+def tables(results: Results) -> tuple[Table, Table]:
+    """What the loop has more than each other condition; price and gain of exploration by day."""
+    made = Table(
+        "condition",
+        "clicks per slate",
+        "the loop has more",
+        "on new items",
+        "the loop has more",
+        "refused",
+        "longest training",
+    )
+    for condition in (LOOP, FIRST_LOG, UNEXPLORED, UNCORRECTED):
+        seeds, cells = results[condition.name], list[str]()
+        each = [day for days in seeds for day in days]
+        for measure in (reward, reward_of_new):
+            cells.append(f"{np.mean([measure(days) for days in seeds]):.4f}")
+            cells.append("" if condition == LOOP else str(paired(results, condition, measure)))
+        refused, longest = (sum(bool(day.refusals) for day in each), max(day.training for day in each))
+        made.add_row(condition.name, *cells, str(refused), f"{longest:.0f} s")
+    days = Table("day", "price: explored slates minus others", "gain: others minus those without exploration")
+    for number, both in enumerate(zip(*by_day(results), strict=True), start=1):
+        days.add_row(str(number), *map(str, both))
+    return made, days
+
+
+def paired(results: Results, other: Condition, measure: Reward) -> Interval:
+    """How much more the loop has than another condition, seed by seed."""
+    both = zip(results[LOOP.name], results[other.name], strict=True)
+    return Interval.of(np.array([measure(ours) - measure(theirs) for ours, theirs in both]))
+
+
+def faults(results: Results) -> list[str]:
+    """Why the loop is not proved to be better than the first log alone; empty if it is."""
+    parts = ("clicks per slate", reward), ("clicks per slate on new items", reward_of_new)
+    found = [(name, paired(results, FIRST_LOG, measure)) for name, measure in parts]
+    return [f"{name}: the interval of the loop minus the first log is {each}." for name, each in found if each.low <= 0]
+
+
+def by_day(results: Results) -> tuple[list[Interval], list[Interval]]:
+    """Price and gain of exploration on each day.
+
+    Price: the reward of the loop's explored slates minus its others. Gain: the reward of these others minus that of the
+    loop without exploration.
+    """
+    price, gain = [], []
+    for day in range(len(results[LOOP.name][0])):
+        ours = [days[day : day + 1] for days in results[LOOP.name]]
+        theirs = [days[day : day + 1] for days in results[UNEXPLORED.name]]
+        price.append(Interval.of(np.array([explored_reward(each) - unexplored_reward(each) for each in ours])))
+        pairs = zip(ours, theirs, strict=True)
+        gain.append(Interval.of(np.array([unexplored_reward(loop) - reward(other) for loop, other in pairs])))
+    return price, gain
+
+
+def write_picture(results: Results, path: Path) -> None:
+    """Draw price and gain of exploration by day as an SVG file."""
+    price, gain = by_day(results)
+
+    def draw(axes: Axes) -> None:
+        lines = (price, "price: explored slates minus the others"), (gain, "gain: the others minus no exploration")
+        for shift, (intervals, label) in zip((-0.08, 0.08), lines, strict=True):
+            days, means = np.arange(1, len(intervals) + 1) + shift, [each.mean for each in intervals]
+            axes.errorbar(days, means, [each.high - each.mean for each in intervals], fmt="o-", capsize=2, label=label)
+        limit(axes, "", 0.0)
+        axes.legend(loc="upper left")
+
+    made = chart("", draw, legend=False, xlabel="day", ylabel="clicks per slate, difference")
+    path.write_bytes(base64.b64decode(made.source.partition(",")[2]))
