@@ -64,7 +64,10 @@ class PutItem:
 
 @dataclass(frozen=True, slots=True)
 class PutItems:
-    """All put items by ascending seq, at a version of an epoch. A store that was emptied starts another epoch."""
+    """All put items by ascending seq, at a version of an epoch.
+
+    The first put after a start or a failover of the store starts another epoch. Then all items are read again.
+    """
 
     epoch: str = ""
     version: int = 0
@@ -74,8 +77,8 @@ class PutItems:
         return len(self.items)
 
     def joined(self, changed: Iterable[PutItem], epoch: str, version: int) -> PutItems:
-        """The snapshot with changed items. Items of another epoch are dropped: their numbers mean other items."""
-        kept = {item.text: item for item in self.items} if epoch == self.epoch else {}
+        """The snapshot with changed items."""
+        kept = {item.text: item for item in self.items}
         kept |= {item.text: item for item in changed}
         return PutItems(epoch, version, tuple(sorted(kept.values(), key=lambda item: item.seq)))
 

@@ -21,12 +21,8 @@ class ExperimentStore(ABC):
     """The experiments of a deployment; every call raises StoreUnavailable without a store."""
 
     @abstractmethod
-    def version(self) -> int:
-        """Return the version of the document, for cheap polling; 0 before the first change."""
-
-    @abstractmethod
     def read(self) -> ExperimentsDocument:
-        """Return all experiments."""
+        """Return all experiments. Cheap if nothing changed since the last call."""
 
     @abstractmethod
     def halts(self, document: ExperimentsDocument) -> dict[tuple[str, str], str]:

@@ -29,7 +29,7 @@ class ExperimentsFollower:
         self._logged = ""
 
     def refresh(self) -> None:
-        """Read the version, and what changed. If the store can't be read, the last state stays."""
+        """Read what changed. If the store can't be read, the last state stays."""
         try:
             if self._store is not None:
                 self._read(self._store)
@@ -51,9 +51,10 @@ class ExperimentsFollower:
         self.current = RunningExperiments(self.current.document, self._halts)
 
     def _read(self, store: ExperimentStore) -> None:
-        before = document = self.current.document
-        if document is None or store.version() != document.version:
-            document = store.read()
+        before, document = self.current.document, store.read()
+        if document == before:
+            document = before
+        else:
             self._own = {arm: why for arm, why in self._own.items() if _is_the_same(arm[0], before, document)}
         for arm in self._unwritten.intersection(self._own):
             self._write(store, *arm, self._own[arm])

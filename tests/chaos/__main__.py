@@ -18,6 +18,7 @@ from tests.chaos.faults import (
     arm_faults,
     disk_faults,
     drain,
+    failover,
     generation_faults,
     slow_stages,
     store_faults,
@@ -35,15 +36,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--drain", type=int, metavar="TIMES", help="only stop under load, so many times")
     parser.add_argument("--arms", action="store_true", help="only the faults of experiments' arms")
+    parser.add_argument("--failover", action="store_true", help="only failovers of the store")
     options = parser.parse_args()
-    faults = partial(drained, times=options.drain) if options.drain else arms if options.arms else all_faults
+    faults, name = all_faults, "chaos"
+    if options.drain:
+        faults, name = partial(drained, times=options.drain), "drain"
+    elif options.arms or options.failover:
+        faults, name = (arms, "arms") if options.arms else (failovers, "failover")
     with tempfile.TemporaryDirectory(prefix="tandem-chaos-") as folder:
         pair = GenerationPair.make(Path(folder) / "pair")
         outcomes = [*printed(faults(Path(folder), pair))]
     RESULTS.mkdir(parents=True, exist_ok=True)
     results = json.dumps([outcome.to_json() for outcome in outcomes], indent=2)
-    name = "drain.json" if options.drain else "arms.json" if options.arms else "chaos.json"
-    (RESULTS / name).write_text(results, encoding="utf-8")
+    (RESULTS / f"{name}.json").write_text(results, encoding="utf-8")
     print_outcomes("faults, under 40 requests a second", outcomes)
     return 0 if all(outcome.passed for outcome in outcomes) else 1
 
@@ -71,6 +76,11 @@ def arms(folder: Path, pair: GenerationPair) -> Iterator[Outcome]:
     yield from arm_faults.all_arms(pair, folder / "arms")
 
 
+def failovers(folder: Path, pair: GenerationPair) -> Iterator[Outcome]:
+    """Lose the primary of a replicated store."""
+    yield from failover.all_failovers(folder / "failover", pair)
+
+
 def all_faults(folder: Path, pair: GenerationPair) -> Iterator[Outcome]:
     """Inject all faults, one after the other."""
     with ServedPair(folder / "served", pair) as world:
@@ -88,6 +98,7 @@ def all_faults(folder: Path, pair: GenerationPair) -> Iterator[Outcome]:
     yield from drained(folder, pair)
     yield from slow_stages.all_slow(pair, folder / "slow")
     yield from arms(folder, pair)
+    yield from failovers(folder, pair)
     if disk_faults.may_mount(folder / "probe"):
         yield disk_faults.cache_full(pair, folder / "full")
         yield disk_faults.cache_read_only(pair, folder / "read-only")

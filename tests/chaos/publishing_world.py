@@ -8,8 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import redis
+from typing import Any
 
 from flows.operate.publish_and_promote import publish
 from recsys.environment import Environment
@@ -17,6 +16,7 @@ from recsys.generation.manifest import GenerationFolder, Manifest
 from recsys.generation.publisher import Check
 from recsys.store import RedisGenerationStore
 from recsys.store.key_names import generation_keys, manifest_key
+from recsys.store.redis.connection import sync_client
 from recsys.store.stored_types import LIVE, PREVIOUS
 from training.progress import NO_PROGRESS
 from training.untrained_generation import random_generation
@@ -37,7 +37,7 @@ class PublishingWorld:
         self.url = url
         self.home = home
         self.store = RedisGenerationStore(url)
-        self.client = redis.Redis.from_url(url)
+        self.client: Any = sync_client(url, 2.0, 5.0)
         self._dumps: dict[bytes, bytes] = {}
 
     def close(self) -> None:

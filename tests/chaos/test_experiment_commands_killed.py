@@ -68,7 +68,7 @@ def test_a_killed_command_leaves_the_old_or_the_new_document(
         with world.died_at(place):
             left = store.read()
             assert what(left) in (what(before), what(after))
-            assert store.version() == before.version + (what(left) == what(after))
+            assert store.read().version == before.version + (what(left) == what(after))
             command(action)
             assert what(store.read()) == what(after)
 
@@ -105,7 +105,7 @@ def test_of_two_commands_at_once_one_is_refused(
     ended |= {action: error for action, error in (errors.get() for _ in children) if error}
     for child in children:
         child.join(20)
-    assert store.version() == before.version + 1
+    assert store.read().version == before.version + 1
     (refused,) = [action for action, error in ended.items() if error]
     assert ended[refused].startswith(sentence)
     after = store.read()

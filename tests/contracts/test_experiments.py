@@ -18,14 +18,14 @@ def ramped(document: ExperimentsDocument, ramp: float) -> ExperimentsDocument:
 
 def test_a_change_is_read_back(store: Store) -> None:
     """Each change raises the version by one; a change without effect writes nothing."""
-    assert (store.experiments.version(), store.experiments.read()) == (0, ExperimentsDocument())
+    assert (store.experiments.read().version, store.experiments.read()) == (0, ExperimentsDocument())
     publish_small(store.generations, "g1")
     written = store.experiments.change(lambda _: of_generation("g1"))
-    assert (store.experiments.version(), store.experiments.read()) == (1, written)
+    assert (store.experiments.read().version, store.experiments.read()) == (1, written)
     store.experiments.change(lambda document: ramped(document, 0.25))
     assert store.experiments.read().experiments["test"].ramp == 0.25
     store.experiments.change(lambda document: document)
-    assert store.experiments.version() == 2
+    assert store.experiments.read().version == 2
 
 
 def test_of_two_changes_at_once_both_are_kept_or_one_is_refused(store: Store) -> None:
@@ -41,7 +41,7 @@ def test_of_two_changes_at_once_both_are_kept_or_one_is_refused(store: Store) ->
         return ramped(document, document.experiments["test"].ramp + 0.1)
 
     assert store.experiments.change(raced).experiments["test"].ramp == 0.6
-    assert (seen, store.experiments.version()) == ([0.0, 0.5], 3)
+    assert (seen, store.experiments.read().version) == ([0.0, 0.5], 3)
 
     def refuses(document: ExperimentsDocument) -> ExperimentsDocument:
         if document.experiments["test"].ramp == 1.0:
@@ -67,14 +67,14 @@ def test_a_repeated_command_is_one_change(real: Store) -> None:
         return ramped(document, 0.5)
 
     assert real.experiments.change(once).version == 2
-    assert real.experiments.version() == 2
+    assert real.experiments.read().version == 2
 
 
 def test_a_generation_that_is_needed_stays(store: Store) -> None:
     """An arm's generation must be in the store, and is not deleted before the experiment stops."""
     with pytest.raises(ExperimentError, match="g1 is not in the store"):
         store.experiments.change(lambda _: of_generation("g1"))
-    assert store.experiments.version() == 0
+    assert store.experiments.read().version == 0
     publish_small(store.generations, "g1")
     store.experiments.change(lambda _: of_generation("g1"))
     with pytest.raises(GenerationError, match="an experiment needs it"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import subprocess
 import time
@@ -18,7 +19,7 @@ from recsys.store.process_registry import Announcement
 from recsys.store.redis.item_store import RedisItemReader, RedisItemWriter
 from recsys.store.redis.redis_experiments import RedisExperimentStore
 from recsys.store.redis.redis_registry import RedisProcessRegistry
-from tests.contracts.stores import Store, click, is_notified, of_generation
+from tests.contracts.stores import Store, click, is_notified, manifest, of_generation, publish_small
 from tests.contracts.test_redis_tls import certificates
 from tests.contracts.test_redis_users import MAKE
 from tests.servers.debian_program import REDIS
@@ -28,6 +29,16 @@ T = TypeVar("T")
 
 SECONDS = 20.0
 """The limit until clients work again; other tests run on the same cores."""
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Iterator[ReplicatedStore]:
+    """A store with a failover, without TLS and users."""
+    store = ReplicatedStore(tmp_path / "store")
+    try:
+        yield store.start()
+    finally:
+        store.stop()
 
 
 @pytest.fixture(params=["plain", "TLS and users"])
@@ -95,7 +106,7 @@ def test_every_client_follows_the_primary(replicated: tuple[ReplicatedStore, dic
     assert eventually(lambda: store.put(Put("after", title="After")))
     (state,) = eventually(lambda: store.read("g1", "7"))
     assert (state.record, [event.item_id for event in state.events]) == (b"record", ["a", "b"])
-    assert [item.item_id for item in eventually(lambda: reader.changes(known)).items] == ["before", "after"]
+    assert {item.item_id for item in eventually(lambda: reader.changes(known)).items} == {"before", "after"}
     assert eventually(lambda: flows.read_log())[-1].event.item_id == "b"
     eventually(lambda: store.publish("g2"))
     assert eventually(lambda: generations.promote("g2")).previous == "g1"
@@ -103,4 +114,56 @@ def test_every_client_follows_the_primary(replicated: tuple[ReplicatedStore, dic
     registry.announce(Announcement("ranking here 1", "ranking", ("g1",)))
     assert is_notified(registry, store.ring)
     for each in (generations, flows, reader, registry, experiments):
+        each.close()
+
+
+def test_no_reply_of_a_primary_that_hung_is_read_later(plain: ReplicatedStore) -> None:
+    """After a timeout the connection is closed, and the next call goes to the new primary."""
+    generations = RedisGenerationStore(plain.url)
+    publish_small(generations, "g1", "g2")
+    generations.promote("g1")
+    hung = plain.primary()
+    hung.pause()
+    with pytest.raises(StoreUnavailable, match="timed out"):
+        generations.generations()
+    assert eventually(lambda: generations.alias("live")) == "g1"
+    hung.resume()
+    assert generations.generations() == ["g1", "g2"]
+    assert plain.primary() is not hung
+    generations.close()
+
+
+def test_lost_writes_are_not_taken_for_later_ones(plain: ReplicatedStore) -> None:
+    """A reader that has seen writes that a failover loses reads the later ones, which have the same numbers."""
+    reader, experiments = RedisItemReader(plain.url), RedisExperimentStore(plain.url)
+    other = RedisExperimentStore(plain.url)
+
+    def put(item: str) -> None:
+        async def scene() -> None:
+            writer = RedisItemWriter(plain.url)
+            try:
+                await writer.put([Put(item)])
+            finally:
+                await writer.close()
+
+        asyncio.run(scene())
+
+    RedisGenerationStore(plain.url).write_manifest("g1", manifest("g1").to_json())
+    put("before")
+    with plain.without_replicas():
+        put("lost")
+        known = reader.changes(NOTHING_PUT)
+        experiments.change(lambda _: of_generation("g1", 0.25))
+        assert experiments.read().version == 1
+        plain.primary().kill()
+    assert eventually(lambda: len(reader.changes(known))) == 1
+    eventually(lambda: put("after"))
+    after = reader.changes(known)
+    assert {item.item_id for item in after.items} == {"before", "after"}
+    assert after.version == known.version
+    assert not {item.seq for item in after.items if item.item_id == "after"} & {item.seq for item in known.items}
+    changed = eventually(lambda: other.change(lambda _: of_generation("g1", 0.5)))
+    assert changed.version == 1
+    assert experiments.read() == changed
+    for each in (reader, experiments, other):
         each.close()

@@ -41,12 +41,12 @@ class GenerationPair:
 
 
 class ServedPair:
-    """Serves `pair.first` while it is entered. settings: variables of the deployment."""
+    """Serves `pair.first` while it is entered. settings: variables of the deployment. server: of another kind."""
 
-    def __init__(self, folder: Path, pair: GenerationPair, **settings: str) -> None:
+    def __init__(self, folder: Path, pair: GenerationPair, server: Any = None, **settings: str) -> None:
         self.folder, self.pair, self.settings = folder, pair, settings
         self.home = folder / "home"
-        self.server = StoreServer(folder / "redis")
+        self.server = server or StoreServer(folder / "redis")
 
     def __enter__(self) -> ServedPair:
         self.server.start()

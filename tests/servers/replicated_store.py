@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import redis
 
+from recsys.errors import StoreError
 from recsys.process import parent_death
 from recsys.store.embedded_valkey import valkey_binary
 from tests.servers.deployment import free_port
@@ -56,6 +58,22 @@ class ReplicatedStore:
     def primary(self) -> StoreServer:
         """The server that the Sentinels name; it may be dead."""
         return self.servers[self._ports_of.index(self._state()["port"])]
+
+    @contextmanager
+    def without_replicas(self) -> Iterator[None]:
+        """The primary accepts writes, and no replica receives them."""
+        primary = self.primary()
+        replicas = [server for server in self.servers if server is not primary and server.running]
+        with primary.client() as client:
+            client.config_set("min-replicas-to-write", 0)
+            for replica in replicas:
+                replica.pause()
+            client.client_kill_filter(_type="replica")
+        try:
+            yield
+        finally:
+            for replica in replicas:
+                replica.resume()
 
     def wait_until_writable(self) -> None:
         """Wait until the primary accepts writes, because it has a replica."""
@@ -130,7 +148,7 @@ def wait_for(done: Callable[[], Any], seconds: float = 30.0) -> None:
         try:
             if done():
                 return
-        except (redis.RedisError, KeyError):
+        except (redis.RedisError, StoreError, KeyError):
             pass
         time.sleep(0.05)
     raise AssertionError(f"not so within {seconds:.0f} s")

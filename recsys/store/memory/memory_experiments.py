@@ -18,9 +18,6 @@ class MemoryExperiments(ExperimentStore):
         self._halts: dict[tuple[str, str], str] = {}
         self._looks: bytes | None = None
 
-    def version(self) -> int:
-        return self._version
-
     def read(self) -> ExperimentsDocument:
         return ExperimentsDocument.model_validate_json(self._text) if self._text else ExperimentsDocument()
 

@@ -39,6 +39,22 @@ _SENTINEL_SECONDS = 0.2
 """The limit of a connect to a Sentinel and of its reply. Two unreachable Sentinels fit into a read's limit of 1 s."""
 
 
+class _ClosedOnError:
+    """Closes a connection after a timeout, so that no later call reads its replies; redis-py 8.1 omits that here."""
+
+    def read_response(self, *args: Any, **options: Any) -> Any:
+        parent: Any = super()
+        return parent.read_response(*args, **{"disconnect_on_error": True, **options})
+
+
+class _Connection(_ClosedOnError, redis.sentinel.SentinelManagedConnection):
+    pass
+
+
+class _TlsConnection(_ClosedOnError, redis.sentinel.SentinelManagedSSLConnection):
+    pass
+
+
 class _Pool(redis.sentinel.SentinelConnectionPool):
     """Closes the connections to Sentinels too."""
 
@@ -63,7 +79,8 @@ def sync_client(url: str, connect_seconds: float, reply_seconds: float, **option
         sentinel: Any = redis.sentinel.Sentinel(  # type: ignore[no-untyped-call]
             of_sentinels.hosts, sentinel_kwargs=_sentinel_options(of_sentinels, options, Retry(NoBackoff(), 0))
         )
-        options |= {"connection_pool_class": _Pool, **of_sentinels.server_options}
+        kind = _TlsConnection if "ssl" in of_sentinels.server_options else _Connection
+        options |= {"connection_pool_class": _Pool, "connection_class": kind, **of_sentinels.server_options}
         client: redis.Redis = sentinel.master_for(of_sentinels.service, **options)
         return client
     return redis.Redis.from_url(url, **options)

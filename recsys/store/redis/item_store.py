@@ -2,7 +2,7 @@
 
 | key | type | holds |
 |---|---|---|
-| items:epoch | string | a random number, drawn when the first item is put into an empty store |
+| items:epoch | string | a random number and the server's replication id, of the first put after a start or failover |
 | items:next | string | the last seq; the first of an epoch is random too, so that two epochs share no seq |
 | items:version | string | the number of puts |
 | items:changed | zset | ids by the version of their last put |
@@ -68,7 +68,9 @@ class RedisItemReader:
             epoch, version = current[0].decode(), int(current[1])
             if (epoch, version) == (known.epoch, known.version):
                 return known
-            joined = known.joined(self._since(known.version if epoch == known.epoch else 0), epoch, version)
+            if epoch != known.epoch or version < known.version:  # a failover may have lost known puts
+                return PutItems().joined(self._since(0), epoch, version)
+            joined = known.joined(self._since(known.version), epoch, version)
             if len(joined) > int(self._redis.zcard(_CHANGED)):
                 return PutItems().joined(self._since(0), epoch, version)  # known items were deleted
             return joined

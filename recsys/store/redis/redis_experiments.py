@@ -25,18 +25,21 @@ class RedisExperimentStore(ExperimentStore):
     def __init__(self, url: str) -> None:
         self.address = address(url)
         self._redis = sync_client(url, _CONNECT_SECONDS, _REPLY_SECONDS)
-
-    def version(self) -> int:
-        """Return the version of the document."""
-        with translated_errors(self.address):
-            version: Any = self._redis.get(EXPERIMENTS_VERSION)
-        return int(version or 0)
+        self._found: tuple[Any, ExperimentsDocument] | None = None
 
     def read(self) -> ExperimentsDocument:
-        """Return all experiments; StoreError if another version of the code wrote them."""
+        """Return all experiments; StoreError if another version of the code wrote them.
+
+        The text is compared and not its version alone: a failover may lose a change, whose version the next one gets.
+        """
         with translated_errors(self.address):
             found: Any = self._redis.mget(EXPERIMENTS, EXPERIMENTS_VERSION)
-        text, version = found
+        if self._found is None or self._found[0] != found:
+            self._found = found, self._parsed(*found)
+        return self._found[1]
+
+    @staticmethod
+    def _parsed(text: bytes | None, version: bytes | None) -> ExperimentsDocument:
         try:
             document = ExperimentsDocument.model_validate_json(text) if text else ExperimentsDocument()
         except ValidationError as error:

@@ -26,8 +26,12 @@ end
 local kept = redis.call('ZCARD', changed)
 if new > 0 and kept + new > most then return 0 end
 if placed > 0 and kept - redis.call('SCARD', hidden) + placed > room then return 0 end
-if redis.call('EXISTS', epoch, nextseq, version) < 3 then
-  redis.call('SET', epoch, first)
+-- A failover, a restart and a restored backup may lose puts, whose numbers other items would get. In each case the server
+-- has another replication id, and so a new epoch begins.
+local history = redis.call('INFO', 'replication'):match('master_replid:(%x+)')
+local drawn = (redis.call('GET', epoch) or ''):match(':(%x+)$')
+if redis.call('EXISTS', epoch, nextseq, version) < 3 or drawn ~= history then
+  redis.call('SET', epoch, first .. ':' .. history)
   redis.call('SET', nextseq, first)
   redis.call('SET', version, redis.call('ZRANGE', changed, -1, -1, 'WITHSCORES')[2] or 0)
 end
