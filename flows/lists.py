@@ -124,7 +124,7 @@ def list_all(
     now, generations, flows = time.time(), store.generations(), store.flows()
     folder = fetch(generation, environment, generations)
     trending = update_trending(flows, folder)
-    maker = load_list_maker(folder, store.items(), rules).with_trending(trending.ids)
+    maker = load_list_maker(folder, store, rules).with_trending(trending.ids)
     with exporting(environment, maker, top, now) as export, progress.step("lists") as step:
         made = make_all_lists(maker, generations, flows, export, now, step)
     experiments = with_lists(store.experiments().read(), now)
@@ -142,7 +142,7 @@ def list_active(
     active = read_active(flows, folder)
     trending = update_trending(flows, folder)
     if active.users:
-        maker = load_list_maker(folder, store.items(), rules).with_trending(trending.ids)
+        maker = load_list_maker(folder, store, rules).with_trending(trending.ids)
         with progress.step("lists") as step:
             made = make_lists(maker, generations, flows, active.users, now, step)
         needed = lists_of_users(with_lists(store.experiments().read(), now), generation, active.users)
@@ -156,7 +156,7 @@ def list_items(generation: str, store: OpenStore, environment: Environment, prog
     """Make the lists of similar items in a generation, and the Parquet file."""
     now = time.time()
     folder = fetch(generation, environment, store.generations())
-    maker = load_list_maker(folder, store.items(), Rules())
+    maker = load_list_maker(folder, store, Rules())
     with (
         export_file(environment, "similar", generation, now) as (path, scratch),
         RowFile(path, scratch, SCHEMA) as export,

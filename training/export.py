@@ -29,6 +29,7 @@ from recsys.generation.manifest import (
 )
 from recsys.generation.packed_strings import StringTable
 from recsys.generation.smoke_queries import SmokeQueries
+from recsys.kernels.event_counts import NO_EVENTS
 from recsys.retrieval.registry import RETRIEVED
 from recsys.types import HISTORY_LENGTH
 from training.config import TrainingConfig
@@ -67,14 +68,14 @@ def export(
     """Write a generation into a new folder under `parent`, named by its id."""
     path = parent / new_id()
     path.mkdir(parents=True)
-    stage, ranker = trained.stage, trained.stage.ranker(trained.net)
+    stage, ranker = trained.stage, trained.stage.ranker(trained.net, log)
     (path / SPEC).write_text(log.catalogue.spec.to_json(), encoding="utf-8")
     stage.towers.save(path / TOWERS)
     trained.net.save(path / RANKER)
     stage.tables.save(path)
     StringTable.pack(str(user) for user in log.user_ids).save(path, USER_IDS)
     popularity = stage.tables.popularity[:, 0].astype(np.float64)
-    SmokeQueries.generate(popularity, log.end, stage.retriever, ranker).save(path)
+    SmokeQueries.generate(popularity, log.end, stage.retriever, ranker.counting(NO_EVENTS)).save(path)
     save_blobs(path, USER_RECORDS, packed_records(log, stage, ranker, config.precomputed, progress))
     training_slates.save(path, training_slates.make(log, stage, trained.net))
     folder = GenerationFolder(path)

@@ -117,11 +117,11 @@ def evaluate(
     """
     config, progress, start = run.config, run.progress, time.monotonic()
     stage = stage_before_test(parts, ranker, run)
-    tested = stage.ranker(ranker.net)
+    tested = stage.ranker(ranker.net, parts.log)
     with progress.step("baselines") as step:
         fitted, left_out = baselines(parts.before_test, config.threads, config.seed, step)
     with progress.step("evaluation") as step:
-        rows = metric_rows(parts, {**fitted, **stages(stage, tested), **other_ranker(stage, ranker)}, step)
+        rows = metric_rows(parts, {**fitted, **stages(stage, tested), **other_ranker(parts, stage, ranker)}, step)
     if isinstance(live, LiveModel):
         with progress.step("evaluation of the live generation") as step:
             live = compare(parts, stage, ranker.net, live, step)

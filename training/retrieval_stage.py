@@ -41,9 +41,12 @@ class FirstStage:
         encoder = UserEncoder(towers.user, tables.embeddings)
         return cls(towers, tables, exclude_seen, encoder, Retriever(encoder, tables, exclude_seen.everything), epochs)
 
-    def ranker(self, net: RankerNet) -> Ranker:
-        """A ranker over these tables; the net may be trained with the tables of another moment."""
-        return Ranker(net, self.tables)
+    def ranker(self, net: RankerNet, log: Log) -> Ranker:
+        """A ranker over these tables, whose features count the events of `log` before a query.
+
+        The net may be trained with the tables of another moment.
+        """
+        return Ranker(net, self.tables).counting(log.recent_events)
 
 
 def fit_first_stage(

@@ -69,7 +69,7 @@ class ArmListMaking:
 
     def _load(self, generation: str) -> ListMaker:
         folder = fetch(generation, self.environment, self.store.generations())
-        return load_list_maker(folder, self.store.items(), self.rules).with_trending(self.trending.ids)
+        return load_list_maker(folder, self.store, self.rules).with_trending(self.trending.ids)
 
     def _make(self, kind: ArmList, maker: ListMaker, users: Sequence[str], progress: RunProgress) -> int:
         of_arm = replace(maker, rules=kind.rules or self.rules, candidates=kind.candidates or CANDIDATES)

@@ -47,7 +47,7 @@ def load_live_model(
     if live is None or comparable(data, live) is None:
         return None
     try:
-        return LiveModel(GenerationCache(cache, store, content_checks.check).fetch(live.id), log.catalogue)
+        return LiveModel(GenerationCache(cache, store, content_checks.check).fetch(live.id), log)
     except GenerationError as error:
         return Comparison(live.id, reason=f"live can't be loaded ({str(error).rstrip('.')})")
 
@@ -59,7 +59,7 @@ check_tested_model = step(check_model)
 @step
 def check_final_model(log: Log, trained: TrainedModel) -> list[Check]:
     """The checks of the model that is published. Metrics can't be measured: the model was trained on all events."""
-    return check_trained(score_spread(log, trained.stage, trained.stage.ranker(trained.net)))
+    return check_trained(score_spread(log, trained.stage, trained.stage.ranker(trained.net, log)))
 
 
 def enforce_gate(report: RunReport, checks: Sequence[Check], force: bool) -> None:

@@ -26,9 +26,9 @@ from recsys.lists.user_list import UserList
 from recsys.lists.user_record import UserRecord
 from recsys.model.feature_spec import FeatureSpec
 from recsys.rules import Rules
+from recsys.store.from_environment import OpenStore
 from recsys.store.redis.flow_store import RedisFlowStore
 from recsys.store.redis.generation_store import RedisGenerationStore
-from recsys.store.redis.item_store import RedisItemReader
 from recsys.store.stored_types import LIVE, Cursor, LoggedEvent, Trending
 from training.progress import StepProgress
 
@@ -104,11 +104,12 @@ def fetch(generation: str, environment: Environment, generations: RedisGeneratio
 
 
 @store_step
-def load_list_maker(folder: GenerationFolder, items: RedisItemReader, rules: Rules) -> ListMaker:
-    """A maker of lists from a generation and the items that were added since through PUT /items."""
-    manifest, tables, puts = folder.manifest, folder.tables(), items.changes(NOTHING_PUT)
+def load_list_maker(folder: GenerationFolder, store: OpenStore, rules: Rules) -> ListMaker:
+    """A maker of lists from a generation, the items added since through PUT /items, and the counts of events."""
+    manifest, tables, puts = folder.manifest, folder.tables(), store.items().changes(NOTHING_PUT)
     fresh = CatalogueChanges.of(puts, tables.ids.rows_of, tables.available, manifest.data_end)
-    maker = ListMaker(manifest, tables, folder.spec(), load_retriever(folder), load_ranker(folder), rules)
+    ranker = load_ranker(folder).with_counts(store.event_counts())
+    maker = ListMaker(manifest, tables, folder.spec(), load_retriever(folder), ranker, rules)
     return replace(maker, fresh=fresh) if len(puts) else maker
 
 

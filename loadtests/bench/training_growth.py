@@ -87,7 +87,7 @@ def run_steps(interactions: int, items: int) -> dict[str, str]:
         stage = FirstStage.over(towers, run("item tables", build_tables, learned, towers), learned.exclude_seen)
         net = run("ranker", fit_ranker, parts, stage, CONFIG).net
         rivals, _ = run("baselines", baselines, parts.before_test, CONFIG.threads, CONFIG.seed)
-        rows = run("evaluation", metric_rows, parts, {**rivals, **stages(stage, stage.ranker(net))})
+        rows = run("evaluation", metric_rows, parts, {**rivals, **stages(stage, stage.ranker(net, log))})
         model = recipe.TrainedModel(stage, net, Evaluation("rolling", 0, 0, 0, 0.0, rows))
         run("export", export, folder / "generations", some_users(log, RECORDS_OF), model, CONFIG)
     return costs

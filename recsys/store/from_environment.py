@@ -9,8 +9,10 @@ from contextlib import ExitStack, closing
 
 from recsys.environment import Environment
 from recsys.errors import StoreError, StoreUnavailable, TandemError
+from recsys.model.recent_events import EventCounts
 from recsys.store.embedded_valkey import EmbeddedValkey
 from recsys.store.redis.event_collection import RedisEventCollection
+from recsys.store.redis.event_counters import RedisCountReader
 from recsys.store.redis.flow_store import RedisFlowStore
 from recsys.store.redis.generation_store import RedisGenerationStore
 from recsys.store.redis.item_store import RedisItemReader
@@ -52,6 +54,11 @@ class OpenStore:
     def items(self) -> RedisItemReader:
         """The items that were added or changed through PUT /items."""
         return self._clients.enter_context(closing(RedisItemReader(self.url)))
+
+    def event_counts(self) -> EventCounts:
+        """The counts of the events of all users in the last minutes and hours."""
+        with closing(RedisCountReader(self.url)) as reader:
+            return reader.read()
 
     def registry(self) -> RedisProcessRegistry:
         """The announcements of server processes: which generations each has loaded and serves."""

@@ -37,8 +37,9 @@ class Demo:
         self.start = self.log.end + 1 - DAYS * DAY
         known = self.log.before(self.start)
         self.folder = export(folder, known, train(known, small()), small(), Origin("demo"))
-        models = ServedGeneration.load(self.folder), Retriever.load(self.folder), Ranker.load(self.folder)
-        self.shown = replay(ReplayedService(*models), self.log, np.flatnonzero(self.log.times >= self.start))
+        ranker = Ranker.load(self.folder).counting(self.log.recent_events)
+        service = ReplayedService(ServedGeneration.load(self.folder), Retriever.load(self.folder), ranker)
+        self.shown = replay(service, self.log, np.flatnonzero(self.log.times >= self.start))
         self.training = training_slates.read(self.folder)
 
     def read(self, day, change=lambda shown: shown):

@@ -52,7 +52,7 @@ def measure(dataset: Dataset, run: TrainingRun, most: int = QUERIES) -> Measurem
     tested = parts if parts.protocol == "rolling" else split(log, run.config, "rolling", dataset.moments)
     queries = draw_queries(tested, most)
     with run.progress.step("replay of the test") as step:
-        replay = Replay.of(queries, ReplayedService.of(tested.before_test, stage, ranker.net))
+        replay = Replay.of(queries, ReplayedService.of(tested.before_test, stage, ranker.net, tested.log))
         fresh, replayed = replay.run(step)
     curves: list[FreshnessCurve] = []
     for what, places in replayed.items():

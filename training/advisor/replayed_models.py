@@ -72,6 +72,6 @@ def stale_models(
 
 def _service_at(parts: Split, stage: FirstStage, net: RankerNet, moment: float) -> ReplayedService:
     """The models under test with tables of every event before a moment, and of what the models know already."""
-    log = parts.log[parts.model_events | (parts.log.times < moment)].without_revoked()
-    tables = build_tables(log, stage.towers)
-    return ReplayedService.of(log, FirstStage.over(stage.towers, tables, log.exclude_seen), net)
+    known = parts.log[parts.model_events | (parts.log.times < moment)].without_revoked()
+    tables = build_tables(known, stage.towers)
+    return ReplayedService.of(known, FirstStage.over(stage.towers, tables, known.exclude_seen), net, parts.log)

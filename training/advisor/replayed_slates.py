@@ -45,12 +45,12 @@ class ReplayedService:
     ranker: Ranker
 
     @classmethod
-    def of(cls, log: Log, stage: FirstStage, net: RankerNet) -> ReplayedService:
-        """The service over models in memory. log: the events that the tables know."""
-        settings = {"exclude_seen": stage.exclude_seen.to_json(), "item_id_type": id_type(log.catalogue.ids)}
-        manifest = Manifest("replay", 0.0, "", {}, {}, {"last": log.end}, settings)
-        generation = ServedGeneration(manifest, stage.tables, log.catalogue.spec)
-        return cls(generation, stage.retriever, stage.ranker(net))
+    def of(cls, known: Log, stage: FirstStage, net: RankerNet, log: Log) -> ReplayedService:
+        """The service over models in memory. known: the events that the tables know. log: those that features count."""
+        settings = {"exclude_seen": stage.exclude_seen.to_json(), "item_id_type": id_type(known.catalogue.ids)}
+        manifest = Manifest("replay", 0.0, "", {}, {}, {"last": known.end}, settings)
+        generation = ServedGeneration(manifest, stage.tables, known.catalogue.spec)
+        return cls(generation, stage.retriever, stage.ranker(net, log))
 
     @cached_property
     def list_maker(self) -> ListMaker:

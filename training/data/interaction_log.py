@@ -12,9 +12,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from recsys.kernels import time_features
+from recsys.kernels.event_counts import RecentEvents, item_events
 from recsys.model.event_types import SeenRule, not_revoked
 from recsys.model.history import first_occurrences
-from recsys.types import CLOCK, CONTEXTS, F32, F64, HISTORY_LENGTH, I32, I64, U8, Bool, Histories
+from recsys.types import CLOCK, CONTEXTS, F32, F64, HISTORY_LENGTH, I32, I64, PAD, U8, Bool, Histories
 from training.data.catalogue import Catalogue
 from training.data.dataset import Dataset
 from training.data.log_columns import context_rows, event_weights, ids_of_one_type, mean_of_one, rows_by_frequency
@@ -128,6 +129,22 @@ class Log:
         place = np.empty(len(self), np.int64)
         place[order] = np.arange(len(self))
         return place
+
+    @cached_property
+    def recent_events(self) -> RecentEvents:
+        """The events that the ranker's features count, by the rows of the catalogue."""
+        return self.events_by(np.arange(len(self.catalogue), dtype=np.int32), len(self.catalogue))
+
+    def events_by(self, rows: I32, n: int) -> RecentEvents:
+        """The events that the ranker's features count: all but negative ones, revoked or not, as the store counts.
+
+        rows: among n, of each item of the catalogue; PAD for an item that is left out.
+        """
+        items, negative = rows[self.items], self.catalogue.spec.negative_types
+        counted = items != PAD if negative is None else (items != PAD) & ~negative[self.types]
+        items, minutes = items[counted], self.times[counted] // 60
+        events = item_events(items, minutes, np.ones(len(items), np.int64), n)
+        return RecentEvents(events, events)
 
     def histories(self, events: I64, length: int = HISTORY_LENGTH) -> Histories:
         """The history of each event's user before the event, with the event's context."""

@@ -15,6 +15,7 @@ import pandas as pd
 from recsys.alert_limits import SKEW_SHARE
 from recsys.generation.item_tables import ItemTables
 from recsys.generation.manifest import GenerationFolder
+from recsys.kernels.event_counts import WINDOWS
 from recsys.lists.user_record import UserRecord
 from recsys.model.feature_spec import FeatureSpec
 from recsys.model.features import FEATURES, names, width
@@ -25,8 +26,11 @@ from recsys.retrieval.retriever import Retriever
 from recsys.types import F32, HISTORY_LENGTH, PAD, Bool, Event
 from training.data.impressions import columns_of
 
-OF_THE_SET = columns_of(["tower_gap", "tower_rank", "covisit_share", "covisit_rank", "ease_rank", "popularity_rank"])
-"""Features that depend on all candidates of a request. Lists and trending items change, so these are not recomputed."""
+OF_THE_SET = "tower_gap", "tower_rank", "covisit_share", "covisit_rank", "ease_rank", "popularity_rank"
+"""Features that depend on all candidates of a request. Lists and trending items change."""
+
+NOT_RECOMPUTED = columns_of([*OF_THE_SET, *WINDOWS])
+"""Event counts (WINDOWS) are left out, too: the store no longer has the minutes before a request of yesterday."""
 
 TOLERANCE = 1e-4
 """Relative, and absolute for values below 1: arithmetic of batches of another size differs by less."""
@@ -100,7 +104,7 @@ class FeatureRecomputation:
         shares = {}
         if same.sum() >= LEAST_ROWS:
             found_shares = zip(columns, differs.mean(axis=0).tolist(), strict=True)
-            shares = {column: share for column, share in found_shares if column not in OF_THE_SET}
+            shares = {column: share for column, share in found_shares if column not in NOT_RECOMPUTED}
         return Skew(int(same.sum()), shares, int((known & ~same).sum()), int((~known).sum()))
 
     def _features(self, rows: pd.DataFrame, records: Sequence[bytes | None], events: Sequence[Sequence[Event]]) -> F32:

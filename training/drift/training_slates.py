@@ -40,7 +40,7 @@ ROW = [("item", "<i4"), ("first_item", "<i4"), ("score", "<f4"), ("sources", "<u
 def make(log: Log, stage: FirstStage, net: RankerNet) -> np.ndarray:
     """One shown item for each of at most MOST users: an array of `_row_type`."""
     start = log.end - DAYS * DAY
-    shown = replay(ReplayedService.of(log, stage, net), log, _one_event_a_user(log, start))
+    shown = replay(ReplayedService.of(log, stage, net, log), log, _one_event_a_user(log, start))
     rows = draw(shown, start, DAY, DAYS)
     row_of = {str(name): row for row, name in enumerate(log.catalogue.ids)}
     flags = {each.name: each.flag for each in SOURCES}

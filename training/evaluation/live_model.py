@@ -20,6 +20,7 @@ from recsys.model.ranker import Ranker, RankerNet
 from recsys.retrieval.retriever import Retriever
 from recsys.types import CLOCK, F32, I32, I64, PAD, U8, Bool, Histories
 from training.data.catalogue import Catalogue
+from training.data.interaction_log import Log
 from training.evaluation.inspection import ScoreCounts
 from training.evaluation.metric_table import SERVED, Comparison
 from training.evaluation.ranking import Score, metric_row, rank_targets, segments
@@ -36,9 +37,9 @@ LIVE = "live"
 class LiveModel:
     """A generation as a scorer of the items of another catalogue."""
 
-    def __init__(self, folder: GenerationFolder, catalogue: Catalogue) -> None:
-        """Load a verified generation; GenerationError where a part can't be read."""
-        manifest = folder.manifest
+    def __init__(self, folder: GenerationFolder, log: Log) -> None:
+        """Load a verified generation; GenerationError where a part can't be read. log: that features count."""
+        manifest, catalogue = folder.manifest, log.catalogue
         self.id, self.data_end = manifest.id, manifest.data_end
         with readable(manifest.id):
             tables, spec = folder.tables(), folder.spec()
@@ -51,7 +52,7 @@ class LiveModel:
             available[self._rows[known]] = catalogue.available[known]
             tables = replace(tables, available=available)
             self._retriever = Retriever.load(folder, tables)
-            self._ranker = Ranker.load(folder, tables)
+            self._ranker = Ranker.load(folder, tables).counting(log.events_by(self._rows, len(tables)))
         self._types = _type_rows(spec, catalogue.spec)
         self._contexts = _context_rows(spec, catalogue.spec)
 
@@ -81,7 +82,7 @@ def compare(
     if not chosen.any():
         return Comparison(live.id)
     same, stage = replace(parts, test=parts.test[chosen]), with_tables_of(parts, stage, live.data_end)
-    ranker, counts = stage.ranker(net), {SERVED: ScoreCounts(), LIVE: ScoreCounts()}
+    ranker, counts = stage.ranker(net, parts.log), {SERVED: ScoreCounts(), LIVE: ScoreCounts()}
 
     def counted(name: str, score: Score) -> Score:
         def scores(histories: Histories) -> F32:

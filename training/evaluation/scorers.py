@@ -27,6 +27,7 @@ from training.evaluation.baselines import (
 )
 from training.evaluation.metric_table import SERVED
 from training.evaluation.ranking import Score, SourceUnion
+from training.evaluation.split import Split
 from training.progress import StepProgress, no_step
 from training.ranker.fit_ranker import RankerFit
 from training.retrieval_stage import FirstStage
@@ -79,11 +80,11 @@ def stages(stage: FirstStage, ranker: Ranker) -> dict[str, Score | SourceUnion]:
     }
 
 
-def other_ranker(stage: FirstStage, fit: RankerFit) -> dict[str, Score | SourceUnion]:
+def other_ranker(parts: Split, stage: FirstStage, fit: RankerFit) -> dict[str, Score | SourceUnion]:
     """The two stages with the ranker that does not serve, with impressions or without; nothing if there is none."""
     if fit.other is None or fit.impressions is None:
         return {}
-    ranker, n_items = stage.ranker(fit.other), len(stage.tables)
+    ranker, n_items = stage.ranker(fit.other, parts.log), len(stage.tables)
     return {fit.impressions.other: lambda histories: two_stage(histories, stage.retriever, ranker, n_items)}
 
 

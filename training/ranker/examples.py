@@ -12,6 +12,7 @@ import numpy as np
 from torch import Tensor
 from torch.nn import functional as F
 
+from recsys.kernels.feature_kernels import FLAGS, RECENT
 from recsys.model import features
 from recsys.types import F32, I64, PAD, Bool
 from training.config import RankerConfig
@@ -22,6 +23,10 @@ from training.retrieval_stage import FirstStage
 
 CHUNK = 256
 """Queries whose candidates are retrieved at once."""
+
+UNCOUNTED = 4
+"""One example in so many has no event counts, as in a deployment to which no events are sent, and after the store lost
+its data: the ranker learns to do without."""
 
 TOP = 10
 """Cut-off of the recall that decides between orders of the candidates."""
@@ -101,7 +106,8 @@ def _examples(parts: Split, stage: FirstStage, queries: list[I64], k: int, rng: 
     # Keep the answers, then drawn candidates, then padding; in the order of the candidates.
     priority = rng.random(answer.shape, np.float32) - answer + 2 * ~real
     kept = np.sort(np.argsort(priority, axis=1, kind="stable")[:, :k], axis=1)
-    x = features.build(stage.tables, histories, candidates)
+    x = features.build(stage.tables, histories, candidates, parts.before_test.recent_events)
+    x[::UNCOUNTED, :, RECENT:FLAGS] = 0
     return Examples(
         np.take_along_axis(x, kept[..., None], axis=1),
         np.take_along_axis(answer, kept, axis=1),

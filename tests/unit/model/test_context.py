@@ -195,7 +195,7 @@ def test_towers_and_ranker_use_the_context():
     taught = recipe.train_ranker(parts, recipe.TrainingRun(config))
     assert taught.order is None
     stage = fit_first_stage(parts.before_test, taught.with_epochs(config))
-    ranker = stage.ranker(taught.net)
+    ranker = stage.ranker(taught.net, log)
 
     def tower(histories):
         return stage.encoder.encode(histories) @ stage.tables.embeddings.T

@@ -46,8 +46,9 @@ def test_scores_equal_those_of_the_generation_in_its_own_rows(world):
     folder, before, now = world
     assert before.catalogue.spec.contexts != now.catalogue.spec.contexts
     events = np.arange(0, len(before), 40)
-    expected = two_stage(before.histories(events), Retriever.load(folder), Ranker.load(folder), len(before.catalogue))
-    found = LiveModel(folder, now.catalogue).score(now.histories(events))
+    ranker = Ranker.load(folder).counting(before.recent_events)
+    expected = two_stage(before.histories(events), Retriever.load(folder), ranker, len(before.catalogue))
+    found = LiveModel(folder, now).score(now.histories(events))
     at = [now.catalogue.ids.tolist().index(item) for item in before.catalogue.ids]
     np.testing.assert_array_equal(found[:, at], expected)
     assert np.isneginf(found[:, now.catalogue.ids.tolist().index(NEW)]).all()
@@ -56,7 +57,7 @@ def test_scores_equal_those_of_the_generation_in_its_own_rows(world):
 def test_an_unknown_item_is_left_out_of_a_history(world):
     """A history of one unknown item has the scores of an empty history at the same moment in the same context."""
     folder, _, now = world
-    live, event = LiveModel(folder, now.catalogue), np.array([len(now) - 1])
+    live, event = LiveModel(folder, now), np.array([len(now) - 1])
     unknown = now.histories(event)
     empty = replace(Histories.empty(unknown.now), context=unknown.context)
     assert unknown.context[0, CLOCK]
@@ -68,7 +69,9 @@ def test_an_item_out_of_stock_is_no_candidate(world):
     folder, _, now = world
     gone = now.catalogue.available.copy()
     gone[::2] = False
-    found = LiveModel(folder, replace(now.catalogue, available=gone)).score(now.histories(np.arange(20)))
+    found = LiveModel(folder, replace(now, catalogue=replace(now.catalogue, available=gone))).score(
+        now.histories(np.arange(20))
+    )
     assert np.isneginf(found[:, ~gone]).all()
     assert np.isfinite(found[:, gone]).any(axis=1).all()
 

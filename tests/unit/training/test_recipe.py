@@ -43,7 +43,7 @@ def test_a_log_too_small_for_a_ranker_has_a_warning_and_a_generation(tmp_path):
     folder = export(tmp_path, log, trained, quick(), Origin("tiny"))
     assert "untrained" in folder.verify(users=True).metrics["warnings"][0]
     assert any(f"ordered by {order}," in trained.evaluation.warnings[0] for order in (*ORDERS, FITTED))
-    best = precompute(log, np.arange(5), trained.stage, trained.stage.ranker(trained.net), 10)
+    best = precompute(log, np.arange(5), trained.stage, trained.stage.ranker(trained.net, log), 10)
     assert all(len(set(slate.tolist())) == 10 for slate in best)
 
 
@@ -93,6 +93,6 @@ def test_an_item_seen_long_ago_is_not_precomputed():
     """A seen item older than the history is no candidate."""
     log = log_of(ring(users=20, items=130, steps=115, noise=0.0))
     trained = recipe.train(log, quick())
-    best = precompute(log, np.arange(20), trained.stage, trained.stage.ranker(trained.net), 50)
+    best = precompute(log, np.arange(20), trained.stage, trained.stage.ranker(trained.net, log), 50)
     for user in range(20):
         assert not set(best[user].tolist()) & set(log.items[log.users == user].tolist())
