@@ -22,6 +22,7 @@ from loadtests.slo import RESULTS
 from recsys import reference
 from recsys.generation.item_tables import ItemTables
 from recsys.generation.packed_strings import StringTable
+from recsys.kernels.event_counts import HOUR, RecentEvents, item_events
 from recsys.kernels.feature_kernels import ROW
 from recsys.kernels.quantization import rounded
 from recsys.model import features
@@ -35,7 +36,7 @@ from recsys.types import CANDIDATES, F32, HISTORY_LENGTH, PAD, Candidates, Histo
 
 threadpool_limits = extra("threadpoolctl").threadpool_limits
 
-WIDTH, DIM = 128, 64
+WIDTH, DIM, EVENTS = 128, 64, 1_000_000
 
 MAY_SWAP = 0.005
 """Share of the ranks by votes that may differ between two ways to add the same numbers."""
@@ -85,11 +86,19 @@ def queries(tables: ItemTables, batch: int, rng: np.random.Generator) -> tuple[H
     return past, Candidates(items, tower, rng.integers(0, 128, items.shape, np.uint16))
 
 
+def events_of(n: int, now: float, rng: np.random.Generator) -> RecentEvents:
+    """The events of a day, of items of which a few have most."""
+    minutes = np.sort(rng.integers(now / 60 - 1_500, now / 60, EVENTS))
+    items, ones = (n * rng.random(EVENTS) ** 4).astype(np.int64), np.ones(EVENTS, np.int64)
+    return RecentEvents(*(item_events(items, minutes // step * step, ones, n) for step in (1, HOUR)))
+
+
 def rows(tables: ItemTables, batch: int, rng: np.random.Generator) -> dict[str, tuple[Callable[[], Any], ...]]:
     """By name: the usual implementation, and ours. AssertionError if their results differ."""
     past, candidates = queries(tables, batch, rng)
     net = RankerNet().eval()
-    x = features.columns(tables, past, candidates)
+    recent = events_of(len(tables), float(past.now[0]), rng)
+    x = features.columns(tables, past, candidates, recent)
     net.mean[:], net.deviation[:] = torch.from_numpy(x.mean(axis=(0, 2))), torch.from_numpy(x.std(axis=(0, 2)) + 1e-3)
     compiled = compiled_net(net)
 
@@ -103,8 +112,8 @@ def rows(tables: ItemTables, batch: int, rng: np.random.Generator) -> dict[str, 
     pairs: dict[str, tuple[Callable[[], Any], ...]] = {
         "user tower": (lambda: encode(tower, tables.embeddings, past), lambda: encoder.encode(past)),
         "features": (
-            lambda: reference.build(tables, past, candidates),
-            lambda: features.build(tables, past, candidates),
+            lambda: reference.build(tables, past, candidates, recent),
+            lambda: features.build(tables, past, candidates, recent),
         ),
         "ranker's net": (plain_net, lambda: compiled(x)),
     }

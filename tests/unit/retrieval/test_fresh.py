@@ -12,14 +12,16 @@ import pytest
 from recsys.fresh_items.extended_tables import TableExtender
 from recsys.fresh_items.put_items import NOTHING_PUT
 from recsys.generation.manifest import TOWERS
+from recsys.kernels.feature_kernels import RECENT
 from recsys.model import features
 from recsys.model.feature_spec import FeatureSpec
 from recsys.model.ranker import Ranker
+from recsys.model.recent_events import NO_ENTRIES, Counts, EventCounts
 from recsys.model.towers import content_encoder
 from recsys.retrieval.retriever import Retriever
 from recsys.retrieval.sources.new_items import PUT_SHARE
 from recsys.slates.served_generation import ServedGeneration
-from recsys.types import CANDIDATES, PAD, Source
+from recsys.types import CANDIDATES, PAD, Candidates, Histories, Source
 from service.backends import wire
 from service.backends.models import RetrievalModel
 from tests.sample_data import put_items, tiny
@@ -84,6 +86,23 @@ def test_features_are_those_of_an_item_without_interactions(world, retriever, hi
     expected = features.build(tables, histories, found)
     got = features.build(grown, replace(histories, items=swapped[1]), replace(found, items=swapped[0]))
     np.testing.assert_array_equal(got, expected)
+
+
+def test_events_are_counted_by_the_id_of_an_item(world, ranker):
+    """Of an item of the generation and of an item put since; also of an item whose first event is later."""
+    now, minute = 1.7e9 // 60 * 60 + 30, int(1.7e9 // 60) - 1
+    tables, names, kept = world[0].tables(), ["twin-90", "unknown", UNSEEN[0]], []
+    rows = np.array([[tables.ids.row_of(UNSEEN[0]), len(tables) + 5, len(tables) + 17, 0]], np.int32)
+    candidates = Candidates(rows, np.zeros(rows.shape, np.float32), np.zeros(rows.shape, np.uint16))
+    for items, expected in (([0, 2, 0, 1], [1, 2, 0, 0]), ([0, 3, 3, 3, 1], [0, 1, 3, 0])):
+        entries = Counts(*np.array([items, [minute] * len(items), [1] * len(items)], np.int32))
+        counts = EventCounts(names, entries, NO_ENTRIES)
+        counting = ranker.with_items(TWINS).with_counts(counts)
+        found, _ = counting.features_and_scores(Histories.empty(np.array([now])), candidates)
+        np.testing.assert_allclose(np.expm1(found[0, :, RECENT + 1]), expected, rtol=1e-6)
+        kept.append(counting)
+        names.append("twin-91")
+    assert ranker.with_items(TWINS).with_counts(counts) is kept[1]
 
 
 def test_put_items_are_searched_exactly(retriever, world, histories):
