@@ -26,6 +26,7 @@ from flows import WAIT_HELP, WAIT_SECONDS
 from flows.collection.collect_events import CollectedEvents, collect_events
 from flows.collection.day_files import join_days, remove_old_days
 from flows.forgetting.deleted_users import remove_deleted_users
+from flows.forgetting.restored_users import delete_restored_users
 from flows.orchestration import store_step, write_result
 from flows.progress import run_progress
 from flows.run_records import recorded_flow
@@ -128,6 +129,7 @@ def drain(
     days = environment.collected_days  # a wrong setting is an error before anything is written
     with open_store(environment) as opened, run_progress() as progress:
         store, log = opened.flows(), opened.event_collection()
+        delete_restored_users(store, opened.generations(), opened.url, environment.home)
         with progress.step("impressions") as step:
             done = drain_all(store, shown, wait, step)
         with progress.step("events"):

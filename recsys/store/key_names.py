@@ -38,8 +38,7 @@ impression is a slate that a user was shown.
 | {stream}:copy | stream | the copy that will replace the stream (`stream_deletion`); expires |
 
 `redis/item_store` lists the keys of items, `redis/redis_registry` those of processes. Keys of an unfinished generation
-expire after UNFINISHED_EXPIRE; its manifest makes them permanent. Redis Cluster is not supported, because one script
-uses keys of several slots.
+expire after UNFINISHED_EXPIRE; its manifest makes them permanent. Redis Cluster is not supported (docs/deploy.md).
 """
 
 from __future__ import annotations

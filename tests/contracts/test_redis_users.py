@@ -145,6 +145,9 @@ def test_the_user_of_the_flows_collects_and_forgets(real: Store, urls: dict[str,
     assert [user.digest for user in store.flows.read_deleted_users()] == [b"of today"]
     store.flows.forget_records("g1", whole.user_buckets, ["8"])
     assert store.generations.read_records("g1", whole.user_buckets, ["7", "8"]) == [b"record", None]
+    replace(store, open_users=lambda: RedisUserStore(urls["flows"])).users(lambda users: users.forget_user("7"))
+    assert store.flows.read_log() == []
+    assert store.generations.read_records("g1", whole.user_buckets, ["7"]) == [None]
 
 
 def test_the_user_of_the_gateway(real: Store, urls: dict[str, str]) -> None:
@@ -247,7 +250,7 @@ OTHERS = {
         "SET experiments x",
         "SET experiments:version 9",
     ],
-    "flows": ["RPUSH user:7:events x", "XADD events * e x", "HSET item:a id x", "SET items:version 9"],
+    "flows": ["RPUSH user:7:events x", "XTRIM events MAXLEN 0", "HSET item:a id x", "SET items:version 9"],
 }
 ADMINISTRATION = ["FLUSHALL", "CONFIG GET *", "KEYS *", "ACL LIST", "MODULE LIST", "SCRIPT FLUSH", "SHUTDOWN"]
 

@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 SECONDS = 60
@@ -100,6 +100,8 @@ REDIS = DebianProgram(
         "liblua5.1.so.0": ["liblua5.1-0"],
     },
 )
+
+REDIS_CLI = replace(REDIS, path="usr/bin/redis-cli")
 
 
 def _fetch(packages: list[str], root: Path) -> bool:

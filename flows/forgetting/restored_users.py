@@ -1,0 +1,86 @@
+"""Delete users from the store again after a restore: a backup brings back users who were deleted after it was made.
+
+The store notes the digest of each deleted user's id. Each run of `drain` copies these notes into a file. A note that
+the file has and the store lacks was lost by a restore, or by a failover.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from flows.orchestration import store_step
+from recsys.files.atomic_write import atomic_write
+from recsys.generation.manifest import Manifest
+from recsys.lists.impression import Impression
+from recsys.store.redis.flow_store import RedisFlowStore
+from recsys.store.redis.generation_store import RedisGenerationStore
+from recsys.store.redis.user_store import RedisUserStore
+from recsys.store.stored_types import IMPRESSION_LIMITS
+from recsys.user_digest import digest_of
+from training.data.locations import Location, reaching
+
+NOTES = "deleted-users.json"
+"""The copy of the notes, in the folder of all state: when each user was deleted, unix seconds, by the digest."""
+
+EXPIRING_SECONDS = 3_600.0
+"""Notes that expire within this time are not missed: another run may have removed them."""
+
+logger = logging.getLogger("tandem")
+
+
+@store_step
+def delete_restored_users(store: RedisFlowStore, generations: RedisGenerationStore, url: str, home: Path) -> int:
+    """Delete the users whose deletion the store has lost; return their number.
+
+    url: of the store. The deletion counts from now, so that the files lose what the store had brought back.
+    """
+    path, oldest = home / NOTES, store.now() - IMPRESSION_LIMITS.seconds + EXPIRING_SECONDS
+    noted = {user.digest.hex(): user.at for user in store.read_deleted_users() if not user.merged}
+    lost = {digest for digest, at in _read(path).items() if at > oldest and digest not in noted}
+    users: set[str] = set()
+    if lost:
+        users = {user for user in _stored_users(store, generations) if digest_of(user).hex() in lost}
+    if users:
+        asyncio.run(_forget(url, sorted(users)))
+        logger.warning("%d deleted users were in the store again, as after a restore: deleted again.", len(users))
+    with reaching(Location(str(path)), "written"):
+        home.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path) as draft:
+            draft.write_text(json.dumps(noted), encoding="utf-8")
+    return len(users)
+
+
+def _read(path: Path) -> dict[str, float]:
+    try:
+        return {str(digest): float(at) for digest, at in json.loads(path.read_text(encoding="utf-8")).items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def _stored_users(store: RedisFlowStore, generations: RedisGenerationStore) -> Iterator[str]:
+    """The users with events, with a record of a generation, or in the impressions."""
+    yield from store.active_users()
+    for name in generations.generations():
+        if (text := generations.read_manifest(name)) is not None:
+            for bucket in range(Manifest.from_json(text, any_format=True).user_buckets):
+                yield from store.read_user_ids(name, bucket)
+    after = ""
+    while shown := store.read_impressions(after):
+        after = shown[-1].entry
+        for each in shown:
+            with suppress(ValueError):  # of another version of the code
+                yield str(Impression.unpack(each.data).user_id)
+
+
+async def _forget(url: str, users: Sequence[str]) -> None:
+    store = RedisUserStore(url)
+    try:
+        for user in users:
+            await store.forget_user(user)
+    finally:
+        await store.close()
