@@ -85,9 +85,9 @@ def home(served, tmp_path, monkeypatch):
 def write(home, rows):
     folder = home / "impressions" / time.strftime("date=%Y-%m-%d", time.gmtime(rows["time"].min()))
     folder.mkdir(parents=True, exist_ok=True)
-    pq.write_table(
-        pa.Table.from_pandas(rows, SCHEMA, preserve_index=False), folder / f"{len([*folder.iterdir()])}.parquet"
-    )
+    schema = pa.schema([*SCHEMA, ("feature.own_year", pa.float32()), ("feature.gap_year", pa.float32())])
+    table = pa.Table.from_pandas(rows, schema, preserve_index=False)
+    pq.write_table(table, folder / f"{len([*folder.iterdir()])}.parquet")
 
 
 def fired(url, tmp_path, expected):
@@ -111,14 +111,15 @@ def test_slates_as_they_were_served_fire_nothing(served, home, tmp_path, capsys)
     fired(served[1], tmp_path, [])
 
 
-def test_a_shuffled_column_is_named(served, home, tmp_path):
+@pytest.mark.parametrize("column", ["feature.content_affinity", "feature.own_year"])
+def test_a_shuffled_column_is_named(served, home, tmp_path, column):
     """Each user gets the values of another: the distribution is the same, so only the store shows the change."""
     rows = served[0].copy()
-    rows["feature.content_affinity"] = rows.groupby("place")["feature.content_affinity"].transform(DRAW.permutation)
+    rows[column] = rows.groupby("place")[column].transform(DRAW.permutation)
     write(home, rows)
     result = drift()
-    assert (result.alarms, result.skewed) == ([], ["feature.content_affinity"])
-    fired(served[1], tmp_path, ["TandemSkew feature.content_affinity"])
+    assert (result.alarms, result.skewed) == ([], [column])
+    fired(served[1], tmp_path, [f"TandemSkew {column}"])
 
 
 def test_a_pushed_item_is_named(served, home, tmp_path):
