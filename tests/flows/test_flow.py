@@ -153,7 +153,7 @@ def test_an_unreachable_store_and_a_wrong_command_line_have_exit_codes(tmp_path)
     ("verb", "right", "wrong"),
     [
         ("run", 'file = "interactions.csv"', 'file = "nowhere.csv"'),
-        ("run", 'numeric = ["year"]', 'numeric = ["years"]'),
+        ("run", 'title = "title"', 'title = "titel"'),
         ("schedule", 'timestamp = "timestamp"', 'timestamp = "when"'),
     ],
 )

@@ -93,7 +93,9 @@ def ranked(monkeypatch):
 def query(user=USER):
     """A query that was answered."""
     generation = SimpleNamespace(
-        item_rows=lambda items: np.zeros(len(items), np.int32), spec=SimpleNamespace(contexts=()), dataset="shop"
+        item_rows=lambda items: np.zeros(len(items), np.int32),
+        spec=SimpleNamespace(contexts=(), own=()),
+        dataset="shop",
     )
     query = Query(generation, user, 3, 0.0, [Event(user, "a", 1.0)])
     query.items = np.arange(3, dtype=np.int32)
