@@ -33,9 +33,8 @@ def back_up(server: StoreServer, file: Path) -> None:
     (rights,) = (line for line in (DEPLOY / "users.acl").read_text().splitlines() if line.startswith("user replica "))
     with server.client() as client:
         client.execute_command("ACL", "SETUSER", "replica", *rights.split()[2:], ">secret")
-    command = [str(program), "-p", str(server.port), "--user", "replica", "--rdb", "-"]
-    with file.open("wb") as output:
-        subprocess.run(command, check=True, stdout=output, env={**os.environ, "REDISCLI_AUTH": "secret"})
+    command = [str(program), "-p", str(server.port), "--user", "replica", "--rdb", str(file)]
+    subprocess.run(command, check=True, capture_output=True, env={**os.environ, "REDISCLI_AUTH": "secret"})
 
 
 @pytest.fixture
