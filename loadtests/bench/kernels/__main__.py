@@ -87,10 +87,14 @@ def queries(tables: ItemTables, batch: int, rng: np.random.Generator) -> tuple[H
 
 
 def events_of(n: int, now: float, rng: np.random.Generator) -> RecentEvents:
-    """The events of a day, of items of which a few have most."""
-    minutes = np.sort(rng.integers(now / 60 - 1_500, now / 60, EVENTS))
-    items, ones = (n * rng.random(EVENTS) ** 4).astype(np.int64), np.ones(EVENTS, np.int64)
-    return RecentEvents(*(item_events(items, minutes // step * step, ones, n) for step in (1, HOUR)))
+    """A day of EVENTS events as serving has them, of items of which a few have most."""
+    tables = []
+    for step, steps in ((1, 65), (HOUR, 25)):
+        count = EVENTS * step * steps // (24 * HOUR)
+        spans, items = rng.integers(0, steps, count), (n * rng.random(count) ** 4).astype(np.int64)
+        entries, counts = np.unique(spans * n + items, return_counts=True)
+        tables.append(item_events(entries % n, int(now / 60) // step * step + (entries // n - steps) * step, counts, n))
+    return RecentEvents(*tables)
 
 
 def rows(tables: ItemTables, batch: int, rng: np.random.Generator) -> dict[str, tuple[Callable[[], Any], ...]]:
