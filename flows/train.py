@@ -119,9 +119,10 @@ def train_and_publish(
         enforce_gate(report, check_dataset(report.data, live), force)
 
         parts = split(log, config, dataset.protocol, dataset.moments)
-        ranker = train_ranker(parts, run, read_impressions(dataset, parts, run, deletions.before))
+        slates = read_impressions(dataset, parts, run, deletions.before)
+        ranker = train_ranker(parts, run, slates)
         rival = load_live_model(live, report.data, log, generations, environment.folder("cache"))
-        evaluation = report.evaluation = evaluate(dataset.name, parts, ranker, run, rival)
+        evaluation = report.evaluation = evaluate(dataset.name, parts, ranker, run, rival, slates)
         board.result(config, evaluation)
         enforce_gate(report, check_tested_model(evaluation, report.data, live), force)
 

@@ -76,7 +76,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add_advise_options(advised)
     advised.set_defaults(run=run_advise)
-    offpolicy = verbs.add_parser("offpolicy", help="judge arms that explore by the slates that another arm explored")
+    offpolicy = verbs.add_parser("offpolicy", help="judge a generation, rules or arms by explored slates")
     add_offpolicy_options(offpolicy)
     offpolicy.set_defaults(run=run_offpolicy)
     return parser
@@ -136,8 +136,9 @@ def run_evaluate(options: argparse.Namespace) -> None:
     curves, checkpoints = LearningCurves(), Checkpoints(environment.folder("checkpoints"))
     with terminal_progress() as shown, closing(TensorBoard(environment.folder("tensorboard"), table.name)) as board:
         run = recipe.TrainingRun(config, shown.shown_on(board, curves), checkpoints)
-        ranker = recipe.train_ranker(parts, run, recipe.read_impressions(table, parts, run))
-        evaluation = recipe.evaluate(parts, ranker, run)
+        slates = recipe.read_impressions(table, parts, run)
+        ranker = recipe.train_ranker(parts, run, slates)
+        evaluation = recipe.evaluate(parts, ranker, run, slates=slates)
         checkpoints.clear()
         board.result(config, evaluation)
     evaluation = replace(evaluation, seconds=round(time.monotonic() - start, 1))

@@ -23,6 +23,7 @@ from recsys.environment import Environment
 from recsys.model.features import names
 from recsys.model.ranker import RankerNet
 from recsys.user_digest import DeletedUsers
+from recsys.utc_day import day_of
 from training.config import TrainingConfig
 from training.data.dataset import Dataset
 from training.data.day_partitions import by_day
@@ -35,6 +36,9 @@ from training.evaluation.metric_table import Comparison, Evaluation
 from training.evaluation.ranking import metric_rows
 from training.evaluation.scorers import baselines, other_ranker, stages
 from training.evaluation.split import Split, split
+from training.offpolicy import explored_files
+from training.offpolicy.judgement import ArmJudgement
+from training.offpolicy.replay.tested_model import MOST, judge_tested
 from training.progress import NO_PROGRESS, RunProgress
 from training.ranker.fit_ranker import RankerFit, fit_ranker
 from training.ranker.shown_slates import ShownSlates
@@ -85,7 +89,9 @@ def read_impressions(
         wanted = Wanted(dataset.name, grade_of(parts.log), test, run.config.ranker.queries, deleted or {}, features)
         days = by_day(exports(Environment.read(), FOLDER))
         shown = read([file for of_day in reversed(days.values()) for file in reversed(of_day)], wanted)
-        return ShownSlates(shown, test, time.monotonic() - start)
+        late = [file for day in reversed(days) if day >= day_of(test) for file in reversed(days[day])]
+        drawn = explored_files.read(late, explored_files.Wanted(dataset.name, test, MOST, deleted or {}))
+        return ShownSlates(shown, test, time.monotonic() - start, drawn)
 
 
 def train_ranker(parts: Split, run: TrainingRun, slates: ShownSlates | None = None) -> RankerFit:
@@ -109,11 +115,15 @@ def stage_before_test(parts: Split, ranker: RankerFit, run: TrainingRun) -> Firs
 
 
 def evaluate(
-    parts: Split, ranker: RankerFit, run: TrainingRun, live: LiveModel | Comparison | None = None
+    parts: Split,
+    ranker: RankerFit,
+    run: TrainingRun,
+    live: LiveModel | Comparison | None = None,
+    slates: ShownSlates | None = None,
 ) -> Evaluation:
     """The metric table of the baselines, the stages and the served model, all trained on what precedes the test.
 
-    live: the live generation to compare with, or a Comparison with the reason why it can't be scored.
+    live: to compare with, or a Comparison with the reason why it can't be scored. slates: the explored ones judge too.
     """
     config, progress, start = run.config, run.progress, time.monotonic()
     stage = stage_before_test(parts, ranker, run)
@@ -139,10 +149,20 @@ def evaluate(
         preview=preview(parts, stage, tested, config.seed),
         comparison=live,
         impressions=ranker.impressions,
+        policy=_judged(parts, stage, ranker, slates, progress),
     )
     learned = ranker.impressions.lines if ranker.impressions else []
     notes = [*parts.log.assumptions, *ranker.warnings, *learned, *left_out]
     return replace(evaluation, warnings=[*notes, *evaluation.shortfalls()])
+
+
+def _judged(
+    parts: Split, stage: FirstStage, ranker: RankerFit, slates: ShownSlates | None, progress: RunProgress
+) -> ArmJudgement | None:
+    if slates is None:
+        return None
+    with progress.step("explored slates"):
+        return judge_tested(slates.explored, parts, stage, ranker.net)
 
 
 def train_on_everything(log: Log, ranker: RankerFit, evaluation: Evaluation, run: TrainingRun) -> TrainedModel:

@@ -29,6 +29,7 @@ from training.evaluation.split import Split
 from training.export import Origin, export
 from training.progress import RunProgress
 from training.ranker.fit_ranker import RankerFit
+from training.ranker.shown_slates import ShownSlates
 from training.recipe import TrainedModel, TrainingRun
 
 read_impressions = step(recipe.read_impressions)
@@ -61,10 +62,15 @@ def file_name(name: str) -> str:
 
 @step
 def evaluate(
-    name: str, parts: Split, ranker: RankerFit, run: TrainingRun, live: LiveModel | Comparison | None
+    name: str,
+    parts: Split,
+    ranker: RankerFit,
+    run: TrainingRun,
+    live: LiveModel | Comparison | None,
+    slates: ShownSlates | None,
 ) -> Evaluation:
     """The metric table on the newest part of the log, also as an artifact. live: the generation to compare with."""
-    evaluation = recipe.evaluate(parts, ranker, run, live)
+    evaluation = recipe.evaluate(parts, ranker, run, live, slates)
     text = "\n\n".join([evaluation.to_markdown(), *(f"Note: {warning}" for warning in evaluation.warnings)])
     with best_effort():
         create_markdown_artifact(text, key=artifact_key("metrics", name), description=f"Metrics of {name}")

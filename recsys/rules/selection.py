@@ -77,6 +77,26 @@ def select(
     return selection.traced(items, scores) if traced else selection.make()
 
 
+def replay(
+    items: I32,
+    scores: F32,
+    shown: Sequence[int | None],
+    rules: CompiledRules,
+    catalogue: Catalogue,
+    context: Mapping[str, str],
+    explore: DrawPolicy,
+) -> tuple[Exploration | None, list[int]]:
+    """The draws of a slate that holds the rows `shown`, and the row that each place would get, given those before.
+
+    shown: None for a place that keeps the row that it would get.
+    items, scores: candidates [n] that passed the filters; without any, no draw is made.
+    """
+    selection = _Selection(items, scores, len(shown), rules, catalogue, context)
+    if len(items):
+        selection.explore(explore, scores)
+    return selection.replayed(shown)
+
+
 class _Selection:
     """The state of a slate while its places are filled."""
 
@@ -102,6 +122,8 @@ class _Selection:
         self._taken = set(self._pins.values())
         self._trace = False
         self._draw: PlaceDraw | None = None
+        self._shown: Sequence[int | None] = ()
+        self._wanted: list[int] = []
 
     def explore(self, policy: DrawPolicy, scores: F32) -> None:
         """Draw the candidates of places from now on. scores: [n] of the ranker, in the order of the candidates."""
@@ -121,6 +143,11 @@ class _Selection:
         if self._draw:
             self._slate.exploration = self._draw.record(len(self._slate.items))
         return self._slate
+
+    def replayed(self, shown: Sequence[int | None]) -> tuple[Exploration | None, list[int]]:
+        """Fill all places with the rows `shown`; the draws, and the row that the rules chose for each place."""
+        self._shown = shown
+        return self.make().exploration, self._wanted
 
     def _fill(self, place: int) -> bool:
         """Fill a place with the best eligible item; return whether there is one."""
@@ -161,7 +188,11 @@ class _Selection:
         return best, ["diversity"] if best != first else []
 
     def _take(self, row: int, *moved_by: str) -> None:
-        """Put a row, a candidate or not, at the next place."""
+        """Put a row, a candidate or not, at the next place; in a replay the row that was shown there."""
+        if self._shown:
+            self._wanted.append(row)
+            shown = self._shown[len(self._slate.items)]
+            row = row if shown is None else shown
         at = np.flatnonzero(self._items == row)
         self._left[at] = False
         self._taken.add(row)

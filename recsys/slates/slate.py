@@ -15,7 +15,7 @@ from recsys.retrieval.candidates import among, places
 from recsys.rules import Catalogue, select
 from recsys.slates.exploring import draw_policy
 from recsys.slates.query import Query
-from recsys.slates.slate_filters import FILTERS, allowed
+from recsys.slates.slate_filters import allowed, remove_filtered
 from recsys.types import I32, PAD, Bool
 
 _NO_MARKS = np.zeros(0, bool)
@@ -29,11 +29,8 @@ def make_slate(query: Query, without: int = PAD) -> None:
     simple = without == PAD and query.rules.rules.plain and not (query.filter or query.traced or explore)
     if simple and _pick(query):
         return
-    for each in FILTERS:
-        gone = each.gone(query, query.items)
-        if gone is not None:
-            query.remove(gone, each.reason)
-    catalogue = _catalogue(query, without)
+    remove_filtered(query)
+    catalogue = catalogue_of(query, without)
     request = query.rules, catalogue, query.context_values, query.traced, explore
     slate = select(query.items, query.scores, query.k, *request)
     query.words, query.passed_over, query.exploration = slate.moved_by, slate.passed_over, slate.exploration
@@ -51,7 +48,7 @@ def make_slate(query: Query, without: int = PAD) -> None:
     query.items, query.scores = rows, np.array(slate.scores, np.float32)
 
 
-def _catalogue(query: Query, without: int) -> Catalogue:
+def catalogue_of(query: Query, without: int = PAD) -> Catalogue:
     """The items that may get a place of the slate."""
     generation, given = query.generation, query.given
     kind = Catalogue if given is None else _GivenItems

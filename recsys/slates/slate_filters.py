@@ -57,6 +57,14 @@ FILTERS = (
 """All filters in their order. The first that removes an item gives the reason."""
 
 
+def remove_filtered(query: Query) -> None:
+    """Remove the candidates that a filter excludes."""
+    for each in FILTERS:
+        gone = each.gone(query, query.items)
+        if gone is not None:
+            query.remove(gone, each.reason)
+
+
 def allowed(query: Query, rows: I32) -> Bool:
     """Mask of the rows that pass every filter."""
     kept = np.ones(len(rows), bool)

@@ -24,7 +24,7 @@ from recsys.slates.modes import choose
 from recsys.slates.query import Query
 from recsys.slates.served_generation import ServedGeneration
 from recsys.slates.slate import make_slate
-from recsys.types import CANDIDATES, EXTRA, F32, I32, PAD, Candidates, Histories, Mode, padded
+from recsys.types import CANDIDATES, EXTRA, F32, I32, PAD, Candidates, Event, Histories, Mode, padded
 from training.data.interaction_log import Log
 from training.data.log_columns import id_type
 from training.retrieval_stage import FirstStage
@@ -58,10 +58,17 @@ class ReplayedService:
         served = self.generation
         return ListMaker(served.manifest, served.tables, served.spec, self.retriever, self.ranker)
 
-    def with_history(self, query: Query, record: UserRecord, old: UserRecord) -> Query:
-        """The query with the past of `record` for its filters, and the history of `old` for the models."""
-        query.past = assemble(record, (), self.generation.rows_of, self.generation.spec.type_row)
-        read = assemble(old, (), self.generation.rows_of, self.generation.spec.type_row)
+    def with_history(
+        self, query: Query, record: UserRecord, old: UserRecord | None = None, since: Sequence[Event] = ()
+    ) -> Query:
+        """The query with the past of `record` and the events since for its filters, and for the models.
+
+        old: the record that the models read in place of `record`.
+        """
+        query.past = assemble(record, since, self.generation.rows_of, self.generation.spec.type_row)
+        read = query.past
+        if old is not None:
+            read = assemble(old, since, self.generation.rows_of, self.generation.spec.type_row)
         query.history = without_revoked(read, self.generation.spec.negative_types)
         return query
 
@@ -80,6 +87,10 @@ class ReplayedService:
                     self._rank(some, self._complete if mode == Mode.HYBRID else self._retrieve)
         for query in queries:
             make_slate(query)
+
+    def retrieve_and_rank(self, queries: Sequence[Query]) -> None:
+        """Set the candidates of at most BATCH queries, as found at the request, and the ranker's scores."""
+        self._rank(queries, self._retrieve)
 
     def _rank(self, queries: Sequence[Query], find: _Find) -> None:
         """Set the candidates of queries and the ranker's scores."""

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from training.evaluation.impression_comparison import ImpressionComparison
 from training.evaluation.preview import Preview, Scores
+from training.offpolicy.judgement import ArmJudgement
 
 K = 10
 PERSONAL = ("newest_items", "frequent_items", "frequent_decayed")
@@ -76,7 +77,8 @@ class Evaluation:
     does. preview: the spread of the scores and the slates of some users. targets: the event types that the figures are
     about, but for segments of OVERALL and OF_TYPE; empty means every positive type. seen: the seen items that the
     rankings leave out, in words. comparison: with the live generation; None where no comparable generation is live.
-    impressions: what the ranker learned from slates that users were shown; None without such slates.
+    impressions: what the ranker learned from slates that users were shown; None without such slates. policy: the tested
+    model by slates that explored; None without impressions.
     """
 
     protocol: str
@@ -92,6 +94,7 @@ class Evaluation:
     seen: str = ""
     comparison: Comparison | None = None
     impressions: ImpressionComparison | None = None
+    policy: ArmJudgement | None = None
 
     def to_json(self) -> str:
         """The JSON of `evaluate --json`; the preview has its released name, glimpse."""

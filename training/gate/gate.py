@@ -14,6 +14,7 @@ from training.gate.check import Check
 from training.gate.data_checks import data_checks
 from training.gate.dataset_profile import DataProfile, LiveGeneration
 from training.gate.model_checks import QUERIES, impression_checks, metric_checks, score_checks, spread_check
+from training.gate.policy_check import policy_checks
 
 
 def check_data(data: DataProfile, live: LiveGeneration | None) -> list[Check]:
@@ -33,7 +34,7 @@ def check_data(data: DataProfile, live: LiveGeneration | None) -> list[Check]:
 def check_model(evaluation: Evaluation, data: DataProfile, live: LiveGeneration | None) -> list[Check]:
     """Checks of the metrics against the best baseline and the live generation, and of the ranker's scores."""
     other = comparable(data, live)
-    checks = [*metric_checks(evaluation, other), *impression_checks(evaluation)]
+    checks = [*metric_checks(evaluation, other), *impression_checks(evaluation), *policy_checks(evaluation)]
     if evaluation.preview is None:
         return checks
     scores = evaluation.preview.scores

@@ -16,11 +16,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from recsys.types import F64
 from training.offpolicy import estimators
-from training.offpolicy.estimators import Estimate
 from training.offpolicy.explored_slates import ExploredSlates
-from training.offpolicy.policy_judgement import Judgement, judge
-from training.offpolicy.simulated_shops import ITEMS, LOGGED, Visits, log, random_policy, true_reward
+from training.offpolicy.judgement import Estimate, Judgement, Refusal
+from training.offpolicy.policy_judgement import judge
+from training.offpolicy.simulated_shops import ITEMS, LOGGED, Policy, Visits, log, random_policy, true_rewards
 
 USERS, VISITS, TRUE_USERS = 3_000, 2, 40_000
 """Users of a log, visits of each, and users for the truth, whose error is 0.002 clicks."""
@@ -35,6 +36,10 @@ ALL = {
 
 SINGLE_PLACE = "IPS, each place alone"
 """Weights of one place, without those before: shown in the table to say why no estimate uses them."""
+
+
+DIFFERENCE = "difference"
+"""Of the doubly robust estimate to the logged reward."""
 
 
 @dataclass
@@ -61,22 +66,29 @@ class ErrorsAndCoverage:
 
 @dataclass
 class Outcome:
-    """Of the judged and of the refused policies. escaped: policies without overlap that were judged."""
+    """Of the judged policies at their judged places, and of those with another ranker among them.
+
+    unjudged: of all places, of policies that are judged at fewer or at none. escaped: policies without overlap that
+    were judged.
+    """
 
     judged: ErrorsAndCoverage = field(default_factory=ErrorsAndCoverage)
-    refused: ErrorsAndCoverage = field(default_factory=ErrorsAndCoverage)
+    other_ranker: ErrorsAndCoverage = field(default_factory=ErrorsAndCoverage)
+    unjudged: ErrorsAndCoverage = field(default_factory=ErrorsAndCoverage)
     escaped: int = 0
 
 
 def simulate(policies: int, seed: int) -> Outcome:
-    """Judge random policies, each by a log of its own, until so many are judged; and a tenth without overlap."""
+    """Judge random policies, each by a log of its own, until so many are judged; and a tenth without overlap.
+
+    Every second policy mixes in the scores of another ranker.
+    """
     outcome, random = Outcome(), np.random.default_rng(seed)
+    logged, number = true_rewards(LOGGED, TRUE_USERS, random), 0
     while len(outcome.judged.errors.get("IPS", ())) < policies:
-        policy = random_policy(random)
-        slates = log(Visits.drawn(USERS, VISITS, random), LOGGED, policy, random)
-        found = {name: estimate(slates) for name, estimate in ALL.items()} | {SINGLE_PLACE: _alone(slates)}
-        of = outcome.judged if isinstance(judge(slates), Judgement) else outcome.refused
-        of.add(found, true_reward(policy, TRUE_USERS, random))
+        number += 1
+        policy = replace(random_policy(random), other=random.uniform(0, 1) if number % 2 else 0.0)
+        _judge_one(outcome, policy, logged, random)
     half = np.arange(ITEMS) < ITEMS // 2
     for place in range(policies // 10):
         target = replace(random_policy(random), only=half if place % 2 else None)
@@ -85,12 +97,27 @@ def simulate(policies: int, seed: int) -> Outcome:
     return outcome
 
 
+def _judge_one(outcome: Outcome, policy: Policy, logged: F64, random: np.random.Generator) -> None:
+    """Add the estimates of a policy. logged: the true rewards of the logged policy by place."""
+    slates = log(Visits.drawn(USERS, VISITS, random), LOGGED, policy, random)
+    truths, found = true_rewards(policy, TRUE_USERS, random), judge(slates)
+    if isinstance(found, Refusal) or found.places < len(truths):
+        outcome.unjudged.add({name: estimate(slates) for name, estimate in ALL.items()}, truths.sum())
+    if isinstance(found, Refusal):
+        return
+    judged, truth = slates.first(found.places), truths[: found.places].sum()
+    estimates = {name: estimate(judged) for name, estimate in ALL.items()} | {SINGLE_PLACE: _alone(judged)}
+    for of in (outcome.judged, *([outcome.other_ranker] if policy.other else [])):
+        of.add(estimates, truth)
+        of.add({DIFFERENCE: found.difference}, truth - logged[: found.places].sum())
+
+
 def faults(outcome: Outcome) -> list[str]:
     """The broken promises."""
     judged = outcome.judged
     found = [
         f"The intervals of {name} contain the truth in {judged.coverage(name):.1%}, below {COVERED:.0%}."
-        for name in ALL
+        for name in (*ALL, DIFFERENCE)
         if judged.coverage(name) < COVERED
     ]
     if judged.error("doubly robust") >= judged.error("IPS"):
@@ -108,7 +135,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     outcome = simulate(options.policies, options.seed)
     table = Table("policies", "", "estimate", "covered", "error")
-    for name, misses in (("judged", outcome.judged), ("refused", outcome.refused)):
+    kinds = {
+        "judged": outcome.judged,
+        "with another ranker": outcome.other_ranker,
+        "all places of the others": outcome.unjudged,
+    }
+    for name, misses in kinds.items():
         for estimate, errors in misses.errors.items():
             covered = f"{misses.coverage(estimate):.1%}"
             table.add_row(name, str(len(errors)), estimate, covered, f"{misses.error(estimate):.4f}")

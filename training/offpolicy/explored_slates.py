@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -16,7 +16,8 @@ class ExploredSlates:
     users: [S] the number of each slate's user, from 0 on. rewards: [S, K]. logged, target: [S, K] the probability of
     the shown item at its place under each policy, given the logged places before. predicted: [S, K] the reward model's
     value of the shown item. expected: [S, K] the mean of the model's values under the target, given the logged places
-    before. Zeros in both are no model. ValueError if a logged probability is 0.
+    before. Zeros in both are no model. outside: [S, K] the target's probability of items that the log can't show at the
+    place. ValueError if a logged probability is 0.
     """
 
     users: I64
@@ -25,6 +26,7 @@ class ExploredSlates:
     target: F64
     predicted: F64
     expected: F64
+    outside: F64
 
     def __post_init__(self) -> None:
         if not (self.logged > 0).all():
@@ -32,6 +34,11 @@ class ExploredSlates:
 
     def __len__(self) -> int:
         return len(self.users)
+
+    def first(self, places: int) -> ExploredSlates:
+        """The first places of the slates."""
+        kept = {each.name: getattr(self, each.name)[:, :places] for each in fields(self) if each.name != "users"}
+        return replace(self, **kept)
 
     @property
     def weights(self) -> F64:

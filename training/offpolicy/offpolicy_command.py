@@ -1,4 +1,4 @@
-"""`python -m training offpolicy`: judge the arms of an experiment's file by slates that another arm has explored."""
+"""`python -m training offpolicy`: judge a generation, rules or the arms of an experiment's file by explored slates."""
 
 from __future__ import annotations
 
@@ -6,64 +6,98 @@ import argparse
 import json
 import os
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 
 from rich.console import Console
 
-from recsys.errors import DatasetError, ExperimentError, SettingsError
-from recsys.experiments.definition import Arm, Explore, parse
+from recsys.environment import Environment
+from recsys.errors import DatasetError, ExperimentError, RulesError, SettingsError, TandemError
+from recsys.experiments.definition import Arm, parse
+from recsys.generation.manifest import NAME
+from recsys.rules import rules_schema
+from training.data import collected_events
 from training.data.day_partitions import DAY, by_day, read_schema
 from training.data.locations import Location
-from training.offpolicy.logged_draws import read
-from training.offpolicy.policy_judgement import Judgement, Refusal, judge
-
-NAMES = {
-    "logged": "as it was",
-    "inverse_propensity": "IPS",
-    "self_normalised": "self-normalised IPS",
-    "doubly_robust": "doubly robust",
-}
+from training.offpolicy.arm_judgement import checked, judge_arm
+from training.offpolicy.explored_files import read
+from training.offpolicy.judgement import ArmJudgement, Refusal
+from training.offpolicy.offpolicy_page import NAMES, page
+from training.offpolicy.replay.stored_models import read_events, stored_target
+from training.report.page import write
 
 
 def add_offpolicy_options(parser: argparse.ArgumentParser) -> None:
     """The options of `offpolicy`."""
     parser.add_argument("--impressions", required=True, metavar="DIR", help="the folder that flows drain writes")
-    parser.add_argument("--experiment", required=True, type=Path, metavar="FILE", help="its arms are judged")
+    beside = "collected events of the users; default: the folder events beside the impressions"
+    parser.add_argument("--events", metavar="DIR", help=beside)
+    parser.add_argument("--experiment", type=Path, metavar="FILE", help="its arms are judged")
+    parser.add_argument("--generation", metavar="ID", help="judge this generation; default: that of each slate")
+    parser.add_argument("--rules", type=Path, metavar="FILE", help="judge these rules; default: those of each slate")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure, for programs")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="write a page for people")
 
 
 def run_offpolicy(options: argparse.Namespace) -> None:
-    """Judge each arm and print the estimates. DatasetError or ExperimentError with a sentence for a wrong file."""
-    if options.json:
-        _require_writable(options.json)
-    try:
-        experiment = parse(options.experiment.read_text(encoding="utf-8"), str(options.experiment))
-    except OSError as error:
-        raise ExperimentError(f"{options.experiment} can't be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise ExperimentError(f"{options.experiment} can't be read: it is not UTF-8.") from error
-    policies = {name: _explore(name, arm) for name, arm in experiment.arms.items()}
-    log = read(_files(options.impressions))
+    """Judge each arm and print the estimates. A TandemError with a sentence for a wrong file."""
+    for option, file in (("--json", options.json), ("--page", options.page)):
+        if file:
+            _require_writable(option, file)
+    arms, place = _arms(options), Location.of(options.impressions)
+    slates = read(_files(place))
+    events = Location.of(options.events) if options.events else place.parent / collected_events.FOLDER
+    users = {each.user_id for each in slates}
     console = Console()
-    console.print(f"{len(log.draws):,} explored slates of {len(set(log.users.tolist())):,} users.", highlight=False)
-    found = {name: judge(log.under(explore)) for name, explore in policies.items()}
+    console.print(f"{len(slates):,} explored slates of {len(users):,} users.", highlight=False)
+    known = cache(lambda: read_events(events, users))
+    folder = Environment.read().home / "generations"
+    target_of = cache(lambda generation: stored_target(folder, generation, known()))
+    found = {name: judge_arm(slates, name, arm, target_of) for name, arm in arms.items()}
     for name, each in found.items():
         console.print("\n".join(lines(name, each)), highlight=False, markup=False, soft_wrap=True)
     if options.json:
-        figures = {name: asdict(each) for name, each in found.items()}
+        figures = {name: asdict(each.found) | {"left_out": each.left_out} for name, each in found.items()}
         options.json.write_text(json.dumps(figures, indent=2), encoding="utf-8")
+    if options.page:
+        write(page(found, str(place)), options.page)
 
 
-def _require_writable(file: Path) -> None:
+def _arms(options: argparse.Namespace) -> dict[str, Arm]:
+    """The arms to judge: those of --experiment, or one that --generation and --rules describe."""
+    short = options.generation is not None or options.rules is not None
+    if short == (options.experiment is not None):
+        raise SettingsError("Name what is judged: --generation, --rules or both, or --experiment alone.")
+    if not short:
+        experiment = parse(_text(options.experiment, ExperimentError), str(options.experiment))
+        return {name: checked(name, arm) for name, arm in experiment.arms.items()}
+    if options.generation is not None and not NAME.fullmatch(options.generation):
+        raise SettingsError(f"--generation: {options.generation[:64]!r} is no id of a generation.")
+    rules = None
+    if options.rules is not None:
+        rules = rules_schema.parse(_text(options.rules, RulesError), str(options.rules))
+    name = " with ".join(filter(None, [options.generation, options.rules and options.rules.name]))
+    return {name: Arm(share=1.0, generation=options.generation, rules=rules)}
+
+
+def _text(file: Path, error: type[TandemError]) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError as problem:
+        raise error(f"{file} can't be read: {problem.strerror}.") from problem
+    except UnicodeDecodeError as problem:
+        raise error(f"{file} can't be read: it is not UTF-8.") from problem
+
+
+def _require_writable(option: str, file: Path) -> None:
     """SettingsError unless the file's folder exists: before minutes of work."""
     if file.is_dir() or not os.access(file.parent, os.W_OK):
         what = "is a folder" if file.is_dir() else f"can't be written: there is no folder {file.parent} to write to"
-        raise SettingsError(f"--json: {file} {what}. Name a file in a folder that exists.")
+        raise SettingsError(f"{option}: {file} {what}. Name a file in a folder that exists.")
 
 
-def _files(folder: str) -> list[Location]:
+def _files(place: Location) -> list[Location]:
     """The files of impressions of a folder, oldest first. DatasetError if there are none."""
-    place = Location.of(folder)
     if not place.remote and not Path(place.path).is_dir():
         raise DatasetError(f"There is no folder {place}. --impressions names the one that flows drain writes.")
     files = [file for day in by_day(place).values() for file in day]
@@ -79,26 +113,17 @@ def _files(folder: str) -> list[Location]:
     return files
 
 
-def lines(name: str, found: Judgement | Refusal) -> list[str]:
+def lines(name: str, judged: ArmJudgement) -> list[str]:
     """What is printed of an arm."""
+    found = judged.found
     if isinstance(found, Refusal):
-        return [f"{name}: no estimate. {found.sentence}"]
-    head = f"{name}: items that a user takes of a slate, with 95 % intervals"
-    rows = [f"{head} ({found.effective_users:.0f} effective users)"]
+        return [f"{name}: no estimate. {found.sentence}", *judged.notes]
+    fewest = found.overlap.effective_users[found.places - 1]
+    rows = [
+        f"{name}: items that a user takes in {found.scope}, with 95 % intervals, from {judged.slates:,} slates "
+        f"({fewest:.0f} effective users)"
+    ]
     for field, words in NAMES.items():
         each = getattr(found, field)
-        rows.append(f"  {words:<20}{each.value:.4f}  {each.low:.4f} to {each.high:.4f}")
-    return rows
-
-
-def _explore(name: str, arm: Arm) -> Explore:
-    """How an arm explores; ExperimentError unless that alone decides the arm's slates."""
-    if arm.explore is None:
-        raise ExperimentError(
-            f"arms.{name} has no explore, so no slate of it has overlap with the log. Add [arms.{name}.explore]."
-        )
-    if others := sorted(arm.changes - {"explore"}):
-        raise ExperimentError(
-            f"arms.{name}.{others[0]} can't be judged: the log has scores and no {others[0]}. Leave {others[0]} out."
-        )
-    return arm.explore
+        rows.append(f"  {words:<28}{each.value:.4f}  {each.low:.4f} to {each.high:.4f}")
+    return [*rows, *judged.notes]

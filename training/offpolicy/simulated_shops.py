@@ -27,7 +27,8 @@ TASTE_OF_ITEMS = np.random.default_rng(5).normal(size=(ITEMS, TASTES)) / np.sqrt
 class Policy:
     """Draws places by exp((own * score + tilt) / temperature), and a share of them uniformly among uncertain items.
 
-    tilt: [ITEMS]. only: the items that the policy shows, [ITEMS]; None for all.
+    tilt: [ITEMS]. only: the items that the policy shows, [ITEMS]; None for all. other: the share of another ranker's
+    score in the score.
     """
 
     temperature: float
@@ -35,9 +36,11 @@ class Policy:
     own: float = 1.0
     tilt: F64 | float = 0.0
     only: Bool | None = None
+    other: float = 0.0
 
-    def chances(self, scores: F64, free: Bool) -> F64:
+    def chances(self, visits: Visits, free: Bool) -> F64:
         """The probability of each item at a place: [S, ITEMS]. free: which items the slates do not have yet."""
+        scores = (1 - self.other) * visits.scores + self.other * visits.others
         open_items = free if self.only is None else free & self.only
         values = np.where(open_items, (self.own * scores + self.tilt) / self.temperature, -np.inf)
         weights = np.exp(values - values.max(axis=1, keepdims=True))
@@ -49,18 +52,22 @@ class Policy:
 
 @dataclass(frozen=True, eq=False)
 class Visits:
-    """S visits. users: [S]. fits: [S, ITEMS] how items fit the user. scores: [S, ITEMS]: fits with noise."""
+    """S visits. users: [S]. fits: [S, ITEMS] how items fit the user.
+
+    scores: [S, ITEMS] fits with noise. others: [S, ITEMS] those of another ranker, with noise of its own.
+    """
 
     users: I64
     fits: F64
     scores: F64
+    others: F64
 
     @classmethod
     def drawn(cls, users: int, visits: int, random: np.random.Generator) -> Visits:
         """Visits of new users, so many each."""
         fits = np.repeat(random.normal(size=(users, TASTES)) @ TASTE_OF_ITEMS.T, visits, axis=0)
-        noise = 0.7 * random.normal(size=fits.shape)
-        return cls(np.arange(users).repeat(visits), fits, fits + noise)
+        scores, others = (fits + 0.7 * random.normal(size=fits.shape) for _ in range(2))
+        return cls(np.arange(users).repeat(visits), fits, scores, others)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +93,7 @@ def places(visits: Visits, policy: Policy, random: np.random.Generator) -> Itera
     rows = np.arange(len(visits.users))
     free, above = np.ones(visits.fits.shape, bool), np.zeros((len(rows), GROUPS))
     for looks in SEEN:
-        chances = policy.chances(visits.scores, free)
+        chances = policy.chances(visits, free)
         sums = chances.cumsum(axis=1)
         shown = (sums > (random.random(len(rows)) * sums[:, -1])[:, None]).argmax(axis=1)
         clicks = looks / (1 + np.exp(2 - 1.2 * (visits.fits - 0.5 * above[:, GROUP_OF])))
@@ -99,18 +106,19 @@ def log(visits: Visits, logged: Policy, target: Policy, random: np.random.Genera
     """The slates of a logged policy with what an estimate for a target needs. The reward model is 10 % too high."""
     columns = []
     for place, looks in zip(places(visits, logged, random), SEEN, strict=True):
-        wanted = target.chances(visits.scores, place.free)
+        wanted = target.chances(visits, place.free)
         model = 1.1 * looks / (1 + np.exp(2 - 0.7 * visits.scores))
         clicked = random.random(len(visits.users)) < place.of_shown(place.clicks)
         shown = map(place.of_shown, (place.chances, wanted, model))
-        columns.append([clicked.astype(float), *shown, (wanted * model).sum(axis=1)])
+        expected = (wanted * model).sum(axis=1)
+        columns.append([clicked.astype(float), *shown, expected, np.zeros(len(expected))])
     return ExploredSlates(visits.users, *np.stack(columns, axis=2))
 
 
-def true_reward(policy: Policy, users: int, random: np.random.Generator) -> float:
-    """The clicks of a slate under a policy, over many new users."""
+def true_rewards(policy: Policy, users: int, random: np.random.Generator) -> F64:
+    """The clicks at each place of a slate under a policy, over many new users: [PLACES]."""
     visits = Visits.drawn(users, 1, random)
-    return float(sum((place.chances * place.clicks).sum(axis=1).mean() for place in places(visits, policy, random)))
+    return np.array([(place.chances * place.clicks).sum(axis=1).mean() for place in places(visits, policy, random)])
 
 
 LOGGED = Policy(temperature=0.7, share=0.1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from recsys.types import Bool
 from training.data.impressions import ShownItems
+from training.offpolicy.logged_draws import LoggedSlate
 from training.ranker.position_bias import PositionBias, measure
 
 NEWEST = 0.1
@@ -19,12 +21,13 @@ NEWEST = 0.1
 class ShownSlates:
     """The slates that users were shown, for one training. test: when the test window of the log begins.
 
-    seconds: that the reading took.
+    seconds: that the reading took. explored: slates since the test began that were drawn at random, taken or not.
     """
 
     shown: ShownItems
     test: float
     seconds: float = 0.0
+    explored: Sequence[LoggedSlate] = ()
 
     @cached_property
     def end(self) -> float:

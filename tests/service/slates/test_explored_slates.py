@@ -1,5 +1,6 @@
 """An arm that explores, from its definition to the files of `drain`; each propensity is computed again."""
 
+import json
 import time
 
 import numpy as np
@@ -124,3 +125,40 @@ def test_few_slates_judge_no_policy(world, rows, tmp_path, capsys):
     assert printed.startswith(
         f"{count} explored slates of {count} users.\nwarmer: no estimate. The logged slates say no more"
     )
+
+
+@pytest.fixture(scope="module")
+def judged(world, tiny_world, slates):
+    """The served generation and one that is trained later, judged by slates of 120 visitors, half of them explored."""
+    for number in range(120):
+        user = f"guest-{number}"
+        world.click(user, f"{tiny.CATEGORIES[number % 3]}-{number % 7}")
+        shown = ids(world.recommend(user, mode="realtime", k=5))
+        world.click(user, *shown[:2])
+    time.sleep(2.5)
+    world.flow("drain", "--wait", "0")
+    home, served = world.home / "flows", tiny_world[0]
+    trained = world.flow("run", "--data", str(served.path.parent.parent / "data"), "--config", "small", "--force")
+    (home / "generations" / served.path.name).symlink_to(served.path)
+    found = {}
+    for generation in (served.path.name, trained["generation"]):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("TANDEM_HOME", str(home))
+            target = str(world.home / f"{generation}.json")
+            arguments = ["--impressions", str(home / "impressions"), "--generation", generation, "--json", target]
+            assert main(["offpolicy", *arguments]) == 0
+        found[generation] = json.loads((world.home / f"{generation}.json").read_text())[generation]
+    return [*found.values()]
+
+
+def test_generations_are_judged_by_the_slates_of_a_deployment(judged):
+    """A replay of the served generation has the logged probabilities, by the users' events of the deployment: each user
+    weighs the same. Both are refused, because the users are few.
+    """
+    served, other = judged
+    users, *_ = served["overlap"]["effective_users"]
+    assert 40 < users < 150
+    assert served["overlap"]["effective_users"][:5] == pytest.approx([users] * 5, rel=1e-3)
+    assert served["overlap"]["outside"][:5] == pytest.approx([0] * 5, abs=1e-3)
+    assert other["overlap"]["effective_users"][0] < users
+    assert "An estimate needs 800 users" in served["sentence"]

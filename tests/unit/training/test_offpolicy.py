@@ -9,7 +9,8 @@ import pytest
 from training.offpolicy.coverage_proofs import ALL, faults, simulate
 from training.offpolicy.estimators import doubly_robust, inverse_propensity, logged, self_normalised
 from training.offpolicy.explored_slates import ExploredSlates
-from training.offpolicy.policy_judgement import Judgement, Refusal, judge
+from training.offpolicy.judgement import Judgement, Refusal
+from training.offpolicy.policy_judgement import judge
 from training.offpolicy.simulated_shops import ITEMS, LOGGED, Policy, Visits, log
 
 WORTH = np.array([5.0, 2.0, 1.0])
@@ -31,7 +32,7 @@ def enumerated():
         expected = (WORTH / WORTH.sum()) @ model, (left / left.sum()) @ model
         rows.append((rewards, (1 / 3, 1 / 2), target, (model[first], model[second]), expected))
     columns = [np.array(each * 50) for each in zip(*rows, strict=True)]  # no weight is above the limit
-    return ExploredSlates(np.arange(300), *columns), truth
+    return ExploredSlates(np.arange(300), *columns, np.zeros((300, 2))), truth
 
 
 @pytest.mark.parametrize("estimate", [inverse_propensity, self_normalised, doubly_robust])
@@ -60,7 +61,8 @@ def test_the_logged_policy_itself_has_its_own_reward():
     assert isinstance(found, Judgement)
     assert found.inverse_propensity == found.self_normalised == found.logged
     assert found.doubly_robust.low < found.logged.value < found.doubly_robust.high
-    assert found.effective_users == pytest.approx(1_000)
+    assert found.overlap.effective_users == (1_000,) * 4
+    assert found.places == 4
 
 
 def test_a_policy_without_overlap_is_refused_with_a_sentence():
@@ -69,13 +71,13 @@ def test_a_policy_without_overlap_is_refused_with_a_sentence():
     visits = Visits.drawn(3_000, 2, random)
     far = judge(log(visits, LOGGED, Policy(0.05, 0.0, -1.0), random))
     assert isinstance(far, Refusal)
-    assert "An estimate needs 400" in far.sentence
+    assert "An estimate needs 800" in far.sentence
     partly = judge(log(visits, replace(LOGGED, only=np.arange(ITEMS) > 1), LOGGED, random))
     assert isinstance(partly, Refusal)
     assert "shows items that the log does not have" in partly.sentence
     never = judge(log(visits, replace(LOGGED, only=~half), replace(LOGGED, only=half), random))
-    assert never == Refusal(never.sentence, 0.0)
-    none = ExploredSlates(np.zeros(0, int), *np.zeros((5, 0, 4)))
+    assert isinstance(never, Refusal)
+    none = ExploredSlates(np.zeros(0, int), *np.zeros((6, 0, 4)))
     assert judge(none).sentence.startswith("No slate explored.")
 
 

@@ -1,0 +1,129 @@
+"""Off-policy estimates of generations and rules: a replay repeats serving, and judges by nothing that was learned."""
+
+import json
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+
+from recsys.experiments.definition import Arm
+from recsys.model.ranker import RankerNet
+from recsys.rules import parse
+from tests.sample_data import explored_slates, tiny
+from tests.sample_data.altered_generation import altered
+from training.__main__ import main
+from training.data.locations import Location
+from training.offpolicy.arm_judgement import LEARNED, judge_arm
+from training.offpolicy.explored_files import read
+from training.offpolicy.judgement import Judgement, Refusal
+from training.offpolicy.replay.stored_models import read_events, stored_target
+
+EXPLORE = {"slates": 1.0, "temperature": 1.0, "uncertain": 0.1}
+VISITORS = 1_100
+SERVED = "g-noisy"
+
+
+def noisy(path):
+    """Disturb the last layer of the ranker."""
+    net = RankerNet.load(path / "ranker.safetensors")
+    torch.manual_seed(1)
+    with torch.no_grad():
+        net.out.weight += 1.0 * net.out.weight.std() * torch.randn_like(net.out.weight)
+    (path / "ranker.safetensors").unlink()
+    net.save(path / "ranker.safetensors")
+
+
+class World:
+    """A generation with a noisy ranker that served explored slates, and the same generation without the noise."""
+
+    def __init__(self, home):
+        folder, log = tiny.generation(home)
+        self.home, self.folder, self.better = home, folder.path.parent, folder.path.name
+        altered(folder, self.folder / SERVED, noisy)
+        altered(folder, self.folder / "g-late", data=folder.manifest.data | {"last": log.end + 90_000})
+        self.asked = log.end + 86_400
+        self.events = explored_slates.visitors(VISITORS, log.end + 60)
+        self.others = explored_slates.visitors(2 * VISITORS, log.end + 60, seed=5)
+        explored_slates.write(home, self.serve(SERVED, self.events), self.events)
+        self.files = [Location(str(file)) for file in (home / "impressions").rglob("*.parquet")]
+        self.slates = read(self.files)
+        events = read_events(Location(str(home / "events")), set(self.events))
+        self.target = cache(lambda generation: stored_target(self.folder, generation, events))
+
+    def serve(self, generation, events, rules=None):
+        service = stored_target(self.folder, generation, {}).service
+        return explored_slates.serve(service, events, self.asked, EXPLORE, rules)
+
+    def reward(self, generation, places, rules=None):
+        """The items that other visitors take of the first places."""
+        slates = self.serve(generation, self.others, rules)
+        return np.mean([explored_slates.chances(each, self.others)[:places].sum() for each in slates])
+
+    def judge(self, **changes):
+        return judge_arm(self.slates, "it", Arm(share=1.0, **changes), self.target)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    return World(tmp_path_factory.mktemp("offpolicy"))
+
+
+@pytest.mark.parametrize("rules", ["", "exclude_seen = true"])
+def test_a_replay_of_the_generation_that_served_has_the_logged_probabilities(world, rules):
+    """As logged and by rules, which are those of the log here: the history, candidates, scores and draws are those of
+    serving. So every weight is 1.
+    """
+    changes = {"generation": SERVED} | ({"rules": parse(rules)} if rules else {})
+    for slate, draws in zip(world.slates[:200], world.target(SERVED).draws(world.slates[:200]), strict=True):
+        shown = draws.chances[np.arange(len(slate.items)), slate.shown]
+        np.testing.assert_allclose(shown, slate.draws.propensities, rtol=1e-4)
+        np.testing.assert_allclose(draws.chances.sum(axis=1), 1)
+    found = world.judge(**changes).found
+    assert found.inverse_propensity.value == pytest.approx(found.logged.value)
+    assert found.overlap.outside == pytest.approx((0,) * 4, abs=1e-6)
+
+
+@pytest.mark.parametrize("rules", ["", "[[boost]]\nwhere = {genre = 'drama'}\nby = 0.5"])
+def test_the_reward_of_a_better_generation_is_in_the_interval(world, rules):
+    """With the rules of the log, and with a boost; the reward is that of other visitors. The log had less."""
+    rules = parse(rules) if rules else None
+    found = world.judge(generation=world.better, **({"rules": rules} if rules else {})).found
+    assert isinstance(found, Judgement)
+    truth, logged = (world.reward(which, found.places, of) for which, of in ((world.better, rules), (SERVED, None)))
+    assert found.inverse_propensity.low < truth < found.inverse_propensity.high
+    assert found.doubly_robust.low < truth < found.doubly_robust.high
+    assert found.difference.low < truth - logged < found.difference.high
+
+
+def test_slates_that_a_generation_may_have_learned_judge_nothing(world):
+    """A generation whose data ends after the slates' requests."""
+    judged = world.judge(generation="g-late")
+    assert judged.left_out == {LEARNED: VISITORS}
+    assert judged.found == Refusal("No explored slate can be judged.")
+
+
+def test_what_the_log_can_not_show_is_refused(world):
+    """A pin of an item that the log rarely has at the first place. Rules without effect are named."""
+    rules = parse("[[pin]]\nitem = 'drama-20'\nplace = 1\n[[cap]]\ncolumn = 'brand'\nat_most = 1")
+    judged = world.judge(rules=rules)
+    assert isinstance(judged.found, Refusal)
+    assert judged.found.overlap.effective_users[0] < 100
+    assert "no categorical column 'brand'" in judged.notes[0]
+
+
+def test_the_command_judges_a_generation_and_writes_a_page(world, tmp_path, monkeypatch, capsys):
+    """By its id, with the folder of events beside the impressions. The page names the policy and the judged places."""
+    monkeypatch.setenv("TANDEM_HOME", str(world.home))
+    arguments = ["offpolicy", "--impressions", str(world.home / "impressions")]
+    files = ["--json", str(tmp_path / "found.json"), "--page", str(tmp_path / "page.html")]
+    assert main([*arguments, "--generation", world.better, *files]) == 0
+    found = json.loads((tmp_path / "found.json").read_text())[world.better]
+    expected = world.judge(generation=world.better).found
+    assert found["difference"]["value"] == pytest.approx(expected.difference.value)
+    assert f"items that a user takes in {expected.scope}, with 95 % intervals" in capsys.readouterr().out
+    assert f"The reward of {expected.scope}" in (tmp_path / "page.html").read_text()
+    assert main(arguments) == 1
+    assert "Name what is judged" in capsys.readouterr().err
+    assert main([*arguments, "--generation", "../x"]) == 1
+    assert "no id of a generation" in capsys.readouterr().err
