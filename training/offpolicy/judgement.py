@@ -52,6 +52,11 @@ class Judgement:
         longest = len(self.overlap.effective_users)
         return f"place 1 of {longest}" if self.places == 1 else f"places 1 to {self.places} of {longest}"
 
+    @property
+    def outside(self) -> float:
+        """The target's probability of items that the log can't show at the judged places."""
+        return sum(self.overlap.outside[: self.places]) / self.places
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:

@@ -126,4 +126,6 @@ def lines(name: str, judged: ArmJudgement) -> list[str]:
     for field, words in NAMES.items():
         each = getattr(found, field)
         rows.append(f"  {words:<28}{each.value:.4f}  {each.low:.4f} to {each.high:.4f}")
+    if found.outside:
+        rows.append(f"The log can't show {found.outside:.1%} of what the policy shows; the log's draws count there.")
     return [*rows, *judged.notes]

@@ -82,6 +82,5 @@ def _table(name: str, found: Judgement) -> Table:
         for field, words in NAMES.items()
         for each in [getattr(found, field)]
     ]
-    outside = sum(found.overlap.outside[: found.places]) / found.places
-    note = f"The log can't show {outside:.1%} of what the policy shows; {MOST_OUTSIDE:.0%} may be missing."
+    note = f"The log can't show {found.outside:.1%} of what the policy shows; {MOST_OUTSIDE:.0%} may be missing."
     return Table(name, ["estimate", "value", "low", "high", "standard error"], rows, note)

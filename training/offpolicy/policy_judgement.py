@@ -24,9 +24,9 @@ MOST_ERRORS = 4.0
 ROUNDING = 1e-3
 """By which the mean weight may differ from 1 in any case: probabilities that are computed again are rounded."""
 
-MOST_OUTSIDE = 0.1
+MOST_OUTSIDE = 0.05
 """The target's probability of items that the log can't show, up to which it is judged. The judged policy makes the
-log's own draw in their place."""
+log's own draw in their place: with 2 % outside it was better by 1 % than the policy, in a made-up shop."""
 
 
 def judge(slates: ExploredSlates) -> Judgement | Refusal:
