@@ -60,7 +60,7 @@ def chances(query, events):
 
 
 def write(home: Path, queries, events, seed=1):
-    """Write impressions and events below a folder, as `drain` does; the slates' events are no part of the latter."""
+    """Write the slates below a folder, as `drain` does."""
     random, shown, taken = np.random.default_rng(seed), {}, {}
     for number, query in enumerate(queries):
         ids = [query.generation.item_id(row) for row in query.items.tolist()]
@@ -74,18 +74,17 @@ def write(home: Path, queries, events, seed=1):
         took = np.flatnonzero(random.random(len(ids)) < chances(query, events))
         taken[query.user_id] = [Event(query.user_id, ids[at], query.now + 1) for at in took]
     _write(home / "impressions", to_table(shown, taken, 60.0))
+
+
+def write_events(home: Path, events):
+    """Write the events of visitors below a folder, as `drain` collects them."""
     rows = [
-        (f"{at}-0", e.user_id, e.item_id, e.timestamp, "click", None, {}, "tiny", e.timestamp)
-        for at, e in enumerate(event for of_user in events.values() for event in of_user)
+        (f"{at}-0", each.user_id, each.item_id, each.timestamp, "interaction", None, {}, "tiny", each.timestamp)
+        for at, each in enumerate(event for of_user in events.values() for event in of_user)
     ]
-    _write(home / "events", _table(rows))
-
-
-def _table(rows):
-    columns = zip(*rows, strict=True)
-    return pa.Table.from_arrays(
-        [pa.array(list(c), f.type) for c, f in zip(columns, SCHEMA, strict=True)], schema=SCHEMA
-    )
+    columns = zip(zip(*rows, strict=True), SCHEMA, strict=True)
+    arrays = [pa.array(list(values), each.type) for values, each in columns]
+    _write(home / "events", pa.Table.from_arrays(arrays, schema=SCHEMA))
 
 
 def _write(folder, table):

@@ -23,7 +23,7 @@ from training.offpolicy.arm_judgement import checked, judge_arm
 from training.offpolicy.explored_files import read
 from training.offpolicy.judgement import ArmJudgement, Refusal
 from training.offpolicy.offpolicy_page import NAMES, page
-from training.offpolicy.replay.stored_models import read_events, stored_target
+from training.offpolicy.replay.stored_models import read_past, stored_target
 from training.report.page import write
 
 
@@ -50,7 +50,8 @@ def run_offpolicy(options: argparse.Namespace) -> None:
     users = {each.user_id for each in slates}
     console = Console()
     console.print(f"{len(slates):,} explored slates of {len(users):,} users.", highlight=False)
-    known = cache(lambda: read_events(events, users))
+    times = [each.asked for each in slates]
+    known = cache(lambda: read_past(events, users, min(times), max(times)))
     folder = Environment.read().home / "generations"
     target_of = cache(lambda generation: stored_target(folder, generation, known()))
     found = {name: judge_arm(slates, name, arm, target_of) for name, arm in arms.items()}

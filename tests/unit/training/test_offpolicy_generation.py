@@ -17,7 +17,7 @@ from training.data.locations import Location
 from training.offpolicy.arm_judgement import LEARNED, judge_arm
 from training.offpolicy.explored_files import read
 from training.offpolicy.judgement import Judgement, Refusal
-from training.offpolicy.replay.stored_models import read_events, stored_target
+from training.offpolicy.replay.stored_models import read_past, stored_target
 
 EXPLORE = {"slates": 1.0, "temperature": 0.5, "uncertain": 0.1}
 VISITORS = 1_100
@@ -41,19 +41,18 @@ class World:
         folder, log = tiny.generation(home)
         self.home, self.folder, self.better = home, folder.path.parent, folder.path.name
         altered(folder, self.folder / SERVED, noisy)
-        altered(folder, self.folder / "g-late", data=folder.manifest.data | {"last": log.end + 90_000})
-        self.asked = log.end + 86_400
+        altered(folder, self.folder / "g-late", data=folder.manifest.data | {"last": log.end + 4 * 86_400})
+        self.asked = log.end + 3 * 86_400  # after the day whose events the features count
         self.events = explored_slates.visitors(VISITORS, log.end + 60)
         self.others = explored_slates.visitors(VISITORS, log.end + 60, seed=5)
+        explored_slates.write_events(home, self.events)
+        past = read_past(Location(str(home / "events")), [*self.events], self.asked, self.asked)
+        self.target = cache(lambda generation: stored_target(self.folder, generation, past))
         explored_slates.write(home, self.serve(SERVED, self.events), self.events)
-        self.files = [Location(str(file)) for file in (home / "impressions").rglob("*.parquet")]
-        self.slates = read(self.files)
-        events = read_events(Location(str(home / "events")), set(self.events))
-        self.target = cache(lambda generation: stored_target(self.folder, generation, events))
+        self.slates = read([Location(str(file)) for file in (home / "impressions").rglob("*.parquet")])
 
     def serve(self, generation, events, rules=None):
-        service = stored_target(self.folder, generation, {}).service
-        return explored_slates.serve(service, events, self.asked, EXPLORE, rules)
+        return explored_slates.serve(self.target(generation).service, events, self.asked, EXPLORE, rules)
 
     def rewards(self, generation, rules=None):
         """The items that other visitors take, by visitor and place."""

@@ -39,4 +39,4 @@ def judge_tested(slates: Sequence[LoggedSlate], parts: Split, stage: FirstStage,
         events = order[offsets[row] : offsets[row + 1]]
         return user_record(log, events[log.times[events] < np.floor(slate.asked)]), ()
 
-    return judge_target(slates, ReplayedTarget(ReplayedService.of(before, stage, net), past, before.end))
+    return judge_target(slates, ReplayedTarget(ReplayedService.of(before, stage, net, log), past, before.end))
