@@ -16,6 +16,7 @@ from training.gate.check import failed
 from training.gate.dataset_profile import DataProfile, LiveGeneration
 from training.gate.gate import check_data, check_model, check_trained
 from training.gate.model_checks import chance, median, stability
+from training.offpolicy.judgement import ArmJudgement, Estimate, Judgement, Overlap, Refusal
 
 DATA = DataProfile("shop", rows=10_000, users=500, items=300, described=300, filled={"genre": 0.9, "available": 1.0})
 SPREAD = Scores(1000, (0, 100, 290, 270, 280, 40, 10, 8, 2, 0))
@@ -206,6 +207,21 @@ def test_the_spread_of_scores_may_not_jump():
     assert f"{stability(surer, SPREAD):.2f}" in line
     assert failed(check_model(evaluation(good), DATA, live())) == []
     assert failed(check_model(evaluation(good, scores=surer, order="tower"), DATA, live())) == []
+
+
+@pytest.mark.parametrize(("high", "verdict"), [(-0.01, "failed"), (0.01, "passed"), (None, "not judged")])
+def test_a_model_that_explored_slates_speak_against_is_refused(high, verdict):
+    """If the interval of the difference to the logged policy is below 0; without an estimate nothing is judged."""
+    found: Judgement | Refusal = Refusal("No slate explored.")
+    if high is not None:
+        one = Estimate(0.5, 0.4, 0.6, 0.05)
+        found = Judgement(
+            one, one, one, one, Estimate(high - 0.05, high - 0.1, high, 0.02), 1, Overlap((900.0,), (0.0,))
+        )
+    tested = replace(evaluation(row(0.3, 0.2)), policy=ArmJudgement(found, 900, 900, {"late": 3}))
+    (made,) = [each for each in check_model(tested, DATA, None) if each.name == "explored slates"]
+    assert made.verdict == verdict
+    assert ("3 slates left out, late." in made.sentence) == (high is None)
 
 
 def test_the_stability_index_stays_within_chance_where_nothing_changed():
