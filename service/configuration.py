@@ -44,7 +44,7 @@ def lines(settings: Settings, environment: Environment, variables: Mapping[str, 
     store = address(environment.redis_url) if environment.redis_url else "embedded"
     shared = {
         "TANDEM_HOME": (environment.home, "Folder of the store, caches, runs and generations."),
-        "REDIS_URL": (store, "URL of Redis; not set: an embedded Valkey, in TANDEM_HOME."),
+        "REDIS_URL": (store, "URL of Redis or of its Sentinels; not set: an embedded Valkey, in TANDEM_HOME."),
         "REDIS_URL_FILE": (
             variables.get("REDIS_URL_FILE"),
             "File that holds that URL, for secrets that are mounted as files.",

@@ -14,11 +14,11 @@ from pathlib import Path
 import httpx
 
 from recsys.store.key_names import EVENT_LOG
+from tests.chaos.replication.replicated_store import MAX_LAG_SECONDS, ReplicatedStore, wait_for
 from tests.judged_load.grpc_load import GrpcLoad
 from tests.judged_load.http_load import HttpLoad
 from tests.judged_load.outcome import Limits, Outcome, judge, missing_stages
 from tests.judged_load.served_pair import USERS, GenerationPair, ServedPair
-from tests.servers.replicated_store import MAX_LAG_SECONDS, ReplicatedStore, wait_for
 from tests.servers.store_server import StoreServer
 
 RECOVERY_SECONDS = 10.0
@@ -95,12 +95,12 @@ def primary_lost(
 
     how: for the table. begin: loses the primary. end: the former primary is back.
     """
-    url, second, lost = world.deployment.url, world.pair.second.manifest.id, store.primary()
+    url, lost = world.deployment.url, store.primary()
     world.put(world.pair.second)
     loads = HttpLoad(url, USERS, RATE), GrpcLoad(world.deployment.grpc, USERS, RATE)
     with loads[0], loads[1], EventSender(url) as events:
         time.sleep(3)
-        world.store.promote(second)
+        world.store.promote(world.pair.second.manifest.id)
         begin(lost)
         begun = time.time()
         wait_for(lambda: max(events.acknowledged.values(), default=0) > begun + ON_THE_WAY)
@@ -115,12 +115,13 @@ def primary_lost(
         wrong.append(f"events were acknowledged after {acknowledged:.1f} s")
     note = f"{len(events.acknowledged)} events acknowledged, {missing} of them lost, {events.refused} refused; "
     note += f"acknowledged again after {acknowledged:.1f} s"
+    wrong += missing_stages([*loads[0].answers, *loads[1].answers], "store")
     return [
         judge(
             *(f"failover: the primary {how}, {door}", load.answers, world.expected, Limits(recovery_s)),
             recovery=max((each.due + each.seconds for each in load.answers if each.degraded), default=begun) - begun,
             note=note,
-            wrong=wrong + missing_stages(load.answers, "store"),
+            wrong=wrong,
         )
         for door, load in zip(("HTTP", "gRPC"), loads, strict=True)
     ]

@@ -13,8 +13,8 @@ from recsys.generation.manifest import GenerationFolder
 from recsys.store.stored_types import LIVE
 from tests.chaos.faults import failover
 from tests.chaos.publishing_world import PublishingWorld, reads
+from tests.chaos.replication.replicated_store import ReplicatedStore
 from tests.judged_load.served_pair import GenerationPair, ServedPair
-from tests.servers.replicated_store import ReplicatedStore
 from tests.servers.store_server import StoreServer
 
 RECOVERY_SECONDS = 20.0

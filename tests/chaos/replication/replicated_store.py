@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -75,6 +77,10 @@ class ReplicatedStore:
             for replica in replicas:
                 replica.resume()
 
+    def pause_sentinel(self) -> None:
+        """SIGSTOP of the Sentinel that the URL names first."""
+        os.kill(self._sentinels[0].pid, signal.SIGSTOP)
+
     def wait_until_writable(self) -> None:
         """Wait until the primary accepts writes, because it has a replica."""
         wait_for(lambda: self.primary().client().set("written", "", px=1))
@@ -82,6 +88,7 @@ class ReplicatedStore:
     def stop(self) -> None:
         """End all."""
         for sentinel in self._sentinels:
+            os.kill(sentinel.pid, signal.SIGCONT)
             sentinel.terminate()
             sentinel.wait(30)
         for server in self.servers:

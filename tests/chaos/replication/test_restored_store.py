@@ -20,7 +20,7 @@ from tests.servers.debian_program import REDIS_CLI
 from tests.servers.deployment import Deployment
 from tests.servers.store_server import StoreServer
 
-DEPLOY = Path(__file__).parents[2] / "deploy" / "redis"
+DEPLOY = Path(__file__).parents[3] / "deploy" / "redis"
 
 SETTINGS = {"TANDEM_DEADLINE_MS": "4000"}
 """Other tests run on the same cores."""

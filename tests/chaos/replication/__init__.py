@@ -1,0 +1,1 @@
+"""Tests of a replicated store, its failover and its backups, on real servers and Sentinels."""
