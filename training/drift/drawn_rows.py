@@ -13,6 +13,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
+from recsys.kernels.event_counts import WINDOWS
 from recsys.retrieval.registry import SOURCES
 from recsys.types import I64
 from training.data.impressions import PREFIX
@@ -27,8 +28,9 @@ PLACES = 5
 
 ITEM_COLUMNS = "impression", "user_id", "generation", "time", "asked", "mode", "surface", "item_id", "place", "score"
 
-LEFT_OUT = tuple(f"{PREFIX}{name}" for name in ("from_", "lift_daypart", "lift_weekend"))
-"""Features that are not compared: `source.NAME` is the same as from_NAME, and lifts of the clock differ by weekday."""
+LEFT_OUT = tuple(f"{PREFIX}{name}" for name in ("from_", "lift_daypart", "lift_weekend", *WINDOWS))
+"""Features that are not compared: `source.NAME` is the same as from_NAME, lifts of the clock differ by weekday, and
+event counts (WINDOWS) by what is popular in the hour."""
 
 WARM = 10
 """Events in the history of a warm user, at least."""
