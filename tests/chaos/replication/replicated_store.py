@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import time
@@ -79,7 +78,7 @@ class ReplicatedStore:
 
     def pause_sentinel(self) -> None:
         """SIGSTOP of the Sentinel that the URL names first."""
-        os.kill(self._sentinels[0].pid, signal.SIGSTOP)
+        self._sentinels[0].send_signal(signal.SIGSTOP)
 
     def wait_until_writable(self) -> None:
         """Wait until the primary accepts writes, because it has a replica."""
@@ -88,7 +87,7 @@ class ReplicatedStore:
     def stop(self) -> None:
         """End all."""
         for sentinel in self._sentinels:
-            os.kill(sentinel.pid, signal.SIGCONT)
+            sentinel.send_signal(signal.SIGCONT)
             sentinel.terminate()
             sentinel.wait(30)
         for server in self.servers:
