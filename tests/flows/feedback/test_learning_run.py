@@ -3,6 +3,15 @@
 import json
 from pathlib import Path
 
+import numpy as np
+import pyarrow.parquet as pq
+
+from flows.drain import to_table
+from recsys.lists.impression import Impression
+from recsys.model.features import FEATURES
+from recsys.rules.exploration import DrawPolicy
+from recsys.types import Event
+from tests.fakes.plain_slate import Catalogue, slate
 from tests.flows.ring_dataset import START, ring, write
 from tests.flows.test_flow import call
 from tests.sample_data import shown_slates
@@ -32,3 +41,34 @@ def test_many_slates_that_contradict_the_log_decide_the_ranker(tmp_path, prefect
     (sentence,) = [check["sentence"] for check in result["gate"] if check["name"] == "impressions"]
     assert sentence in result["notes"]
     assert sentence in Path(result["report"]).read_text()
+
+
+def explored(folder, frame, items=40, k=3):
+    """A slate of each user after the log, drawn around the next item of the ring. Users take that item most."""
+    random, world, now = np.random.default_rng(4), Catalogue([["Drama"]] * items), float(frame["timestamp"].max()) + 60
+    shown, taken, zeros = {}, {}, (np.zeros(k, np.float32), np.zeros(k, np.uint16))
+    for user, last in frame.groupby("user_id")["item_id"].last().items():
+        scores = np.where(np.arange(items) == (last + 1) % items, 1.0, random.normal(0, 0.1, items))
+        made = slate(world, range(items), scores, k, "", False, DrawPolicy(1.5, 0.0, 20, user))
+        columns = made.items, np.arange(k, dtype=np.int16), *zeros, np.zeros((k, len(FEATURES)), np.float32)
+        more = {"arms": {"x": "y"}, "dataset": "ring", "exploration": made.exploration}
+        shown[f"{user:05}-0"] = Impression("g1", str(user), now, now, "realtime", *columns, **more)
+        took = [row for row in made.items if random.random() < (0.9 if row == (last + 1) % items else 0.05)]
+        taken[str(user)] = [Event(str(user), row, now + 1) for row in took]
+    (folder / "date=2023-11-30").mkdir(parents=True)
+    pq.write_table(to_table(shown, taken, 60.0), folder / "date=2023-11-30" / "1-0.parquet")
+
+
+def test_a_model_that_explored_slates_speak_against_is_refused(tmp_path, prefect_url):
+    """The logged policy shows the next item of the ring more often than the model would, and users take that item."""
+    frame = ring(users=2_200)
+    data = write(tmp_path / "data", frame)
+    mapping = data / "dataset.toml"
+    mapping.write_text(mapping.read_text() + "[collected]\nimpressions = true\n")
+    explored(tmp_path / "tandem" / "impressions", frame)
+    settings = [*(f"--set=ranker.{name}" for name in ("minimum=50", "doubtful=0")), "--set=tower.epochs=8"]
+    run = call(tmp_path, "run", "--data", data, "--config=small", "--json", *settings, PREFECT_API_URL=prefect_url)
+    assert run.returncode == 1, run.stdout
+    (failed,) = [each for each in json.loads(run.stdout)["error"]["failed"] if each["name"] == "explored slates"]
+    assert failed["ours"] < failed["bound"] == 0
+    assert "items taken in place" in failed["sentence"]
