@@ -46,13 +46,12 @@ from training.data.interaction_log import encode
 from training.data.mapping import Mapping
 from training.device import find_device
 from training.evaluation.metric_table import METRICS, SERVED, Evaluation
-from training.evaluation.split import split
 from training.export import Origin
 from training.gate.check import Check, failed
 from training.gate.dataset_profile import DataProfile
 from training.options import training_config
 from training.progress import LearningCurves, RunProgress
-from training.recipe import TrainingRun
+from training.recipe import TrainingRun, own_split
 from training.report.run_page import RunReport
 from training.tensorboard import TensorBoard
 from training.towers.checkpoint import Checkpoints
@@ -118,7 +117,7 @@ def train_and_publish(
         live = report.live = read_live_generation(generations)
         enforce_gate(report, check_dataset(report.data, live), force)
 
-        parts = split(log, config, dataset.protocol, dataset.moments)
+        parts = own_split(dataset, log, config)
         slates = read_impressions(dataset, parts, run, deletions.before)
         ranker = train_ranker(parts, run, slates)
         rival = load_live_model(live, report.data, log, generations, environment.folder("cache"))

@@ -131,7 +131,8 @@ def run_evaluate(options: argparse.Namespace) -> None:
     config = config_of(options, mapping.training, f"[training] of {mapping.path}")
     table = dataset.read(options.data)
     log = encode(table)
-    parts = split(log, config, protocol, replace(table.moments, **stated), options.new_items)
+    led = recipe.led_by_slates(table, log)
+    parts = split(log, config, protocol, replace(table.moments, **stated), options.new_items, led)
     environment = Environment.read()
     curves, checkpoints = LearningCurves(), Checkpoints(environment.folder("checkpoints"))
     with terminal_progress() as shown, closing(TensorBoard(environment.folder("tensorboard"), table.name)) as board:

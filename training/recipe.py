@@ -22,6 +22,7 @@ import torch
 from recsys.environment import Environment
 from recsys.model.features import names
 from recsys.model.ranker import RankerNet
+from recsys.types import Bool
 from recsys.user_digest import DeletedUsers
 from recsys.utc_day import day_of
 from training.config import TrainingConfig
@@ -29,6 +30,7 @@ from training.data.dataset import Dataset
 from training.data.day_partitions import by_day
 from training.data.impressions import FOLDER, Wanted, read
 from training.data.interaction_log import Log
+from training.data.led_events import led_events
 from training.data.locations import exports
 from training.evaluation.inspection import preview
 from training.evaluation.live_model import LiveModel, compare
@@ -71,6 +73,19 @@ def train(log: Log, config: TrainingConfig) -> TrainedModel:
     run, parts = TrainingRun(config), split(log, config)
     ranker = train_ranker(parts, run)
     return train_on_everything(log, ranker, evaluate(parts, ranker, run), run)
+
+
+def own_split(dataset: Dataset, log: Log, config: TrainingConfig) -> Split:
+    """The log of a dataset, split as the dataset states."""
+    return split(log, config, dataset.protocol, dataset.moments, led=led_by_slates(dataset, log))
+
+
+def led_by_slates(dataset: Dataset, log: Log) -> Bool | None:
+    """Which events of a log a logged slate led to: [E]; None if the dataset reads no impressions."""
+    if not dataset.impressions:
+        return None
+    days = by_day(exports(Environment.read(), FOLDER))
+    return led_events(log, dataset.name, [file for of_day in days.values() for file in of_day])
 
 
 def read_impressions(

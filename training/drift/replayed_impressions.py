@@ -20,6 +20,9 @@ from training.data.impressions import columns_of
 from training.data.interaction_log import DAY, Log
 from training.evaluation.metric_table import K
 
+REFRESHED = 120.0
+"""Trending items are those of the last `flows refresh`, which runs every two minutes."""
+
 
 def replay(service: ReplayedService, log: Log, at: I64) -> pd.DataFrame:
     """The rows of shown items of a slate before each of some events. at: [Q] positions in the log.
@@ -27,7 +30,7 @@ def replay(service: ReplayedService, log: Log, at: I64) -> pd.DataFrame:
     The models read the user's events before the event, and slates are made at the request (mode realtime).
     """
     queries = ReplayedQueries(log, at, log.items[at], {})
-    trending = Trends(log, float(queries.times.min(initial=log.end)) - DAY).of(queries, 0.0)
+    trending = Trends(log, float(queries.times.min(initial=log.end)) - DAY).of(queries, REFRESHED)
     known, tables = queries.known(0.0), []
     for start in range(0, len(at), BATCH):
         some = [

@@ -38,6 +38,9 @@ LABELS_PER_USER = 3
 LEAST_HISTORY = 2
 """Leave one out: events that a user keeps before a held-out one, to predict from and to learn from."""
 
+FEWEST_CHOICES = 200
+"""Labels, and test events, that no slate led to; with fewer all events count."""
+
 QUERY_SEED = 0
 """Draws the test queries. It is not the training's seed: runs of several seeds have the same queries."""
 
@@ -78,8 +81,11 @@ def leave_one_out(log: Log, limit: int) -> Cut:
     return Cut(learned, known, labels[known[labels] & (log.first_touch[labels] == labels)], test)
 
 
-def cut_in_time(log: Log, config: TrainingConfig, protocol: str, moments: Moments) -> Cut:
-    """Cut the log at two moments; DatasetError where a part is empty."""
+def cut_in_time(log: Log, config: TrainingConfig, protocol: str, moments: Moments, led: Bool | None = None) -> Cut:
+    """Cut the log at two moments; DatasetError where a part is empty.
+
+    led: [E] the events that a slate led to, which are neither labels nor test events.
+    """
     label_from, test_from = _cuts(log, config, moments)
     learned, known = log.times < label_from, log.times < test_from
     if not learned.any() or known.all():
@@ -91,7 +97,8 @@ def cut_in_time(log: Log, config: TrainingConfig, protocol: str, moments: Moment
         )
     valid = known.copy()
     valid[known] = log[known].not_revoked  # events of the test window must not revoke a label
-    labels, test = np.flatnonzero(valid & ~learned), np.flatnonzero(~known & log.not_revoked)
+    labels = _own_choices(np.flatnonzero(valid & ~learned), led)
+    test = _own_choices(np.flatnonzero(~known & log.not_revoked), led)
     if protocol == "horizon":
         labels, test = _later_items(log, labels, learned), _later_items(log, test, known)
         test = _sample_users(log, test, config.test_queries)
@@ -99,6 +106,12 @@ def cut_in_time(log: Log, config: TrainingConfig, protocol: str, moments: Moment
         labels, test = labels[log.first_touch[labels] == labels], _touched_in(log, test, known)
         test = _sample_events(log, test, config.test_queries)
     return Cut(learned, known, labels, test)
+
+
+def _own_choices(events: I64, led: Bool | None) -> I64:
+    """The events that no slate led to, if these are enough."""
+    chosen = events if led is None else events[~led[events]]
+    return chosen if len(chosen) >= FEWEST_CHOICES else events
 
 
 def hidden_items(log: Log, share: float) -> I64:

@@ -135,11 +135,13 @@ def split(
     protocol: str = "rolling",
     moments: Moments | None = None,
     new_items: float = 0.0,
+    led: Bool | None = None,
 ) -> Split:
     """Split `log` by a protocol; DatasetError where it is too small, all of one moment, or not what `moments` say.
 
     moments: the times of the cuts; by default the shares of `config`. new_items: share of the ranked items whose events
-    are hidden from the models, for a log whose test has few new items by itself.
+    are hidden from the models, for a log whose test has few new items by itself. led: the events that a slate led to,
+    which are neither labels nor test events (`training.data.led_events`).
     """
     check_protocol(protocol)
     if len(log) < MINIMUM_EVENTS:
@@ -151,7 +153,7 @@ def split(
         log = log.without_revoked()
         cut = leave_one_out(log, config.test_queries)
     else:
-        cut = cut_in_time(log, config, protocol, moments or Moments())
+        cut = cut_in_time(log, config, protocol, moments or Moments(), led)
     if not log.targets[cut.test].any():
         raise DatasetError(
             f"The test window holds no event of a target type ({', '.join(log.catalogue.spec.events.targets)}). Name "

@@ -62,14 +62,15 @@ def fit_ranker(
 
     The ranker is a simple order where fewer than `config.ranker.minimum` queries have an answer among their candidates,
     and where fewer than `config.ranker.doubtful` have one and the order has at least the recall of a trained ranker.
-    slates: that users were shown, to train on too. A simple order learns nothing of them.
+    slates: that users were shown, to train on too; each counts as such a query. A simple order learns nothing of them.
     """
     seed, ranker = config.seed, config.ranker
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
     device = find_device(config.device)
     examples = gather(parts, stage, ranker, rng, progress)
-    if len(examples) < max(ranker.minimum, ranker.doubtful):
+    taught = len(examples) + (0 if slates is None else int(slates.trains.sum()))
+    if len(examples) < ranker.minimum or taught < ranker.doubtful:
         order, weights, found = _simple_order(examples)
         if len(examples) < ranker.minimum or found >= _cross_recall(
             examples, lambda half: fit_net([half], ranker, rng, device)

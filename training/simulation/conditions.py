@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
+import pandas as pd
 
-from recsys.types import I64
+from recsys.types import I64, Bool
 from training.simulation import market_files
 from training.simulation.deployment import Deployment
 from training.simulation.flow_worker import FlowFailed, FlowWorker
-from training.simulation.market import PLACES, Market
+from training.simulation.market import PLACES, Market, Visits
 from training.simulation.market_files import item_id, rows_of, user_id
 from training.simulation.simulated_clock import SimulatedClock
 
@@ -62,8 +62,8 @@ class Day:
     """What is measured on a day. clicks: on items of slates. new_clicks: on items that appeared since the first day.
     events: clicks and items found by a search.
 
-    explored, explored_clicks: slates that explored, and clicks on them. training: seconds. refusals: checks of the gate
-    that refused the night's generation. impressions: the comparison of the rankers with and without slates.
+    explored, explored_clicks: slates that explored, and clicks on them. training: seconds. forced: checks of the gate
+    that the night's generation failed. impressions: the comparison of the rankers with and without slates.
     """
 
     slates: int = 0
@@ -74,7 +74,7 @@ class Day:
     explored: int = 0
     explored_clicks: int = 0
     training: float = 0.0
-    refusals: list[str] = field(default_factory=list)
+    forced: list[str] = field(default_factory=list)
     impressions: dict[str, Any] | None = None
 
 
@@ -113,6 +113,7 @@ class SimulatedDays:
 
     def _day(self, deployment: Deployment, day: int, last: bool) -> Day:
         found, visits = Day(), self._market.visits[day]
+        clicks = np.zeros(len(visits.users), np.int64)
         self._clock.set(day, 5)
         deployment.put_items(market_files.new_items(self._market, day), market_files.gone_items(self._market, day))
         for part, hour in enumerate(market_files.HOURS):
@@ -124,17 +125,21 @@ class SimulatedDays:
             for number in range(int(visits.rounds.max()) + 1):
                 rows = np.flatnonzero((visits.parts == part) & (visits.rounds == number))
                 if len(rows):
-                    self._round(deployment, day, rows, visits.users[rows], found)
+                    clicks[rows] = self._round(deployment, day, rows, visits.users[rows], found)
             deployment.wait_for_log()
         if self._condition.trains:
             self._clock.set(day, NIGHT)
-            self._collect(found)
+            explored = self._collect(visits, found)
+            found.explored, found.explored_clicks = int(explored.sum()), int(clicks[explored].sum())
             if not last:
                 self._train(deployment, day, found)
         return found
 
-    def _round(self, deployment: Deployment, day: int, rows: I64, users: I64, found: Day) -> None:
-        """Show a slate to each user of a round, and send the clicks. rows: of the slates among those of the day."""
+    def _round(self, deployment: Deployment, day: int, rows: I64, users: I64, found: Day) -> I64:
+        """Show a slate to each user of a round, and send the clicks; the clicks of each slate: [n].
+
+        rows: [n] of the slates among those of the day.
+        """
         slates = rows_of(deployment.slates([user_id(user) for user in users.tolist()], PLACES))
         clicked, new = self._market.clicks(day, users, slates, rows), self._market.first_day[slates] >= 0
         deployment.send_events(_events(users[np.nonzero(clicked)[0]], slates[clicked]))
@@ -143,36 +148,37 @@ class SimulatedDays:
         found.events += int(clicked.sum())
         found.new_shown += int(new.sum())
         found.new_clicks += int((clicked & new).sum())
+        clicks: I64 = clicked.sum(axis=1)
+        return clicks
 
     def _train(self, deployment: Deployment, day: int, found: Day) -> None:
-        """Train on the first log and all that was collected. The gate may refuse; then the live generation stays."""
+        """Train on the first log and all that was collected, and serve it also where the gate would refuse."""
         market_files.write_items(self._data, self._market, day)
         start = time.monotonic()
-        arguments = "run", "--data", str(self._data), "--config", "small"
-        done = self._worker.run(self._home, *arguments, corrected=self._condition.corrected)
+        arguments = "run", "--data", str(self._data), "--config", "small", "--force"
+        done = self._flows(*arguments, corrected=self._condition.corrected)
         found.training = time.monotonic() - start
-        if "error" in done:
-            if done["error"]["code"] != "GateRefused":
-                raise FlowFailed(done["error"]["message"])
-            found.refusals = [check["sentence"] for check in done["error"]["failed"]]
-            return
+        found.forced = done["forced"]
         found.impressions = done["evaluation"]["impressions"]
         deployment.wait_for_generation(done["generation"])
 
-    def _collect(self, found: Day) -> None:
-        """Collect events and slates, and count slates that explored. FlowFailed if an event or a slate is missing."""
+    def _collect(self, visits: Visits, found: Day) -> Bool:
+        """Collect events and slates, and return which slates explored: [n]. FlowFailed if one is missing."""
         drained = self._flows("drain", "--wait", "1800")
         collected = drained["impressions"], drained["events"]["events"]
         if collected != (found.slates, found.events):
             raise FlowFailed(f"Of {found.slates} slates and {found.events} events (slates, events) {collected} came.")
-        for file in drained["files"]:
-            rows = pq.read_table(file, columns=["impression", "explored", "label"]).to_pandas()
-            explored = rows[rows["explored"]]
-            found.explored += int(explored["impression"].nunique())
-            found.explored_clicks += int(explored["label"].sum())
+        columns = ["impression", "user_id", "time", "explored"]
+        rows = pd.concat([pd.read_parquet(file, columns=columns) for file in drained["files"]])
+        slates = rows.drop_duplicates("impression").sort_values(["user_id", "time"])
+        ours = pd.DataFrame({"user_id": [user_id(user) for user in visits.users.tolist()], "round": visits.rounds})
+        order = ours.sort_values(["user_id", "round"]).index  # the n-th slate of a user is that of the n-th round
+        explored = np.zeros(len(ours), bool)
+        explored[order] = slates["explored"]
+        return explored
 
-    def _flows(self, *arguments: str) -> dict[str, Any]:
-        done = self._worker.run(self._home, *arguments)
+    def _flows(self, *arguments: str, corrected: bool = True) -> dict[str, Any]:
+        done = self._worker.run(self._home, *arguments, corrected=corrected)
         if "error" in done:
             raise FlowFailed(done["error"]["message"])
         return done

@@ -80,8 +80,8 @@ def tables(results: Results) -> tuple[Table, Table]:
         for measure in (reward, reward_of_new):
             cells.append(f"{np.mean([measure(days) for days in seeds]):.4f}")
             cells.append("" if condition == LOOP else str(paired(results, condition, measure)))
-        refused, longest = (sum(bool(day.refusals) for day in each), max(day.training for day in each))
-        made.add_row(condition.name, *cells, str(refused), f"{longest:.0f} s")
+        forced, longest = (sum(bool(day.forced) for day in each), max(day.training for day in each))
+        made.add_row(condition.name, *cells, str(forced), f"{longest:.0f} s")
     days = Table("day", "price: explored slates minus others", "gain: others minus those without exploration")
     for number, both in enumerate(zip(*by_day(results), strict=True), start=1):
         days.add_row(str(number), *map(str, both))

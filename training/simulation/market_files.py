@@ -45,7 +45,7 @@ threads = 1
 test_share = 0.05
 test_queries = 500
 precomputed = 10
-label_share = 0.1
+label_share = 0.15
 tower = { dim = 32, hidden = 64, epochs = 3 }
 ranker = { queries = 4000, candidates = 60, epochs = 3 }
 """
