@@ -17,6 +17,9 @@ logger = logging.getLogger("tandem")
 POLL_SECONDS = DELAY / 3
 """Time between two reads: a minute is read three times before it counts, so that its late events are in."""
 
+CHECK_SECONDS = 0.5
+"""Time between two looks at the clock. Reads follow the clock of events, which may step, as after a suspended host."""
+
 
 class CountFollower:
     """The counts of events, as last read. Without the store they stay, and the features' windows move past them."""
@@ -45,6 +48,9 @@ class CountFollower:
             logger.exception("Counts of events could not be read; trying again.")
 
     def _follow(self) -> None:
+        newest = time.time() // POLL_SECONDS
         while True:
-            time.sleep(POLL_SECONDS)
-            self.refresh()
+            time.sleep(CHECK_SECONDS)
+            if (now := time.time() // POLL_SECONDS) != newest:
+                newest = now
+                self.refresh()
