@@ -72,7 +72,8 @@ class FlowWorker:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.terminate()
+        assert self._process.stdin is not None
+        self._process.stdin.close()  # ends the process after its command
         self._process.wait()
 
 

@@ -34,11 +34,6 @@ def reward_of_new(days: Sequence[Day]) -> float:
     return sum(day.new_clicks for day in days) / sum(day.slates for day in days)
 
 
-def explored_reward(days: Sequence[Day]) -> float:
-    """Clicks per explored slate."""
-    return sum(day.explored_clicks for day in days) / sum(day.explored for day in days)
-
-
 def unexplored_reward(days: Sequence[Day]) -> float:
     """Clicks per slate that did not explore."""
     return sum(day.clicks - day.explored_clicks for day in days) / sum(day.slates - day.explored for day in days)
@@ -71,7 +66,7 @@ def tables(results: Results) -> tuple[Table, Table]:
         "the loop has more",
         "on new items",
         "the loop has more",
-        "refused",
+        "forced nights",
         "longest training",
     )
     for condition in (LOOP, FIRST_LOG, UNEXPLORED, UNCORRECTED):
@@ -82,9 +77,9 @@ def tables(results: Results) -> tuple[Table, Table]:
             cells.append("" if condition == LOOP else str(paired(results, condition, measure)))
         forced, longest = (sum(bool(day.forced) for day in each), max(day.training for day in each))
         made.add_row(condition.name, *cells, str(forced), f"{longest:.0f} s")
-    days = Table("day", "price: explored slates minus others", "gain: others minus those without exploration")
-    for number, both in enumerate(zip(*by_day(results), strict=True), start=1):
-        days.add_row(str(number), *map(str, both))
+    days = Table("day", *LINES)
+    for number, found in enumerate(zip(*by_day(results), strict=True), start=1):
+        days.add_row(str(number), *map(str, found))
     return made, days
 
 
@@ -101,33 +96,37 @@ def faults(results: Results) -> list[str]:
     return [f"{name}: the interval of the loop minus the first log is {each}." for name, each in found if each.low <= 0]
 
 
-def by_day(results: Results) -> tuple[list[Interval], list[Interval]]:
+LINES = "price: slates that explore", "gain: other slates", "gain on new items"
+"""What `by_day` returns of each day."""
+
+
+def by_day(results: Results) -> tuple[list[Interval], list[Interval], list[Interval]]:
     """Price and gain of exploration on each day.
 
-    Price: the reward of the loop's explored slates minus its others. Gain: the reward of these others minus that of the
-    loop without exploration.
+    Price: the loop's reward of all slates minus that of slates that did not explore. Gain: that of the latter minus
+    that of the loop without exploration. Their sum is what the loop has more. The gain on new items is that of all.
     """
-    price, gain = [], []
+    price, gain, new = list[Interval](), list[Interval](), list[Interval]()
     for day in range(len(results[LOOP.name][0])):
-        ours = [days[day : day + 1] for days in results[LOOP.name]]
-        theirs = [days[day : day + 1] for days in results[UNEXPLORED.name]]
-        price.append(Interval.of(np.array([explored_reward(each) - unexplored_reward(each) for each in ours])))
-        pairs = zip(ours, theirs, strict=True)
+        ours, theirs = ([days[day : day + 1] for days in results[each.name]] for each in (LOOP, UNEXPLORED))
+        pairs = [*zip(ours, theirs, strict=True)]
+        price.append(Interval.of(np.array([reward(each) - unexplored_reward(each) for each in ours])))
         gain.append(Interval.of(np.array([unexplored_reward(loop) - reward(other) for loop, other in pairs])))
-    return price, gain
+        new.append(Interval.of(np.array([reward_of_new(loop) - reward_of_new(other) for loop, other in pairs])))
+    return price, gain, new
 
 
 def write_picture(results: Results, path: Path) -> None:
     """Draw price and gain of exploration by day as an SVG file."""
-    price, gain = by_day(results)
+    found = by_day(results)
+    days = np.arange(1, len(found[0]) + 1)
 
     def draw(axes: Axes) -> None:
-        lines = (price, "price: explored slates minus the others"), (gain, "gain: the others minus no exploration")
-        for shift, (intervals, label) in zip((-0.08, 0.08), lines, strict=True):
-            days, means = np.arange(1, len(intervals) + 1) + shift, [each.mean for each in intervals]
-            axes.errorbar(days, means, [each.high - each.mean for each in intervals], fmt="o-", capsize=2, label=label)
+        for shift, intervals, label in zip((-0.15, 0, 0.15), found, LINES, strict=True):
+            means = [each.mean for each in intervals]
+            axes.errorbar(days + shift, means, [each.high - each.mean for each in intervals], fmt="o-", label=label)
         limit(axes, "", 0.0)
-        axes.legend(loc="upper left")
+        axes.legend(loc="lower left")
 
-    made = chart("", draw, legend=False, xlabel="day", ylabel="clicks per slate, difference")
+    made = chart("", draw, (7.4, 3.4), legend=False, xlabel="day", ylabel="clicks per slate, difference", xticks=days)
     path.write_bytes(base64.b64decode(made.source.partition(",")[2]))

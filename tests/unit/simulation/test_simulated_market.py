@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from training.simulation.conditions import CONDITIONS, FIRST_LOG, LOOP, Day
+from training.simulation.conditions import CONDITIONS, FIRST_LOG, LOOP, UNEXPLORED, Day
 from training.simulation.fitted_facts import WEEK, Facts, fit
-from training.simulation.loop_result import faults
+from training.simulation.loop_result import by_day, faults, paired, reward
 from training.simulation.market import Market
 from training.simulation.market_files import first_log
 
@@ -72,3 +72,13 @@ def test_a_loop_that_is_not_better_with_new_items_is_a_fault():
     assert faults(results) == []
     results[FIRST_LOG.name] = results[LOOP.name]
     assert len(faults(results)) == 2
+
+
+def test_price_and_gain_of_exploration_are_what_the_loop_has_more():
+    """Of 1,000 slates 100 explore and have 30 clicks; the others have one click in two, 0.48 without exploration."""
+    loop = [[Day(slates=1_000, clicks=480 + seed, explored=100, explored_clicks=30)] for seed in range(3)]
+    results = {each.name: loop for each in CONDITIONS} | {UNEXPLORED.name: [[Day(slates=1_000, clicks=480)]] * 3}
+    (price,), (gain,), _ = by_day(results)
+    assert price.mean == pytest.approx(0.481 - 451 / 900)
+    assert gain.mean == pytest.approx(451 / 900 - 0.48)
+    assert price.mean + gain.mean == pytest.approx(paired(results, UNEXPLORED, reward).mean)
