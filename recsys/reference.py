@@ -66,7 +66,6 @@ def _of_one(
     recent: F32,
 ) -> F32:
     """Features of one query's K candidates: [K, F]."""
-    popularity = np.log1p(tables.popularity[items])
     covisit = VOTE_SCALE * _votes(tables.covisit, history, items, COVISIT_DECAYS)
     follow = VOTE_SCALE * _votes(tables.follow, history, items, FOLLOW_DECAYS)
     ease = _votes(tables.ease, history, items, EASE_DECAYS)
@@ -84,12 +83,7 @@ def _of_one(
         *alike[:, :ALIKE].T,
         alike.max(axis=1),
         alike.mean(axis=1),
-        popularity[:, 0],
-        popularity[:, 1],
-        popularity[:, 2],
-        popularity[:, 3],
-        _rank(tables.popularity[items, 3]),
-        popularity[:, 2] - popularity[:, 1],
+        *_popularity(tables, items),
         np.log1p(tables.age[items]),
         *_affinity(tables, (history, history[-1:]), items),
         *_repeats(history, items),
@@ -100,10 +94,13 @@ def _of_one(
         *((sources & flag) != 0 for flag in SETTINGS.flags),
         *_own(tables, history, items),
     ]
-    features = np.empty((len(items), len(columns)), np.float32)
-    for index, column in enumerate(columns):
-        features[:, index] = column
-    return features
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def _popularity(tables: ItemTables, items: I32) -> list[F32]:
+    """Logs of the counts of each window, the rank by the last, and the momentum."""
+    logs = np.log1p(tables.popularity[items])
+    return [*logs.T, _rank(tables.popularity[items, 3]), logs[:, 2] - logs[:, 1]]
 
 
 def _rank(scores: F32) -> F32:

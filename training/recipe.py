@@ -39,8 +39,8 @@ from training.evaluation.ranking import metric_rows
 from training.evaluation.scorers import baselines, other_ranker, stages
 from training.evaluation.split import Split, split
 from training.offpolicy import explored_files
-from training.offpolicy.judgement import ArmJudgement
 from training.offpolicy.replay.tested_model import MOST, judge_tested
+from training.offpolicy.verdicts import ArmJudgement
 from training.progress import NO_PROGRESS, RunProgress
 from training.ranker.fit_ranker import RankerFit, fit_ranker
 from training.ranker.shown_slates import ShownSlates

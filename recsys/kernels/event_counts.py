@@ -59,20 +59,22 @@ NO_EVENTS = RecentEvents(*(item_events(_NONE, _NONE, _NONE, 0) for _ in RecentEv
 @compiled
 def count_recent(recent, n, late, now, items, counts, x, first):
     """The events in each of WINDOWS: three features. n, late: of the `KernelTable` of items. now: [B] unix seconds."""
-    count_window(recent.by_minute, n, late, now, 1, 10, items, counts, x, first)
-    count_window(recent.by_minute, n, late, now, 1, HOUR, items, counts, x, first + 1)
-    count_window(recent.by_hour, n, late, now, HOUR, 24, items, counts, x, first + 2)
+    for query in range(len(items)):
+        minute = np.int64(np.floor((now[query] - DELAY) / 60))
+        hour = minute // HOUR * HOUR
+        for at in range(counts[query]):
+            place = locate(n, late, items[query, at])
+            x[query, first, at] = count_between(recent.by_minute, place, minute - 10, minute)
+            x[query, first + 1, at] = count_between(recent.by_minute, place, minute - HOUR, minute)
+            x[query, first + 2, at] = count_between(recent.by_hour, place, hour - 24 * HOUR, hour)
 
 
 @compiled
-def count_window(events, n, late, now, step, steps, items, counts, x, row):
-    """The events of each candidate in one window."""
-    for query in range(len(items)):
-        end = np.int64(np.floor((now[query] - DELAY) / 60)) // step * step
-        for at in range(counts[query]):
-            place = locate(n, late, items[query, at])
-            if 0 <= place < len(events.starts) - 1:
-                first = events.starts[place]
-                minutes = events.minutes[first : events.starts[place + 1]]
-                before = first + np.searchsorted(minutes, end - step * steps)
-                x[query, row, at] = events.totals[first + np.searchsorted(minutes, end)] - events.totals[before]
+def count_between(events, place, start, end):
+    """The events of the item at a place from one minute, and before another; 0 for an item that is not there."""
+    if not 0 <= place < len(events.starts) - 1:
+        return np.int64(0)
+    first = events.starts[place]
+    minutes = events.minutes[first : events.starts[place + 1]]
+    before = first + np.searchsorted(minutes, start)
+    return events.totals[first + np.searchsorted(minutes, end)] - events.totals[before]

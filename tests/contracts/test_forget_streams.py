@@ -12,7 +12,7 @@ import pytest
 from recsys.errors import StoreError
 from recsys.store.redis.scripts import COPY_ENTRIES, MARK_ENTRIES
 from tests.contracts.stores import Store, click
-from tests.contracts.test_forget_user import USER, fill
+from tests.contracts.users.test_forget_user import USER, fill
 
 
 def test_no_byte_is_left_in_a_dump(real: Store) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from training.evaluation.metric_table import Evaluation
 from training.gate.check import Check, check
-from training.offpolicy.judgement import Refusal
+from training.offpolicy.verdicts import Refusal
 
 NAME = "explored slates"
 

@@ -12,11 +12,11 @@ from dataclasses import replace
 
 from recsys.errors import ExperimentError
 from recsys.experiments.definition import Arm, Explore
-from training.offpolicy.judgement import ArmJudgement, Refusal
 from training.offpolicy.logged_draws import LoggedSlate, under
 from training.offpolicy.policy_judgement import judge
 from training.offpolicy.replay.replayed_target import ReplayedTarget
 from training.offpolicy.replay.target_draws import TargetDraws, redrawn
+from training.offpolicy.verdicts import ArmJudgement, Refusal
 
 LEARNED = "asked before the end of the generation's data, so that the generation may have learned their events"
 NO_HISTORY = "with events of the request, or of a store that was away: the history is not known"

@@ -15,7 +15,7 @@ from scipy.stats import t as student
 
 from recsys.types import F64, I64
 from training.offpolicy.explored_slates import ExploredSlates
-from training.offpolicy.judgement import Estimate
+from training.offpolicy.verdicts import Estimate
 
 COVERED = 0.95
 

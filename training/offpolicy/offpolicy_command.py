@@ -21,9 +21,9 @@ from training.data.day_partitions import DAY, by_day, read_schema
 from training.data.locations import Location
 from training.offpolicy.arm_judgement import checked, judge_arm
 from training.offpolicy.explored_files import read
-from training.offpolicy.judgement import ArmJudgement, Refusal
 from training.offpolicy.offpolicy_page import NAMES, page
 from training.offpolicy.replay.stored_models import read_past, stored_target
+from training.offpolicy.verdicts import ArmJudgement, Refusal
 from training.report.page import write
 
 

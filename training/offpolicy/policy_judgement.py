@@ -12,7 +12,7 @@ import numpy as np
 from recsys.types import F64
 from training.offpolicy import estimators
 from training.offpolicy.explored_slates import ExploredSlates
-from training.offpolicy.judgement import Judgement, Overlap, Refusal
+from training.offpolicy.verdicts import Judgement, Overlap, Refusal
 
 LEAST_EFFECTIVE_USERS = 800
 """Below this effective number of users the weights of a few users decide, and intervals are too narrow: `make proofs`

@@ -12,7 +12,7 @@ from recsys.store.stored_types import EVENTS_KEPT
 from recsys.types import Event
 from recsys.user_digest import digest_of
 from tests.contracts.stores import Store, click, keys
-from tests.contracts.test_forget_user import everything
+from tests.contracts.users.test_forget_user import everything
 
 ANON, LOGIN = "0123456789abcdef-before-the-login", "login"
 

@@ -16,8 +16,8 @@ from training.__main__ import main
 from training.data.locations import Location
 from training.offpolicy.arm_judgement import LEARNED, judge_arm
 from training.offpolicy.explored_files import read
-from training.offpolicy.judgement import Judgement, Refusal
 from training.offpolicy.replay.stored_models import read_past, stored_target
+from training.offpolicy.verdicts import Judgement, Refusal
 
 EXPLORE = {"slates": 1.0, "temperature": 0.5, "uncertain": 0.1}
 VISITORS = 1_100
