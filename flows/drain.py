@@ -12,11 +12,12 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import takewhile
+from itertools import groupby, takewhile
 from typing import Annotated
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -87,7 +88,8 @@ class DrainResult:
 
     waiting: entries younger than the wait, among the last AT_ONCE that were read. lost: entries that the store's limits
     removed since the last drain. deleted: rows and places of deleted users in the files of all flows.
-    events: of the log. joined, removed: days whose files were joined, and old days that were removed.
+    restored: users whom a restored store had again, and who were deleted again. events: of the log.
+    joined, removed: days whose files were joined, and old days that were removed.
     """
 
     impressions: int = 0
@@ -98,6 +100,7 @@ class DrainResult:
     files: list[str] = field(default_factory=list)
     lost: int = 0
     deleted: int = 0
+    restored: int = 0
     events: CollectedEvents = field(default_factory=CollectedEvents)
     joined: int = 0
     removed: int = 0
@@ -129,7 +132,7 @@ def drain(
     days = environment.collected_days  # a wrong setting is an error before anything is written
     with open_store(environment) as opened, run_progress() as progress:
         store, log = opened.flows(), opened.event_collection()
-        delete_restored_users(store, opened.generations(), opened.url, environment.home)
+        restored = delete_restored_users(store, opened.generations(), opened.url, environment.home)
         with progress.step("impressions") as step:
             done = drain_all(store, shown, wait, step)
         with progress.step("events"):
@@ -139,7 +142,7 @@ def drain(
         deleted = remove_deleted_users(store, tables, environment.home)
         joined = join_days(events, log.collected_until())
         removed = remove_old_days([shown, events], store.now(), days)
-    done = replace(done, deleted=deleted, events=collected, joined=joined, removed=removed)
+    done = replace(done, deleted=deleted, restored=restored, events=collected, joined=joined, removed=removed)
     write_result(done)
     return done
 
@@ -218,13 +221,20 @@ def to_table(shown: Mapping[str, Impression], events: Mapping[str, Sequence[Even
     arrays = [
         pa.array(list(column), field.type) for column, field in zip(zip(*rows, strict=True), COLUMNS, strict=True)
     ]
-    features = pd.concat([_features(impression) for impression in shown.values()])
+    features = _features(shown.values())
     arrays += [pa.array(column, pa.float32()) for column in features.to_numpy().T]
     return pa.Table.from_arrays(arrays, [*COLUMNS.names, *features])
 
 
-def _features(shown: Impression) -> pd.DataFrame:
-    return pd.DataFrame(shown.features, columns=impressions.columns_of([*FEATURES, *shown.own_features]))
+def _features(shown: Iterable[Impression]) -> pd.DataFrame:
+    """The features of all rows: a frame of each run of slates with the same own columns, as one a slate takes long."""
+    frames = [
+        pd.DataFrame(
+            np.concatenate([each.features for each in slates]), columns=impressions.columns_of([*FEATURES, *own])
+        )
+        for own, slates in groupby(shown, lambda each: each.own_features)
+    ]
+    return pd.concat(frames)
 
 
 def _draw(shown: Impression, at: int) -> tuple[bool, float | None, bytes | None]:

@@ -8,12 +8,17 @@
 set -eu
 dir=$1 place=${2:-redis:6379} scheme=${3:-redis} options=${4:-} roles="model gateway flows replica"
 [ ! -s "$dir/users/users.acl" ] || exit 0
-[ -d "$dir" ] || mkdir -p -m 700 "$dir"
-mkdir -p "$dir/users" "$dir/model" "$dir/gateway" "$dir/flows"
 case $scheme in
-  *+sentinel) mkdir -p "$dir/sentinel" && roles="$roles sentinel" ;;
+  *+sentinel) roles="$roles sentinel" service=${place#*/}
+    case $service in
+      "$place" | "" | */*)
+        echo "PLACE is $place: with $scheme it is HOST:PORT,HOST:PORT/SERVICE, and OPTIONS of '?db=1' name another database." >&2
+        exit 1 ;;
+    esac ;;
   *) place=$place/0 ;;
 esac
+[ -d "$dir" ] || mkdir -p -m 700 "$dir"
+mkdir -p "$dir/users" "$dir/model" "$dir/gateway" "$dir/flows"
 acl=$(sed '/^#/d' "$(dirname "$0")/users.acl")
 for name in $roles; do
   password=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')
@@ -21,7 +26,7 @@ for name in $roles; do
   acl=$(printf '%s\n' "$acl" | sed "s/^user $name reset on /user $name reset on #$hash /")
   case $name in
     replica) file=$dir/users/replica.conf text="masteruser replica\nmasterauth $password" ;;
-    sentinel) file=$dir/sentinel/sentinel.conf service=${place#*/}
+    sentinel) mkdir -p "$dir/sentinel" && file=$dir/sentinel/sentinel.conf
       text="sentinel auth-user $service sentinel\nsentinel auth-pass $service $password" ;;
     *) file=$dir/$name/url text="$scheme://$name:$password@$place$options" ;;
   esac

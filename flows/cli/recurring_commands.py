@@ -194,6 +194,8 @@ def print_drained(result: DrainResult) -> None:
             f"{result.lost:,} impressions were removed before a drain could read them, since the last drain. "
             "Drain more often, raise TANDEM_IMPRESSIONS_MIB or lower TANDEM_IMPRESSIONS_PER_SECOND."
         )
+    if result.restored:
+        print(f"{result.restored:,} deleted users were in the store again, as after a restore: deleted again.")
     if result.deleted:
         print(f"{result.deleted:,} rows of deleted users were removed from files.")
     print(f"{result.events.events:,} events of the log.")

@@ -1,7 +1,7 @@
 """Delete users from the store again after a restore: a backup brings back users who were deleted after it was made.
 
-The store notes the digest of each deleted user's id. Each run of `drain` copies these notes into a file. A note that
-the file has and the store lacks was lost by a restore, or by a failover.
+The store notes the digest of each deleted user's id. Each run of `drain` copies these notes into a file, with the id of
+the store. A note that the file has and the same store lacks was lost by a restore, or by a failover.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from recsys.user_digest import digest_of
 from training.data.locations import Location, reaching
 
 NOTES = "deleted-users.json"
-"""The copy of the notes, in the folder of all state: when each user was deleted, unix seconds, by the digest."""
+"""The copy of the notes, in the folder of all state: `store` is the id of the store, and `deleted` holds when each user
+was deleted, unix seconds, by the digest."""
 
 EXPIRING_SECONDS = 3_600.0
 """Notes that expire within this time are not missed: another run may have removed them."""
@@ -37,29 +38,39 @@ logger = logging.getLogger("tandem")
 def delete_restored_users(store: RedisFlowStore, generations: RedisGenerationStore, url: str, home: Path) -> int:
     """Delete the users whose deletion the store has lost; return their number.
 
-    url: of the store. The deletion counts from now, so that the files lose what the store had brought back.
+    url: of the store. Lost deletions count from now, so that files and trainings lose what the store had brought back.
     """
-    path, oldest = home / NOTES, store.now() - IMPRESSION_LIMITS.seconds + EXPIRING_SECONDS
-    noted = {user.digest.hex(): user.at for user in store.read_deleted_users() if not user.merged}
-    lost = {digest for digest, at in _read(path).items() if at > oldest and digest not in noted}
+    path, oldest, own = home / NOTES, store.now() - IMPRESSION_LIMITS.seconds + EXPIRING_SECONDS, store.read_id()
+    lost = {digest for digest, at in _read(path, own).items() if at > oldest} - _noted(store).keys()
     users: set[str] = set()
     if lost:
         users = {user for user in _stored_users(store, generations) if digest_of(user).hex() in lost}
+        store.note_deleted(map(bytes.fromhex, lost - {digest_of(user).hex() for user in users}))
     if users:
         asyncio.run(_forget(url, sorted(users)))
         logger.warning("%d deleted users were in the store again, as after a restore: deleted again.", len(users))
     with reaching(Location(str(path)), "written"):
         home.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as draft:
-            draft.write_text(json.dumps(noted), encoding="utf-8")
+            draft.write_text(json.dumps({"store": own, "deleted": _noted(store)}), encoding="utf-8")
     return len(users)
 
 
-def _read(path: Path) -> dict[str, float]:
+def _noted(store: RedisFlowStore) -> dict[str, float]:
+    """When each user was deleted, by the digest. A merged visitor lives on in the login."""
+    return {user.digest.hex(): user.at for user in store.read_deleted_users() if not user.merged}
+
+
+def _read(path: Path, store: str) -> dict[str, float]:
+    """The notes of a store; none if the file is of another store, whose users may live here."""
     try:
-        return {str(digest): float(at) for digest, at in json.loads(path.read_text(encoding="utf-8")).items()}
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}
+        copy = json.loads(path.read_text(encoding="utf-8"))
+        if copy["store"] == store:
+            return {str(digest): float(at) for digest, at in copy["deleted"].items()}
+        logger.warning("%s is of another store: no user was deleted again from this store.", path)
+    except (OSError, ValueError, TypeError, AttributeError, KeyError):
+        pass
+    return {}
 
 
 def _stored_users(store: RedisFlowStore, generations: RedisGenerationStore) -> Iterator[str]:

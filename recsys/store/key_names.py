@@ -54,6 +54,7 @@ EXPERIMENTS, EXPERIMENTS_VERSION, NEEDED = "experiments", "experiments:version",
 LOOKS = "experiments:looks"
 EVENT_LOG, IMPRESSIONS, TRENDING = "events", "impressions", "trending"
 DELETED_USERS = "impressions:deleted"
+STORE_ID = "impressions:store"
 COLLECTED = "events:collected"
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, cast
+from uuid import uuid4
 
 from recsys.store.key_names import (
     DELETED_USERS,
     EVENT_LOG,
     IMPRESSIONS,
+    STORE_ID,
     TRENDING,
     copy_key,
     counts_key,
@@ -179,6 +181,20 @@ class RedisFlowStore:
                 for entry, fields in some
             ]
         return found
+
+    def note_deleted(self, digests: Iterable[bytes]) -> None:
+        """Note that users were deleted now, by the digests of their ids. The store itself keeps what it has of them."""
+        with translated_errors(self.address), self._redis.pipeline(transaction=False) as pipe:
+            for digest in digests:
+                pipe.xadd(DELETED_USERS, {"u": digest})
+            pipe.execute()
+
+    def read_id(self) -> str:
+        """Return the random id of this store, which the first call writes. A backup and a replica have the same id."""
+        with translated_errors(self.address):
+            self._redis.set(STORE_ID, uuid4().hex, nx=True)
+            found: Any = self._redis.get(STORE_ID)
+        return str(found.decode())
 
     def drop_old_deletions(self) -> None:
         """Delete the digests of users who were deleted more than 31 days ago."""

@@ -5,8 +5,9 @@
 | redis://user:password@host:6379/0, rediss:// with TLS, unix:///a/path | one server |
 | redis+sentinel://user:password@host1:26379,host2:26379/SERVICE | the primary of a service, which Sentinels name |
 
-With rediss+sentinel:// the servers and the Sentinels have TLS. The option sentinel_password, with or without
-sentinel_username, is for Sentinels with a password of their own. Other options after the ? are redis-py's.
+With rediss+sentinel:// the servers and the Sentinels have TLS. The option db names another database of the service than
+0. The option sentinel_password, with or without sentinel_username, is for Sentinels with a password of their own. Other
+options after the ? are redis-py's.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ def sentinel_url(url: str) -> SentinelUrl | None:
     hosts = [urlsplit(f"//{place}") for place in places.split(",")]
     named = tuple((host.hostname or "", host.port or _SENTINEL_PORT) for host in hosts)
     service = unquote(parts.path.strip("/"))
-    if not service or not all(host for host, _ in named):
-        raise ValueError("a host or the name of the service is missing")
+    if not service or "/" in service or not all(host for host, _ in named):
+        raise ValueError("a host or the name of the service is missing, or a database is in the path")
     first = urlunsplit((_SENTINEL_SCHEMES[parts.scheme], f"{user}{at}{hosts[0].netloc}", "", parts.query, ""))
     options = parse_url(first)  # type: ignore[no-untyped-call]  # redis-py has no hint for it
     own = {_OF_SENTINELS[name]: options.pop(name) for name in _OF_SENTINELS if name in options}
@@ -81,7 +82,8 @@ def address(url: str) -> str:
         return f"{scheme}://{_place(parts['host'], parts.get('port', 6379))}"
     raise SettingsError(
         "REDIS_URL can't be read. It looks like redis://host:6379/0, rediss://:password@host:6380/0, unix:///a/path or"
-        " redis+sentinel://host1:26379,host2:26379/SERVICE; a password with special characters is percent-encoded."
+        " redis+sentinel://host1:26379,host2:26379/SERVICE, where ?db=1 behind SERVICE names another database than 0;"
+        " a password with special characters is percent-encoded."
     )
 
 

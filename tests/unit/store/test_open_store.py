@@ -67,6 +67,7 @@ class TestOpenStore:
             "redis+sentinel://h:1,h:2",
             "redis+sentinel://u:sec@h:1,/shop",
             "redis+sentinel://h:1,h:sec/shop",
+            "redis+sentinel://u:sec@h:1/shop/0",
         ],
     )
     def test_malformed(self, tmp_path: Path, url: str) -> None:
