@@ -58,7 +58,9 @@ def parser() -> argparse.ArgumentParser:
     prove = verbs.add_parser("prove", help="serve simulated users, and compare what deployments learn from")
     prove.add_argument("--seeds", type=_at_least_two, default=10, help="pairs of deployments; default: 10")
     prove.add_argument("--days", type=_at_least_two, default=10, help="of each deployment; default: 10")
-    prove.add_argument("--folder", type=Path, help="keeps finished deployments; default: .tandem/simulation")
+    prove.add_argument(
+        "--folder", type=Path, help="keeps finished deployments of this code; default: .tandem/simulation"
+    )
     return parser
 
 

@@ -8,25 +8,32 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from hashlib import sha256
 from pathlib import Path
 
 from training.config import available_cores
 from training.progress import RunProgress, StepProgress
 from training.simulation.conditions import CONDITIONS, Condition, Day, SimulatedDays, train_first
 from training.simulation.fitted_facts import Facts
-from training.simulation.flow_worker import FlowWorker
+from training.simulation.flow_worker import ROOT, FlowWorker
 from training.simulation.market import Market
 from training.simulation.simulated_clock import SimulatedClock
+
+PACKAGES, SUFFIXES = ("flows", "recsys", "service", "training"), (".py", ".lua", ".c")
+"""The code that a deployment runs."""
 
 Results = Mapping[str, Sequence[Sequence[Day]]]
 """The days of each seed, by the name of the condition."""
 
 
 class Proof:
-    """Seeds times conditions of so many days. folder: keeps finished ones, which do not run again."""
+    """Seeds times conditions of so many days.
+
+    folder: keeps finished ones, which do not run again while the code is the same. A proof of other code runs anew.
+    """
 
     def __init__(self, folder: Path, facts: Facts, seeds: int, days: int) -> None:
-        self._folder, self._facts, self._seeds, self._days = folder, facts, seeds, days
+        self._code, self._folder, self._facts, self._seeds, self._days = code_digest(), folder, facts, seeds, days
         self._waiting = deque(seed for seed in range(seeds) if self._unfinished(seed))
 
     def run(self, progress: RunProgress) -> Results:
@@ -69,7 +76,13 @@ class Proof:
         return [condition for condition in CONDITIONS if not self._path(seed, condition).exists()]
 
     def _path(self, seed: int, condition: Condition) -> Path:
-        return self._folder / f"seed-{seed}-{condition.name}-{self._days}-days.json"
+        return self._folder / f"seed-{seed}-{condition.name}-{self._days}-days-{self._code}.json"
 
     def _read(self, seed: int, condition: Condition) -> list[Day]:
         return [Day(**day) for day in json.loads(self._path(seed, condition).read_text(encoding="utf-8"))]
+
+
+def code_digest() -> str:
+    """A digest of all code that a deployment runs: a proof of other code shows nothing about this code."""
+    found = [path for name in PACKAGES for path in (ROOT / name).rglob("*") if path.suffix in SUFFIXES]
+    return sha256(b"".join(path.read_bytes() for path in sorted(found))).hexdigest()[:12]

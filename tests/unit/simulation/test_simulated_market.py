@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from training.progress import NO_PROGRESS
+from training.simulation import proof
 from training.simulation.conditions import CONDITIONS, FIRST_LOG, LOOP, UNEXPLORED, Day
 from training.simulation.fitted_facts import WEEK, Facts, fit
 from training.simulation.loop_result import by_day, faults, paired, reward
@@ -82,3 +84,20 @@ def test_price_and_gain_of_exploration_are_what_the_loop_has_more():
     assert price.mean == pytest.approx(0.481 - 451 / 900)
     assert gain.mean == pytest.approx(451 / 900 - 0.48)
     assert price.mean + gain.mean == pytest.approx(paired(results, UNEXPLORED, reward).mean)
+
+
+def test_a_change_of_the_code_runs_a_finished_proof_anew(tmp_path, monkeypatch):
+    """Finished days are read while the code is the same. With one script more a deployment begins."""
+
+    def start(folder):
+        raise InterruptedError(folder)
+
+    (tmp_path / "service").mkdir()
+    monkeypatch.setattr(proof, "ROOT", tmp_path)
+    monkeypatch.setattr(proof, "CONDITIONS", (LOOP,))
+    monkeypatch.setattr(proof, "SimulatedClock", start)
+    (tmp_path / f"seed-0-loop-2-days-{proof.code_digest()}.json").write_text("[]")
+    assert proof.Proof(tmp_path, FACTS, seeds=1, days=2).run(NO_PROGRESS) == {"loop": [[]]}
+    (tmp_path / "service" / "script.lua").write_text("return 1")
+    with pytest.raises(InterruptedError):
+        proof.Proof(tmp_path, FACTS, seeds=1, days=2).run(NO_PROGRESS)
