@@ -19,6 +19,9 @@ from training.simulation.market import PLACES, Market, Visits
 from training.simulation.market_files import item_id, rows_of, user_id
 from training.simulation.simulated_clock import SimulatedClock
 
+COUNTS_SECONDS = 0.7
+"""Real seconds after which a deployment has read the counts of events by a clock that stepped."""
+
 NIGHT = 26.0
 """The hour of a day at which its events are collected and a training begins: 2:00 of the next day."""
 
@@ -113,7 +116,7 @@ class SimulatedDays:
 
     def _day(self, deployment: Deployment, day: int, last: bool) -> Day:
         found, visits = Day(), self._market.visits[day]
-        clicks = np.zeros(len(visits.users), np.int64)
+        clicks, unlogged = np.zeros(len(visits.users), np.int64), deployment.unlogged
         self._clock.set(day, 5)
         deployment.put_items(market_files.new_items(self._market, day), market_files.gone_items(self._market, day))
         for part, hour in enumerate(market_files.HOURS):
@@ -122,14 +125,14 @@ class SimulatedDays:
             deployment.send_events(_events(visits.users[searched], visits.finds[searched]))
             found.events += len(searched)
             self._clock.set(day, hour)
+            time.sleep(COUNTS_SECONDS)
             for number in range(int(visits.rounds.max()) + 1):
                 rows = np.flatnonzero((visits.parts == part) & (visits.rounds == number))
                 if len(rows):
                     clicks[rows] = self._round(deployment, day, rows, visits.users[rows], found)
-            deployment.wait_for_log()
         if self._condition.trains:
             self._clock.set(day, NIGHT)
-            explored = self._collect(visits, found)
+            explored = self._collect(visits, found, deployment.unlogged - unlogged)
             found.explored, found.explored_clicks = int(explored.sum()), int(clicks[explored].sum())
             if not last:
                 self._train(deployment, day, found)
@@ -141,6 +144,7 @@ class SimulatedDays:
         rows: [n] of the slates among those of the day.
         """
         slates = rows_of(deployment.slates([user_id(user) for user in users.tolist()], PLACES))
+        deployment.wait_for_log()  # before the clicks: they change the counts of events, which are features
         clicked, new = self._market.clicks(day, users, slates, rows), self._market.first_day[slates] >= 0
         deployment.send_events(_events(users[np.nonzero(clicked)[0]], slates[clicked]))
         found.slates += len(rows)
@@ -162,12 +166,17 @@ class SimulatedDays:
         found.impressions = done["evaluation"]["impressions"]
         deployment.wait_for_generation(done["generation"])
 
-    def _collect(self, visits: Visits, found: Day) -> Bool:
-        """Collect events and slates, and return which slates explored: [n]. FlowFailed if one is missing."""
+    def _collect(self, visits: Visits, found: Day, unlogged: int) -> Bool:
+        """Collect events and slates, and return which slates explored: [n]. FlowFailed if one is missing.
+
+        unlogged: slates that the deployment did not log. It logs all slates of an experiment.
+        """
         drained = self._flows("drain", "--wait", "1800")
-        collected = drained["impressions"], drained["events"]["events"]
+        collected = drained["impressions"] + unlogged, drained["events"]["events"]
         if collected != (found.slates, found.events):
             raise FlowFailed(f"Of {found.slates} slates and {found.events} events (slates, events) {collected} came.")
+        if not self._condition.explores:
+            return np.zeros(len(visits.users), bool)
         columns = ["impression", "user_id", "time", "explored"]
         rows = pd.concat([pd.read_parquet(file, columns=columns) for file in drained["files"]])
         slates = rows.drop_duplicates("impression").sort_values(["user_id", "time"])

@@ -39,7 +39,7 @@ class Deployment:
     """
 
     def __init__(self, home: Path, logs: bool, variables: dict[str, str]) -> None:
-        self._log, self._logs, self._shown = home / "serve.log", logs, 0
+        self._log, self._logs, self._shown, self.unlogged = home / "serve.log", logs, 0, 0
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = int(probe.getsockname()[1])
@@ -97,16 +97,21 @@ class Deployment:
         self._wait(lambda: self._call("GET", "/status")["generation"] == generation, f"serve {generation}")
 
     def wait_for_log(self, waiting: int = 0) -> None:
-        """Wait until at most so many slates are not in the store. DeploymentFailed if one was lost."""
-        if not self._logs:
+        """Wait until at most so many slates are not in the store. DeploymentFailed if one was lost.
+
+        unlogged: slates that ranking would have ordered otherwise a moment later, which a deployment does not log.
+        """
+        if not self._logs or self._shown <= waiting:
             return
+        found: dict[str, float] = {}
 
-        def counts() -> dict[str, float]:
-            return {name: float(count) for name, count in LOGGED.findall(self._client.get("/metrics").text)}
+        def logged() -> bool:
+            found.update({name: float(count) for name, count in LOGGED.findall(self._client.get("/metrics").text)})
+            return self._shown - sum(found.values()) <= waiting
 
-        if self._shown > waiting:
-            self._wait(lambda: self._shown - sum(counts().values()) <= waiting, "log its slates")
-        if lost := {name: count for name, count in counts().items() if count and name != "logged"}:
+        self._wait(logged, "log its slates")
+        self.unlogged = int(found.get("changed", 0))
+        if lost := {name: count for name, count in found.items() if count and name not in ("logged", "changed")}:
             raise DeploymentFailed(f"Slates were not logged: {lost}.")
 
     def _call(self, method: str, path: str, body: Any = None) -> Any:
