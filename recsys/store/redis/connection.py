@@ -179,6 +179,10 @@ def _translated(error: BaseException, at: str) -> StoreError | None:
         return StoreUnavailable(f"Redis at {at} is still loading its data.")
     if isinstance(error, redis.ResponseError) and str(error).startswith("NOREPLICAS"):
         return StoreUnavailable(f"Redis at {at} accepts no writes until enough replicas follow it.")
+    if isinstance(error, redis.ResponseError) and "unknown command 'SENTINEL'" in str(error):
+        return StoreError(
+            f"The server at {at} is no Sentinel. The URL of a server without Sentinels is redis://HOST:PORT."
+        )
     if isinstance(error, redis.ConnectionError | redis.TimeoutError | OSError):
         return StoreUnavailable(f"No Redis answers at {at} ({_reason(error)}).")
     if isinstance(error, redis.exceptions.OutOfMemoryError):
@@ -192,6 +196,8 @@ def _reason(error: BaseException) -> str:
     """The operating system's text for an error, if there is one beneath redis-py's."""
     if isinstance(error, redis.TimeoutError | TimeoutError):
         return "timed out"
+    if isinstance(error, redis.sentinel.MasterNotFoundError):
+        return _no_primary(str(error))
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
@@ -204,3 +210,12 @@ def _reason(error: BaseException) -> str:
             return os.strerror(cause.errno).lower()
         cause = cause.__cause__ or cause.__context__
     return str(error).rstrip(".").lower()
+
+
+def _no_primary(text: str) -> str:
+    """The reason why Sentinels name no primary. text: of redis-py's error, which has the error of each Sentinel."""
+    reasons = {
+        "AuthenticationError": "a Sentinel refused the user or the password: ?sentinel_password=... in the URL",
+        " - ": "no Sentinel answers",
+    }
+    return next((reason for mark, reason in reasons.items() if mark in text), "no Sentinel has a primary of this name")

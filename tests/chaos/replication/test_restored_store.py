@@ -71,6 +71,10 @@ def test_a_restored_store_gives_the_same_answers(used: ServedPair, tmp_path: Pat
     backup, folder = tmp_path / "backup.rdb", tmp_path / "restored"
     back_up(used.server, backup)
     restore = [str(DEPLOY / "restore.sh"), str(backup), str(folder)]
+    cut = tmp_path / "cut.rdb"
+    cut.write_bytes(backup.read_bytes()[:-40])
+    refused = subprocess.run([restore[0], str(cut), str(folder)], capture_output=True, text=True)
+    assert (refused.returncode, "is cut off" in refused.stderr) == (1, True)
     subprocess.run(restore, check=True)
     assert subprocess.run(restore, capture_output=True).returncode == 1  # not over the data of another server
     restored = StoreServer(folder).start()
