@@ -173,7 +173,7 @@ class DatasetToml(Section):
                 known = f"they are {', '.join(columns)}" if columns else "there are none"
                 raise ValueError(
                     f"items in [features] names '{column}', which is no column in numeric or boolean of [items]: "
-                    f"{known}. Add the column there, or take it out of [features]"
+                    f"{known}. Text is no feature. Add a number or a boolean there, or take it out of [features]"
                 )
             if self.features.items.count(column) > 1:
                 raise ValueError(f"items in [features] names '{column}' twice. Delete one of the two")
