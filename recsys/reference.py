@@ -12,9 +12,9 @@ import torch
 
 from recsys.generation.item_tables import ItemTables
 from recsys.kernels import time_features
-from recsys.kernels.event_counts import DELAY, NO_EVENTS, RecentEvents
 from recsys.kernels.feature_kernels import ALIKE, COVISIT_DECAYS, EASE_DECAYS, FOLLOW_DECAYS, VOTE_SCALE
 from recsys.kernels.query_features import ALIKE_WITHIN
+from recsys.kernels.recent_events import DELAY, NO_EVENTS, RecentEvents
 from recsys.model.context_lift import table_columns
 from recsys.model.feature_spec import NO_TOKEN
 from recsys.model.features import SETTINGS, width
@@ -94,7 +94,7 @@ def _of_one(
         *((sources & flag) != 0 for flag in SETTINGS.flags),
         *_own(tables, history, items),
     ]
-    return np.stack(columns, axis=1).astype(np.float32)
+    return np.stack(np.broadcast_arrays(*columns), axis=1).astype(np.float32)
 
 
 def _popularity(tables: ItemTables, items: I32) -> list[F32]:

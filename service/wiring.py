@@ -16,7 +16,7 @@ from recsys.errors import SettingsError
 from recsys.fresh_items.put_items import PutItems
 from recsys.generation import content_checks
 from recsys.generation.cache import GenerationCache
-from recsys.model.recent_events import EventCounts
+from recsys.model.event_counts import EventCounts
 from recsys.slates.served_generation import ServedGeneration
 from recsys.store.redis.event_counters import RedisCountReader
 from recsys.store.redis.generation_store import RedisGenerationStore
@@ -101,6 +101,7 @@ def ranking_model(environment: Environment, holder: GenerationHolder[Ranker]) ->
 
     follower = CountFollower(RedisCountReader(_url(environment)), prepare)
     follower.start()
+    holder.prepare = lambda ranker: ranker.with_items(newest()).with_counts(follower.current)
     return RankingModel(holder, newest, lambda: follower.current)
 
 

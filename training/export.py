@@ -29,7 +29,7 @@ from recsys.generation.manifest import (
 )
 from recsys.generation.packed_strings import StringTable
 from recsys.generation.smoke_queries import SmokeQueries
-from recsys.kernels.event_counts import NO_EVENTS
+from recsys.kernels.recent_events import NO_EVENTS
 from recsys.retrieval.registry import RETRIEVED
 from recsys.types import HISTORY_LENGTH
 from training.config import TrainingConfig

@@ -25,7 +25,7 @@ from recsys.model.feature_spec import FeatureSpec
 
 FORMAT = 9
 """The version of the parts, the spec, the ranker's features and the records. Code refuses all other formats. 9: the
-ranker reads event counts (`recsys.kernels.event_counts`) and a dataset's own columns."""
+ranker reads event counts (`recsys.kernels.recent_events`) and a dataset's own columns."""
 
 MANIFEST = "manifest.json"
 SPEC, TOWERS, RANKER = "spec.json", "towers.safetensors", "ranker.safetensors"

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from recsys.kernels.event_counts import WINDOWS, RecentEvents, count_recent
 from recsys.kernels.jit import compiled
 from recsys.kernels.kernel_table import KernelTable
 from recsys.kernels.query_features import affinity, lift_columns, lifts, likeness, own_columns, repeats, votes
+from recsys.kernels.recent_events import WINDOWS, RecentEvents, count_recent
 from recsys.kernels.time_features import STEPS, gap, wait
 from recsys.kernels.top_k import NO_KEY, key
 

@@ -13,7 +13,6 @@ import numpy as np
 from recsys.fresh_items.extended_column import base
 from recsys.generation.item_tables import ItemTables
 from recsys.kernels import feature_kernels
-from recsys.kernels.event_counts import NO_EVENTS, RecentEvents
 from recsys.kernels.feature_kernels import (
     COVISIT_DECAYS,
     EASE_DECAYS,
@@ -26,6 +25,7 @@ from recsys.kernels.feature_kernels import (
     QueryArrays,
 )
 from recsys.kernels.jit import contiguous
+from recsys.kernels.recent_events import NO_EVENTS, RecentEvents
 from recsys.model.feature_spec import FeatureSpec
 from recsys.model.neighbour_tables import powers
 from recsys.retrieval.registry import RETRIEVED

@@ -20,10 +20,10 @@ from recsys.fresh_items.put_items import PutItems
 from recsys.generation.item_tables import ItemTables
 from recsys.generation.manifest import RANKER, TOWERS, GenerationFolder
 from recsys.kernels import ranker_net
-from recsys.kernels.event_counts import NO_EVENTS, RecentEvents
 from recsys.kernels.jit import contiguous
+from recsys.kernels.recent_events import NO_EVENTS, RecentEvents
 from recsys.model import features
-from recsys.model.recent_events import NO_COUNTS, EventCounts, NameRows
+from recsys.model.event_counts import NO_COUNTS, EventCounts, ItemNumbers
 from recsys.model.towers import content_encoder
 from recsys.types import F32, I64, PAD, Candidates, Histories
 
@@ -117,16 +117,16 @@ class Ranker:
         net: RankerNet,
         tables: ItemTables,
         extender: TableExtender | None = None,
-        names: NameRows | None = None,
+        numbers: ItemNumbers | None = None,
     ) -> None:
-        """extender: for `with_items` alone. names: finds the rows of the generation, for `with_counts` alone."""
+        """extender: for `with_items` alone. numbers: of the generation's items, for `with_counts` alone."""
         self._net, self._inputs = net.eval(), _inputs(len(net.mean), features.width(tables))
         self._scores = compiled_net(net)
         self._tables = tables
         self.recent = NO_EVENTS
-        self._names = names = names or NameRows(tables.ids.rows_of)
+        self._numbers = numbers = numbers or ItemNumbers(tables.ids.rows_of, len(tables))
         self._extended = (
-            SnapshotCache(lambda puts: Ranker(net, extender.extend(puts), None, names)) if extender else None
+            SnapshotCache(lambda puts: Ranker(net, extender.extend(puts), None, numbers)) if extender else None
         )
         self._counting = lru_cache(maxsize=2)(self._with_counts)  # a thread prepares the next while the last serves
 
@@ -146,10 +146,7 @@ class Ranker:
         return self if counts is NO_COUNTS else self._counting(counts)
 
     def _with_counts(self, counts: EventCounts) -> Ranker:
-        base, late, _ = self._tables.embedding_table
-        return self.counting(
-            counts.by_row(self._names.of(counts.names, self._tables.put_places), len(base) + len(late))
-        )
+        return self.counting(counts.of_places(self._numbers.of(counts.names, self._tables.put_places)))
 
     def counting(self, recent: RecentEvents) -> Ranker:
         """The ranker whose features count these events of all users."""

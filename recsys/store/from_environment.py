@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing
 
 from recsys.environment import Environment
 from recsys.errors import StoreError, StoreUnavailable, TandemError
-from recsys.model.recent_events import EventCounts
+from recsys.model.event_counts import EventCounts
 from recsys.store.embedded_valkey import EmbeddedValkey
 from recsys.store.redis.event_collection import RedisEventCollection
 from recsys.store.redis.event_counters import RedisCountReader

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 
 from recsys.errors import TandemError
-from recsys.kernels.event_counts import DELAY
-from recsys.model.recent_events import NO_COUNTS, EventCounts
+from recsys.kernels.recent_events import DELAY
+from recsys.model.event_counts import NO_COUNTS, EventCounts
 from recsys.store.redis.event_counters import RedisCountReader
 
 logger = logging.getLogger("tandem")

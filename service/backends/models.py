@@ -17,7 +17,7 @@ import numpy as np
 from recsys.errors import TandemError
 from recsys.fresh_items.put_items import NOTHING_PUT, PutItems
 from recsys.generation.manifest import NAME
-from recsys.model.recent_events import NO_COUNTS, EventCounts
+from recsys.model.event_counts import NO_COUNTS, EventCounts
 from service.backends import wire
 from service.generations.holder import GenerationHolder
 

@@ -23,9 +23,13 @@ ALLOCATIONS = 7_000
 
 
 class GenerationHolder(Generic[T]):
-    """Loaded generations by id. Two threads may load them; any thread may get them meanwhile."""
+    """Loaded generations by id. Two threads may load them; any thread may get them meanwhile.
+
+    prepare: is called with a loaded generation before any thread can get it.
+    """
 
     def __init__(self, cache: GenerationCache, load: Callable[[GenerationFolder], T]) -> None:
+        self.prepare: Callable[[T], object] = lambda _: None
         self._cache = cache
         self._load = load
         self._held: dict[str, T] = {}
@@ -47,6 +51,7 @@ class GenerationHolder(Generic[T]):
         """Load a generation if it is not held, and then drop all that are not kept."""
         if generation not in self._held:
             loaded = self._load(self._cache.fetch(generation, kept))
+            self.prepare(loaded)
             with self._changing:
                 held = {each: held for each, held in self._held.items() if each in kept}
                 self._held = held | {generation: loaded}

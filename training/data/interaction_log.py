@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from recsys.kernels import time_features
-from recsys.kernels.event_counts import RecentEvents, item_events
+from recsys.kernels.recent_events import RecentEvents, item_events
 from recsys.model.event_types import SeenRule, not_revoked
 from recsys.model.history import first_occurrences
 from recsys.types import CLOCK, CONTEXTS, F32, F64, HISTORY_LENGTH, I32, I64, PAD, U8, Bool, Histories

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from recsys.kernels.event_counts import WINDOWS
+from recsys.kernels.recent_events import WINDOWS
 from recsys.retrieval.registry import SOURCES
 from recsys.types import I64
 from training.data.impressions import PREFIX

@@ -15,7 +15,7 @@ import pandas as pd
 from recsys.alert_limits import SKEW_SHARE
 from recsys.generation.item_tables import ItemTables
 from recsys.generation.manifest import GenerationFolder
-from recsys.kernels.event_counts import WINDOWS
+from recsys.kernels.recent_events import WINDOWS
 from recsys.lists.user_record import UserRecord
 from recsys.model.feature_spec import FeatureSpec
 from recsys.model.features import FEATURES, names, width

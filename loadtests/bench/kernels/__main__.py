@@ -22,9 +22,9 @@ from loadtests.slo import RESULTS
 from recsys import reference
 from recsys.generation.item_tables import ItemTables
 from recsys.generation.packed_strings import StringTable
-from recsys.kernels.event_counts import HOUR, RecentEvents, item_events
 from recsys.kernels.feature_kernels import ROW
 from recsys.kernels.quantization import rounded
+from recsys.kernels.recent_events import HOUR, RecentEvents, item_events
 from recsys.model import features
 from recsys.model.context_lift import ContextLift, group_starts
 from recsys.model.neighbour_tables import Neighbours

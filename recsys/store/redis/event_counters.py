@@ -1,6 +1,6 @@
 """Counters of the events of all users by item, minute and hour: what a new event increments, and the reader of all.
 
-They hold no ids of users. The ranker's features are computed from them (`recsys.kernels.event_counts`).
+They hold no ids of users. The ranker's features are computed from them (`recsys.kernels.recent_events`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from recsys.model.recent_events import NO_COUNTS, Counts, EventCounts
+from recsys.kernels.recent_events import ItemEvents, item_events
+from recsys.model.event_counts import NO_COUNTS, EventCounts
 from recsys.store.key_names import hour_key, minute_key, text_of
 from recsys.store.redis.connection import retry_once, sync_client, translated_errors
 from recsys.store.redis.store_address import address
@@ -89,14 +90,15 @@ class RedisCountReader:
         items = np.fromiter(map(self._numbers.__getitem__, raw), np.int32, len(raw))
         return _Hash(total, items, np.fromiter(map(int, raw.values()), np.int32, len(raw)))
 
-    def _joined(self, begins: dict[str, int]) -> Counts:
-        """The counts of the hashes with these begins, in minutes since 1970 and ascending."""
-        held = [(begin, self._held[key]) for key, begin in begins.items() if key in self._held]
+    def _joined(self, starts: dict[str, int]) -> ItemEvents:
+        """The counts of hashes by item. starts: of each hash, in minutes since 1970, ascending."""
+        held = [(start, self._held[key]) for key, start in starts.items() if key in self._held]
         none = np.zeros(0, np.int32)
-        return Counts(
+        return item_events(
             np.concatenate([none, *(each.items for _, each in held)]),
-            np.concatenate([none, *(np.full(len(each.items), begin, np.int32) for begin, each in held)]),
+            np.concatenate([none, *(np.full(len(each.items), start, np.int32) for start, each in held)]),
             np.concatenate([none, *(each.counts for _, each in held)]),
+            len(self._names),
         )
 
 

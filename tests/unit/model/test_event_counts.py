@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from recsys.kernels.event_counts import DELAY, RecentEvents, count_recent, item_events
+from recsys.kernels.recent_events import DELAY, RecentEvents, count_recent, item_events
 
 HOUR = 1_700_002_800.0
 MINUTE = HOUR + 29 * 60

@@ -15,9 +15,9 @@ from loadtests.slo import ROOT
 from recsys import kernels, reference
 from recsys.generation.item_tables import ItemTables
 from recsys.generation.packed_strings import StringTable
-from recsys.kernels.event_counts import RecentEvents, item_events
 from recsys.kernels.feature_kernels import ALIKE, ROW
 from recsys.kernels.quantization import rounded
+from recsys.kernels.recent_events import RecentEvents, item_events
 from recsys.model import features
 from recsys.model.context_lift import ContextLift, group_starts
 from recsys.model.neighbour_tables import Neighbours

@@ -13,10 +13,11 @@ from recsys.fresh_items.extended_tables import TableExtender
 from recsys.fresh_items.put_items import NOTHING_PUT
 from recsys.generation.manifest import TOWERS
 from recsys.kernels.feature_kernels import RECENT
+from recsys.kernels.recent_events import item_events
 from recsys.model import features
+from recsys.model.event_counts import NO_COUNTS, EventCounts
 from recsys.model.feature_spec import FeatureSpec
 from recsys.model.ranker import Ranker
-from recsys.model.recent_events import NO_ENTRIES, Counts, EventCounts
 from recsys.model.towers import content_encoder
 from recsys.retrieval.retriever import Retriever
 from recsys.retrieval.sources.new_items import PUT_SHARE
@@ -95,8 +96,8 @@ def test_events_are_counted_by_the_id_of_an_item(world, ranker):
     rows = np.array([[tables.ids.row_of(UNSEEN[0]), len(tables) + 5, len(tables) + 17, 0]], np.int32)
     candidates = Candidates(rows, np.zeros(rows.shape, np.float32), np.zeros(rows.shape, np.uint16))
     for items, expected in (([0, 2, 0, 1], [1, 2, 0, 0]), ([0, 3, 3, 3, 1], [0, 1, 3, 0])):
-        entries = Counts(*np.array([items, [minute] * len(items), [1] * len(items)], np.int32))
-        counts = EventCounts(names, entries, NO_ENTRIES)
+        entries = item_events(*np.array([items, [minute] * len(items), [1] * len(items)], np.int32), len(names))
+        counts = EventCounts(names, entries, NO_COUNTS.by_hour)
         counting = ranker.with_items(TWINS).with_counts(counts)
         found, _ = counting.features_and_scores(Histories.empty(np.array([now])), candidates)
         np.testing.assert_allclose(np.expm1(found[0, :, RECENT + 1]), expected, rtol=1e-6)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from recsys.kernels.event_counts import NO_EVENTS
+from recsys.kernels.recent_events import NO_EVENTS
 from tests.flows.ring_dataset import START, log_of, quick
 from training import recipe
 from training.config import RankerConfig

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from recsys.errors import DatasetError
 from recsys.generation.content_checks import check, readable
 from recsys.generation.manifest import NAME, GenerationFolder
-from recsys.kernels.event_counts import RecentEvents, item_events
+from recsys.kernels.recent_events import RecentEvents, item_events
 from recsys.lists.user_record import UserRecord
 from recsys.model.ranker import Ranker
 from recsys.retrieval.retriever import Retriever

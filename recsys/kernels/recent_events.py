@@ -35,11 +35,18 @@ class ItemEvents(NamedTuple):
     totals: np.ndarray
 
 
+_NONE = np.zeros(0, np.int32)
+
+
 class RecentEvents(NamedTuple):
-    """The events of windows with steps of a minute, and of those with steps of an hour."""
+    """The events of windows with steps of a minute, and of those with steps of an hour.
+
+    numbers: [n] int32, the item of both tables at each place of a `KernelTable`, -1 for none; empty if it is the place.
+    """
 
     by_minute: ItemEvents
     by_hour: ItemEvents
+    numbers: np.ndarray = _NONE
 
 
 def item_events(items: np.ndarray, minutes: np.ndarray, counts: np.ndarray, n: int) -> ItemEvents:
@@ -51,8 +58,7 @@ def item_events(items: np.ndarray, minutes: np.ndarray, counts: np.ndarray, n: i
     return ItemEvents(starts, minutes[order].astype(np.int32), totals)
 
 
-_NONE = np.zeros(0, np.int32)
-NO_EVENTS = RecentEvents(*(item_events(_NONE, _NONE, _NONE, 0) for _ in RecentEvents._fields))
+NO_EVENTS = RecentEvents(*(item_events(_NONE, _NONE, _NONE, 0) for _ in range(2)))
 """Without a counter each feature is 0."""
 
 
@@ -63,18 +69,20 @@ def count_recent(recent, n, late, now, items, counts, x, first):
         minute = np.int64(np.floor((now[query] - DELAY) / 60))
         hour = minute // HOUR * HOUR
         for at in range(counts[query]):
-            place = locate(n, late, items[query, at])
-            x[query, first, at] = count_between(recent.by_minute, place, minute - 10, minute)
-            x[query, first + 1, at] = count_between(recent.by_minute, place, minute - HOUR, minute)
-            x[query, first + 2, at] = count_between(recent.by_hour, place, hour - 24 * HOUR, hour)
+            item = locate(n, late, items[query, at])
+            if len(recent.numbers):
+                item = np.int64(recent.numbers[item]) if 0 <= item < len(recent.numbers) else np.int64(-1)
+            x[query, first, at] = count_between(recent.by_minute, item, minute - 10, minute)
+            x[query, first + 1, at] = count_between(recent.by_minute, item, minute - HOUR, minute)
+            x[query, first + 2, at] = count_between(recent.by_hour, item, hour - 24 * HOUR, hour)
 
 
 @compiled
-def count_between(events, place, start, end):
-    """The events of the item at a place from one minute, and before another; 0 for an item that is not there."""
-    if not 0 <= place < len(events.starts) - 1:
+def count_between(events, item, start, end):
+    """The events of an item from one minute, and before another; 0 for an item that is not there."""
+    if not 0 <= item < len(events.starts) - 1:
         return np.int64(0)
-    first = events.starts[place]
-    minutes = events.minutes[first : events.starts[place + 1]]
+    first = events.starts[item]
+    minutes = events.minutes[first : events.starts[item + 1]]
     before = first + np.searchsorted(minutes, start)
     return events.totals[first + np.searchsorted(minutes, end)] - events.totals[before]
