@@ -102,7 +102,7 @@ def ranking_model(environment: Environment, holder: GenerationHolder[Ranker]) ->
     follower = CountFollower(RedisCountReader(_url(environment)), prepare)
     follower.start()
     holder.prepare = lambda ranker: ranker.with_items(newest()).with_counts(follower.current)
-    return RankingModel(holder, newest, lambda: follower.current)
+    return RankingModel(holder, newest, follower.at)
 
 
 def puts(environment: Environment) -> Callable[[], PutItems]:

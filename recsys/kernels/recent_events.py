@@ -58,7 +58,7 @@ def item_events(items: np.ndarray, minutes: np.ndarray, counts: np.ndarray, n: i
     return ItemEvents(starts, minutes[order].astype(np.int32), totals)
 
 
-NO_EVENTS = RecentEvents(*(item_events(_NONE, _NONE, _NONE, 0) for _ in range(2)))
+NO_EVENTS = RecentEvents(item_events(_NONE, _NONE, _NONE, 0), item_events(_NONE, _NONE, _NONE, 0))
 """Without a counter each feature is 0."""
 
 

@@ -128,7 +128,7 @@ class Ranker:
         self._extended = (
             SnapshotCache(lambda puts: Ranker(net, extender.extend(puts), None, numbers)) if extender else None
         )
-        self._counting = lru_cache(maxsize=2)(self._with_counts)  # a thread prepares the next while the last serves
+        self._counting = lru_cache(maxsize=3)(self._with_counts)  # a thread prepares the next while the last two serve
 
     @classmethod
     def load(cls, folder: GenerationFolder, tables: ItemTables | None = None) -> Ranker:

@@ -34,6 +34,7 @@ class OpenStore:
         self._clients = ExitStack()
         self._closed = threading.Event()
         self._checker: threading.Thread | None = None
+        self._counts: RedisCountReader | None = None
 
     def generations(self) -> RedisGenerationStore:
         """The generations of the store."""
@@ -56,9 +57,10 @@ class OpenStore:
         return self._clients.enter_context(closing(RedisItemReader(self.url)))
 
     def event_counts(self) -> EventCounts:
-        """The counts of the events of all users in the last minutes and hours."""
-        with closing(RedisCountReader(self.url)) as reader:
-            return reader.read()
+        """The counts of the events of all users in the last minutes and hours; a second call reads what changed."""
+        if self._counts is None:
+            self._counts = self._clients.enter_context(closing(RedisCountReader(self.url)))
+        return self._counts.read()
 
     def registry(self) -> RedisProcessRegistry:
         """The announcements of server processes: which generations each has loaded and serves."""

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from recsys.errors import TandemError
+from recsys.errors import StoreUnavailable, TandemError
 from recsys.kernels.recent_events import DELAY
 from recsys.model.event_counts import NO_COUNTS, EventCounts
 from recsys.store.redis.event_counters import RedisCountReader
@@ -22,28 +22,52 @@ CHECK_SECONDS = 0.5
 
 
 class CountFollower:
-    """The counts of events, as last read. Without the store they stay, and the features' windows move past them."""
+    """The counts of events as they were last read, and those of the read before, for queries that are older.
+
+    So a slate has the same counts when its features are computed again for the log. Without the store the counts stay,
+    and the features' windows move past them.
+    """
 
     def __init__(self, reader: RedisCountReader, prepare: Callable[[EventCounts], None] = lambda _: None) -> None:
         """prepare: called with new counts before requests read them."""
         self._reader = reader
         self._prepare = prepare
-        self.current: EventCounts = NO_COUNTS
+        self._reads = [(0.0, NO_COUNTS)]  # unix seconds, newest first
+        self._refused = False
+
+    @property
+    def current(self) -> EventCounts:
+        """The newest counts."""
+        return self._reads[0][1]
+
+    def at(self, now: float) -> EventCounts:
+        """The newest counts that were read until `now`, unix seconds; the oldest ones if none was."""
+        return next((counts for moment, counts in self._reads if moment <= now), self._reads[-1][1])
 
     def start(self) -> None:
         """Read all counts, then follow them on a thread that ends with the process."""
         self.refresh()
+        self._reads = self._reads[:1]
         threading.Thread(target=self._follow, name="event-counts", daemon=True).start()
 
     def refresh(self) -> None:
-        """Read the counts that changed. An unavailable store is logged elsewhere."""
+        """Read the counts that changed. An unavailable store is logged elsewhere; a refusal is logged once."""
         try:
             counts = self._reader.read()
+            self._refused = False
             if counts is not self.current:
                 self._prepare(counts)
-                self.current = counts
-        except TandemError as error:
+                self._reads = [(time.time(), counts), self._reads[0]]
+        except StoreUnavailable as error:
             logger.debug("Counts of events can't be read: %s", error)
+        except TandemError as error:
+            if not self._refused:
+                logger.warning(
+                    "Counts of events can't be read, and features count none: %s After an update of Tandem make "
+                    "users.acl of deploy/redis again.",
+                    error,
+                )
+            self._refused = True
         except Exception:
             logger.exception("Counts of events could not be read; trying again.")
 

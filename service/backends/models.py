@@ -53,7 +53,7 @@ def over_rows(takes: np.dtype, gives: np.dtype) -> Callable[[_OfRecords], _OfRow
         @wraps(answer)
         def method(model: _Model[Any], rows: wire.Rows) -> wire.Rows:
             def of_generation(generation: str, records: np.ndarray) -> Sequence[bytes]:
-                return answer(model, records, model.part(generation))
+                return model.answered(generation, records, answer)
 
             answered = answer_each(wire.heads(rows), wire.as_table(rows, takes), wire.failure(gives), of_generation)
             return wire.stacked(answered, gives)
@@ -74,6 +74,10 @@ class _Model(Generic[T]):
     def part(self, generation: str) -> T:
         """The part of a generation that computes answers, with the items put since; GenerationError without one."""
         return self._holder.get(generation).with_items(self._puts())
+
+    def answered(self, generation: str, records: np.ndarray, answer: _OfRecords) -> Sequence[bytes]:
+        """The answers to records of one generation."""
+        return answer(self, records, self.part(generation))
 
 
 class RetrievalModel(_Model["Retriever"]):
@@ -113,15 +117,24 @@ class RankingModel(_Model["Ranker"]):
         self,
         holder: GenerationHolder[Ranker],
         puts: Callable[[], PutItems] = lambda: NOTHING_PUT,
-        counts: Callable[[], EventCounts] = lambda: NO_COUNTS,
+        counts: Callable[[float], EventCounts] = lambda _: NO_COUNTS,
     ) -> None:
-        """counts: returns the counts of events, as this process last read them."""
+        """counts: returns the counts of events for a query of this time, in unix seconds."""
         super().__init__(holder, puts)
         self._counts = counts
 
-    def part(self, generation: str) -> Ranker:
-        """As in the base class, with the counts of events."""
-        return super().part(generation).with_counts(self._counts())
+    def answered(self, generation: str, records: np.ndarray, answer: _OfRecords) -> Sequence[bytes]:
+        """As in the base class, each query with the counts of events of its time."""
+        ranker, rows = self.part(generation), dict[EventCounts, list[int]]()
+        for row, now in enumerate(records["now"].tolist()):
+            rows.setdefault(self._counts(now), []).append(row)
+        if len(rows) == 1:
+            return answer(self, records, ranker.with_counts(*rows))
+        found = [b""] * len(records)
+        for counts, at in rows.items():
+            for row, record in zip(at, answer(self, records[at], ranker.with_counts(counts)), strict=True):
+                found[row] = record
+        return found
 
     @over_rows(wire.RANK, wire.RANKED)
     def rank(self, queries: np.ndarray, ranker: Ranker) -> list[bytes]:

@@ -36,7 +36,8 @@ QUEUE = 256
 """Slates that may wait; if more come, the oldest are dropped."""
 
 ROUNDING = 1e-4
-"""The difference that the score of a candidate may have between two batches. Features do not differ."""
+"""The difference that the score of a candidate may have between two batches. Features differ only if another process
+ranks, which read the counts of late events, or the items put, at another moment."""
 
 CONTEXT_LENGTH = 64
 """Characters of a value of the context that are logged. A request may send longer ones, which no generation has."""
@@ -173,7 +174,8 @@ class ImpressionLog:
 
 
 def _impression(query: Query, moment: float, at: np.ndarray, found: np.ndarray) -> Impression | None:
-    """The impression of a slate; None if ranking gives other scores now, because an item was put since.
+    """The impression of a slate; None if ranking gives other scores now: an item was put since, or another process
+    counts other late events.
 
     at: places of the shown candidates. found: their features and scores.
     """

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from recsys.kernels.feature_kernels import FLAGS, RECENT
 from recsys.model.ranker import RankerNet
 from recsys.types import F64, I64, Bool
 from training.config import TrainingConfig
@@ -20,7 +21,7 @@ from training.evaluation.metric_table import K
 from training.evaluation.metrics import ndcg
 from training.gate.check import NOISE
 from training.progress import StepProgress, no_step
-from training.ranker.examples import MASKED, Examples
+from training.ranker.examples import MASKED, UNCOUNTED, Examples
 from training.ranker.fit_net import fit_net
 from training.ranker.position_bias import PositionBias
 from training.ranker.shown_slates import ShownSlates
@@ -47,6 +48,7 @@ def fit_with_impressions(
     torch.manual_seed(config.seed)
     rng, device = np.random.default_rng(config.seed), find_device(config.device)
     learned = slate_examples(shown, trains, bias)
+    learned.x[::UNCOUNTED, :, RECENT:FLAGS] = 0
     other = fit_net([examples, learned], config.ranker, rng, device, progress)
     found = compare(other, net, shown, slates.held_out, bias, found)
     return other, replace(found, seconds=round(slates.seconds + time.monotonic() - start, 1))

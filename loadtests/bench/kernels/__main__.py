@@ -94,7 +94,7 @@ def events_of(n: int, now: float, rng: np.random.Generator) -> RecentEvents:
         spans, items = rng.integers(0, steps, count), (n * rng.random(count) ** 4).astype(np.int64)
         entries, counts = np.unique(spans * n + items, return_counts=True)
         tables.append(item_events(entries % n, int(now / 60) // step * step + (entries // n - steps) * step, counts, n))
-    return RecentEvents(*tables)
+    return RecentEvents(tables[0], tables[1])
 
 
 def rows(tables: ItemTables, batch: int, rng: np.random.Generator) -> dict[str, tuple[Callable[[], Any], ...]]:

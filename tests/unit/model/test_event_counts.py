@@ -40,7 +40,7 @@ def counted(moments, now):
     ],
 )
 def test_a_window_holds_full_minutes_or_hours_before_the_query(moment, expected):
-    """Of 10 minutes, 60 minutes and 24 hours; the begin belongs to the window, and the end does not."""
+    """Of 10 minutes, 60 minutes and 24 hours; the start belongs to the window, and the end does not."""
     assert counted([moment], NOW) == expected
 
 
