@@ -9,6 +9,7 @@ import pytest
 
 from recsys.kernels.recent_events import ItemEvents
 from recsys.model.event_counts import EventCounts
+from recsys.store.key_names import hour_key
 from recsys.store.redis.event_counters import RedisCountReader
 from recsys.store.stored_types import IMPRESSION
 from recsys.types import LOAD_TEST_USERS
@@ -81,6 +82,32 @@ def test_a_store_that_lost_its_data_counts_from_zero(real: Store, reader: RedisC
     assert len(reader.read().by_hour.minutes) == 0
     real.add(click("a", now - 2 * HOUR))
     assert by_item(reader.read(), reader.read().by_hour) == {"a": 1}
+
+
+def test_ids_of_expired_counts_are_dropped(real: Store, reader: RedisCountReader) -> None:
+    """Else a client that sends random ids fills the memory of ranking processes."""
+    now = time.time()
+    real.add(*(click(f"random {n}", now - 5 * HOUR) for n in range(10)))
+    real.add(*(click(item, now - 2 * HOUR) for item in ("a", "b", "b")))
+    before = reader.read()
+    assert len(before.names) == 12
+    real.client.delete(hour_key(int((now - 5 * HOUR) // HOUR)))
+    real.add(click("c", now - 2 * HOUR))
+    after = reader.read()
+    assert by_item(after, after.by_hour) == {"a": 1, "b": 2, "c": 1}
+    assert sorted(after.names) == ["a", "b", "c"]
+    assert by_item(before, before.by_hour)["b"] == 2
+
+
+def test_a_full_hour_counts_no_further_items(real: Store, reader: RedisCountReader) -> None:
+    """Above 200,000 items; those that it has are counted."""
+    now = time.time()
+    key = hour_key(int((now - 2 * HOUR) // HOUR))
+    real.client.hset(key, mapping=dict.fromkeys(["", *map(str, range(200_000))], 1))
+    real.add(click("new", now - 2 * HOUR), click("7", now - 2 * HOUR))
+    counts = reader.read()
+    assert "new" not in counts.names
+    assert by_item(counts, counts.by_hour)["7"] == 2
 
 
 def test_counts_expire(real: Store) -> None:

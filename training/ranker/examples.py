@@ -25,8 +25,8 @@ CHUNK = 256
 """Queries whose candidates are retrieved at once."""
 
 UNCOUNTED = 4
-"""One example in so many, of the log and of slates, has no event counts, as in a deployment to which no events are sent,
-and after the store lost its data: the ranker learns to rank without counts."""
+"""One example in so many, of the log and of slates, has no event counts, as in a deployment that gets no events, and
+after the store lost its data: the ranker learns to rank without counts."""
 
 TOP = 10
 """Cut-off of the recall that decides between orders of the candidates."""

@@ -74,6 +74,7 @@ class RedisCountReader:
             for key in changed:
                 pipe.hgetall(key)
             self._held = kept | {key: self._numbered(raw) for key, raw in zip(changed, pipe.execute(), strict=True)}
+        self._drop_unused()
         self._last = EventCounts(self._names, self._joined(minutes), self._joined(hours))
         return self._last
 
@@ -89,6 +90,18 @@ class RedisCountReader:
             self._names.append(item.decode("utf-8", "surrogatepass"))
         items = np.fromiter(map(self._numbers.__getitem__, raw), np.int32, len(raw))
         return _Hash(total, items, np.fromiter(map(int, raw.values()), np.int32, len(raw)))
+
+    def _drop_unused(self) -> None:
+        """Number the ids anew if less than half of them are in a hash, so that expired ones take no memory."""
+        used = np.zeros(len(self._names), bool)
+        for held in self._held.values():
+            used[held.items] = True
+        if 2 * used.sum() >= len(used):
+            return
+        numbers = np.cumsum(used, dtype=np.int32) - np.int32(1)
+        self._held = {key: held._replace(items=numbers[held.items]) for key, held in self._held.items()}
+        self._names = [self._names[number] for number in used.nonzero()[0].tolist()]
+        self._numbers = {name.encode("utf-8", "surrogatepass"): number for number, name in enumerate(self._names)}
 
     def _joined(self, starts: dict[str, int]) -> ItemEvents:
         """The counts of hashes by item. starts: of each hash, in minutes since 1970, ascending."""

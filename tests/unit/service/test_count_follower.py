@@ -68,7 +68,7 @@ def test_a_failed_read_keeps_the_counts(error, warnings, caplog):
 
 
 def test_a_query_has_the_counts_of_its_time(monkeypatch):
-    """Also in a batch with later queries: a slate that is ranked again for the log has the features it was ranked by."""
+    """Also in a batch with later queries: a slate that is ranked again for the log has the same features."""
     follower, known = CountFollower(Reader()), []
     for moment in (100.0, 105.0, 110.0):
         monkeypatch.setattr(time, "time", lambda moment=moment: moment)
