@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from recsys.types import I64
-from training.drift import ALARM_PSI, ALPHA, ITEM_PSI
+from training.drift import ALARM_PSI, ALPHA, ITEM_PSI, TRAINED_ITEM_PSI
 from training.drift.drawn_rows import CONTEXT, is_number
 from training.drift.statistics import binned, counted, holm, p_of_categories, p_of_numbers, psi
 
@@ -50,7 +50,8 @@ class ColumnDrift:
     @property
     def alarm(self) -> bool:
         """Whether the column drifted."""
-        return self.judged and self.p < ALPHA and self.psi >= (ITEM_PSI if self.column in ITEMS else ALARM_PSI)
+        of_items = TRAINED_ITEM_PSI if self.against == TRAINING else ITEM_PSI
+        return self.judged and self.p < ALPHA and self.psi >= (of_items if self.column in ITEMS else ALARM_PSI)
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,20 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from recsys.kernels.feature_kernels import NAMES
 from recsys.retrieval.registry import WITH_THE_QUERY
 from recsys.types import Mode
+from training.data.impressions import PREFIX
 from training.drift.comparison import LEAST_USERS, TRAINING, WEEK, ColumnDrift, compare
 from training.drift.drawn_rows import CONTEXT, SOURCE, columns_to_compare, segments
 
-OF_REQUESTS = [f"{SOURCE}{each.name}" for each in WITH_THE_QUERY]
-"""Columns that no training fixes: trending items and lists are made after it."""
+OF_THE_DAY = (
+    *(f"{SOURCE}{each.name}" for each in WITH_THE_QUERY),
+    "first_item",
+    *(f"{PREFIX}{name}" for name in NAMES if name.startswith("popularity") or name == "momentum"),
+)
+"""Columns that no training fixes: trending items and lists are made after it, and the first place follows what is
+popular in the hour. On the demo's data the PSI of the first item is 0.8 to 1.6 against the training."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +87,7 @@ def read(window: pd.DataFrame, week: pd.DataFrame, training: pd.DataFrame | None
 def _columns(against: str, reference: pd.DataFrame, window: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     old, new = columns_to_compare(reference), columns_to_compare(window)
     if against == TRAINING:
-        new = new.drop(columns=[name for name in map(str, new) if name in OF_REQUESTS or name.startswith(CONTEXT)])
+        new = new.drop(columns=[name for name in map(str, new) if name in OF_THE_DAY or name.startswith(CONTEXT)])
     return old, new
 
 

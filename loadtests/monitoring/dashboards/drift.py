@@ -5,7 +5,7 @@ from __future__ import annotations
 from loadtests.monitoring.panels import Panel, Query, Rows, lines, number
 from loadtests.slo import Promises
 from recsys.alert_limits import SKEW_SHARE
-from training.drift import ALARM_PSI, ITEM_PSI
+from training.drift import ALARM_PSI, ITEM_PSI, TRAINED_ITEM_PSI
 
 PSI, ALARM, SKEW = "tandem_drift_psi", "tandem_drift_alarm", "tandem_skew_share"
 MOST = 10
@@ -35,5 +35,6 @@ def rows(_: Promises) -> Rows:
 def _largest(against: str, title: str) -> Panel:
     """The columns with the largest PSI."""
     expr = f'topk({MOST}, max by (column) ({PSI}{{against="{against}"}}))'
-    about = f"Population stability index. An alarm needs {ALARM_PSI}, of the items {ITEM_PSI}, and a small p value."
+    items = TRAINED_ITEM_PSI if against == "training" else ITEM_PSI
+    about = f"Population stability index. An alarm needs {ALARM_PSI}, of the items {items}, and a small p value."
     return lines(title, "none", Query(expr, "{{column}}"), about=about, limit=ALARM_PSI)
