@@ -27,7 +27,6 @@ with required_packages(), interruptible_imports():
     from training.data.interaction_log import encode
     from training.data.mapping import Mapping, stated_moment
     from training.evaluation.protocols import IN_TIME, PROTOCOLS, check_protocol
-    from training.evaluation.split import split
     from training.gate.check import failed
     from training.gate.dataset_profile import AVAILABLE, DataProfile
     from training.gate.gate import check_data
@@ -131,8 +130,7 @@ def run_evaluate(options: argparse.Namespace) -> None:
     config = config_of(options, mapping.training, f"[training] of {mapping.path}")
     table = dataset.read(options.data)
     log = encode(table)
-    led = recipe.led_by_slates(table, log)
-    parts = split(log, config, protocol, replace(table.moments, **stated), options.new_items, led)
+    parts = recipe.own_split(table, log, config, protocol, replace(table.moments, **stated), options.new_items)
     environment = Environment.read()
     curves, checkpoints = LearningCurves(), Checkpoints(environment.folder("checkpoints"))
     with terminal_progress() as shown, closing(TensorBoard(environment.folder("tensorboard"), table.name)) as board:

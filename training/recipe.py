@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -22,7 +23,6 @@ import torch
 from recsys.environment import Environment
 from recsys.model.features import names
 from recsys.model.ranker import RankerNet
-from recsys.types import Bool
 from recsys.user_digest import DeletedUsers
 from recsys.utc_day import day_of
 from training.config import TrainingConfig
@@ -30,8 +30,9 @@ from training.data.dataset import Dataset
 from training.data.day_partitions import by_day
 from training.data.impressions import FOLDER, Wanted, read
 from training.data.interaction_log import Log
-from training.data.led_events import led_events
 from training.data.locations import exports
+from training.data.mapping import Moments
+from training.data.slate_events import slate_events
 from training.evaluation.inspection import preview
 from training.evaluation.live_model import LiveModel, compare
 from training.evaluation.metric_table import Comparison, Evaluation
@@ -75,17 +76,24 @@ def train(log: Log, config: TrainingConfig) -> TrainedModel:
     return train_on_everything(log, ranker, evaluate(parts, ranker, run), run)
 
 
-def own_split(dataset: Dataset, log: Log, config: TrainingConfig) -> Split:
-    """The log of a dataset, split as the dataset states."""
-    return split(log, config, dataset.protocol, dataset.moments, led=led_by_slates(dataset, log))
+def own_split(
+    dataset: Dataset,
+    log: Log,
+    config: TrainingConfig,
+    protocol: str = "",
+    moments: Moments | None = None,
+    new_items: float = 0.0,
+) -> Split:
+    """The log of a dataset, split as the dataset states where no other protocol or moments are given.
 
-
-def led_by_slates(dataset: Dataset, log: Log) -> Bool | None:
-    """Which events of a log a logged slate led to: [E]; None if the dataset reads no impressions."""
-    if not dataset.impressions:
-        return None
-    days = by_day(exports(Environment.read(), FOLDER))
-    return led_events(log, dataset.name, [file for of_day in days.values() for file in of_day])
+    Events that came from logged slates are left out as `cut_in_time` states, if the dataset reads impressions.
+    """
+    from_slates = None
+    if dataset.impressions:
+        days = by_day(exports(Environment.read(), FOLDER))
+        files = [file for of_day in days.values() for file in of_day]
+        from_slates = partial(slate_events, log, dataset.name, files, names(log.catalogue.spec))
+    return split(log, config, protocol or dataset.protocol, moments or dataset.moments, new_items, from_slates)
 
 
 def read_impressions(
@@ -167,7 +175,7 @@ def evaluate(
         policy=_judged(parts, stage, ranker, slates, progress),
     )
     learned = ranker.impressions.lines if ranker.impressions else []
-    notes = [*parts.log.assumptions, *ranker.warnings, *learned, *left_out]
+    notes = [*parts.log.assumptions, *parts.warnings, *ranker.warnings, *learned, *left_out]
     return replace(evaluation, warnings=[*notes, *evaluation.shortfalls()])
 
 

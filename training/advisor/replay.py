@@ -23,9 +23,8 @@ from training.data.dataset import Dataset
 from training.data.interaction_log import DAY, encode
 from training.evaluation.metric_table import K
 from training.evaluation.metrics import mean_and_error, ndcg, recall
-from training.evaluation.split import split
 from training.progress import StepProgress, no_step
-from training.recipe import TrainingRun, stage_before_test, train_ranker
+from training.recipe import TrainingRun, own_split, stage_before_test, train_ranker
 
 AGES = (0.0, 60.0, 900.0, 3_600.0, 6 * 3_600.0, DAY)
 """Seconds between two times at which a part is made; 0: at each request."""
@@ -46,10 +45,10 @@ def measure(dataset: Dataset, run: TrainingRun, most: int = QUERIES) -> Measurem
     Each query is one event at its time, also where the dataset is evaluated on all later items of a user.
     """
     log = encode(dataset)
-    parts = split(log, run.config, dataset.protocol, dataset.moments)
+    parts = own_split(dataset, log, run.config)
     ranker = train_ranker(parts, run)
     stage = stage_before_test(parts, ranker, run)
-    tested = parts if parts.protocol == "rolling" else split(log, run.config, "rolling", dataset.moments)
+    tested = parts if parts.protocol == "rolling" else own_split(dataset, log, run.config, "rolling")
     queries = draw_queries(tested, most)
     with run.progress.step("replay of the test") as step:
         replay = Replay.of(queries, ReplayedService.of(tested.before_test, stage, ranker.net, tested.log))

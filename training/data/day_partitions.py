@@ -65,14 +65,20 @@ def read_table(file: Location, columns: Sequence[str] | None = None) -> pa.Table
         return pq.read_table(file.path, filesystem=file.filesystem(), columns=columns, partitioning=None)
 
 
-def read_files(files: Sequence[Location], schema: pa.Schema, columns: Sequence[str], where: pc.Expression) -> pa.Table:
+def read_files(
+    files: Sequence[Location],
+    schema: pa.Schema,
+    columns: list[str] | dict[str, pc.Expression],
+    where: pc.Expression,
+) -> pa.Table:
     """Some columns of the rows of some files that meet a condition, in the order of the files. Errors as `read_table`.
 
-    files: at least one, all of one bucket or of this host. Other columns and rows take no memory.
+    files: at least one, all of one bucket or of this host. columns: of the files, or expressions by name. Other columns
+    and rows take no memory.
     """
     with reading_parquet(files[0].parent.parent):
         paths, filesystem = [file.path for file in files], files[0].filesystem()
-        return ds.dataset(paths, schema, "parquet", filesystem).to_table(columns=[*columns], filter=where)
+        return ds.dataset(paths, schema, "parquet", filesystem).to_table(columns=columns, filter=where)
 
 
 def read_schema(file: Location) -> pa.Schema:

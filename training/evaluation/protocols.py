@@ -12,6 +12,7 @@ sides of a cut.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ from recsys.types import I64, Bool
 from training.config import TrainingConfig
 from training.data.interaction_log import DAY, Log
 from training.data.mapping import Moments
+from training.data.slate_events import SlateEvents
 
 PROTOCOLS = ("loo", "rolling", "horizon")
 """Leave one out; the next item of every later event; all later items of known users."""
@@ -39,19 +41,23 @@ LEAST_HISTORY = 2
 """Leave one out: events that a user keeps before a held-out one, to predict from and to learn from."""
 
 FEWEST_CHOICES = 200
-"""Labels, and test events, that no slate led to; with fewer all events count."""
+"""Labels, and test events, that came from no slate; with fewer of one kind all events count."""
 
 QUERY_SEED = 0
 """Draws the test queries. It is not the training's seed: runs of several seeds have the same queries."""
 
 
 class Cut(NamedTuple):
-    """tower_events, model_events: [E] bool, before the labels, before the test. labels, test: positions in the log."""
+    """tower_events, model_events: [E] bool, before the labels, before the test. labels, test: positions in the log.
+
+    warnings: sentences on the cut.
+    """
 
     tower_events: Bool
     model_events: Bool
     labels: I64
     test: I64
+    warnings: tuple[str, ...] = ()
 
 
 def check_protocol(protocol: str) -> None:
@@ -81,10 +87,17 @@ def leave_one_out(log: Log, limit: int) -> Cut:
     return Cut(learned, known, labels[known[labels] & (log.first_touch[labels] == labels)], test)
 
 
-def cut_in_time(log: Log, config: TrainingConfig, protocol: str, moments: Moments, led: Bool | None = None) -> Cut:
+def cut_in_time(
+    log: Log,
+    config: TrainingConfig,
+    protocol: str,
+    moments: Moments,
+    from_slates: Callable[[float], SlateEvents] | None = None,
+) -> Cut:
     """Cut the log at two moments; DatasetError where a part is empty.
 
-    led: [E] the events that a slate led to, which are neither labels nor test events.
+    from_slates: the events since a moment that came from slates. They are no test events. Those that train the ranker
+    through their slate are no labels.
     """
     label_from, test_from = _cuts(log, config, moments)
     learned, known = log.times < label_from, log.times < test_from
@@ -97,21 +110,35 @@ def cut_in_time(log: Log, config: TrainingConfig, protocol: str, moments: Moment
         )
     valid = known.copy()
     valid[known] = log[known].not_revoked  # events of the test window must not revoke a label
-    labels = _own_choices(np.flatnonzero(valid & ~learned), led)
-    test = _own_choices(np.flatnonzero(~known & log.not_revoked), led)
+    labels, test = np.flatnonzero(valid & ~learned), np.flatnonzero(~known & log.not_revoked)
+    warnings: tuple[str, ...] = ()
+    if from_slates is not None:
+        labels, test, warnings = _own_choices(labels, test, from_slates(label_from))
     if protocol == "horizon":
         labels, test = _later_items(log, labels, learned), _later_items(log, test, known)
         test = _sample_users(log, test, config.test_queries)
     else:
         labels, test = labels[log.first_touch[labels] == labels], _touched_in(log, test, known)
         test = _sample_events(log, test, config.test_queries)
-    return Cut(learned, known, labels, test)
+    return Cut(learned, known, labels, test, warnings)
 
 
-def _own_choices(events: I64, led: Bool | None) -> I64:
-    """The events that no slate led to, if these are enough."""
-    chosen = events if led is None else events[~led[events]]
-    return chosen if len(chosen) >= FEWEST_CHOICES else events
+def _own_choices(labels: I64, test: I64, found: SlateEvents) -> tuple[I64, I64, tuple[str, ...]]:
+    """Labels that train through no slate, and test events that came from none, if both are enough; else all.
+
+    Also returns a sentence if some came from slates and all count.
+    """
+    own_labels, own_test = labels[~found.from_usable[labels]], test[~found.from_slate[test]]
+    if min(len(own_labels), len(own_test)) >= FEWEST_CHOICES:
+        return own_labels, own_test, ()
+    if len(own_labels) == len(labels) and len(own_test) == len(test):
+        return labels, test, ()
+    sentence = (
+        f"{len(own_labels):,} of {len(labels):,} labels and {len(own_test):,} of {len(test):,} test events came from "
+        f"no logged slate. {FEWEST_CHOICES} of each are needed, so all events count. The figures favour a model that "
+        "repeats the slates of the live generation."
+    )
+    return labels, test, (sentence,)
 
 
 def hidden_items(log: Log, share: float) -> I64:

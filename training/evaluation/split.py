@@ -7,6 +7,7 @@ DatasetError: each label and each test event has to be later than the events tha
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,6 +18,7 @@ from recsys.types import I64, Bool, Histories
 from training.config import TrainingConfig
 from training.data.interaction_log import Log
 from training.data.mapping import Moments
+from training.data.slate_events import SlateEvents
 from training.evaluation.protocols import IN_TIME, check_protocol, cut_in_time, hidden_items, leave_one_out
 
 MINIMUM_EVENTS = 50
@@ -29,7 +31,7 @@ class Split:
 
     tower_events, model_events: [E] bool, the events of before_labels and of before_test. labels: [L] int64 positions
     in `before_test`, ascending. test: [T] int64 positions in `log`, ascending; each event is the target of a query or,
-    in horizon, one of a query's targets.
+    in horizon, one of a query's targets. warnings: sentences on the split, for the report.
     """
 
     protocol: str
@@ -38,6 +40,7 @@ class Split:
     model_events: Bool
     labels: I64
     test: I64
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         labels = np.flatnonzero(self.model_events)[self.labels]
@@ -135,13 +138,12 @@ def split(
     protocol: str = "rolling",
     moments: Moments | None = None,
     new_items: float = 0.0,
-    led: Bool | None = None,
+    from_slates: Callable[[float], SlateEvents] | None = None,
 ) -> Split:
     """Split `log` by a protocol; DatasetError where it is too small, all of one moment, or not what `moments` say.
 
     moments: the times of the cuts; by default the shares of `config`. new_items: share of the ranked items whose events
-    are hidden from the models, for a log whose test has few new items by itself. led: the events that a slate led to,
-    which are neither labels nor test events (`training.data.led_events`).
+    are hidden from the models, for a log whose test has few new items by itself. from_slates: as in `cut_in_time`.
     """
     check_protocol(protocol)
     if len(log) < MINIMUM_EVENTS:
@@ -153,7 +155,7 @@ def split(
         log = log.without_revoked()
         cut = leave_one_out(log, config.test_queries)
     else:
-        cut = cut_in_time(log, config, protocol, moments or Moments(), led)
+        cut = cut_in_time(log, config, protocol, moments or Moments(), from_slates)
     if not log.targets[cut.test].any():
         raise DatasetError(
             f"The test window holds no event of a target type ({', '.join(log.catalogue.spec.events.targets)}). Name "
@@ -162,7 +164,7 @@ def split(
     visible = ~np.isin(log.items, hidden_items(log, new_items))
     known = cut.model_events & visible
     labels = np.searchsorted(np.flatnonzero(known), cut.labels[visible[cut.labels]])
-    return Split(protocol, log, cut.tower_events & visible, known, labels, cut.test)
+    return Split(protocol, log, cut.tower_events & visible, known, labels, cut.test, cut.warnings)
 
 
 def _part(log: Log, events: Bool) -> Log:
