@@ -28,7 +28,7 @@ from recsys.utc_day import day_of
 from training.config import TrainingConfig
 from training.data.dataset import Dataset
 from training.data.day_partitions import by_day
-from training.data.impressions import FOLDER, Wanted, read
+from training.data.impressions import FOLDER, WantedSlates, read
 from training.data.interaction_log import Log
 from training.data.locations import exports
 from training.data.mapping import Moments
@@ -39,9 +39,9 @@ from training.evaluation.metric_table import Comparison, Evaluation
 from training.evaluation.ranking import metric_rows
 from training.evaluation.scorers import baselines, other_ranker, stages
 from training.evaluation.split import Split, split
+from training.evaluation.verdicts import ArmJudgement
 from training.offpolicy import explored_files
 from training.offpolicy.replay.tested_model import MOST, judge_tested
-from training.offpolicy.verdicts import ArmJudgement
 from training.progress import NO_PROGRESS, RunProgress
 from training.ranker.fit_ranker import RankerFit, fit_ranker
 from training.ranker.shown_slates import ShownSlates
@@ -108,12 +108,12 @@ def read_impressions(
         return None
     with run.progress.step("reading the impressions"):
         start, test = time.monotonic(), float(parts.log.times[parts.test].min())
-        features = names(parts.log.catalogue.spec)
-        wanted = Wanted(dataset.name, grade_of(parts.log), test, run.config.ranker.queries, deleted or {}, features)
+        features, most = names(parts.log.catalogue.spec), run.config.ranker.queries
+        wanted = WantedSlates(dataset.name, grade_of(parts.log), test, most, deleted or {}, features)
         days = by_day(exports(Environment.read(), FOLDER))
         shown = read([file for of_day in reversed(days.values()) for file in reversed(of_day)], wanted)
         late = [file for day in reversed(days) if day >= day_of(test) for file in reversed(days[day])]
-        drawn = explored_files.read(late, explored_files.Wanted(dataset.name, test, MOST, deleted or {}))
+        drawn = explored_files.read(late, explored_files.WantedExploredSlates(dataset.name, test, MOST, deleted or {}))
         return ShownSlates(shown, test, time.monotonic() - start, drawn)
 
 

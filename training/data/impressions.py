@@ -50,7 +50,7 @@ NOTHING_TAKEN = "without a taken item"
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedSlates:
     """Which slates are read. dataset: of the generation that made a slate. grade: of a taken item by event type.
 
     until: labels that were complete by this moment may train; unix seconds. most: slates with a taken item that may
@@ -90,7 +90,7 @@ class ShownItems:
         return len(self.times)
 
 
-def read(files: Iterable[Location], wanted: Wanted) -> ShownItems:
+def read(files: Iterable[Location], wanted: WantedSlates) -> ShownItems:
     """The newest slates of some files, each once. DatasetError names a file that can't be read.
 
     files: the newest first; reading ends when `wanted.most` slates may train. A slate may be in two files if
@@ -107,7 +107,7 @@ def read(files: Iterable[Location], wanted: Wanted) -> ShownItems:
 class _Reading:
     """The slates that were read so far. early, late: slates that may train, and later ones."""
 
-    def __init__(self, wanted: Wanted) -> None:
+    def __init__(self, wanted: WantedSlates) -> None:
         self._wanted, self._left_out, self._seen = wanted, Counter[str](), set[str]()
         self._columns = columns_of(wanted.features)
         self._shown, self._drawn = [_no_rows([*SLATE, *self._columns])], [_no_rows(DRAWN)]

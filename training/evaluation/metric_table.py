@@ -17,7 +17,7 @@ from rich.table import Table
 
 from training.evaluation.impression_comparison import ImpressionComparison
 from training.evaluation.preview import Preview, Scores
-from training.offpolicy.verdicts import ArmJudgement
+from training.evaluation.verdicts import ArmJudgement
 
 K = 10
 PERSONAL = ("newest_items", "frequent_items", "frequent_decayed")

@@ -6,8 +6,8 @@ The gate decides whether a newly trained model may go live.
 from __future__ import annotations
 
 from training.evaluation.metric_table import Evaluation
+from training.evaluation.verdicts import Refusal
 from training.gate.check import Check, check
-from training.offpolicy.verdicts import Refusal
 
 NAME = "explored slates"
 

@@ -12,15 +12,17 @@ from dataclasses import replace
 
 from recsys.errors import ExperimentError
 from recsys.experiments.definition import Arm, Explore
+from training.evaluation.verdicts import ArmJudgement, Refusal
 from training.offpolicy.logged_draws import LoggedSlate, under
 from training.offpolicy.policy_judgement import judge
 from training.offpolicy.replay.replayed_target import ReplayedTarget
-from training.offpolicy.replay.target_draws import TargetDraws, redrawn
-from training.offpolicy.verdicts import ArmJudgement, Refusal
+from training.offpolicy.replay.stored_models import MissingGeneration
+from training.offpolicy.target_draws import TargetDraws, redrawn
 
 LEARNED = "asked before the end of the generation's data, so that the generation may have learned their events"
 NO_HISTORY = "with events of the request, or of a store that was away: the history is not known"
 DIVERSE = "made with diversity, whose values depend on the ranker's scores; name the rules"
+NOT_HERE = "whose generation is not on this host"
 
 
 def checked(name: str, arm: Arm) -> Arm:
@@ -39,15 +41,26 @@ def checked(name: str, arm: Arm) -> Arm:
 def judge_arm(
     slates: Sequence[LoggedSlate], name: str, arm: Arm, target_of: Callable[[str], ReplayedTarget]
 ) -> ArmJudgement:
-    """What slates say of an arm that `checked` accepted. target_of: a policy of a generation. Its errors pass."""
+    """The result of slates for an arm that `checked` accepted.
+
+    target_of: the policy of a generation. Its errors pass, but slates of a missing generation of the log are left out.
+    """
+    if not slates:
+        return _result((), ())
     if arm.explore is not None and arm.changes == {"explore"}:
         return _result(slates, _redrawn(slates, name, arm.explore))
     kept: list[LoggedSlate] = []
     draws: list[TargetDraws] = []
     left_out, inactive = Counter[str](), dict[str, None]()
     for generation in [arm.generation] if arm.generation else sorted({each.generation for each in slates}):
-        target = replace(target_of(generation), rules=arm.rules, explore=arm.explore)
         mine = [each for each in slates if arm.generation or each.generation == generation]
+        try:
+            target = replace(target_of(generation), rules=arm.rules, explore=arm.explore)
+        except MissingGeneration:
+            if arm.generation:
+                raise
+            left_out[NOT_HERE] += len(mine)
+            continue
         usable = _usable(mine, target, left_out)
         kept, draws = kept + usable, draws + target.draws(usable)
         inactive |= dict.fromkeys(target.compiled.inactive)
@@ -55,7 +68,7 @@ def judge_arm(
 
 
 def judge_target(slates: Sequence[LoggedSlate], target: ReplayedTarget) -> ArmJudgement:
-    """What slates say of one target."""
+    """The result of slates for one target."""
     left_out = Counter[str]()
     usable = _usable(slates, target, left_out)
     return _result(usable, target.draws(usable), left_out)

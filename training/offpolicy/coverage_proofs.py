@@ -17,11 +17,11 @@ from rich.console import Console
 from rich.table import Table
 
 from recsys.types import F64
+from training.evaluation.verdicts import Estimate, Judgement, Refusal
 from training.offpolicy import estimators
 from training.offpolicy.explored_slates import ExploredSlates
 from training.offpolicy.policy_judgement import judge
 from training.offpolicy.simulated_shops import ITEMS, LOGGED, Policy, Visits, log, random_policy, true_rewards
-from training.offpolicy.verdicts import Estimate, Judgement, Refusal
 
 USERS, VISITS, TRUE_USERS = 3_000, 2, 40_000
 """Users of a log, visits of each, and users for the truth, whose error is 0.002 clicks."""

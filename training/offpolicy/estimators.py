@@ -14,8 +14,8 @@ import numpy as np
 from scipy.stats import t as student
 
 from recsys.types import F64, I64
+from training.evaluation.verdicts import Estimate
 from training.offpolicy.explored_slates import ExploredSlates
-from training.offpolicy.verdicts import Estimate
 
 COVERED = 0.95
 

@@ -40,10 +40,10 @@ _COLUMNS = pa.schema(
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedExploredSlates:
     """Which slates are read. dataset: of the generation that made them; None for all. since: of the request.
 
-    most: slates, the first of the files. deleted: users whose slates before their deletion are left out.
+    most: slates, the newest. deleted: users whose slates before their deletion are left out.
     """
 
     dataset: str | None = None
@@ -52,10 +52,10 @@ class Wanted:
     deleted: DeletedUsers = field(default_factory=dict)
 
 
-ALL = Wanted()
+ALL = WantedExploredSlates()
 
 
-def read(files: Iterable[Location], wanted: Wanted = ALL) -> list[LoggedSlate]:
+def read(files: Iterable[Location], wanted: WantedExploredSlates = ALL) -> list[LoggedSlate]:
     """The explored slates of some files, each once, by impression. DatasetError names a file that can't be read.
 
     files: where `wanted.most` is finite, the newest first.
@@ -65,7 +65,10 @@ def read(files: Iterable[Location], wanted: Wanted = ALL) -> list[LoggedSlate]:
         if len(found) >= wanted.most:
             break
         rows = _rows(file, wanted)
-        for name, slate in rows.groupby("impression", sort=True):
+        newest_first = rows.sort_values("asked", ascending=False, kind="stable")
+        for name, slate in newest_first.groupby("impression", sort=False):
+            if len(found) >= wanted.most:
+                break
             if str(name) not in found and slate["exploration"].notna().any():
                 found[str(name)] = _slate(slate)
     return [found[name] for name in sorted(found)]
@@ -83,7 +86,7 @@ def _slate(rows: pd.DataFrame) -> LoggedSlate:
     return LoggedSlate(user, generation, asked, context, first["from_store"] is not False, draws, items, taken)
 
 
-def _rows(file: Location, wanted: Wanted) -> pd.DataFrame:
+def _rows(file: Location, wanted: WantedExploredSlates) -> pd.DataFrame:
     """The explored rows, without those of an arm that a person forced. Files of an earlier version have none."""
     kept = pc.field("explored") & (pc.field("arms") != "") & (pc.field("asked") >= wanted.since)
     if wanted.dataset is not None:

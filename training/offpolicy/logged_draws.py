@@ -11,8 +11,8 @@ import pandas as pd
 from recsys.rules.exploration import Exploration
 from recsys.types import F64, I64
 from training.offpolicy.explored_slates import ExploredSlates
-from training.offpolicy.replay.target_draws import TargetDraws
 from training.offpolicy.reward_model import RewardModel
+from training.offpolicy.target_draws import TargetDraws
 
 
 @dataclass(frozen=True, slots=True, eq=False)

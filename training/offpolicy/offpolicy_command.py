@@ -19,11 +19,11 @@ from recsys.rules import rules_schema
 from training.data import collected_events
 from training.data.day_partitions import DAY, by_day, read_schema
 from training.data.locations import Location
+from training.evaluation.verdicts import ArmJudgement, Refusal
 from training.offpolicy.arm_judgement import checked, judge_arm
 from training.offpolicy.explored_files import read
 from training.offpolicy.offpolicy_page import NAMES, page
 from training.offpolicy.replay.stored_models import read_past, stored_target
-from training.offpolicy.verdicts import ArmJudgement, Refusal
 from training.report.page import write
 
 
@@ -45,12 +45,16 @@ def run_offpolicy(options: argparse.Namespace) -> None:
         if file:
             _require_writable(option, file)
     arms, place = _arms(options), Location.of(options.impressions)
-    slates = read(_files(place))
-    events = Location.of(options.events) if options.events else place.parent / collected_events.FOLDER
+    files, events = _files(place), _events(options, place)
+    slates = read(files)
     users = {each.user_id for each in slates}
     console = Console()
     console.print(f"{len(slates):,} explored slates of {len(users):,} users.", highlight=False)
     times = [each.asked for each in slates]
+    if not by_day(events) and any(arm.changes - {"explore"} for arm in arms.values()):
+        console.print(
+            f"There are no collected events in {events}: a replay has the users' events of the training alone."
+        )
     known = cache(lambda: read_past(events, users, min(times), max(times)))
     folder = Environment.read().home / "generations"
     target_of = cache(lambda generation: stored_target(folder, generation, known()))
@@ -58,7 +62,7 @@ def run_offpolicy(options: argparse.Namespace) -> None:
     for name, each in found.items():
         console.print("\n".join(lines(name, each)), highlight=False, markup=False, soft_wrap=True)
     if options.json:
-        figures = {name: asdict(each.found) | {"left_out": each.left_out} for name, each in found.items()}
+        figures = {name: (row := asdict(each)).pop("found") | row for name, each in found.items()}
         options.json.write_text(json.dumps(figures, indent=2), encoding="utf-8")
     if options.page:
         write(page(found, str(place)), options.page)
@@ -114,8 +118,21 @@ def _files(place: Location) -> list[Location]:
     return files
 
 
+def _events(options: argparse.Namespace, impressions: Location) -> Location:
+    """The folder of collected events. DatasetError if --events has none."""
+    if not options.events:
+        return impressions.parent / collected_events.FOLDER
+    folder = Location.of(options.events)
+    if not by_day(folder):
+        raise DatasetError(
+            f"--events: there are no collected events in {folder}, no folder such as {DAY}2026-12-01 with a Parquet "
+            "file. Name the folder events that flows drain writes, or leave the option out."
+        )
+    return folder
+
+
 def lines(name: str, judged: ArmJudgement) -> list[str]:
-    """What is printed of an arm."""
+    """The printed lines of an arm."""
     found = judged.found
     if isinstance(found, Refusal):
         return [f"{name}: no estimate. {found.sentence}", *judged.notes]

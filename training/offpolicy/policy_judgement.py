@@ -1,8 +1,8 @@
 """Judge a target policy: three estimates of its reward, or a refusal where the log has too little in common with it.
 
 The weights of a place are products over the places before, so they vary more from place to place. The judged places are
-the longest begin of the slate in which the log says enough. The weights alone choose it, never the rewards: a choice by
-rewards would bias the estimates.
+the longest prefix of the slate with enough users in the log. The weights alone choose it, never the rewards: a choice
+by rewards would bias the estimates.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 
 from recsys.types import F64
+from training.evaluation.verdicts import Judgement, Overlap, Refusal
 from training.offpolicy import estimators
 from training.offpolicy.explored_slates import ExploredSlates
-from training.offpolicy.verdicts import Judgement, Overlap, Refusal
 
 LEAST_EFFECTIVE_USERS = 800
 """Below this effective number of users the weights of a few users decide, and intervals are too narrow: `make proofs`

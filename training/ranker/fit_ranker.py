@@ -69,8 +69,8 @@ def fit_ranker(
     torch.manual_seed(seed)
     device = find_device(config.device)
     examples = gather(parts, stage, ranker, rng, progress)
-    taught = len(examples) + (0 if slates is None else int(slates.trains.sum()))
-    if len(examples) < ranker.minimum or taught < ranker.doubtful:
+    examples_and_slates = len(examples) + (0 if slates is None else int(slates.trains.sum()))
+    if len(examples) < ranker.minimum or examples_and_slates < ranker.doubtful:
         order, weights, found = _simple_order(examples)
         if len(examples) < ranker.minimum or found >= _cross_recall(
             examples, lambda half: fit_net([half], ranker, rng, device)

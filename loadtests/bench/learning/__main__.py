@@ -23,7 +23,7 @@ from loadtests.bench.learning.shown_world import PLACES, ShownWorld, queries
 from recsys.model.ranker import RankerNet
 from training.__main__ import size
 from training.config import TrainingConfig, small
-from training.data.impressions import ShownItems, Wanted, read
+from training.data.impressions import ShownItems, WantedSlates, read
 from training.ranker.examples import Examples
 from training.ranker.fit_net import fit_net
 from training.ranker.shown_slates import ShownSlates
@@ -48,7 +48,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="tandem-bench-") as folder:
         files = [*world.write(Path(folder))]
         start = time.monotonic()
-        wanted = Wanted("shown", lambda _: 1.0, world.end, config.ranker.queries)
+        wanted = WantedSlates("shown", lambda _: 1.0, world.end, config.ranker.queries)
         shown = read(reversed(files), wanted)
         seconds = time.monotonic() - start
     table.add_row(f"(reading: {len(shown):,} slates with a taken item)", "", f"{seconds:.1f}")

@@ -25,7 +25,7 @@ from training.data import impressions
 from training.data.locations import Location
 
 WAIT, WIDTH = 600.0, len(FEATURES)
-WANTED = impressions.Wanted("shop", lambda name: 1.0, np.inf, 100)
+WANTED = impressions.WantedSlates("shop", lambda name: 1.0, np.inf, 100)
 NOON = time.time() // 86_400 * 86_400 + 43_200
 """Noon of today: an hour before and after belong to the same day."""
 

@@ -227,7 +227,7 @@ class TestImpressions:
             [i["score"] for i in answer["items"]], abs=1e-3
         )
         features = (*FEATURES, "own_year", "gap_year")
-        wanted = impressions.Wanted("tiny", lambda name: 1.0, time.time(), 10, features=features)
+        wanted = impressions.WantedSlates("tiny", lambda name: 1.0, time.time(), 10, features=features)
         shown = impressions.read([Location(file) for file in done["files"]], wanted)
         assert shown.features.shape == (len(mine), len(features))
         assert shown.grades.tolist() == mine["label"].tolist()

@@ -12,11 +12,11 @@ from tests.flows.ring_dataset import dataset
 from training.data.interaction_log import encode
 from training.evaluation.metric_table import Comparison, Evaluation
 from training.evaluation.preview import Preview, Scores
+from training.evaluation.verdicts import ArmJudgement, Estimate, Judgement, Overlap, Refusal
 from training.gate.check import failed
 from training.gate.dataset_profile import DataProfile, LiveGeneration
 from training.gate.gate import check_data, check_model, check_trained
 from training.gate.model_checks import chance, median, stability
-from training.offpolicy.verdicts import ArmJudgement, Estimate, Judgement, Overlap, Refusal
 
 DATA = DataProfile("shop", rows=10_000, users=500, items=300, described=300, filled={"genre": 0.9, "available": 1.0})
 SPREAD = Scores(1000, (0, 100, 290, 270, 280, 40, 10, 8, 2, 0))

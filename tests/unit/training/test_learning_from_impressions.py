@@ -12,7 +12,7 @@ from recsys.user_digest import digest_of
 from tests.sample_data.shown_slates import PLACES, WAIT, slates, take, write
 from training.config import RankerConfig, TrainingConfig
 from training.data import impressions
-from training.data.impressions import COLUMNS, Wanted
+from training.data.impressions import COLUMNS, WantedSlates
 from training.ranker.examples import Examples
 from training.ranker.fit_net import fit_net
 from training.ranker.position_bias import PositionBias, measure
@@ -30,7 +30,7 @@ CONFIG = TrainingConfig(ranker=RankerConfig(epochs=2), threads=1)
 
 def read(*files, most=100_000, **more):
     """The slates of a dataset `ring` where each event type has the grade 1, purchases 4."""
-    wanted = Wanted("ring", lambda name: 4.0 if name == "purchase" else 1.0, TEST, most, **more)
+    wanted = WantedSlates("ring", lambda name: 4.0 if name == "purchase" else 1.0, TEST, most, **more)
     return impressions.read(files, wanted)
 
 

@@ -23,7 +23,7 @@ from recsys.slates.slate_filters import allowed
 from recsys.types import PAD, Event
 from training.advisor.replayed_slates import BATCH, ReplayedService
 from training.offpolicy.logged_draws import LoggedSlate
-from training.offpolicy.replay.target_draws import Scored, TargetDraws, as_logged, set_place
+from training.offpolicy.target_draws import Scored, TargetDraws, as_logged, set_place
 
 Past = Callable[[LoggedSlate], tuple[UserRecord, Sequence[Event]]]
 """The record of a slate's user in a generation, and the user's events since, up to the request."""

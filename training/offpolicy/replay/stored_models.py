@@ -35,6 +35,10 @@ _WINDOW = 25 * 3_600.0
 """Seconds before a request in which the ranker's features count events: a day, from a full hour on."""
 
 
+class MissingGeneration(DatasetError):
+    """The folder of a generation is not on this host."""
+
+
 @dataclass(frozen=True)
 class CollectedPast:
     """of_users: the events of each user who was shown a slate, and when they arrived. counted: those of all users."""
@@ -59,9 +63,9 @@ def read_past(folder: Location, users: Collection[str], first: float, last: floa
 
 
 def stored_target(folder: Path, generation: str, collected: CollectedPast) -> ReplayedTarget:
-    """The policy of a generation below a folder. DatasetError if it is not there, GenerationError if it is damaged."""
+    """The policy of a generation below a folder. MissingGeneration, or GenerationError if it is damaged."""
     if not NAME.fullmatch(generation) or not (folder / generation).is_dir():
-        raise DatasetError(
+        raise MissingGeneration(
             f"There is no generation {generation[:64]!r} in {folder}. A policy needs the folder of its generation, on "
             "the host that trained it."
         )

@@ -12,10 +12,10 @@ from recsys.types import Event
 from training.advisor.replayed_queries import user_record
 from training.advisor.replayed_slates import ReplayedService
 from training.evaluation.split import Split
+from training.evaluation.verdicts import ArmJudgement
 from training.offpolicy.arm_judgement import judge_target
 from training.offpolicy.logged_draws import LoggedSlate
 from training.offpolicy.replay.replayed_target import ReplayedTarget
-from training.offpolicy.verdicts import ArmJudgement
 from training.retrieval_stage import FirstStage
 
 MOST = 5_000

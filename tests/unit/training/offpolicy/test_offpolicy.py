@@ -6,12 +6,12 @@ from itertools import permutations
 import numpy as np
 import pytest
 
+from training.evaluation.verdicts import Judgement, Refusal
 from training.offpolicy.coverage_proofs import ALL, faults, simulate
 from training.offpolicy.estimators import doubly_robust, inverse_propensity, logged, self_normalised
 from training.offpolicy.explored_slates import ExploredSlates
 from training.offpolicy.policy_judgement import judge
 from training.offpolicy.simulated_shops import ITEMS, LOGGED, Policy, Visits, log
-from training.offpolicy.verdicts import Judgement, Refusal
 
 WORTH = np.array([5.0, 2.0, 1.0])
 """The odds of each of three items under the target."""

@@ -15,6 +15,8 @@ from recsys.rules.exploration import DrawPolicy
 from recsys.types import Event
 from tests.fakes.plain_slate import Catalogue, slate
 from training.__main__ import main
+from training.data.locations import Location
+from training.offpolicy.explored_files import WantedExploredSlates, read
 
 ITEMS, PLACES, USERS = 8, 3, 3_000
 WORLD = Catalogue([["Drama"]] * ITEMS)
@@ -49,7 +51,9 @@ def folder(tmp_path_factory):
         explored = {"exploration": made.exploration, "arms": {"now": "curious"}} if user % 3 else {}
         if user == 0:  # a person forced the arm
             explored = {"exploration": made.exploration}
-        shown[f"e{user}"] = Impression("g1", str(user), at, at, "realtime", *columns, **explored)
+        shown[f"e{user}"] = Impression(
+            "g1", str(user), at, at + user % 7 + user / USERS, "realtime", *columns, **explored
+        )
         took = [row for row in made.items if random.random() < TAKEN[row]]
         events[str(user)] = [Event(str(user), row, at + 1) for row in took]
     table, day = to_table(shown, events, 60.0), tmp_path_factory.mktemp("impressions")
@@ -88,7 +92,7 @@ def test_an_arm_is_judged_or_refused(folder, tmp_path, capsys):
     [
         ("name = 'a'\n[arms.b]\nshare = 1.0", "arms.b has no explore, generation or rules"),
         (f"{ARMS}mode = 'realtime'", "arms.greedy.mode can't be judged: the log has no slates that show its effect"),
-        (f"{ARMS}generation = 'g1'", "There is no generation 'g1' in "),
+        (f"{ARMS}generation = 'g9'", "There is no generation 'g9' in "),
         (
             ARMS.replace("uncertain = 0.1}", "fewer_than = 9}"),
             "explore.fewer_than is 9, and the log has slates with 20",
@@ -137,8 +141,35 @@ def test_where_the_figures_go_is_checked_first(folder, tmp_path, monkeypatch, ca
 
 
 def test_a_folder_without_explored_slates_has_no_estimate(folder, tmp_path, capsys):
-    """The sentence says how slates explore."""
+    """The sentence says how slates explore; for a generation too."""
     (tmp_path / "plain").mkdir()
     (tmp_path / "plain" / "date=2026-11-01").symlink_to(folder / "date=2026-11-01")
     assert run(tmp_path / "plain", tmp_path)[0] == 0
     assert "warmer: no estimate. No slate explored. Give an arm" in capsys.readouterr().out
+    assert main(["offpolicy", "--impressions", str(tmp_path / "plain"), "--generation", "g1"]) == 0
+    assert "g1: no estimate. No slate explored. Give an arm" in capsys.readouterr().out
+
+
+def test_a_wrong_folder_of_events_is_a_sentence(folder, tmp_path, capsys):
+    """Not an estimate from histories without these events."""
+    arguments = ["--impressions", str(folder), "--generation", "g1", "--events", str(tmp_path / "none")]
+    assert main(["offpolicy", *arguments]) == 1
+    assert f"--events: there are no collected events in {tmp_path}/none, no folder such as" in capsys.readouterr().err
+
+
+def test_slates_of_a_generation_that_was_removed_are_left_out_of_rules(folder, tmp_path, capsys):
+    """One of several generations of the log may be gone. A missing default folder of events is noted."""
+    (tmp_path / "rules.toml").write_text("exclude_seen = true")
+    arguments = ["--impressions", str(folder), "--rules", str(tmp_path / "rules.toml")]
+    assert main(["offpolicy", *arguments]) == 0
+    printed = capsys.readouterr().out
+    assert "2,000 slates left out, whose generation is not on this host." in printed
+    assert f"There are no collected events in {folder.parent}/events: " in printed
+
+
+def test_a_training_reads_the_newest_slates_of_a_day(folder):
+    """A file has a whole day, so the limit holds within a file."""
+    files = [Location(str(next(folder.glob("date=2026-12-01/*"))))]
+    every = sorted((each.asked for each in read(files)), reverse=True)
+    some = read(files, WantedExploredSlates(most=50))
+    assert sorted((each.asked for each in some), reverse=True) == every[:50]

@@ -14,10 +14,10 @@ from tests.sample_data import explored_slates, tiny
 from tests.sample_data.altered_generation import altered
 from training.__main__ import main
 from training.data.locations import Location
+from training.evaluation.verdicts import Judgement, Refusal
 from training.offpolicy.arm_judgement import LEARNED, judge_arm
 from training.offpolicy.explored_files import read
 from training.offpolicy.replay.stored_models import read_past, stored_target
-from training.offpolicy.verdicts import Judgement, Refusal
 
 EXPLORE = {"slates": 1.0, "temperature": 0.5, "uncertain": 0.1}
 VISITORS = 1_100
@@ -124,6 +124,7 @@ def test_the_command_judges_a_generation_and_writes_a_page(world, tmp_path, monk
     found = json.loads((tmp_path / "found.json").read_text())[world.better]
     expected = world.judge(generation=world.better).found
     assert found["difference"]["value"] == pytest.approx(expected.difference.value)
+    assert (found["slates"], found["users"], found["inactive"]) == (VISITORS, VISITORS, [])
     assert f"items that a user takes in {expected.scope}, with 95 % intervals" in capsys.readouterr().out
     assert f"The reward of {expected.scope}" in (tmp_path / "page.html").read_text()
     assert main(arguments) == 1

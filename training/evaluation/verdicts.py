@@ -1,4 +1,4 @@
-"""What is found of a target policy: estimates of its reward with intervals, or why there are none.
+"""The result for a target policy: estimates of its reward with intervals, or why there are none.
 
 It imports no numpy, so that the gate and the pages read it without the estimators.
 """
@@ -68,7 +68,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class ArmJudgement:
-    """What is found of an arm. slates, users: that were judged. left_out: slates by reason.
+    """The result for an arm. slates, users: that were judged. left_out: slates by reason.
 
     inactive: a sentence on each rule of the arm without effect.
     """
