@@ -53,7 +53,10 @@ def run_offpolicy(options: argparse.Namespace) -> None:
     times = [each.asked for each in slates]
     if not by_day(events) and any(arm.changes - {"explore"} for arm in arms.values()):
         console.print(
-            f"There are no collected events in {events}: a replay has the users' events of the training alone."
+            f"There are no collected events in {events}: a replay has the users' events of the training alone.",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
         )
     known = cache(lambda: read_past(events, users, min(times), max(times)))
     folder = Environment.read().home / "generations"
