@@ -62,14 +62,16 @@ def _noted(store: RedisFlowStore) -> dict[str, float]:
 
 
 def _read(path: Path, store: str) -> dict[str, float]:
-    """The notes of a store; none if the file is of another store, whose users may live here."""
+    """The notes of a store; none if the file is of another store, whose users may live here, or can't be read."""
     try:
         copy = json.loads(path.read_text(encoding="utf-8"))
         if copy["store"] == store:
             return {str(digest): float(at) for digest, at in copy["deleted"].items()}
         logger.warning("%s is of another store: no user was deleted again from this store.", path)
-    except (OSError, ValueError, TypeError, AttributeError, KeyError):
+    except FileNotFoundError:
         pass
+    except (OSError, ValueError, TypeError, AttributeError, KeyError):
+        logger.warning("%s can't be read and is written anew: no user was deleted again from the store.", path)
     return {}
 
 

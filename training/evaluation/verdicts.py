@@ -21,7 +21,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """How much the log says of a target policy.
+    """How much the log shows of a target policy.
 
     effective_users: at each place of the longest slate, how many users of equal weight would say as much about the
     places up to it. outside: at each place, the target's probability of items that the log can't show there.

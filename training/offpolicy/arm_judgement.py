@@ -26,7 +26,7 @@ NOT_HERE = "whose generation is not on this host"
 
 
 def checked(name: str, arm: Arm) -> Arm:
-    """The arm; ExperimentError if the log can't judge it, whatever it holds."""
+    """The arm; ExperimentError if no log can judge it."""
     if not arm.changes & {"explore", "generation", "rules"}:
         raise ExperimentError(
             f"arms.{name} has no explore, generation or rules: nothing is to be judged. Add one of them."

@@ -1,4 +1,4 @@
-"""The page of off-policy estimates: for each policy its reward by three estimates, and how much the log says of it."""
+"""The page of off-policy estimates: for each policy its reward by three estimates, and how much the log shows of it."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def test_a_user_deleted_since_the_backup_is_deleted_again(own_valkey_url: str, t
     """The user is found by events, by a record and by an impression; others stay. A second run finds nothing.
 
     The store notes the deletion also of a user whom the backup lacks, for files and trainings. The notes of this store
-    delete nobody from another store.
+    delete no user from another store.
     """
     client = redis.Redis.from_url(own_valkey_url)
     client.flushall()

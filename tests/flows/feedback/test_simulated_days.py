@@ -1,11 +1,16 @@
 """Simulated users of a real deployment that trains at night."""
 
+import shutil
+
+import pytest
+
 from training.progress import NO_PROGRESS
 from training.simulation import conditions, market, proof
 from training.simulation.fitted_facts import Facts
 from training.simulation.proof import Proof
 
 
+@pytest.mark.skipif(not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="the clock needs a C compiler")
 def test_a_night_teaches_the_next_day_and_a_finished_deployment_does_not_run_again(tmp_path, monkeypatch):
     """Two days of 200 users in two conditions: same visits, and the loop trains on what the first day brought."""
     monkeypatch.setattr(market, "USERS", 200)
