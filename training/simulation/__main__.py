@@ -20,6 +20,7 @@ from recsys.process.command_exit import interruptible_imports, required_packages
 with required_packages(), interruptible_imports():
     from rich.console import Console
 
+    from training.data.locations import Location, reaching
     from training.progress import terminal_progress
     from training.simulation import loop_result
     from training.simulation.fitted_facts import fit
@@ -36,6 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     folder = options.folder or Environment.read().folder("simulation")
     try:
+        with reaching(Location(str(folder)), "written"):
+            folder.mkdir(parents=True, exist_ok=True)
         with terminal_progress() as progress:
             proof = Proof(folder, fit(pd.read_csv(DEMO)), options.seeds, options.days)
             results = proof.run(progress)
