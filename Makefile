@@ -26,7 +26,7 @@ REQUIREMENTS = import sys, tomllib; p = tomllib.load(open("pyproject.toml", "rb"
 
 .venv/installed-dev: .venv/installed
 	@echo "tandem: installing what the tests need ..."
-	@$(PY) -c '$(REQUIREMENTS)' dev > .venv/requirements-dev.txt
+	@$(PY) -c '$(REQUIREMENTS)' dev dask > .venv/requirements-dev.txt
 	@$(PY) -m pip install --quiet --no-compile --disable-pip-version-check -r .venv/requirements-dev.txt
 	@touch $@
 

@@ -45,6 +45,7 @@ from training.config import TrainingConfig
 from training.data.interaction_log import encode
 from training.data.mapping import Mapping
 from training.device import find_device
+from training.engine import Engine, open_engine
 from training.evaluation.metric_table import METRICS, SERVED, Evaluation
 from training.export import Origin
 from training.gate.check import Check, failed
@@ -94,8 +95,13 @@ def run(
     environment = Environment.read()  # not a parameter: Prefect stores parameters, and REDIS_URL may hold a password
     board = TensorBoard(environment.folder("tensorboard"), mapping.name)
     # An unreachable store ends the run before the training.
-    with closing(board), open_store(environment) as store, run_progress() as progress:
-        return train_and_publish(data, settings, force, environment, store, board, progress)
+    with (
+        closing(board),
+        open_store(environment) as store,
+        open_engine(environment) as engine,
+        run_progress() as progress,
+    ):
+        return train_and_publish(data, settings, force, environment, store, board, progress, engine)
 
 
 def train_and_publish(
@@ -106,11 +112,12 @@ def train_and_publish(
     store: OpenStore,
     board: TensorBoard,
     progress: RunProgress,
+    engine: Engine,
 ) -> TrainResult:
     """Run the steps in their order; GateRefused if a check of the gate failed and the run is not forced."""
     generations, deletions = store.generations(), Deletions(store.flows())
     curves, checkpoints = LearningCurves(), Checkpoints(environment.folder("checkpoints"))
-    run = TrainingRun(config, progress.shown_on(board, curves), checkpoints)
+    run = TrainingRun(config, progress.shown_on(board, curves), checkpoints, engine)
     dataset, notes = ingest(data, environment, run.progress, deletions.before)
     log = encode(dataset)
     with reporting(RunReport(DataProfile.of(dataset, log), config, curves.curves), environment) as report:

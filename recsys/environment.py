@@ -22,7 +22,9 @@ class Environment:
     store. budget: the text of TANDEM_REDIS_BUDGET. rules: the file of rules (TANDEM_RULES, by default rules.toml in the
     current folder). rules_named: whether TANDEM_RULES is set. exports: the folder or URL for exported lists,
     impressions and events (TANDEM_EXPORTS); empty for the home. surfaces, surfaces_named: the same as the rules, of the
-    file of surfaces (TANDEM_SURFACES, by default surfaces.toml). collected_days_text: TANDEM_COLLECTED_DAYS.
+    file of surfaces (TANDEM_SURFACES, by default surfaces.toml). collected_days_text: TANDEM_COLLECTED_DAYS. dask: the
+    number of Dask workers on this machine, or the address of a cluster (TANDEM_DASK); empty for none. dask_memory: the
+    text of TANDEM_DASK_MEMORY.
     """
 
     home: Path
@@ -34,6 +36,8 @@ class Environment:
     surfaces: Path = Path("surfaces.toml")
     surfaces_named: bool = False
     collected_days_text: str = ""
+    dask: str = ""
+    dask_memory: str = ""
 
     @classmethod
     def read(cls) -> Environment:
@@ -51,12 +55,14 @@ class Environment:
             Path(surfaces or "surfaces.toml"),
             bool(surfaces),
             os.environ.get("TANDEM_COLLECTED_DAYS", ""),
+            os.environ.get("TANDEM_DASK", ""),
+            os.environ.get("TANDEM_DASK_MEMORY", ""),
         )
 
     @property
     def redis_budget(self) -> int | None:
         """Bytes that all generations may take in Redis together, None without a limit; SettingsError for no size."""
-        return size_of(self.budget)
+        return size_of(self.budget, "TANDEM_REDIS_BUDGET")
 
     @property
     def collected_days(self) -> int:
@@ -97,11 +103,14 @@ def _redis_url() -> str | None:
     return content
 
 
-def size_of(text: str) -> int | None:
-    """Bytes of a text such as 500MB, 1.5 GB or 1000000 (1 KB is 1,024 bytes, as in Redis); None for an empty text."""
+def size_of(text: str, setting: str) -> int | None:
+    """Bytes of a text such as 500MB, 1.5 GB or 1000000 (1 KB is 1,024 bytes, as in Redis); None for an empty text.
+
+    setting: the variable that an error names.
+    """
     if not text.strip():
         return None
     found = re.fullmatch(r"(\d{1,20}(?:\.\d{1,9})?)\s*([KMGT]?)I?B?", text.strip().upper())
     if not found:
-        raise SettingsError(f"TANDEM_REDIS_BUDGET is {text[:32]!r}, which is no size. Write it like 500MB or 1.5GB.")
+        raise SettingsError(f"{setting} is {text[:32]!r}, which is no size. Write it like 500MB or 1.5GB.")
     return int(float(found[1]) * 1024 ** " KMGT".index(found[2] or " "))

@@ -57,6 +57,8 @@ def lines(settings: Settings, environment: Environment, variables: Mapping[str, 
             "Folder or URL for lists, impressions and events; not set: TANDEM_HOME.",
         ),
         "TANDEM_COLLECTED_DAYS": (environment.collected_days, "Days of impressions and events that flows drain keeps."),
+        "TANDEM_DASK": (environment.dask, "Dask workers of flows on this machine, or a scheduler as tcp://host:8786."),
+        "TANDEM_DASK_MEMORY": (environment.dask_memory, "Memory of each of those workers of this machine, as 3GiB."),
     }
     fields = Settings.model_fields.items()
     own = {variable(name): (getattr(settings, name), info.description or "") for name, info in fields}

@@ -33,6 +33,7 @@ from training.data.interaction_log import Log
 from training.data.locations import exports
 from training.data.mapping import Moments
 from training.data.slate_events import slate_events
+from training.engine import LOCAL, Engine
 from training.evaluation.inspection import preview
 from training.evaluation.live_model import LiveModel, compare
 from training.evaluation.metric_table import Comparison, Evaluation
@@ -53,11 +54,15 @@ from training.towers.validation import tower_validation
 
 @dataclass(frozen=True, slots=True)
 class TrainingRun:
-    """What the steps of one training run share. checkpoints: None where a killed run starts again at its beginning."""
+    """What the steps of one training run share. checkpoints: None where a killed run starts again at its beginning.
+
+    engine: does the work that is split into parts.
+    """
 
     config: TrainingConfig
     progress: RunProgress = NO_PROGRESS
     checkpoints: Checkpoints | None = None
+    engine: Engine = LOCAL
 
 
 @dataclass(frozen=True)

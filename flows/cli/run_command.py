@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from flows.cli.engine_options import add_engine_options, use_engine
 from flows.cli.kernel_compilation import compiling_kernels
 from flows.cli.output import print_json
 from flows.cli.prefect_api import prefect_imports
@@ -30,6 +31,7 @@ def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
     run = verbs.add_parser("run", help="ingest, train, evaluate, pass the gate, publish, promote")
     run.add_argument("--data", required=True, help="a folder with a dataset.toml, or such a file")
     add_training_options(run)
+    add_engine_options(run)
     run.add_argument("--force", action="store_true", help="promote although the gate refuses; the refusal is logged")
     run.set_defaults(verb=run_training, own_session=True)
     return [run]
@@ -41,6 +43,7 @@ def run_training(options: argparse.Namespace) -> None:
         from training.data.mapping import Mapping
         from training.data.reading.table_reader import check_columns
 
+    use_engine(options)
     mapping = Mapping.read(options.data)  # a wrong path, setting or column is an error before Prefect starts
     config_of(options, mapping.training, f"[training] of {mapping.path}")
     overrides = parsed(options.overrides) | ({"device": options.device} if options.device else {})

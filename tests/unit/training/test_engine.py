@@ -1,0 +1,105 @@
+"""The engine of a run: both engines give the same results, and a cluster that can't work gives a sentence."""
+
+import os
+import signal
+import subprocess
+import sys
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from recsys.environment import Environment
+from recsys.errors import DatasetError, SettingsError
+from training.engine import LOCAL, Cluster, open_engine
+
+distributed = pytest.importorskip("distributed", reason="the extra dask")
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory):
+    """Two workers."""
+    with open_engine(Environment(tmp_path_factory.mktemp("home"), None, dask="2")) as opened:
+        yield opened
+
+
+def square(number):
+    if number == 13:
+        raise DatasetError("13 is no number.")
+    return number * number
+
+
+def killed_twice(folder):
+    """The process of a worker, which the first two calls kill."""
+    if len(list(folder.iterdir())) < 2:
+        (folder / str(os.getpid())).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return os.getpid()
+
+
+def test_both_engines_give_the_results_in_order(engine):
+    """Also if the caller stops early; progress names the parts, and an error is the same in both."""
+    shown = []
+    for each in (LOCAL, engine):
+        assert list(islice(each.map(square, range(100, 200)), 3)) == [10_000, 10_201, 10_404]
+        assert list(each.map(square, range(5), lambda share, note: shown.append((share, note)))) == [0, 1, 4, 9, 16]
+        with pytest.raises(DatasetError, match="13 is no number"):
+            list(each.map(square, range(10, 20)))
+    assert shown[:5] == shown[5:]
+    assert shown[-1] == (1.0, "part 5 of 5")
+
+
+def test_a_lost_worker_costs_time_alone(engine, tmp_path):
+    """Dask starts another worker and computes the part again."""
+    [pid] = engine.map(killed_twice, [tmp_path])
+    assert len({pid, os.getpid(), *(int(each.name) for each in tmp_path.iterdir())}) == 4
+
+
+def test_work_that_ends_every_worker_is_a_sentence(tmp_path):
+    """As a part does that needs more memory than a worker may have."""
+    import dask
+
+    (tmp_path / "marks").mkdir()
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        open_engine(Environment(tmp_path, None, dask="1")) as engine,
+    ):
+        results = engine.map(killed_twice, [tmp_path / "marks"])
+        with pytest.raises(SettingsError, match=r"ended 1 Dask workers.*--memory"):
+            next(results)
+
+
+@pytest.mark.parametrize(
+    ("dask", "memory", "words"),
+    [
+        ("two", "", r"TANDEM_DASK .* is 'two'.*number of workers"),
+        ("http://here:8786", "", "tcp://scheduler:8786"),
+        ("2", "much", "TANDEM_DASK_MEMORY is 'much'"),
+        ("2", "10MB", "512MiB at least"),
+        ("", "3GiB", "Set TANDEM_DASK to their number"),
+        ("tcp://here:8786", "3GiB", "Set TANDEM_DASK to their number"),
+    ],
+)
+def test_a_wrong_setting_is_a_sentence(dask, memory, words):
+    """The sentence names the setting and what it takes."""
+    with pytest.raises(SettingsError, match=words):
+        Cluster.of(Environment(Path(), None, dask=dask, dask_memory=memory))
+
+
+def test_a_cluster_that_is_not_there_is_a_sentence(tmp_path, monkeypatch):
+    """An address without a scheduler, and a machine without the extra."""
+    monkeypatch.setattr("training.engine.CONNECT_SECONDS", 0.5)
+    environment = Environment(tmp_path, None, dask="tcp://127.0.0.1:9")
+    with pytest.raises(SettingsError, match=r"answers at tcp://127.0.0.1:9"), open_engine(environment):
+        pass
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(SettingsError, match="pip install distributed"), open_engine(environment):
+        pass
+
+
+def test_without_the_setting_nothing_of_dask_is_imported():
+    """Neither by the engine nor by reading a dataset."""
+    code = (
+        "import sys, training.engine, training.data.dataset; sys.exit(bool({'dask', 'distributed'} & {*sys.modules}))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,173 @@
+"""The engine of a run: which processes do the work that is split into parts, such as the row groups of a large log.
+
+`LocalEngine` calls a function for each part in this process. `DaskEngine` calls it on the workers of a Dask cluster.
+Dask is an extra, which is imported only where TANDEM_DASK is set.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from recsys.environment import Environment, size_of
+from recsys.errors import SettingsError
+from training.progress import StepProgress, no_step
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+P = TypeVar("P")
+R = TypeVar("R")
+
+LEAST_MEMORY = 512 << 20
+"""Bytes of a worker, at least: the imports of a worker take half of it."""
+
+CONNECT_SECONDS = 10
+"""To connect to the scheduler of a cluster, and to wait for its first worker."""
+
+PARTS_A_WORKER = 2
+"""Parts of each worker that are computed or wait: one more than is computed, so that no worker waits for the caller."""
+
+
+class Engine(Protocol):
+    """Calls a function for each part of some work."""
+
+    def map(self, function: Callable[[P], R], parts: Sequence[P], progress: StepProgress = no_step) -> Iterator[R]:
+        """The results in the order of the parts. An error of the function is raised as it is.
+
+        function: of a module, with small parts such as paths and ranges; it may run twice for a part if a worker is
+        lost. A result has to fit into the memory of this process. A caller may stop early.
+        """
+        ...
+
+
+class LocalEngine:
+    """Calls the function in this process, for one part after the other."""
+
+    def map(self, function: Callable[[P], R], parts: Sequence[P], progress: StepProgress = no_step) -> Iterator[R]:
+        """As `Engine` describes."""
+        for done, part in enumerate(parts, 1):
+            result = function(part)
+            progress(done / len(parts), f"part {done:,} of {len(parts):,}")
+            yield result
+
+
+LOCAL = LocalEngine()
+
+
+class DaskEngine:
+    """Calls the function on the workers of a cluster. Dask computes the parts of a lost worker again."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def map(self, function: Callable[[P], R], parts: Sequence[P], progress: StepProgress = no_step) -> Iterator[R]:
+        """As `Engine` describes. At most PARTS_A_WORKER parts of each worker are in the cluster at once."""
+        waiting: deque[Future] = deque()
+        left = iter(parts)
+        try:
+            for done in range(1, len(parts) + 1):
+                room = PARTS_A_WORKER * max(1, sum(self._client.nthreads().values())) - len(waiting)
+                waiting.extend(self._client.submit(function, part, pure=False) for part in islice(left, max(0, room)))
+                result = _result(waiting.popleft())
+                progress(done / len(parts), f"part {done:,} of {len(parts):,}")
+                yield result
+        finally:
+            self._client.cancel([*waiting])
+
+
+def _result(future: Future) -> Any:
+    """The result of a part. SettingsError if the cluster can't compute it."""
+    from distributed import CancelledError, KilledWorker
+
+    try:
+        return future.result()
+    except KilledWorker as error:
+        raise SettingsError(
+            f"A part of the work ended {error.allowed_failures + 1} Dask workers, most likely for lack of memory. Set "
+            "TANDEM_DASK_MEMORY (--memory) higher, or give the workers of the cluster more memory."
+        ) from error
+    except CancelledError as error:
+        raise SettingsError("The Dask scheduler was lost. Start the cluster, then run this again.") from error
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"A Dask worker lacks the module {error.name}. Start the workers with Tandem's code and requirements."
+        ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """The Dask cluster that TANDEM_DASK states. workers: of this machine, 0 if `address` names a cluster's scheduler.
+
+    memory: bytes of each worker of this machine; None: an equal share of the machine's memory.
+    """
+
+    workers: int = 0
+    address: str = ""
+    memory: int | None = None
+
+    @classmethod
+    def of(cls, environment: Environment) -> Cluster | None:
+        """The cluster of the settings, None without one. SettingsError for a wrong value, or without the extra."""
+        stated, memory = environment.dask.strip(), size_of(environment.dask_memory, "TANDEM_DASK_MEMORY")
+        own = re.fullmatch(r"[1-9]\d{0,2}", stated)
+        if memory is not None and not own:
+            raise SettingsError(
+                "TANDEM_DASK_MEMORY (--memory) is of workers that TANDEM_DASK (--dask) starts on this machine. Set "
+                "TANDEM_DASK to their number, or unset TANDEM_DASK_MEMORY."
+            )
+        if memory is not None and memory < LEAST_MEMORY:
+            raise SettingsError(f"TANDEM_DASK_MEMORY is {environment.dask_memory}. A worker needs 512MiB at least.")
+        if not stated:
+            return None
+        if not own and not re.fullmatch(r"(tcp|tls)://[^/\s]+:\d+", stated):
+            raise SettingsError(
+                f"TANDEM_DASK (--dask) is {stated[:64]!r}. Write a number of workers from 1 to 999, or the address of "
+                "a scheduler such as tcp://scheduler:8786."
+            )
+        try:
+            import distributed  # noqa: F401 the extra
+        except ImportError as error:
+            raise SettingsError(
+                "TANDEM_DASK is set, and Dask is not installed. Install it with: pip install distributed."
+            ) from error
+        return cls(int(stated), memory=memory) if own else cls(address=stated)
+
+
+@contextmanager
+def open_engine(environment: Environment) -> Iterator[Engine]:
+    """The engine that the settings state. Workers of this machine end with the block.
+
+    SettingsError for a wrong setting, or if no scheduler or worker answers.
+    """
+    if (cluster := Cluster.of(environment)) is None:
+        yield LOCAL
+        return
+    from distributed import Client, LocalCluster
+
+    with ExitStack() as stack:
+        try:
+            address: Any = cluster.address or stack.enter_context(
+                LocalCluster(
+                    n_workers=cluster.workers,
+                    threads_per_worker=1,
+                    memory_limit=cluster.memory or "auto",
+                    host="127.0.0.1",
+                    dashboard_address="127.0.0.1:0",
+                    local_directory=str(environment.folder("dask")),  # what a worker spills
+                )
+            )
+            client = stack.enter_context(Client(address, timeout=CONNECT_SECONDS))
+            client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+        except (OSError, TimeoutError) as error:
+            where = cluster.address or "this machine"
+            raise SettingsError(
+                f"No Dask scheduler with a worker answers at {where} within {CONNECT_SECONDS} s. Check TANDEM_DASK "
+                "(--dask), and start a worker: dask worker ADDRESS."
+            ) from error
+        yield DaskEngine(client)
