@@ -13,6 +13,7 @@ from typing import Annotated
 from prefect import flow
 from pydantic import Field
 
+from flows.list_parts.list_work import ListWork
 from flows.operate.experiments import ramp_or_start
 from flows.orchestration import name_run, write_result
 from flows.progress import run_progress
@@ -25,6 +26,7 @@ from recsys.experiments.document import DocumentChange, ExperimentsDocument
 from recsys.experiments.running_experiments import RunningExperiments
 from recsys.rules import RulesFile
 from recsys.store.from_environment import OpenStore, open_store
+from training.engine import open_engine
 from training.progress import RunProgress
 
 
@@ -73,7 +75,7 @@ def _prepare(
     progress: RunProgress,
 ) -> int:
     """Make the lists of the users who move, and wait for the gateways; return how many lists."""
-    now, generations, flows = time.time(), store.generations(), store.flows()
+    now, generations, flows, made = time.time(), store.generations(), store.flows(), 0
     live = live_generation(generations)
     folder = fetch(live, environment, generations)
     needed = lists_of_moved_users(before, after, live, all_users(flows, folder.manifest), now)
@@ -81,7 +83,10 @@ def _prepare(
         fetch(kind.generation, environment, generations)  # a generation that is refused ends the ramp here
     rules = RulesFile(environment.rules, environment.rules_named).current
     trending = update_trending(flows, folder)
-    made = ArmListMaking(store, environment, folder.manifest, rules, trending).make(needed, progress)
+    if needed:
+        with open_engine(environment) as engine:
+            work = ListWork(live, now, rules, tuple(trending.ids))
+            made = ArmListMaking(work, folder.manifest, engine).make(needed, progress)
     loading = RunningExperiments(before).generations(now)
     wait_for_gateways(store.registry(), {kind.generation for kind in needed}.intersection(loading))
     return made

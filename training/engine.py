@@ -11,18 +11,22 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from recsys.environment import Environment, size_of
 from recsys.errors import SettingsError
 from training.progress import StepProgress, no_step
+from training.shared_file import read_shared, shared_file
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
 P = TypeVar("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 LEAST_MEMORY = 512 << 20
 """Bytes of a worker, at least: the imports of a worker take half of it."""
@@ -45,6 +49,12 @@ class Engine(Protocol):
         """
         ...
 
+    def map_shared(
+        self, function: Callable[[T, P], R], shared: T, parts: Sequence[P], progress: StepProgress = no_step
+    ) -> Iterator[R]:
+        """As `map`, of a function whose first argument is a large object that all parts read."""
+        ...
+
 
 class LocalEngine:
     """Calls the function in this process, for one part after the other."""
@@ -56,6 +66,12 @@ class LocalEngine:
             progress(done / len(parts), f"part {done:,} of {len(parts):,}")
             yield result
 
+    def map_shared(
+        self, function: Callable[[T, P], R], shared: T, parts: Sequence[P], progress: StepProgress = no_step
+    ) -> Iterator[R]:
+        """As `Engine` describes."""
+        return self.map(partial(function, shared), parts, progress)
+
 
 LOCAL = LocalEngine()
 
@@ -63,12 +79,13 @@ LOCAL = LocalEngine()
 class DaskEngine:
     """Calls the function on the workers of a cluster. Dask computes the parts of a lost worker again."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, client: Client, folder: Path) -> None:
+        """folder: for the objects of `map_shared`."""
+        self._client, self._folder = client, folder
 
     def map(self, function: Callable[[P], R], parts: Sequence[P], progress: StepProgress = no_step) -> Iterator[R]:
         """As `Engine` describes. At most PARTS_A_WORKER parts of each worker are in the cluster at once."""
-        waiting: deque[Future] = deque()
+        waiting: deque[Future[Any]] = deque()
         left = iter(parts)
         try:
             for done in range(1, len(parts) + 1):
@@ -80,8 +97,22 @@ class DaskEngine:
         finally:
             self._client.cancel([*waiting])
 
+    def map_shared(
+        self, function: Callable[[T, P], R], shared: T, parts: Sequence[P], progress: StepProgress = no_step
+    ) -> Iterator[R]:
+        """As `Engine` describes. This process computes the parts if a worker does not reach the folder."""
+        with shared_file(shared, self._folder) as path:
+            if all(self._client.run(path.exists).values()):
+                yield from self.map(partial(_with_shared, function, path), parts, progress)
+                return
+        yield from LOCAL.map_shared(function, shared, parts, progress)
 
-def _result(future: Future) -> Any:
+
+def _with_shared(function: Callable[[Any, P], R], path: Path, part: P) -> R:
+    return function(read_shared(path), part)
+
+
+def _result(future: Future[Any]) -> Any:
     """The result of a part. SettingsError if the cluster can't compute it."""
     from distributed import CancelledError, KilledWorker
 
@@ -150,6 +181,7 @@ def open_engine(environment: Environment) -> Iterator[Engine]:
         return
     from distributed import Client, LocalCluster
 
+    folder = environment.folder("dask")
     with ExitStack() as stack:
         try:
             address: Any = cluster.address or stack.enter_context(
@@ -159,7 +191,7 @@ def open_engine(environment: Environment) -> Iterator[Engine]:
                     memory_limit=cluster.memory or "auto",
                     host="127.0.0.1",
                     dashboard_address="127.0.0.1:0",
-                    local_directory=str(environment.folder("dask")),  # what a worker spills
+                    local_directory=str(folder),  # what a worker spills
                 )
             )
             client = stack.enter_context(Client(address, timeout=CONNECT_SECONDS))
@@ -170,4 +202,4 @@ def open_engine(environment: Environment) -> Iterator[Engine]:
                 f"No Dask scheduler with a worker answers at {where} within {CONNECT_SECONDS} s. Check TANDEM_DASK "
                 "(--dask), and start a worker: dask worker ADDRESS."
             ) from error
-        yield DaskEngine(client)
+        yield DaskEngine(client, folder)

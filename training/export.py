@@ -36,11 +36,12 @@ from training.config import TrainingConfig
 from training.data.interaction_log import Log
 from training.data.log_columns import id_type
 from training.drift import training_slates
+from training.engine import LOCAL, Engine
 from training.evaluation.metric_table import SERVED, Evaluation
 from training.gate.dataset_profile import DataProfile
 from training.progress import StepProgress, no_step
 from training.recipe import TrainedModel
-from training.user_records import packed_records
+from training.user_records import RecordWork, packed_records
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +65,9 @@ def export(
     config: TrainingConfig,
     origin: Origin | None = None,
     progress: StepProgress = no_step,
+    engine: Engine = LOCAL,
 ) -> GenerationFolder:
-    """Write a generation into a new folder under `parent`, named by its id."""
+    """Write a generation into a new folder under `parent`, named by its id. engine: computes the records of users."""
     path = parent / new_id()
     path.mkdir(parents=True)
     stage, ranker = trained.stage, trained.stage.ranker(trained.net, log)
@@ -76,7 +78,8 @@ def export(
     StringTable.pack(str(user) for user in log.user_ids).save(path, USER_IDS)
     popularity = stage.tables.popularity[:, 0].astype(np.float64)
     SmokeQueries.generate(popularity, log.end, stage.retriever, ranker.counting(NO_EVENTS)).save(path)
-    save_blobs(path, USER_RECORDS, packed_records(log, stage, ranker, config.precomputed, progress))
+    work = RecordWork(log, stage, trained.net, config.precomputed)
+    save_blobs(path, USER_RECORDS, packed_records(work, progress, engine))
     training_slates.save(path, training_slates.make(log, stage, trained.net))
     folder = GenerationFolder(path)
     folder.seal(_manifest(path, log, trained, config, origin or Origin()))

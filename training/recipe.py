@@ -130,7 +130,7 @@ def train_ranker(parts: Split, run: TrainingRun, slates: ShownSlates | None = No
     use_threads(run.config)
     with run.progress.step("towers before the labels") as step:
         validation = tower_validation(parts, run.config.seed)
-        stage = fit_first_stage(parts.before_labels, run.config, step, validation, run.checkpoints)
+        stage = fit_first_stage(parts.before_labels, run.config, step, validation, run.checkpoints, engine=run.engine)
     with run.progress.step("ranker on the labels") as step:
         return fit_ranker(parts, stage, run.config, step, slates)
 
@@ -139,7 +139,8 @@ def stage_before_test(parts: Split, ranker: RankerFit, run: TrainingRun) -> Firs
     """The first stage of the models under test: the towers and tables of every event before the test."""
     use_threads(run.config)
     with run.progress.step("towers before the test") as step:
-        return fit_first_stage(parts.before_test, ranker.with_epochs(run.config), step, None, run.checkpoints)
+        config, kept = ranker.with_epochs(run.config), run.checkpoints
+        return fit_first_stage(parts.before_test, config, step, None, kept, engine=run.engine)
 
 
 def evaluate(
@@ -197,7 +198,8 @@ def train_on_everything(log: Log, ranker: RankerFit, evaluation: Evaluation, run
     """The model to serve: towers and tables of every event, and the ranker. evaluation: of the same recipe."""
     use_threads(run.config)
     with run.progress.step("towers on everything") as step:
-        stage = fit_first_stage(log, ranker.with_epochs(run.config), step, None, run.checkpoints, SERVED)
+        config = ranker.with_epochs(run.config)
+        stage = fit_first_stage(log, config, step, None, run.checkpoints, SERVED, run.engine)
     return TrainedModel(stage, ranker.net, evaluation)
 
 

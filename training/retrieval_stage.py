@@ -7,6 +7,7 @@ one moment, so that later events can train the ranker (the second stage) and tes
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from recsys.generation.item_tables import ItemTables
 from recsys.model.event_types import SeenRule
@@ -17,6 +18,7 @@ from recsys.retrieval.retriever import Retriever
 from training.config import TrainingConfig
 from training.data.interaction_log import Log
 from training.device import find_device
+from training.engine import LOCAL, Engine
 from training.progress import StepProgress, no_step
 from training.tables.item_tables import build_tables
 from training.towers.checkpoint import Checkpoints
@@ -41,6 +43,10 @@ class FirstStage:
         encoder = UserEncoder(towers.user, tables.embeddings)
         return cls(towers, tables, exclude_seen, encoder, Retriever(encoder, tables, exclude_seen.everything), epochs)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the parts that `over` joins: a worker joins them again."""
+        return FirstStage.over, (self.towers, self.tables, self.exclude_seen, self.epochs)
+
     def ranker(self, net: RankerNet, log: Log) -> Ranker:
         """A ranker over these tables, whose features count the events of `log` before a query.
 
@@ -56,15 +62,16 @@ def fit_first_stage(
     validation: TowerValidation | None = None,
     checkpoints: Checkpoints | None = None,
     purpose: str = "all epochs",
+    engine: Engine = LOCAL,
 ) -> FirstStage:
     """Train on every event of `log` that is not revoked; a validation chooses the number of epochs.
 
-    purpose: distinguishes the checkpoint from that of another training on the same log.
+    purpose: distinguishes the checkpoint from that of another training on the same log. engine: of the item tables.
     """
     log = log.without_revoked()
     key = validation.key if validation else purpose
     checkpoint = checkpoints.of(log, config.tower, config.seed, key) if checkpoints else None
     device = find_device(config.device)
     towers, epochs = fit_towers(log, config.tower, config.seed, progress, validation, checkpoint, device)
-    tables = build_tables(log, towers)
+    tables = build_tables(log, towers, engine)
     return FirstStage.over(towers.cpu(), tables, log.exclude_seen, epochs)

@@ -6,40 +6,63 @@ A generation is one trained set of models and tables, which servers load.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
 from recsys.lists.user_record import UserRecord
-from recsys.model.ranker import Ranker
+from recsys.model.ranker import Ranker, RankerNet
 from recsys.types import F64, HISTORY_LENGTH, I32, I64, PAD, Bool
 from training.data.interaction_log import Log
+from training.engine import LOCAL, Engine
 from training.progress import StepProgress, no_step
 from training.retrieval_stage import FirstStage
 
 CHUNK = 256
 """Users scored at once."""
 
+PART = 2_048
+"""Users of a part: some 2.5 MB of records."""
 
-def packed_records(
-    log: Log, stage: FirstStage, ranker: Ranker, precomputed: int, progress: StepProgress = no_step
-) -> Iterator[bytes]:
-    """The packed `UserRecord` of each user with `precomputed` candidates, in the order of `log.user_ids`."""
-    order, offsets = log.by_user
-    for start in range(0, len(log.user_ids), CHUNK):
-        users = np.arange(start, min(start + CHUNK, len(log.user_ids)))
-        for user, candidates in zip(users, precompute(log, users, stage, ranker, precomputed), strict=True):
+
+class RecordWork(NamedTuple):
+    """What the records are computed from. net: of the ranker. precomputed: candidates of a user."""
+
+    log: Log
+    stage: FirstStage
+    net: RankerNet
+    precomputed: int
+
+
+def packed_records(work: RecordWork, progress: StepProgress = no_step, engine: Engine = LOCAL) -> Iterator[bytes]:
+    """The packed `UserRecord` of each user, in the order of `log.user_ids`."""
+    users = range(len(work.log.user_ids))
+    parts = [users[start : start + PART] for start in users[::PART]]
+    _ = work.log.by_user, work.log.recent_events  # computed once, before they are shared
+    for records in engine.map_shared(_records, work, parts, progress):
+        yield from records
+
+
+def _records(work: RecordWork, users: range) -> list[bytes]:
+    """The packed records of some users."""
+    log, stage, net, precomputed = work
+    ranker, (order, offsets), packed = stage.ranker(net, log), log.by_user, list[bytes]()
+    for start in users[::CHUNK]:
+        some = np.arange(start, min(start + CHUNK, users.stop))
+        for user, candidates in zip(some, precompute(log, some, stage, ranker, precomputed), strict=True):
             events = order[offsets[user] : offsets[user + 1]]
             newest = events[-HISTORY_LENGTH:]
             seen, until = seen_until(log, events)
-            yield UserRecord(
+            record = UserRecord(
                 items=log.items[newest],
                 times=log.times[newest],
                 types=log.types[newest],
                 seen=seen,
                 candidates=candidates[candidates != PAD],
                 until=until,
-            ).pack()
-        progress((users[-1] + 1) / len(log.user_ids), f"{users[-1] + 1:,} users")
+            )
+            packed.append(record.pack())
+    return packed
 
 
 def precompute(log: Log, users: I64, stage: FirstStage, ranker: Ranker, k: int) -> I32:

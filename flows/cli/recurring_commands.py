@@ -17,6 +17,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from flows import DRAIN_SECONDS, REFRESH_SECONDS, WAIT_HELP, WAIT_SECONDS
+from flows.cli.engine_options import add_engine_options, use_engine
 from flows.cli.output import print_json
 from flows.cli.prefect_api import prefect_imports, server_for_schedules, without_password
 from recsys.environment import Environment
@@ -44,8 +45,10 @@ def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
     batch = verbs.add_parser("batch", help="make lists for all users, and write their best items as Parquet")
     batch.add_argument("--top", type=count, default=20, help="items of a user in the Parquet file; default: 20")
     batch.add_argument("--rules", help="the file of rules; default: TANDEM_RULES, or rules.toml")
+    add_engine_options(batch)
     batch.set_defaults(verb=batch_lists, own_session=True, every=None)
     items = verbs.add_parser("item-lists", help="make a list of similar items for each item, also as Parquet")
+    add_engine_options(items)
     items.set_defaults(verb=item_lists, own_session=True, every=None)
     drain = verbs.add_parser("drain", help="write impressions and events as Parquet")
     drain.add_argument("--wait", type=wait, default=WAIT_SECONDS, help=f"{WAIT_HELP}; default: {WAIT_SECONDS:.0f}")
@@ -81,6 +84,7 @@ def refresh_lists(options: argparse.Namespace) -> None:
 
 def batch_lists(options: argparse.Namespace) -> None:
     """Run the flow `batch`."""
+    use_engine(options)
     with prefect_imports():
         from flows.lists import batch
     run_repeatedly(options, lambda: batch(options.top, options.rules), _print_lists)
@@ -88,6 +92,7 @@ def batch_lists(options: argparse.Namespace) -> None:
 
 def item_lists(options: argparse.Namespace) -> None:
     """Run the flow `item-lists`."""
+    use_engine(options)
     with prefect_imports():
         from flows import lists
     run_repeatedly(options, lists.item_lists, _print_item_lists)

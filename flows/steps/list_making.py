@@ -1,42 +1,37 @@
-"""Make recommendation lists for users ahead of requests: the steps of the Prefect flows `batch` and `refresh`.
+"""Make lists ahead of requests, for users and of similar items: the steps of the flows `batch`, `refresh` and
+`item-lists`.
 
-The steps read users and events from the store, and write lists and trending items to it. A step may run again after an
-error of the store: its writes can be repeated. No step takes a log of events as an argument, because Prefect inspects
-every element of an argument.
+An engine computes the parts of the lists (`flows.list_parts`), and a step writes their rows to a Parquet file. A step
+may run again after an error of the store: its writes can be repeated. No step takes a log of events as an argument,
+because Prefect inspects every element of an argument.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
+import pyarrow.parquet as pq
+
+from flows.list_parts.item_lists import ITEMS, lists_of_items
+from flows.list_parts.list_tables import BEST_ITEMS, SIMILAR_ITEMS, MadeLists
+from flows.list_parts.list_work import ListWork, cached
+from flows.list_parts.user_lists import BUCKETS, USERS, lists_of_buckets, lists_of_new_users, lists_of_users
 from flows.orchestration import store_step
-from flows.steps.list_export import ListExport
-from recsys.environment import Environment
 from recsys.errors import NOTHING_LIVE, NoGeneration
-from recsys.fresh_items.catalogue_changes import CatalogueChanges
-from recsys.fresh_items.put_items import NOTHING_PUT
-from recsys.generation import content_checks
-from recsys.generation.cache import GenerationCache
-from recsys.generation.loader import load_ranker, load_retriever
 from recsys.generation.manifest import GenerationFolder
-from recsys.lists.list_maker import ListMaker, UserData
 from recsys.lists.trending_items import WINDOW_SECONDS, trending_items
-from recsys.lists.user_list import UserList
-from recsys.lists.user_record import UserRecord
 from recsys.model.feature_spec import FeatureSpec
-from recsys.rules import Rules
-from recsys.store.from_environment import OpenStore
 from recsys.store.redis.flow_store import RedisFlowStore
 from recsys.store.redis.generation_store import RedisGenerationStore
 from recsys.store.stored_types import LIVE, Cursor, LoggedEvent, Trending
+from training.engine import LOCAL, Engine
 from training.progress import StepProgress
 
 AT_ONCE = 10_000
 """Logged events of one read."""
-
-CHUNK = 512
-"""Users of one batch of lists."""
 
 
 def live_generation(generations: RedisGenerationStore) -> str:
@@ -97,20 +92,7 @@ def _lost(store: RedisFlowStore, cursor: Cursor, first: LoggedEvent) -> int:
     return missing if oldest and oldest[0].number > cursor.number else 0
 
 
-@store_step
-def fetch(generation: str, environment: Environment, generations: RedisGenerationStore) -> GenerationFolder:
-    """The folder of a generation on this host."""
-    return GenerationCache(environment.folder("cache"), generations, content_checks.check).fetch(generation)
-
-
-@store_step
-def load_list_maker(folder: GenerationFolder, store: OpenStore, rules: Rules) -> ListMaker:
-    """A maker of lists from a generation, the items added since through PUT /items, and the counts of events."""
-    manifest, tables, puts = folder.manifest, folder.tables(), store.items().changes(NOTHING_PUT)
-    fresh = CatalogueChanges.of(puts, tables.ids.rows_of, tables.available, manifest.data_end)
-    ranker = load_ranker(folder).with_counts(store.event_counts())
-    maker = ListMaker(manifest, tables, folder.spec(), load_retriever(folder), ranker, rules)
-    return replace(maker, fresh=fresh) if len(puts) else maker
+fetch = store_step(cached)
 
 
 @store_step
@@ -130,76 +112,50 @@ def update_trending(store: RedisFlowStore, folder: GenerationFolder) -> Trending
 
 
 @store_step
-def make_lists(
-    maker: ListMaker,
-    generations: RedisGenerationStore,
-    store: RedisFlowStore,
-    users: Sequence[str],
-    now: float,
-    progress: StepProgress,
-) -> int:
-    """Make and write lists for some users; return how many."""
-    made = 0
-    for start in range(0, len(users), CHUNK):
-        some = users[start : start + CHUNK]
-        made += len(_write(maker, store, _records(maker, generations, some), now))
-        progress(min(1.0, (start + CHUNK) / len(users)), f"{made:,} users")
-    return made
+def make_lists(work: ListWork, users: Sequence[str], progress: StepProgress) -> int:
+    """Make and write lists for some users in this process; return how many."""
+    return sum(LOCAL.map(partial(lists_of_users, work), in_parts(users), progress))
 
 
 @store_step
 def make_all_lists(
-    maker: ListMaker,
-    generations: RedisGenerationStore,
+    work: ListWork,
+    top: int,
+    buckets: int,
+    engine: Engine,
     store: RedisFlowStore,
-    export: ListExport,
-    now: float,
+    file: Path,
     progress: StepProgress,
 ) -> int:
-    """Make, write and export lists for all users of the generation and all users with events; return how many."""
+    """Make and write lists for all users of the generation and all users with events; return how many.
+
+    top: items of a user in the Parquet file. buckets: hashes of the generation's users.
+    """
+    parts = [range(start, min(start + BUCKETS, buckets)) for start in range(0, buckets, BUCKETS)]
+    with pq.ParquetWriter(file, BEST_ITEMS) as writer:
+        made = _written(writer, engine.map(partial(lists_of_buckets, work, top), parts, progress))
+        users = store.active_users()  # not from the log, which keeps events for a day only
+        return made + _written(writer, engine.map(partial(lists_of_new_users, work, top), in_parts(users), progress))
+
+
+@store_step
+def make_item_lists(work: ListWork, items: int, engine: Engine, file: Path, progress: StepProgress) -> int:
+    """Make and write a list for each of a generation's items that may be shown; return how many."""
+    parts = [range(start, min(start + ITEMS, items)) for start in range(0, items, ITEMS)]
+    with pq.ParquetWriter(file, SIMILAR_ITEMS) as writer:
+        return _written(writer, engine.map(partial(lists_of_items, work), parts, progress))
+
+
+def in_parts(users: Sequence[str]) -> list[Sequence[str]]:
+    """Users in parts of USERS."""
+    return [users[start : start + USERS] for start in range(0, len(users), USERS)]
+
+
+def _written(writer: pq.ParquetWriter, parts: Iterable[MadeLists]) -> int:
+    """The number of lists of all parts, whose rows are written in the order of the parts."""
     made = 0
-    export.begin()
-    for share, records in _all_users(maker, generations, store):
-        for user, past, user_list in _write(maker, store, records, now):
-            export.add(user, past, user_list)
-            made += 1
-        progress(share, f"{made:,} users")
+    for part in parts:
+        made += part.made
+        if len(part.table):
+            writer.write_table(part.table)
     return made
-
-
-def _all_users(
-    maker: ListMaker, generations: RedisGenerationStore, store: RedisFlowStore
-) -> Iterator[tuple[float, Mapping[str, bytes | None]]]:
-    """The records of all users, some at a time, with the share of users that is done after them."""
-    buckets = maker.manifest.user_buckets
-    for bucket in range(buckets):
-        yield (bucket + 1) / (buckets + 1), store.read_bucket(maker.manifest.id, bucket)
-    users = store.active_users()  # not from the log, which keeps events for a day only
-    for start in range(0, len(users), CHUNK):
-        records = _records(maker, generations, users[start : start + CHUNK])
-        yield 1.0, {user: None for user, record in records.items() if record is None}
-
-
-def _records(maker: ListMaker, generations: RedisGenerationStore, users: Sequence[str]) -> dict[str, bytes | None]:
-    found = generations.read_records(maker.manifest.id, maker.manifest.user_buckets, users)
-    return dict(zip(users, found, strict=True))
-
-
-def _write(
-    maker: ListMaker, store: RedisFlowStore, records: Mapping[str, bytes | None], now: float
-) -> list[tuple[str, UserData, UserList]]:
-    """Make and write the lists of users with a record or events. Other users were deleted meanwhile."""
-    events = zip(records.items(), store.read_events([*records]), strict=True)
-    pasts = {user: (unpacked(record), history) for (user, record), history in events if record is not None or history}
-    lists = dict(zip(pasts, maker.make([*pasts.values()], now), strict=True))
-    packed = {user: made.pack() for user, made in lists.items()}
-    store.write_lists(maker.manifest.id, maker.manifest.user_buckets, packed)
-    return [(user, pasts[user], made) for user, made in lists.items()]
-
-
-def unpacked(packed: bytes | None) -> UserRecord:
-    """A user's record; an empty one if it is damaged, as in serving."""
-    try:
-        return UserRecord.unpack(packed)
-    except ValueError:
-        return UserRecord.empty()

@@ -81,4 +81,4 @@ def evaluate(
 def build(log: Log, trained: TrainedModel, origin: Origin, folder: Path, run: TrainingRun) -> GenerationFolder:
     """The sealed generation folder, with precomputed candidates of each user."""
     with run.progress.step("candidates of every user") as shown:
-        return export(folder, log, trained, run.config, origin, shown)
+        return export(folder, log, trained, run.config, origin, shown, run.engine)

@@ -76,6 +76,9 @@ class StringTable:
             data, offsets, StringIndex(mapped_array(folder, f"{name}.hashes"), mapped_array(folder, f"{name}.rows"))
         )
 
+    def __reduce__(self) -> tuple[type[StringTable], tuple[object, ...]]:
+        return StringTable, (self.data, self.offsets, self.__dict__.get("index"))
+
     def __len__(self) -> int:
         return len(self.offsets) - 1
 

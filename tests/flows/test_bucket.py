@@ -3,7 +3,6 @@
 import socket
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import redis
@@ -122,11 +121,11 @@ class TestRefusals:
 
     def test_lists_that_can_t_be_written(self, variables, tmp_path):
         """A missing bucket is an error before any list is made."""
-        from flows.steps.list_export import exporting
+        from flows.steps.parquet_export import LISTS, export_file
 
         environment = Environment(tmp_path, None, exports="s3://no-such-bucket/tandem")
-        maker = SimpleNamespace(manifest=SimpleNamespace(id="g1"))
-        with pytest.raises(LocationError, match="there is no such bucket"), exporting(environment, maker, 5, 0.0):
+        failing = pytest.raises(LocationError, match="there is no such bucket")
+        with failing, export_file(environment, LISTS, "g1", 0.0):
             pytest.fail("lists would be made")
 
 

@@ -6,11 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 
-from flows.steps.list_export import exporting
-from flows.steps.parquet_export import KEPT
+from flows.list_parts.list_tables import best_items
+from flows.steps.parquet_export import KEPT, LISTS, export_file
 from recsys.environment import Environment
 from recsys.generation.loader import load_ranker, load_retriever
 from recsys.lists.list_maker import ListMaker
@@ -26,18 +25,16 @@ def maker(tiny_world):
     return ListMaker(folder.manifest, folder.tables(), folder.spec(), load_retriever(folder), load_ranker(folder))
 
 
-def exported(maker, tmp_path, rules, seen=(), top=20):
+def exported(maker, rules, seen=(), top=20):
     """The item rows in the file, for one user with seen items."""
     record = replace(UserRecord.empty(), seen=np.array(seen, np.int32))
     now = maker.manifest.data_end
     ruled = replace(maker, rules=parse(rules))
-    with exporting(Environment(tmp_path, None), ruled, top, now) as export:
-        export.begin()
-        export.add("someone", (record, []), ruled.make([(record, [])], now)[0])
-    return maker.rows_of(pq.read_table(export.path.path)["item_id"].to_pylist())
+    table = best_items(ruled, top, now, [("someone", (record, []), ruled.make([(record, [])], now)[0])])
+    return maker.rows_of(table["item_id"].to_pylist())
 
 
-def test_the_newest_files_stay(maker, tmp_path):
+def test_the_newest_files_stay(tmp_path):
     """The limit is for all generations together. Files of others stay."""
     lists = tmp_path / "lists"
     (lists / "before").mkdir(parents=True)
@@ -46,36 +43,37 @@ def test_the_newest_files_stay(maker, tmp_path):
     (lists / "long-ago").mkdir()
     (lists / "long-ago" / "0.parquet").touch()
     (lists / "before" / "mine.parquet").touch()
-    exported(maker, tmp_path, "")
+    with export_file(Environment(tmp_path, None), LISTS, "g-now", KEPT + 1) as (_, file):
+        file.touch()
     left = {path.stem for path in lists.glob("*/*.parquet")}
-    assert left == {"mine", str(int(maker.manifest.data_end)), *map(str, range(2, KEPT + 1))}
+    assert left == {"mine", *map(str, range(2, KEPT + 2))}
     assert not (lists / "long-ago").exists()
 
 
 @pytest.mark.parametrize(
     ("of_dataset", "rule", "excludes"), [(True, "'dataset'", True), (False, "true", True), (True, "false", False)]
 )
-def test_the_rules_decide_whether_seen_items_are_excluded(maker, tmp_path, monkeypatch, of_dataset, rule, excludes):
+def test_the_rules_decide_whether_seen_items_are_excluded(maker, monkeypatch, of_dataset, rule, excludes):
     """A pinned item that was seen is in the file or not, as rule and dataset say."""
     monkeypatch.setitem(maker.manifest.settings, "exclude_seen", of_dataset)
     seen = int(maker.tables.by_popularity[0])
     pin = f"[[pin]]\nitem='{maker.tables.ids[seen]}'\nplace=1"
-    rows = exported(maker, tmp_path, f"exclude_seen={rule}\n{pin}", [seen])
+    rows = exported(maker, f"exclude_seen={rule}\n{pin}", [seen])
     assert (seen not in rows) == excludes
     assert len(rows) == 20
 
 
-def test_the_rules_decide_whether_unavailable_items_are_hidden(maker, tmp_path):
+def test_the_rules_decide_whether_unavailable_items_are_hidden(maker):
     """They are hidden unless hide_unavailable is false."""
     available = np.array(maker.tables.available)
     available[3] = False
     hiding = replace(maker, tables=replace(maker.tables, available=available))
     pin = f"[[pin]]\nitem='{maker.tables.ids[3]}'\nplace=1"
-    assert 3 not in exported(hiding, tmp_path, pin)
-    assert exported(hiding, tmp_path, f"hide_unavailable=false\n{pin}")[0] == 3
+    assert 3 not in exported(hiding, pin)
+    assert exported(hiding, f"hide_unavailable=false\n{pin}")[0] == 3
 
 
-def test_items_added_by_rules_have_their_source(maker, tmp_path):
+def test_items_added_by_rules_have_their_source(maker):
     """As in serving: a new item of a quota is fresh, an item that fills up is popular, a pinned item has no source."""
     now, tables = maker.manifest.data_end, maker.tables
     newest, *_, pinned, first, second = np.argsort(tables.age, kind="stable").tolist()
@@ -85,15 +83,13 @@ def test_items_added_by_rules_have_their_source(maker, tmp_path):
     )
     best = np.array([first, second], np.int32)
     made = UserList(now, 0, best, np.full(2, Source.TOWER, np.uint16), np.array([2, 1], np.float32))
-    with exporting(Environment(tmp_path, None), replace(maker, rules=parse(rules)), 5, now) as export:
-        export.begin()
-        export.add("someone", (UserRecord.empty(), []), made)
-    table = pq.read_table(export.path.path)
+    ruled = replace(maker, rules=parse(rules))
+    table = best_items(ruled, 5, now, [("someone", (UserRecord.empty(), []), made)])
     assert maker.rows_of(table["item_id"].to_pylist())[:4] == [pinned, first, second, newest]
     assert table["sources"].to_pylist() == ["", "tower", "tower", "fresh", "popular"]
 
 
-def test_unfinished_files_of_killed_runs_are_removed(maker, tmp_path):
+def test_unfinished_files_of_killed_runs_are_removed(tmp_path):
     """After a day without a write; the file of a run in progress stays. TANDEM_EXPORTS replaces the home."""
     environment, now = Environment(tmp_path / "home", None, exports=str(tmp_path)), time.time()
     killed, running = (tmp_path / "lists" / folder / f".{int(now)}.parquet" for folder in ("g-before", "g-now"))
@@ -101,8 +97,7 @@ def test_unfinished_files_of_killed_runs_are_removed(maker, tmp_path):
         path.parent.mkdir(parents=True)
         path.write_bytes(b"half")
     os.utime(killed, (now - 90_000, now - 90_000))
-    with exporting(environment, maker, 5, now) as export:
-        export.begin()
+    with export_file(environment, LISTS, "g-new", now) as (path, _):
         assert (killed.exists(), running.exists()) == (False, True)
-    assert Path(export.path.path).exists()
+    assert Path(path.path).exists()
     assert not (tmp_path / "home").exists()

@@ -14,16 +14,17 @@ from recsys.kernels.quantization import rounded
 from recsys.model.towers import Towers
 from recsys.types import F32
 from training.data.interaction_log import DAY, Log
+from training.engine import LOCAL, Engine
 from training.evaluation.baselines import popularity, recency_popularity
 from training.tables.context_lift import context_lift
 from training.tables.neighbours import covisit_table, ease_table, follow_table
 from training.towers.fit_towers import item_embeddings
 
 
-def build_tables(log: Log, towers: Towers) -> ItemTables:
-    """The item tables at the end of `log`."""
+def build_tables(log: Log, towers: Towers, engine: Engine = LOCAL) -> ItemTables:
+    """The item tables at the end of `log`. engine: counts the neighbours and computes the embeddings."""
     catalogue, windows = log.catalogue, popularity_windows(log)
-    embeddings = item_embeddings(towers, catalogue.content)
+    embeddings = item_embeddings(towers, catalogue.content, engine)
     return ItemTables(
         ids=StringTable.pack(str(i) for i in catalogue.ids),
         titles=catalogue.titles,
@@ -36,8 +37,8 @@ def build_tables(log: Log, towers: Towers) -> ItemTables:
         age=_age(log),
         numbers=catalogue.numbers,
         own=catalogue.spec.own_values(catalogue.numbers),
-        covisit=covisit_table(log),
-        follow=follow_table(log),
+        covisit=covisit_table(log, engine),
+        follow=follow_table(log, engine),
         ease=ease_table(log),
         context_lift=context_lift(log),
     )

@@ -2,7 +2,8 @@
 item.
 
 The tables are co-visitation (up to ten steps after an item), followers (up to three steps) and EASE, a linear model.
-All are counted from the log with sparse matrices, but for the one dense matrix of EASE.
+All are counted from the log with sparse matrices, but for the one dense matrix of EASE. An engine counts the first two
+in parts, which are ranges of items.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from scipy import sparse
 from recsys.model.neighbour_tables import Neighbours
 from recsys.types import F32, I32, I64, PAD
 from training.data.interaction_log import Log
+from training.engine import LOCAL, Engine
 from training.evaluation.baselines import Ease
 
 NEIGHBOURS = 128
@@ -40,14 +42,14 @@ EASE_MINIMUM = 5
 EASE_REGULARIZATION = 300.0
 
 
-def covisit_table(log: Log) -> Neighbours:
+def covisit_table(log: Log, engine: Engine = LOCAL) -> Neighbours:
     """The items that users take within COVISIT_SPAN steps after an item."""
-    return followers(log, COVISIT_SPAN, COVISIT_DECAY)
+    return followers(log, COVISIT_SPAN, COVISIT_DECAY, engine=engine)
 
 
-def follow_table(log: Log) -> Neighbours:
+def follow_table(log: Log, engine: Engine = LOCAL) -> Neighbours:
     """The items that users take within FOLLOW_SPAN steps after an item."""
-    return followers(log, FOLLOW_SPAN, FOLLOW_DECAY)
+    return followers(log, FOLLOW_SPAN, FOLLOW_DECAY, engine=engine)
 
 
 def ease_table(log: Log) -> Neighbours:
@@ -86,7 +88,31 @@ class _Touches(NamedTuple):
         return np.concatenate(source), np.concatenate(target), np.concatenate(weight)
 
 
-def followers(log: Log, span: int, decay: float, neighbours: int = NEIGHBOURS) -> Neighbours:
+class _Steps(NamedTuple):
+    """The steps that are counted. by_item: touches in the order of their items. offsets: of the items in `by_item`.
+
+    scale: of each item. width: neighbours of an item, at most.
+    """
+
+    touches: _Touches
+    by_item: I64
+    offsets: I64
+    scale: F32
+    span: int
+    decay: float
+    width: int
+
+    def parts(self) -> list[range]:
+        """Ranges of items: as many as have PAIRS pairs; one item alone may have more."""
+        n, ranges, start = len(self.scale), list[range](), 0
+        while start < n:
+            end = int(np.searchsorted(self.offsets, self.offsets[start] + PAIRS // self.span, side="right")) - 1
+            ranges.append(range(start, min(max(end, start + 1), n)))
+            start = ranges[-1].stop
+        return ranges
+
+
+def followers(log: Log, span: int, decay: float, neighbours: int = NEIGHBOURS, engine: Engine = LOCAL) -> Neighbours:
     """The items that follow each item most within `span` steps of a user's sequence, over the popularity of both.
 
     A step leads from one first touch of an item in a session to the next. It weighs the grade of the later touch.
@@ -96,22 +122,29 @@ def followers(log: Log, span: int, decay: float, neighbours: int = NEIGHBOURS) -
     order, _ = log.by_user
     touches = _Touches(log.users[order], log.items[order].astype(np.int64), grades[order])
     popularity = np.bincount(log.items, minlength=n)
-    scale = (1 / (popularity + 10) ** SHRINK).astype(np.float32)
-    neighbours = min(neighbours, max(1, CELLS // n))
-    rows, best = np.full((n, neighbours), PAD, np.int32), np.zeros((n, neighbours), np.float32)
-    by_item = np.argsort(touches.items, kind="stable")
-    offsets = np.concatenate([[0], np.cumsum(popularity)])
-    start = 0
-    while start < n:
-        # As many items as have PAIRS pairs; one item alone may have more.
-        end = int(np.searchsorted(offsets, offsets[start] + PAIRS // span, side="right")) - 1
-        end = min(max(end, start + 1), n)
-        source, target, weight = touches.following(by_item[offsets[start] : offsets[end]], span, decay)
-        block = sparse.csr_matrix((weight, (source - start, target)), shape=(end - start, n))
-        scaled = sparse.diags(scale[start:end]) @ block @ sparse.diags(scale)
-        rows[start:end], best[start:end] = _prune(scaled.tocoo(), start, neighbours)
-        start = end
+    steps = _Steps(
+        touches=touches,
+        by_item=np.argsort(touches.items, kind="stable"),
+        offsets=np.concatenate([[0], np.cumsum(popularity)]),
+        scale=(1 / (popularity + 10) ** SHRINK).astype(np.float32),
+        span=span,
+        decay=decay,
+        width=min(neighbours, max(1, CELLS // n)),
+    )
+    rows, best = np.full((n, steps.width), PAD, np.int32), np.zeros((n, steps.width), np.float32)
+    parts = steps.parts()
+    for items, found in zip(parts, engine.map_shared(_followers, steps, parts), strict=True):
+        rows[items.start : items.stop], best[items.start : items.stop] = found
     return Neighbours(rows, best)
+
+
+def _followers(steps: _Steps, items: range) -> tuple[I32, F32]:
+    """The followers of some items, and their weights: two [items, width]."""
+    at = steps.by_item[steps.offsets[items.start] : steps.offsets[items.stop]]
+    source, target, weight = steps.touches.following(at, steps.span, steps.decay)
+    block = sparse.csr_matrix((weight, (source - items.start, target)), shape=(len(items), len(steps.scale)))
+    scaled = sparse.diags(steps.scale[items.start : items.stop]) @ block @ sparse.diags(steps.scale)
+    return _prune(scaled.tocoo(), items.start, steps.width)
 
 
 def _prune(weights: sparse.coo_matrix, first: int, k: int) -> tuple[I32, F32]:

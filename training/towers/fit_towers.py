@@ -13,11 +13,12 @@ import numpy as np
 import torch
 
 from recsys.kernels import time_features
-from recsys.model.towers import Towers
+from recsys.model.towers import ItemTower, Towers
 from recsys.types import F32, I32
 from training.config import TowerConfig
 from training.data.interaction_log import Log
 from training.device import CPU
+from training.engine import LOCAL, Engine
 from training.progress import StepProgress, no_step
 from training.towers.checkpoint import Checkpoint
 from training.towers.crops import Batch, Crop, Crops
@@ -205,14 +206,24 @@ def _clear_unseen_items(towers: Towers, log: Log) -> None:
     towers.item.ids.weight[torch.from_numpy(~seen)] = 0
 
 
-@torch.inference_mode()
-def item_embeddings(towers: Towers, content: I32) -> F32:
-    """Embeddings of all items of a catalogue, computed on the device of the towers: [n, d] float32."""
+def item_embeddings(towers: Towers, content: I32, engine: Engine = LOCAL) -> F32:
+    """Embeddings of all items of a catalogue: [n, d] float32. engine: computes them, unless the towers are on a GPU."""
     towers.eval()
-    device = towers.log_temperature.device
+    if towers.log_temperature.device != CPU:
+        engine = LOCAL
+    items = range(len(content))
+    parts = [items[start : start + ROWS] for start in items[::ROWS]]
     embeddings = np.empty((len(content), towers.item.ids.embedding_dim), np.float32)
-    for start in range(0, len(content), ROWS):
-        chunk = torch.from_numpy(content[start : start + ROWS]).long().to(device)
-        rows = torch.arange(start, start + len(chunk), device=device)
-        embeddings[start : start + ROWS] = towers.item(rows, chunk).cpu().numpy()
+    for rows, found in zip(parts, engine.map_shared(_embedded, (towers.item, content), parts), strict=True):
+        embeddings[rows.start : rows.stop] = found
+    return embeddings
+
+
+@torch.inference_mode()
+def _embedded(items: tuple[ItemTower, I32], rows: range) -> F32:
+    """The embeddings of some items, computed on the device of the tower: [rows, d] float32."""
+    tower, content = items
+    device = tower.ids.weight.device
+    tokens = torch.from_numpy(content[rows.start : rows.stop]).long().to(device)
+    embeddings: F32 = tower(torch.arange(rows.start, rows.stop, device=device), tokens).cpu().numpy()
     return embeddings

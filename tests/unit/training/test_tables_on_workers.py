@@ -1,0 +1,54 @@
+"""Item tables and records of users that Dask workers compute have the same bits as those of one process."""
+
+import numpy as np
+import pytest
+import torch
+
+from recsys.environment import Environment
+from recsys.model.features import width
+from recsys.model.ranker import RankerNet
+from recsys.model.towers import Towers
+from training.engine import LOCAL, open_engine
+from training.retrieval_stage import FirstStage
+from training.tables.item_tables import build_tables
+from training.user_records import RecordWork, packed_records
+
+pytest.importorskip("distributed", reason="the extra dask")
+
+
+@pytest.fixture
+def engine(tmp_path, monkeypatch):
+    """Two workers, and parts of so few items and users that a small log has many."""
+    monkeypatch.setattr("training.tables.neighbours.PAIRS", 2_000)
+    monkeypatch.setattr("training.towers.fit_towers.ROWS", 20)
+    monkeypatch.setattr("training.user_records.PART", 100)
+    with open_engine(Environment(tmp_path, None, dask="2")) as opened:
+        yield opened
+
+
+def bits(tables, folder):
+    folder.mkdir()
+    tables.save(folder)
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_tables_and_records_have_the_same_bits(tiny_world, engine, tmp_path):
+    """The shared files are removed afterwards."""
+    log = tiny_world[1]
+    torch.manual_seed(0)
+    towers = Towers(len(log.catalogue), len(log.catalogue.spec.tokens), 1, contexts=[3])
+    expected, made = (build_tables(log, towers, each) for each in (LOCAL, engine))
+    assert bits(made, tmp_path / "made") == bits(expected, tmp_path / "expected")
+    stage = FirstStage.over(towers, expected, log.exclude_seen)
+    work = RecordWork(log, stage, RankerNet(width(expected)).eval(), 10)
+    records = [*packed_records(work)]
+    assert [*packed_records(work, engine=engine)] == records
+    assert len(records) == len(log.user_ids)
+    assert not [*(tmp_path / "dask").glob("*.shared")]
+
+
+def test_workers_without_the_folder_leave_the_parts_to_this_process(engine, monkeypatch):
+    """As those of a cluster do that has no common folder."""
+    monkeypatch.setattr(engine._client, "run", lambda function: {"a": True, "b": False})
+    monkeypatch.setattr(engine, "map", None)
+    assert [*engine.map_shared(np.add, 1, [1, 2])] == [2, 3]

@@ -1,0 +1,57 @@
+"""Share a large object with other processes as a file: each process maps the object's arrays into its memory.
+
+The processes of one host hold the arrays once.
+"""
+
+from __future__ import annotations
+
+import mmap
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+ALIGNED = 64
+"""Bytes: the arrays begin at multiples, as in memory."""
+
+TAIL = 8
+"""Bytes of the last number, the place of the pickle."""
+
+
+@contextmanager
+def shared_file(value: object, folder: Path) -> Iterator[Path]:
+    """Write an object to a file of a folder, for `read_shared`. The file is removed at the end of the block."""
+    path = folder / f"{uuid4().hex}.shared"
+    try:
+        _write(value, path)
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _write(value: object, path: Path) -> None:
+    buffers: list[pickle.PickleBuffer] = []
+    pickled = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
+    places = []
+    with path.open("wb") as file:
+        for buffer in buffers:
+            view = buffer.raw()
+            places.append((file.tell(), view.nbytes))
+            file.write(view)
+            file.write(bytes(-view.nbytes % ALIGNED))
+        at = file.tell()
+        pickle.dump((pickled, places), file)
+        file.write(at.to_bytes(TAIL))
+
+
+@lru_cache(maxsize=1)
+def read_shared(path: Path) -> Any:
+    """The object of a file. A process reads it once."""
+    with path.open("rb") as file:
+        # Private pages that can be written: kernels are compiled for arrays of this kind.
+        view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
+    pickled, places = pickle.loads(view[int.from_bytes(view[-TAIL:]) : -TAIL])
+    return pickle.loads(pickled, buffers=[view[start : start + size] for start, size in places])
