@@ -88,7 +88,7 @@ def test_the_live_generation_is_scored_on_the_queries_of_the_new_test(world, tmp
     pd.concat([log, later]).to_csv(data / "interactions.csv", index=False)
     error = refused(world, data)
     failed = {check["name"] for check in error.failed}
-    assert "spread of the scores" in failed  # the model has learned labels without a pattern
+    assert [name for name in failed if name.endswith("best baseline")]  # there is no pattern to learn
     assert not [name for name in failed if name.endswith(", live")]
     page = error.report.read_text()
     assert "queries that neither learned from" in page

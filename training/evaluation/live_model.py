@@ -21,9 +21,8 @@ from recsys.retrieval.retriever import Retriever
 from recsys.types import CLOCK, F32, I32, I64, PAD, U8, Bool, Histories
 from training.data.catalogue import Catalogue
 from training.data.interaction_log import Log
-from training.evaluation.inspection import ScoreCounts
 from training.evaluation.metric_table import SERVED, Comparison
-from training.evaluation.ranking import Score, metric_row, rank_targets, segments
+from training.evaluation.ranking import metric_row, rank_targets, segments
 from training.evaluation.scorers import scores_of_all, two_stage
 from training.evaluation.split import Split
 from training.progress import StepProgress, no_step
@@ -82,24 +81,19 @@ def compare(
     if not chosen.any():
         return Comparison(live.id)
     same, stage = replace(parts, test=parts.test[chosen]), with_tables_of(parts, stage, live.data_end)
-    ranker, counts = stage.ranker(net, parts.log), {SERVED: ScoreCounts(), LIVE: ScoreCounts()}
-
-    def counted(name: str, score: Score) -> Score:
-        def scores(histories: Histories) -> F32:
-            found = score(histories)
-            counts[name].add(found)
-            return found
-
-        return scores
-
+    ranker = stage.ranker(net, parts.log)
     scorers = {
-        SERVED: counted(SERVED, lambda histories: two_stage(histories, stage.retriever, ranker, len(stage.tables))),
-        LIVE: counted(LIVE, live.score),
+        SERVED: lambda histories: two_stage(histories, stage.retriever, ranker, len(stage.tables)),
+        LIVE: live.score,
     }
     ranked = rank_targets(same, scorers, progress)
     users, events = same.log.users[same.test], segments(same)
-    ours, theirs = (metric_row(ranked[name].places, same.query, users, events) for name in (SERVED, LIVE))
-    return Comparison(live.id, ours, theirs, counts[SERVED].scores, counts[LIVE].scores)
+    ours, theirs = (ranked[name].places for name in (SERVED, LIVE))
+    return Comparison(
+        live.id,
+        metric_row(ours, same.query, users, events),
+        metric_row(theirs, same.query, users, events, served=ours),
+    )
 
 
 def with_tables_of(parts: Split, stage: FirstStage, live_end: float) -> FirstStage:

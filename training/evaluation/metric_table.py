@@ -16,7 +16,7 @@ from rich.console import Group
 from rich.table import Table
 
 from training.evaluation.impression_comparison import ImpressionComparison
-from training.evaluation.preview import Preview, Scores
+from training.evaluation.preview import Preview
 from training.evaluation.verdicts import ArmJudgement
 
 K = 10
@@ -38,6 +38,9 @@ METRICS = (f"recall@{K}", f"ndcg@{K}")
 """The metrics of the first table, in which the served model is compared with the baselines."""
 
 FURTHER = (*(f"recall@{k}" for k in RECALL_AT[1:]), *(f"ndcg@{k}" for k in NDCG_AT[1:]))
+SE_DIFFERENCE = "se_difference_"
+"""The prefix of a figure of METRICS: the standard error of the served model's minus this model's, query by query."""
+
 COVERAGE = f"coverage@{K}"
 """Share of the ranked items that are among the first K of at least one query."""
 
@@ -50,15 +53,12 @@ class Comparison:
     """The figures of the tested model and the live generation on the test queries that neither model learned from.
 
     live: the id of the live generation. ours, theirs: rows of the metric table, without coverage; empty where there is
-    no such query. our_scores, their_scores: the spread of the scores over these queries. reason: why the live
-    generation was not scored; empty where it was.
+    no such query. reason: why the live generation was not scored; empty where it was.
     """
 
     live: str
     ours: Mapping[str, float | None] = field(default_factory=dict)
     theirs: Mapping[str, float | None] = field(default_factory=dict)
-    our_scores: Scores | None = None
-    their_scores: Scores | None = None
     reason: str = ""
 
     @property
@@ -73,12 +73,12 @@ class Evaluation:
 
     items: the number of ranked items. rows: {model: {"recall@10": …, "warm_recall@10": …, "se_recall@10": …,
     "warm_se_recall@10": …, "cold_queries": …, "coverage@10": …}}, for METRICS, FURTHER and SEGMENTS; the metrics of a
-    segment without queries are None. order: the simple order that ranks the candidates; None where a trained ranker
-    does. preview: the spread of the scores and the slates of some users. targets: the event types that the figures are
-    about, but for segments of OVERALL and OF_TYPE; empty means every positive type. seen: the seen items that the
-    rankings leave out, in words. comparison: with the live generation; None where no comparable generation is live.
-    impressions: what the ranker learned from slates that users were shown; None without such slates. policy: the tested
-    model by slates that explored; None without impressions.
+    segment without queries are None. Rows beside the served model's have SE_DIFFERENCE, too. order: the simple order
+    that ranks the candidates; None where a trained ranker does. preview: the spread of the scores and the slates of
+    some users. targets: the event types that the figures are about, but for segments of OVERALL and OF_TYPE; empty
+    means every positive type. seen: the seen items that the rankings leave out, in words. comparison: with the live
+    generation; None where no comparable generation is live. impressions: what the ranker learned from slates that users
+    were shown; None without such slates. policy: the tested model by slates that explored; None without impressions.
     """
 
     protocol: str

@@ -13,8 +13,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recsys.types import F32, I64, Bool, Histories
-from training.evaluation.metric_table import COVERAGE, NDCG_AT, OF_TYPE, OVERALL, RECALL_AT, K, Row, prefix_of
+from recsys.types import F32, F64, I64, Bool, Histories
+from training.evaluation.metric_table import (
+    COVERAGE,
+    METRICS,
+    NDCG_AT,
+    OF_TYPE,
+    OVERALL,
+    RECALL_AT,
+    SE_DIFFERENCE,
+    SERVED,
+    K,
+    Row,
+    prefix_of,
+)
 from training.evaluation.metrics import mean_and_error, ndcg, places, recall, shown_items
 from training.evaluation.split import Split
 from training.progress import StepProgress, no_step
@@ -58,9 +70,10 @@ def metric_rows(
     """The rows of an `Evaluation`: the metrics of each scorer over all test queries."""
     users, events = parts.log.users[parts.test], segments(parts)
     items = max(int(parts.ranked.sum()), 1)
-    rows = {}
-    for name, ranking in rank_targets(parts, scorers, progress).items():
-        row = metric_row(ranking.places, parts.query, users, events)
+    rows, ranked = {}, rank_targets(parts, scorers, progress)
+    served = ranked[SERVED].places if SERVED in ranked else None
+    for name, ranking in ranked.items():
+        row = metric_row(ranking.places, parts.query, users, events, None if name == SERVED else served)
         row[COVERAGE] = round(int(ranking.shown.sum()) / items, 6)
         if isinstance(scorers[name], SourceUnion):
             row |= {key: None for key in row if "ndcg" in key or key == COVERAGE}
@@ -116,16 +129,31 @@ def rank_targets(
     return ranked
 
 
-def metric_row(places: I64, queries: I64, users: np.ndarray, segments: Mapping[str, Bool]) -> Row:
-    """One row of the table from the place, the query and the user of each target [T], and each segment's mask [T]."""
+def metric_row(
+    places: I64, queries: I64, users: np.ndarray, segments: Mapping[str, Bool], served: I64 | None = None
+) -> Row:
+    """One row of the table from the place, the query and the user of each target [T], and each segment's mask [T].
+
+    served: [T], the places by the served model. With them the row has the standard errors of the differences to it.
+    """
     row: Row = {}
     for segment, chosen in segments.items():
         prefix = prefix_of(segment)
         _, first, query = np.unique(queries[chosen], return_index=True, return_inverse=True)
         of_queries = users[chosen][first]
         row[f"{prefix}queries"] = len(first)
-        values = {f"recall@{k}": recall(places[chosen], query, k) for k in RECALL_AT}
-        values |= {f"ndcg@{k}": ndcg(places[chosen], query, k) for k in NDCG_AT}
+        values = _of_queries(places[chosen], query)
         for metric, each in values.items():
             row[prefix + metric], row[f"{prefix}se_{metric}"] = mean_and_error(each, of_queries)
+        if served is not None:
+            theirs = _of_queries(served[chosen], query)
+            for metric in METRICS:
+                _, error = mean_and_error(theirs[metric] - values[metric], of_queries)
+                row[f"{prefix}{SE_DIFFERENCE}{metric}"] = error
     return row
+
+
+def _of_queries(places: I64, query: I64) -> dict[str, F64]:
+    """Each metric of each query, from the place and the query of each target."""
+    values = {f"recall@{k}": recall(places, query, k) for k in RECALL_AT}
+    return values | {f"ndcg@{k}": ndcg(places, query, k) for k in NDCG_AT}

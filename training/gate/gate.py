@@ -13,7 +13,7 @@ from training.evaluation.preview import Scores
 from training.gate.check import Check
 from training.gate.data_checks import data_checks
 from training.gate.dataset_profile import DataProfile, LiveGeneration
-from training.gate.model_checks import QUERIES, impression_checks, metric_checks, score_checks, spread_check
+from training.gate.model_checks import impression_checks, metric_checks, score_checks
 from training.gate.policy_check import policy_checks
 
 
@@ -37,15 +37,7 @@ def check_model(evaluation: Evaluation, data: DataProfile, live: LiveGeneration 
     checks = [*metric_checks(evaluation, other), *impression_checks(evaluation), *policy_checks(evaluation)]
     if evaluation.preview is None:
         return checks
-    scores = evaluation.preview.scores
-    checks += score_checks(scores, "tested")
-    if other is not None and other.scores is not None and not evaluation.order:
-        same = evaluation.comparison  # the scores of both on the same queries, if there are enough
-        if same and same.queries >= QUERIES and same.our_scores and same.their_scores:
-            checks.append(spread_check(same.our_scores, same.their_scores, other.id))
-        else:
-            checks.append(spread_check(scores, other.scores, other.id))
-    return checks
+    return [*checks, *score_checks(evaluation.preview.scores, "tested")]
 
 
 def check_trained(scores: Scores) -> list[Check]:

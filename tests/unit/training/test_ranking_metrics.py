@@ -82,6 +82,17 @@ def test_metrics_of_one_target_are_hits_and_their_discount():
     assert row["se_recall@10"] == pytest.approx(np.sqrt(0.25 + 0.0625 + 0.5625) / 4, abs=1e-6)
 
 
+def test_the_error_of_a_difference_is_that_of_the_queries_differences():
+    """Two models that hit the same queries but one differ by that one; the served model itself does not differ."""
+    queries, everyone = np.arange(4), {"all": np.ones(4, bool)}
+    served, other = np.array([0, 0, 50, 50]), np.array([0, 50, 50, 50])
+    row = metric_row(other, queries, queries, everyone, served)
+    # the differences 0, 1, 0, 0 deviate from .25 by .25 three times and by .75
+    assert row["se_difference_recall@10"] == pytest.approx(np.sqrt(3 * 0.0625 + 0.5625) / 4, abs=1e-6)
+    assert metric_row(served, queries, queries, everyone, served)["se_difference_recall@10"] == 0
+    assert "se_difference_recall@10" not in metric_row(other, queries, queries, everyone)
+
+
 def test_metrics_of_many_targets_are_shares_of_the_best_possible():
     """Three hits of twelve targets are three of ten possible; one hit of one target is all that is possible."""
     row = row_of([0, 1, 2, *range(50, 59), 1], query=[0] * 12 + [1])
