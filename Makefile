@@ -101,10 +101,11 @@ cost-profile: .venv/installed ## CPU and memory of each mode on this machine, fo
 metric-calls: .venv/installed ## CPU of the calls of metrics of one request; exit code 1 above 60 us
 	@exec $(PY) -m loadtests.bench.metric_calls
 
-proofs: .venv/installed ## do experiments, off-policy estimates and the feedback loop hold what they promise? two hours (PROOFS=options of the first)
+proofs: .venv/installed-dev ## do experiments, off-policy estimates, the feedback loop and shards hold what they promise? two hours (PROOFS=options of the first)
 	@$(PY) -m training.experiments.proofs $(PROOFS)
 	@$(PY) -m training.offpolicy.coverage_proofs
-	@exec $(PY) -m training.simulation prove
+	@$(PY) -m training.simulation prove
+	@exec $(PY) -m tests.shards
 
 soak: .venv/installed ## 200,000 requests and 50 swaps of the generation: does anything grow or fail? ten minutes (SOAK=options)
 	@exec $(PY) -m loadtests.soak $(SOAK)

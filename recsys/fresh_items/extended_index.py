@@ -9,14 +9,16 @@ from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
-import torch
 
 from recsys.filters.allowed_items import Allowed
-from recsys.fresh_items.extended_column import ExtendedColumn
+from recsys.fresh_items.extended_column import ExtendedColumn, table
 from recsys.fresh_items.extended_tables import ExtendedTables
-from recsys.kernels.quantization import ROUNDING
+from recsys.kernels import exact_search
+from recsys.kernels.candidate_lists import score
+from recsys.kernels.jit import contiguous
+from recsys.kernels.top_k import NO_KEY, U64, keys_of, least
 from recsys.retrieval.index import Index
-from recsys.types import F32, I32, PAD
+from recsys.types import F32, I32, padded
 
 
 class ExtendedIndex:
@@ -25,52 +27,54 @@ class ExtendedIndex:
     def __init__(self, index: Index, tables: ExtendedTables) -> None:
         changes = tables.changes
         shown = changes.available.tail
-        self._index = index.over(changes.available.base)
+        self.trained = index.over(changes.available.base)
         self._rows = changes.rows[shown]
         self._of_put = shown
-        self._items = torch.from_numpy(cast(ExtendedColumn, tables.embeddings).tail[shown])
+        self._items = table(cast(ExtendedColumn, tables.embeddings).tail[shown])
 
     @property
     def count(self) -> int:
         """The number of new items that are available."""
         return len(self._rows)
 
-    @torch.inference_mode()
     def search(self, users: F32, k: int, allowed: Sequence[Allowed | None] | None = None) -> I32:
         """The k best rows of both for users [B, d], best first: [B, k] int32, PAD past the end.
 
         allowed: as in `Index.search`.
         """
-        rows, scores = self._index.scored(users, k, allowed)
-        if not len(self._rows):
-            return rows
-        fresh, of_fresh = self._scored(users, allowed)
-        both = np.concatenate([rows, fresh], axis=1)
-        merged = torch.cat([torch.from_numpy(scores), of_fresh], dim=1)
-        best = torch.topk(merged, min(k, merged.shape[1]), dim=1).indices.numpy()
-        return np.take_along_axis(both, best, axis=1)
+        return self.scored(users, k, allowed)[0]
 
-    @torch.inference_mode()
+    def scored(self, users: F32, k: int, allowed: Sequence[Allowed | None] | None = None) -> tuple[I32, F32]:
+        """As `search`, and the inner products: both [B, k], PAD and -inf past the end."""
+        rows, scores = self.trained.scored(users, k, allowed)
+        if not len(self._rows):
+            return rows, scores
+        keys = np.concatenate([keys_of(scores, rows), self._keys(users, allowed)], axis=1)
+        found, best = padded(len(users), k), np.full((len(users), k), -np.inf, np.float32)
+        exact_search.read_keys(contiguous(least(keys, k)), found, best)
+        return found, best
+
     def count_above(self, users: F32, scores: F32) -> I32:
         """How many rows of both score higher than `scores` [B] for users [B, d]: [B] int32."""
-        fresh = torch.from_numpy(users) @ self._items.T > torch.from_numpy(scores)[:, None] + ROUNDING
-        return self._index.count_above(users, scores) + fresh.sum(1).numpy().astype(np.int32)
+        above: I32 = (self._scores(users) > scores[:, None]).sum(1, dtype=np.int32)
+        return self.trained.count_above(users, scores) + above
 
-    @torch.inference_mode()
-    def fresh(self, users: F32, k: int, allowed: Sequence[Allowed | None] | None = None) -> I32:
-        """The k best new rows for users [B, d], best first: [B, at most k] int32, padded."""
-        rows, scores = self._scored(users, allowed)
-        best = torch.topk(scores, min(k, len(self._rows)), dim=1).indices.numpy()
-        return np.take_along_axis(rows, best, axis=1)
+    def fresh(self, users: F32, k: int, allowed: Sequence[Allowed | None] | None = None) -> U64:
+        """The sort keys of the k best new rows for users [B, d]: [B, at most k], NO_KEY past the end."""
+        return least(self._keys(users, allowed), k)
 
-    def _scored(self, users: F32, allowed: Sequence[Allowed | None] | None) -> tuple[I32, torch.Tensor]:
-        """The new rows and their scores for users [B, d]: both [B, m], PAD and -inf where not allowed."""
-        scores = torch.from_numpy(users) @ self._items.T
-        rows = np.broadcast_to(self._rows, scores.shape)
-        if allowed is not None:
-            rows = rows.copy()
-            for query, of in enumerate(allowed):
-                if of is not None:
-                    gone = ~of.put[self._of_put]
-                    rows[query, gone], scores[query, torch.from_numpy(gone)] = PAD, -torch.inf
-        return rows, scores
+    def _scores(self, users: F32) -> F32:
+        """The inner products of users [B, d] with the new items: [B, m]."""
+        scores = np.empty((len(users), len(self._rows)), np.float32)
+        places = np.broadcast_to(np.arange(len(self._rows), dtype=np.int32), scores.shape)
+        score(contiguous(users), self._items, contiguous(places), scores)
+        return scores
+
+    def _keys(self, users: F32, allowed: Sequence[Allowed | None] | None) -> U64:
+        """The sort keys of the new rows for users [B, d]: [B, m], NO_KEY where not allowed."""
+        scores = self._scores(users)
+        keys = keys_of(scores, np.broadcast_to(self._rows, scores.shape))
+        for query, of in enumerate(allowed or ()):
+            if of is not None:
+                keys[query, ~of.put[self._of_put]] = NO_KEY
+        return keys

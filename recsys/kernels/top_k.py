@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.kernels.hash_table import get, hash_table, put
-from recsys.kernels.jit import compiled
-from recsys.types import I64
+from recsys.kernels.jit import compiled, contiguous
+from recsys.types import F32, I32, I64
 
 U64 = npt.NDArray[np.uint64]
 
@@ -37,6 +37,33 @@ def score_of(of):
     """The score of a key."""
     high = np.uint32(of >> np.uint64(32))
     return np.uint32(high if high >= SIGN else REST - high).view(np.float32)
+
+
+@compiled
+def write_keys(scores, rows, out):
+    """Write the keys of rows [B, K] int32 by their scores into out [B, K] uint64; NO_KEY for a negative row."""
+    for query in range(len(rows)):
+        for at in range(rows.shape[1]):
+            row = rows[query, at]
+            out[query, at] = key(scores[query, at], row) if row >= 0 else NO_KEY
+
+
+def keys_of(scores: F32, rows: I32) -> U64:
+    """The keys of rows [B, K] by their scores; NO_KEY for PAD."""
+    keys = np.empty(rows.shape, np.uint64)
+    write_keys(contiguous(scores), contiguous(rows), keys)
+    return keys
+
+
+def placed_keys(ranks: np.ndarray, rows: I32) -> U64:
+    """Keys of rows [B, K] by whole numbers from 0 on, the least first; NO_KEY for PAD."""
+    keys = np.asarray(ranks).astype(np.uint64) << np.uint64(32) | rows.astype(np.uint32)
+    return np.where(rows < 0, NO_KEY, keys)
+
+
+def rows_of(keys: U64) -> I32:
+    """The rows [B, K] in keys; PAD for NO_KEY."""
+    return keys.astype(np.uint32).view(np.int32)
 
 
 def places(sorted_keys: U64) -> I64:

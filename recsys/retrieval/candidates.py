@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 
 import numpy as np
@@ -10,7 +11,7 @@ from recsys.kernels import candidate_lists, top_k
 from recsys.kernels.candidate_lists import Joined, SourceLists
 from recsys.kernels.jit import contiguous
 from recsys.kernels.top_k import U64
-from recsys.types import F32, I32, I64, PAD, U16, Bool, Candidates, padded
+from recsys.types import CANDIDATES, F32, I32, I64, PAD, U16, Bool, Candidates, padded
 
 
 def source_lists(lists: dict[int, I32], shares: dict[int, int], past: I32 | None) -> SourceLists:
@@ -34,8 +35,33 @@ def _plan(lists: tuple[tuple[int, int, int], ...]) -> tuple[I64, I64, U16]:
 
 def empty_candidates(shape: tuple[int, ...]) -> Joined:
     """Arrays for kernels to write."""
-    types = np.int32, np.uint16, bool, np.float32, bool, np.uint64
+    types = np.int32, np.int32, np.uint16, bool, np.float32, bool, np.uint64
     return Joined(*(np.empty(shape, each) for each in types))
+
+
+def distinct(lists: SourceLists) -> Joined:
+    """The distinct items of the lists, without their scores."""
+    found = empty_candidates(lists.items.shape)
+    candidate_lists.join(lists, found)
+    return found
+
+
+def best_first(found: Joined) -> Candidates:
+    """The best candidates by score; those of a list without a flag replace the last of them."""
+    found.keys.sort(axis=1)
+    keys = first_kept(found.keys, found.kept, CANDIDATES) if found.kept.any() else found.keys
+    return in_order(found, keys, CANDIDATES)
+
+
+def fused(found: Joined, lists: Iterable[I32], item: int) -> tuple[Candidates, F32]:
+    """The candidates of one row by the sum of the reciprocals of their places in the lists [1, any], and these sums.
+
+    item: is in no list. Cormack et al., "Reciprocal Rank Fusion", SIGIR 2009.
+    """
+    ranked = [rows[(rows != PAD) & (rows != item)] for rows in lists]
+    sums = sum((reciprocal(found.items, rows) for rows in ranked), np.float32(0))
+    order = np.argsort(-np.where(found.shown, sums, -np.inf), axis=1, kind="stable")[:, :CANDIDATES]
+    return in_order(found, contiguous(order).view(np.uint64), CANDIDATES), np.take_along_axis(sums, order, axis=1)
 
 
 def in_order(found: Joined, keys: U64, k: int) -> Candidates:

@@ -87,7 +87,7 @@ class Query:
 
     stages_passed: int = 0
     finished: bool = False  # the slate is made; no stage may change the query any more
-    degraded: list[Degraded] = field(default_factory=list)
+    degraded: list[str] = field(default_factory=list)  # of `Degraded`, and the names of missing shards
 
     record: UserRecord = _NO_RECORD
     events: list[Event] = field(default_factory=list)
@@ -167,7 +167,7 @@ class Query:
         self.items, self.tower, self.sources = items, tower, sources
         self.scores = tower
 
-    def leave_out(self, stage: Degraded) -> None:
-        """Mark the answer as made without a stage."""
+    def leave_out(self, stage: str) -> None:
+        """Mark the answer as made without a stage, or without a shard of retrieval."""
         if stage not in self.degraded:
             self.degraded.append(stage)

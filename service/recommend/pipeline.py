@@ -53,6 +53,7 @@ class Pipeline:
         stages: list[Stage] = [UserHydrator(store), RetrievalSource(backends), RankingScorer(backends)]
         self._guarded = [(wrap(stage), CircuitBreaker()) for stage in stages]
         self._of_arms: dict[str, list[CircuitBreaker]] = {}
+        self._shards_away = backends.shards_away
         self._probe_seconds = RESERVE + settings.deadline_ms / 1000
         self._probes: set[asyncio.Task[Any]] = set()  # the event loop holds tasks weakly
         self.outages = {
@@ -68,8 +69,9 @@ class Pipeline:
 
     @property
     def away(self) -> list[str]:
-        """The stages whose circuit breaker is open, by their names in `degraded`."""
-        return [str(stage.degraded) for stage, breaker in self._guarded if not breaker.closed]
+        """The stages and shards whose circuit breaker is open, by their names in `degraded`."""
+        stages = [str(stage.degraded) for stage, breaker in self._guarded if not breaker.closed]
+        return stages + self._shards_away()
 
     @property
     def arms_away(self) -> list[str]:

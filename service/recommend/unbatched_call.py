@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from recsys.errors import StageError
+from recsys.generation.shard import shard_name
 from recsys.slates.query import Degraded, Query
+from service.backends import wire
 from service.backends.calls import Call
 from service.recommend.pipeline import RESERVE, Pipeline
 from service.recommend.records import answered
@@ -40,6 +42,9 @@ async def call_backend(
     except Exception as error:
         count_failure(pipeline, stage, query, error)
         return None
+    if "missing" in (dtype.names or ()):
+        for shard in wire.missing_shards(int(found["missing"][0])):
+            query.leave_out(shard_name(shard))
     return found
 
 

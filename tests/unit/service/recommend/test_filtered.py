@@ -150,11 +150,10 @@ def test_a_filter_that_keeps_one_item_in_a_hundred(large):
         left = rare[~np.isin(rare, query.seen)]
         assert np.isin(plain.candidates.items, left).sum() < len(left)  # else it would prove nothing
         past = stack([query.history], [query.now], [query.context])
-        scores = retriever.tower_scores(retriever._encoder.encode(past), left[None])[0]
-        order = np.lexsort((left, -scores))
-        assert query.candidates.items.tolist() == left[order].tolist()
-        brute = Candidates(left[order][None], scores[order][None], query.candidates.sources[None])
+        scored = retriever.complete(past, left[None], np.zeros((1, len(left)), np.uint16))
+        assert query.candidates.items.tolist() == scored.items[0].tolist()
+        brute = Candidates(scored.items, scored.tower, query.candidates.sources[None])
         ranked = ranker.score(past, brute)[0]
         best = np.argsort(-ranked, kind="stable")[:15]
-        assert query.items.tolist() == left[order][best].tolist()
+        assert query.items.tolist() == scored.items[0][best].tolist()
         np.testing.assert_array_equal(query.scores, ranked[best])

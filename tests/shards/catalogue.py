@@ -1,0 +1,31 @@
+"""A pair of untrained generations of a large generated catalogue, and the users of whom they have records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from recsys.generation.manifest import GenerationFolder
+from tests.judged_load.expected_slates import ExpectedSlates
+from tests.judged_load.served_pair import GenerationPair
+from training.data import dataset
+from training.data.generated_log import Shape, generate
+from training.data.interaction_log import encode
+from training.untrained_generation import some_users, untrained
+
+EVENTS_AN_ITEM = 5
+"""Enough for neighbours of most items."""
+
+
+def made_pair(folder: Path, items: int, users: int) -> tuple[GenerationPair, list[int | str]]:
+    """Two generations, which differ in their towers, made if `folder` has none; and so many users."""
+    generations = folder / "generations"
+    if not (folder / "made").exists():
+        log = encode(dataset.read(generate(Shape(EVENTS_AN_ITEM * items, items), folder / "data")))
+        known = some_users(log, max(1, len(log.user_ids) // users))
+        for seed in (0, 1):
+            untrained(generations, log, known, seed)
+        (folder / "made").touch()
+    first, second = (GenerationFolder(path) for path in sorted(generations.iterdir()))
+    ids, _ = first.users()
+    expected = {each.manifest.id: ExpectedSlates(each) for each in (first, second)}
+    return GenerationPair(first, second, expected), [ids[row] for row in range(min(users, len(ids)))]
