@@ -101,9 +101,11 @@ cost-profile: .venv/installed ## CPU and memory of each mode on this machine, fo
 metric-calls: .venv/installed ## CPU of the calls of metrics of one request; exit code 1 above 60 us
 	@exec $(PY) -m loadtests.bench.metric_calls
 
-proofs: .venv/installed-dev ## do experiments, off-policy estimates, the feedback loop and shards hold what they promise? two hours (PROOFS=options of the first)
+proofs: .venv/installed-dev ## do experiments, off-policy estimates, the capacity model, the feedback loop and shards hold what they promise? over two hours (PROOFS=options of the first)
 	@$(PY) -m training.experiments.proofs $(PROOFS)
 	@$(PY) -m training.offpolicy.coverage_proofs
+	@$(PY) -m loadtests.capacity measure
+	@$(PY) -m loadtests.capacity check
 	@$(PY) -m training.simulation prove
 	@exec $(PY) -m tests.shards
 

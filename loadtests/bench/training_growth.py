@@ -13,7 +13,8 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -49,31 +50,58 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
+class StepCost:
+    """CPU seconds of a step, and the highest memory of the process during the step."""
+
+    cpu_s: float
+    mib: float
+
+    def __str__(self) -> str:
+        """A cell of the table."""
+        return f"{self.cpu_s:.1f} / {self.mib:,.0f}"
+
+
+@dataclass(frozen=True)
+class Growth:
+    """What a training on a log of one size takes. users: of the log."""
+
+    users: int
+    steps: dict[str, StepCost]
+
+
 def main() -> None:
     """Measure the sizes and print the table."""
     table, rows = Table("step", title="CPU seconds / MiB"), dict[str, list[str]]()
     for shape in sys.argv[1:] or SIZES:
         interactions, items = map(size, shape.split("/"))
-        with ProcessPoolExecutor(1, get_context("spawn")) as process:  # no size has another's memory
-            for step, cost in process.submit(run_steps, interactions, items).result().items():
-                rows.setdefault(step, []).append(cost)
+        for step, cost in measured(interactions, items).steps.items():
+            rows.setdefault(step, []).append(str(cost))
         table.add_column(f"{interactions:,}\nof {items:,}", justify="right")
     for step, costs in rows.items():
         table.add_row(step, *costs)
     Console().print(table)
 
 
-def run_steps(interactions: int, items: int) -> dict[str, str]:
-    """Run every step from a dataset to a generation once; the CPU seconds and the highest memory so far of each."""
+def measured(interactions: int, items: int) -> Growth:
+    """Train once on a log of this size, in a process of its own: no size has another's memory."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as process:
+        return process.submit(run_steps, interactions, items).result()
+
+
+def run_steps(interactions: int, items: int) -> Growth:
+    """Run every step from a dataset to a generation once."""
     recipe.use_threads(CONFIG)
     costs = {}
 
     def run(name: str, step: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
         gc.collect()
+        with suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # Linux forgets the peak of earlier steps
         start = time.process_time()
         result = step(*args, **named)
         mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-        costs[name] = f"{time.process_time() - start:.1f} / {mib:,.0f}"
+        costs[name] = StepCost(time.process_time() - start, mib)
         print(f"{interactions:,} interactions, {items:,} items · {name}: {costs[name]}", file=sys.stderr, flush=True)
         return result
 
@@ -90,7 +118,7 @@ def run_steps(interactions: int, items: int) -> dict[str, str]:
         rows = run("evaluation", metric_rows, parts, {**rivals, **stages(stage, stage.ranker(net, log))})
         model = recipe.TrainedModel(stage, net, Evaluation("rolling", 0, 0, 0, 0.0, rows))
         run("export", export, folder / "generations", some_users(log, RECORDS_OF), model, CONFIG)
-    return costs
+    return Growth(len(log.user_ids), costs)
 
 
 if __name__ == "__main__":
