@@ -118,7 +118,7 @@ def train_and_publish(
     generations, deletions = store.generations(), Deletions(store.flows())
     curves, checkpoints = LearningCurves(), Checkpoints(environment.folder("checkpoints"))
     run = TrainingRun(config, progress.shown_on(board, curves), checkpoints, engine)
-    dataset, notes = ingest(data, environment, run.progress, deletions.before)
+    dataset, notes = ingest(data, environment, run, deletions.before)
     log = encode(dataset)
     with reporting(RunReport(DataProfile.of(dataset, log), config, curves.curves), environment) as report:
         live = report.live = read_live_generation(generations)

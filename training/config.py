@@ -86,8 +86,8 @@ class TrainingConfig:
     """All values of a training run.
 
     label_share, test_share: the newest shares of the log, labels before test. test_queries: events of the test, at
-    most. precomputed: recommended items that are stored for each user. threads: of torch. device: where the networks
-    train; auto is cuda if PyTorch finds a GPU, else cpu.
+    most. precomputed: recommended items that are stored for each user; 0 where all slates are computed at requests.
+    threads: of torch. device: where the networks train; auto is cuda if PyTorch finds a GPU, else cpu.
     """
 
     __pydantic_config__ = STRICT
@@ -97,7 +97,7 @@ class TrainingConfig:
     label_share: Share = 0.1
     test_share: Share = 0.1
     test_queries: Count = 20_000
-    precomputed: Count = 100
+    precomputed: CountOrNone = 100
     threads: Threads = field(default_factory=available_cores)
     seed: Seed = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"

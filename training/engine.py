@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -34,6 +34,9 @@ LEAST_MEMORY = 512 << 20
 CONNECT_SECONDS = 10
 """To connect to the scheduler of a cluster, and to wait for its first worker."""
 
+SILENT_SECONDS = 300
+"""Without a byte from a worker, after which the worker is lost. Dask's 30 s were too short on a machine with load 13."""
+
 PARTS_A_WORKER = 2
 """Parts of each worker that are computed or wait: one more than is computed, so that no worker waits for the caller."""
 
@@ -41,7 +44,7 @@ PARTS_A_WORKER = 2
 class Engine(Protocol):
     """Calls a function for each part of some work."""
 
-    def map(self, function: Callable[[P], R], parts: Sequence[P], progress: StepProgress = no_step) -> Iterator[R]:
+    def map(self, function: Callable[[P], R], parts: Sequence[P], progress: StepProgress = no_step) -> Generator[R]:
         """The results in the order of the parts. An error of the function is raised as it is.
 
         function: of a module, with small parts such as paths and ranges; it may run twice for a part if a worker is
@@ -59,7 +62,7 @@ class Engine(Protocol):
 class LocalEngine:
     """Calls the function in this process, for one part after the other."""
 
-    def map(self, function: Callable[[P], R], parts: Sequence[P], progress: StepProgress = no_step) -> Iterator[R]:
+    def map(self, function: Callable[[P], R], parts: Sequence[P], progress: StepProgress = no_step) -> Generator[R]:
         """As `Engine` describes."""
         for done, part in enumerate(parts, 1):
             result = function(part)
@@ -83,7 +86,7 @@ class DaskEngine:
         """folder: for the objects of `map_shared`."""
         self._client, self._folder = client, folder
 
-    def map(self, function: Callable[[P], R], parts: Sequence[P], progress: StepProgress = no_step) -> Iterator[R]:
+    def map(self, function: Callable[[P], R], parts: Sequence[P], progress: StepProgress = no_step) -> Generator[R]:
         """As `Engine` describes. At most PARTS_A_WORKER parts of each worker are in the cluster at once."""
         waiting: deque[Future[Any]] = deque()
         left = iter(parts)
@@ -179,10 +182,12 @@ def open_engine(environment: Environment) -> Iterator[Engine]:
     if (cluster := Cluster.of(environment)) is None:
         yield LOCAL
         return
+    import dask
     from distributed import Client, LocalCluster
 
     folder = environment.folder("dask")
     with ExitStack() as stack:
+        stack.enter_context(dask.config.set({"distributed.comm.timeouts.tcp": SILENT_SECONDS}))
         try:
             address: Any = cluster.address or stack.enter_context(
                 LocalCluster(

@@ -116,7 +116,7 @@ def read_impressions(
         features, most = names(parts.log.catalogue.spec), run.config.ranker.queries
         wanted = WantedSlates(dataset.name, grade_of(parts.log), test, most, deleted or {}, features)
         days = by_day(exports(Environment.read(), FOLDER))
-        shown = read([file for of_day in reversed(days.values()) for file in reversed(of_day)], wanted)
+        shown = read([file for of_day in reversed(days.values()) for file in reversed(of_day)], wanted, run.engine)
         late = [file for day in reversed(days) if day >= day_of(test) for file in reversed(days[day])]
         drawn = explored_files.read(late, explored_files.WantedExploredSlates(dataset.name, test, MOST, deleted or {}))
         return ShownSlates(shown, test, time.monotonic() - start, drawn)

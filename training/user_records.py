@@ -67,6 +67,8 @@ def _records(work: RecordWork, users: range) -> list[bytes]:
 
 def precompute(log: Log, users: I64, stage: FirstStage, ranker: Ranker, k: int) -> I32:
     """The k best items of the two stages after all events of `users`: [B, k] int32, best first, PAD on the right."""
+    if not k:
+        return np.zeros((len(users), 0), np.int32)
     histories = log.final_histories(users)
     candidates = stage.retriever.retrieve(histories)
     scores = ranker.score(histories, candidates)

@@ -27,7 +27,6 @@ from training.evaluation.live_model import LiveModel
 from training.evaluation.metric_table import Comparison, Evaluation
 from training.evaluation.split import Split
 from training.export import Origin, export
-from training.progress import RunProgress
 from training.ranker.fit_ranker import RankerFit
 from training.ranker.shown_slates import ShownSlates
 from training.recipe import TrainedModel, TrainingRun
@@ -39,17 +38,15 @@ publish_and_promote = store_step(publication.publish)
 
 
 @step
-def ingest(
-    data: str, environment: Environment, progress: RunProgress, deleted: DeletedUsers
-) -> tuple[Dataset, list[str]]:
+def ingest(data: str, environment: Environment, run: TrainingRun, deleted: DeletedUsers) -> tuple[Dataset, list[str]]:
     """The validated dataset at `data` and notes about it; bad rows go to TANDEM_HOME/quarantine/NAME.
 
     deleted: users whose rows before their deletion are left out.
     """
     quarantine = environment.folder("quarantine") / file_name(Mapping.read(data).name)
     shutil.rmtree(quarantine, ignore_errors=True)
-    with progress.step("reading the dataset"):
-        dataset = read(data, quarantine, deleted)
+    with run.progress.step("reading the dataset") as shown:
+        dataset = read(data, quarantine, deleted, run.engine, shown)
     for assumption in dataset.notes.assumptions:
         get_run_logger().warning(assumption)
     return dataset, dataset.notes.lines(len(dataset.interactions), str(quarantine))

@@ -18,6 +18,8 @@ from training.data.mapping import Mapping, Moments
 from training.data.reading.items_reader import check_ids, read_items, unmatched_events
 from training.data.reading.log_reader import read_log
 from training.data.reading.quarantine import Quarantine, ReadingNotes
+from training.engine import LOCAL, Engine
+from training.progress import StepProgress, no_step
 
 
 @dataclass(frozen=True)
@@ -51,14 +53,21 @@ class Dataset:
     impressions: bool = False
 
 
-def read(data: str | Path, quarantine_folder: Path | None = None, deleted: DeletedUsers | None = None) -> Dataset:
+def read(
+    data: str | Path,
+    quarantine_folder: Path | None = None,
+    deleted: DeletedUsers | None = None,
+    engine: Engine = LOCAL,
+    progress: StepProgress = no_step,
+) -> Dataset:
     """Read and validate the dataset at `data`; bad rows go to CSV files in `quarantine_folder`, if given.
 
-    deleted: users whose rows before their deletion are left out.
+    deleted: users whose rows before their deletion are left out. engine: reads the parts of a log in Parquet files.
     """
     mapping, quarantine = Mapping.read(data), Quarantine(quarantine_folder)
     toml = mapping.toml
-    log, items = read_log(mapping, quarantine, deleted or {}), read_items(mapping, quarantine)
+    log = read_log(mapping, quarantine, deleted or {}, engine, progress)
+    items = read_items(mapping, quarantine)
     if toml.items is not None:
         column = mapping.column(toml.interactions, "item_id")
         check_ids(log["item_id"], items["item_id"], column, mapping.column(toml.items, "item_id"))

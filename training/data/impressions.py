@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -22,6 +24,7 @@ from recsys.user_digest import DeletedUsers
 from training.data.day_partitions import read_schema, read_table
 from training.data.locations import Location
 from training.data.reading.left_out_users import kept_rows
+from training.engine import LOCAL, Engine
 
 FOLDER = "impressions"
 """The folder for `training.data.locations.exports`."""
@@ -90,18 +93,33 @@ class ShownItems:
         return len(self.times)
 
 
-def read(files: Iterable[Location], wanted: WantedSlates) -> ShownItems:
+def read(files: Sequence[Location], wanted: WantedSlates, engine: Engine = LOCAL) -> ShownItems:
     """The newest slates of some files, each once. DatasetError names a file that can't be read.
 
     files: the newest first; reading ends when `wanted.most` slates may train. A slate may be in two files if
-    `flows drain` was killed and a user was deleted before its next run.
+    `flows drain` was killed and a user was deleted before its next run. engine: reads the files.
     """
     reading = _Reading(wanted)
-    for file in files:
-        if reading.early >= wanted.most:
-            break
-        reading.add(file)
+    with closing(engine.map(partial(_rows_of, wanted), files)) as found:
+        while reading.early < wanted.most and (of_file := next(found, None)):
+            reading.add(*of_file)
     return reading.result()
+
+
+def _rows_of(wanted: WantedSlates, file: Location) -> tuple[pd.DataFrame, Counter[str]]:
+    """The rows of the dataset's slates in a file, without those of deleted users, and the left out slates by reason."""
+    columns, names = columns_of(wanted.features), read_schema(file).names
+    features = [name for name in names if name.startswith(PREFIX)]
+    reason = NO_DATASET if {*columns} <= {*features} else OTHER_FEATURES
+    if reason == OTHER_FEATURES or "dataset" not in names:
+        slates = pc.count_distinct(read_table(file, ["impression"])["impression"]).as_py()
+        return _no_rows([*READ, "grade", *columns]), Counter({reason: slates})
+    table = read_table(file, [*READ, "event_types", *features])
+    table = table.filter(pc.equal(table["dataset"], wanted.dataset))
+    rows: pd.DataFrame = table.drop_columns("event_types").to_pandas()
+    rows["grade"] = _grades(table["event_types"], wanted.grade)
+    stays = kept_rows(rows["user_id"], rows["time"], wanted.deleted)
+    return rows[stays], Counter({DELETED: rows.loc[~stays, "impression"].nunique()})
 
 
 class _Reading:
@@ -113,9 +131,9 @@ class _Reading:
         self._shown, self._drawn = [_no_rows([*SLATE, *self._columns])], [_no_rows(DRAWN)]
         self.early = self.late = 0
 
-    def add(self, file: Location) -> None:
-        """Read the rows of a file."""
-        rows = self._rows(file)
+    def add(self, rows: pd.DataFrame, left_out: Counter[str]) -> None:
+        """Add the rows of a file. left_out: its other slates by reason."""
+        self._left_out += left_out
         found = set(rows["impression"])
         rows = rows[~rows["impression"].isin(found & self._seen)]
         self._seen |= found
@@ -154,22 +172,6 @@ class _Reading:
             drawn=pd.concat(self._drawn, ignore_index=True),
             left_out=+self._left_out,
         )
-
-    def _rows(self, file: Location) -> pd.DataFrame:
-        """The rows of the dataset's slates, without those of deleted users."""
-        names = read_schema(file).names
-        features = [name for name in names if name.startswith(PREFIX)]
-        reason = NO_DATASET if {*self._columns} <= {*features} else OTHER_FEATURES
-        if reason == OTHER_FEATURES or "dataset" not in names:
-            self._count(reason, pc.count_distinct(read_table(file, ["impression"])["impression"]).as_py())
-            return _no_rows([*READ, "grade", *self._columns])
-        table = read_table(file, [*READ, "event_types", *features])
-        table = table.filter(pc.equal(table["dataset"], self._wanted.dataset))
-        rows: pd.DataFrame = table.drop_columns("event_types").to_pandas()
-        rows["grade"] = _grades(table["event_types"], self._wanted.grade)
-        stays = kept_rows(rows["user_id"], rows["time"], self._wanted.deleted)
-        self._count(DELETED, rows.loc[~stays, "impression"].nunique())
-        return rows[stays]
 
     def _count(self, reason: str, slates: int) -> None:
         self._left_out[reason] += slates

@@ -11,11 +11,22 @@ from service.serve import SERVICES
 from service.settings import Settings
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
-BASE = DEPLOY / "kubernetes" / "base"
 PREFECT = {"PREFECT_HOME", "PREFECT_API_URL", "PREFECT_SERVER_UI_STATIC_DIRECTORY"}
 KUBERNETES = ("1.31", "1.34")
-KUSTOMIZATION = yaml.safe_load((BASE / "kustomization.yaml").read_text())
-OBJECTS = [each for name in KUSTOMIZATION["resources"] for each in yaml.safe_load_all((BASE / name).read_text())]
+KUSTOMIZATIONS = {
+    folder: yaml.safe_load((folder / "kustomization.yaml").read_text())
+    for folder in (DEPLOY / "kubernetes" / "base", DEPLOY / "kubernetes" / "dask")
+}
+"""The base, and what adds pods to it, by folder."""
+
+IMAGES = {each["name"] for kustomization in KUSTOMIZATIONS.values() for each in kustomization.get("images", [])}
+FILES = [
+    folder / name
+    for folder, kustomization in KUSTOMIZATIONS.items()
+    for name in kustomization["resources"]
+    if name.endswith(".yaml")
+]
+OBJECTS = [each for path in FILES for each in yaml.safe_load_all(path.read_text())]
 
 
 SHARDS = [*yaml.safe_load_all((DEPLOY / "kubernetes" / "shards" / "retrieval.yaml").read_text())]
@@ -47,7 +58,8 @@ def ports(template):
 
 def test_every_file_is_a_resource():
     """A file that no kustomization names is never applied."""
-    assert {path.name for path in BASE.glob("*.yaml")} - {"kustomization.yaml"} == set(KUSTOMIZATION["resources"])
+    there = {path for folder in KUSTOMIZATIONS for path in folder.glob("*.yaml")}
+    assert there == {*FILES, *(folder / "kustomization.yaml" for folder in KUSTOMIZATIONS)}
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
@@ -70,7 +82,7 @@ def test_pods_are_confined(name):
         claimed = {"data"} if name in ("redis", "prefect") else set()
         assert mounted == there | claimed
         image = container["image"]
-        assert ":" in image or image in {each["name"] for each in KUSTOMIZATION["images"]}
+        assert ":" in image or image in IMAGES
         for variable in container.get("env", []):
             if "secret" not in variable["name"].lower():
                 assert not re.search(r"://[^/]*:[^/]*@", variable["value"]), "a password in a manifest"
@@ -149,7 +161,7 @@ def test_only_gateways_reach_rows_and_only_ours_reach_redis():
     ]
     (to_redis,) = policies["redis"]["spec"]["ingress"]
     assert {each["metadata"]["labels"]["role"] for each in selected(to_redis["from"][0]["podSelector"])} == {
-        *("gateway", "retrieval", "ranking", "flows")
+        *("gateway", "retrieval", "ranking", "flows", "dask-worker")
     }
 
 

@@ -60,6 +60,9 @@ def each(column: pd.Series, meaning: Callable[[object], object], *, lists: bool 
 
 def empty_ids(ids: pd.Series) -> pd.Series:
     """Which ids are empty."""
+    if isinstance(ids.dtype, pd.CategoricalDtype):
+        empty = np.append(empty_ids(ids.cat.categories.to_series()), True)  # the last: missing
+        return pd.Series(empty[ids.cat.codes], ids.index)
     if pd.api.types.is_numeric_dtype(ids):
         return ids.isna()
     return ids.isna() | (ids.astype("str").str.strip() == "")
@@ -73,10 +76,11 @@ def ids_of(column: pd.Series, typed: bool) -> pd.Series:
     whole = pd.api.types.is_float_dtype(column) and bool((column % 1 == 0).all())  # integers beside a null
     if whole or pd.api.types.is_integer_dtype(column):
         return column.astype("int64")
-    text = column.astype("str")
-    cells = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column
+    categorical = isinstance(column.dtype, pd.CategoricalDtype)
+    cells = column.cat.categories if categorical else column
     if typed and pd.api.types.infer_dtype(cells) == "string":
-        return text
+        return column if categorical else column.astype("str")
+    text = column.astype("str")
     return text.astype("int64") if text.str.fullmatch(PLAIN_INTEGER).all() else text
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from recsys.model.event_types import UNDECLARED
 from recsys.user_digest import DeletedUsers
 from training.data.mapping import Mapping
-from training.data.reading.cells import each, empty_ids, ids_of, read_numbers, text_of
+from training.data.reading.cells import each, empty_ids, ids_of, missing, read_numbers, text_of
 from training.data.reading.collected_reader import with_collected
 from training.data.reading.event_type_checks import check_event_types
 from training.data.reading.left_out_users import kept_rows
@@ -20,20 +20,31 @@ from training.data.reading.quarantine import GIVEN, Quarantine
 from training.data.reading.table_reader import read_table
 from training.data.reading.times import DAY, IN_FUTURE, are_days, read_times
 from training.data.table_sections import CONTEXT, Interactions
+from training.engine import LOCAL, Engine
+from training.progress import StepProgress, no_step
 
 CLOCKS_DIFFER = 600
 """Seconds by which a shop's clock may be ahead of this clock. A wrong time zone is at least half an hour."""
 
 
-def read_log(mapping: Mapping, quarantine: Quarantine, deleted: DeletedUsers) -> pd.DataFrame:
+def read_log(
+    mapping: Mapping,
+    quarantine: Quarantine,
+    deleted: DeletedUsers,
+    engine: Engine = LOCAL,
+    progress: StepProgress = no_step,
+) -> pd.DataFrame:
     """The valid rows in order of time, indexed by their number in the file; duplicate rows are dropped.
 
     Collected events follow the file's rows, if the mapping wants them. `quarantine` receives the bad rows, what was
     assumed of event types, and examples for the sentences of checks that may refuse the log. deleted: users whose rows
-    of an earlier time are left out.
+    of an earlier time are left out. engine: reads the parts of Parquet files.
     """
     table = mapping.toml.interactions
-    log = _read_file(mapping, quarantine, deleted) if table.has_file else no_rows(table)
+    log = no_rows(table)
+    if table.has_file:
+        rows = read_table(mapping, "interactions", quarantine, engine=engine, progress=progress)
+        log = _valid_rows(mapping, rows, quarantine, deleted)
     quarantine.notes.only_days = are_days(log["timestamp"])
     if mapping.toml.collected.events:
         log = with_collected(mapping, log, quarantine, deleted)
@@ -44,7 +55,7 @@ def read_log(mapping: Mapping, quarantine: Quarantine, deleted: DeletedUsers) ->
     _note_examples(mapping, log, duplicates, ahead, quarantine)
     quarantine.notes.duplicates = int(duplicates.sum())
     quarantine.notes.ahead = int(ahead[~duplicates].sum())
-    return log[~duplicates].drop(columns="timestamp" + GIVEN)
+    return (log[~duplicates] if duplicates.any() else log).drop(columns="timestamp" + GIVEN)
 
 
 def no_rows(table: Interactions) -> pd.DataFrame:
@@ -53,21 +64,21 @@ def no_rows(table: Interactions) -> pd.DataFrame:
     return pd.DataFrame(columns | {"timestamp" + GIVEN: pd.Series(dtype="float64")})
 
 
-def _read_file(mapping: Mapping, quarantine: Quarantine, deleted: DeletedUsers) -> pd.DataFrame:
-    """The valid rows of the file of interactions."""
+def _valid_rows(mapping: Mapping, log: pd.DataFrame, quarantine: Quarantine, deleted: DeletedUsers) -> pd.DataFrame:
+    """The valid rows of the file of interactions. log: all of them; its columns are converted in place."""
     table = mapping.toml.interactions
-    log = read_table(mapping, "interactions", quarantine)
     log["timestamp" + GIVEN] = log["timestamp"]
     where = mapping.column(table, "timestamp")
     log["timestamp"] = read_times(log["timestamp"], table.timestamp_format, table.timezone, where)
     stays = kept_rows(log["user_id"], log["timestamp"], deleted)
     quarantine.notes.deleted = int((~stays).sum())
-    log = log[stays]
+    log = log if stays.all() else log[stays]  # a copy of a large log takes as much memory again
     if "value" in log:
         values = log["value"].rename(table.value)
         log["value"] = read_numbers(values, table.decimal, "interactions", "value", quarantine)
     if "event_type" in log:
-        log["event_type"] = log["event_type"].replace("", None).fillna(UNDECLARED).astype("str").astype("category")
+        types = each(log["event_type"], lambda cell: UNDECLARED if missing(cell) else str(cell))
+        log["event_type"] = types.astype("category")
     else:
         log["event_type"] = pd.Categorical.from_codes(np.zeros(len(log), np.int8), pd.Index([UNDECLARED]))
     for column in log.columns[log.columns.str.startswith(CONTEXT)]:

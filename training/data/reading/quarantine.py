@@ -144,7 +144,8 @@ class Quarantine:
                 f"{len(reasons):,} of {len(frame):,} rows of {file} are bad, most for '{reason}' in the column "
                 f"{example}. Check {setting} in [{table}] of dataset.toml; docs/data.md lists what the values may be."
             )
-        return frame.drop(index=reasons.index)
+        kept: pd.DataFrame = frame[~is_bad]
+        return kept
 
     def skip_lines(self, table: str, lines: Iterable[int]) -> None:
         """Note lines of a file that are not rows."""

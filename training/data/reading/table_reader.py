@@ -7,20 +7,27 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pandas as pd
-import pyarrow.parquet as pq
+import pyarrow as pa
 
 from recsys.errors import DatasetError
 from training.data.locations import Location, failed, reason
 from training.data.mapping import Mapping
+from training.data.reading.parquet_parts import open_table, parts_of, read_part
 from training.data.reading.quarantine import Quarantine
 from training.data.table_sections import CONTEXT, NO_FILE, Table
+from training.engine import LOCAL, Engine
+from training.progress import StepProgress, no_step
 
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 """Marks that exports write between fields in place of commas."""
 
 IDS = ("user_id", "item_id")
+CODED = (*IDS, "event_type")
+"""Columns of interactions with few distinct values. Contexts are such columns too."""
 
 
 def check_columns(mapping: Mapping) -> None:
@@ -31,31 +38,52 @@ def check_columns(mapping: Mapping) -> None:
             read_table(mapping, section, Quarantine(), header_only=True)
 
 
-def read_table(mapping: Mapping, section: str, quarantine: Quarantine, *, header_only: bool = False) -> pd.DataFrame:
-    """The rows of a section's file, with Tandem's column names. DatasetError names the file or column and the fix."""
+def read_table(
+    mapping: Mapping,
+    section: str,
+    quarantine: Quarantine,
+    *,
+    header_only: bool = False,
+    engine: Engine = LOCAL,
+    progress: StepProgress = no_step,
+) -> pd.DataFrame:
+    """The rows of a section's file, with Tandem's column names. DatasetError names the file or column and the fix.
+
+    engine: reads the parts of Parquet files. The ids, event types and contexts of their interactions are categorical.
+    """
     table: Table = getattr(mapping.toml, section)
-    path, columns = mapping.file(table), table.columns
-    try:
+    path, columns, place = mapping.file(table), table.columns, f"[{section}] of {mapping.path}"
+    with _errors_of(path, place):
         if table.typed:
-            frame = _read_parquet(path, header_only)
+            frame: pd.DataFrame = open_table(path).schema.empty_table().to_pandas().reset_index(drop=True)
+            _require_columns(frame, columns, path, place)
+            if not header_only:
+                frame = _read_parquet(path, columns, engine, progress)
         else:
             text = [theirs for ours, theirs in columns.items() if ours in IDS or ours.startswith(CONTEXT)]
             frame, long_lines = _read_csv(path, text, 0 if header_only else None)
             quarantine.skip_lines(section, long_lines)
+            _require_columns(frame, columns, path, place)
+    if frame.empty and not header_only:
+        raise DatasetError(f"{path} has a header but no rows.")
+    return frame[list(columns.values())].set_axis(list(columns), axis=1)  # a file may have a user_id of its own
+
+
+@contextmanager
+def _errors_of(path: Location, place: str) -> Iterator[None]:
+    """Convert the errors of reading a table inside the block to a DatasetError or a LocationError."""
+    try:
+        yield
     except pd.errors.EmptyDataError as error:
         raise DatasetError(f"{path} is empty: it needs a header line and rows.") from error
     except UnicodeDecodeError as error:
         raise DatasetError(f"{path} is not UTF-8 ({str(error).rstrip('.')}). Export it as UTF-8.") from error
     except FileNotFoundError as error:
-        raise DatasetError(f"[{section}] of {mapping.path} names {path}, which does not exist.") from error
+        raise DatasetError(f"{place} names {path}, which does not exist.") from error
     except OSError as error:
         raise failed(path, "read", error) from error
     except ValueError as error:  # also pandas' ParserError
         raise DatasetError(f"{path} can't be read: {reason(path, error)}.") from error
-    _require_columns(frame, columns, path, f"[{section}] of {mapping.path}")
-    if frame.empty and not header_only:
-        raise DatasetError(f"{path} has a header but no rows.")
-    return frame[list(columns.values())].set_axis(list(columns), axis=1)  # a file may have a user_id of its own
 
 
 def _require_columns(frame: pd.DataFrame, columns: dict[str, str], path: Location, section: str) -> None:
@@ -77,13 +105,12 @@ def _require_columns(frame: pd.DataFrame, columns: dict[str, str], path: Locatio
         )
 
 
-def _read_parquet(path: Location, header_only: bool) -> pd.DataFrame:
-    """A Parquet file, or all files of a folder in the order of their names."""
-    if header_only:
-        dataset = pq.ParquetDataset(path.path, filesystem=path.filesystem(), partitioning=None)
-        frame: pd.DataFrame = dataset.schema.empty_table().to_pandas()
-    else:
-        frame = pd.read_parquet(path.path, filesystem=path.filesystem(), partitioning=None)
+def _read_parquet(path: Location, columns: dict[str, str], engine: Engine, progress: StepProgress) -> pd.DataFrame:
+    """The columns of a Parquet table. In a table of interactions text with few distinct values is categorical."""
+    coded = [theirs for ours, theirs in columns.items() if ours in CODED or ours.startswith(CONTEXT)]
+    parts = parts_of(path, [*columns.values()], coded if "user_id" in columns else [])
+    table = pa.concat_tables(engine.map(read_part, parts, progress)).unify_dictionaries()
+    frame: pd.DataFrame = table.to_pandas(split_blocks=True, self_destruct=True)
     return frame.reset_index(drop=True)
 
 
