@@ -34,8 +34,15 @@ LEAST_MEMORY = 512 << 20
 CONNECT_SECONDS = 10
 """To connect to the scheduler of a cluster, and to wait for its first worker."""
 
-SILENT_SECONDS = 300
-"""Without a byte from a worker, after which the worker is lost. Dask's 30 s were too short on a machine with load 13."""
+WAITS = {
+    "distributed.comm.timeouts.tcp": "300s",
+    "distributed.comm.timeouts.connect": "120s",
+    "distributed.scheduler.no-workers-timeout": "300s",
+}
+"""Of own workers. Without a byte for so long a worker is lost; without a worker for so long a run ends.
+
+With Dask's 30 s a busy machine loses workers. By default a run whose workers can't start would wait for ever.
+"""
 
 PARTS_A_WORKER = 2
 """Parts of each worker that are computed or wait: one more than is computed, so that no worker waits for the caller."""
@@ -118,6 +125,7 @@ def _with_shared(function: Callable[[Any, P], R], path: Path, part: P) -> R:
 def _result(future: Future[Any]) -> Any:
     """The result of a part. SettingsError if the cluster can't compute it."""
     from distributed import CancelledError, KilledWorker
+    from distributed.scheduler import NoValidWorkerError, NoWorkerError
 
     try:
         return future.result()
@@ -126,6 +134,8 @@ def _result(future: Future[Any]) -> Any:
             f"A part of the work ended {error.allowed_failures + 1} Dask workers, most likely for lack of memory. Set "
             "TANDEM_DASK_MEMORY (--memory) higher, or give the workers of the cluster more memory."
         ) from error
+    except (NoWorkerError, NoValidWorkerError) as error:
+        raise SettingsError("No Dask worker is left. Start workers, then run this again.") from error
     except CancelledError as error:
         raise SettingsError("The Dask scheduler was lost. Start the cluster, then run this again.") from error
     except ModuleNotFoundError as error:
@@ -187,7 +197,7 @@ def open_engine(environment: Environment) -> Iterator[Engine]:
 
     folder = environment.folder("dask")
     with ExitStack() as stack:
-        stack.enter_context(dask.config.set({"distributed.comm.timeouts.tcp": SILENT_SECONDS}))
+        stack.enter_context(dask.config.set(WAITS))
         try:
             address: Any = cluster.address or stack.enter_context(
                 LocalCluster(

@@ -121,7 +121,7 @@ def test_shards_are_the_pods_of_the_base():
 def test_settings_are_those_of_the_service():
     """A variable that no process reads is a typing error."""
     known = {f"TANDEM_{name.upper()}" for name in Settings.model_fields} | {"TANDEM_KEYS", "TANDEM_DRAIN_SECONDS"}
-    known |= {"REDIS_URL_FILE", *PREFECT}
+    known |= {"REDIS_URL_FILE", *PREFECT, "DASK_DISTRIBUTED__SCHEDULER__NO_WORKERS_TIMEOUT"}
     used = {
         each["name"] for template in TEMPLATES.values() for each in template["spec"]["containers"][0].get("env", [])
     }

@@ -11,7 +11,7 @@ import pytest
 
 from recsys.environment import Environment
 from recsys.errors import DatasetError, SettingsError
-from training.engine import LOCAL, Cluster, open_engine
+from training.engine import LOCAL, WAITS, Cluster, open_engine
 
 distributed = pytest.importorskip("distributed", reason="the extra dask")
 
@@ -53,6 +53,15 @@ def test_a_lost_worker_costs_time_alone(engine, tmp_path):
     """Dask starts another worker and computes the part again."""
     [pid] = engine.map(killed_twice, [tmp_path])
     assert len({pid, os.getpid(), *(int(each.name) for each in tmp_path.iterdir())}) == 4
+
+
+def test_a_cluster_whose_workers_do_not_come_back_is_a_sentence(tmp_path, monkeypatch):
+    """The run ends, where Dask waits for ever."""
+    monkeypatch.setitem(WAITS, "distributed.scheduler.no-workers-timeout", "1s")
+    with open_engine(Environment(tmp_path, None, dask="1")) as engine:
+        engine._client.cluster.scale(0)
+        with pytest.raises(SettingsError, match="No Dask worker is left"):
+            list(engine.map(square, [2]))
 
 
 def test_work_that_ends_every_worker_is_a_sentence(tmp_path):
