@@ -108,7 +108,8 @@ proofs: .venv/installed-dev ## do experiments, off-policy estimates, the capacit
 	@$(PY) -m loadtests.capacity check
 	@$(PY) -m training.simulation prove
 	@$(PY) -m tests.shards
-	@exec $(PY) -m loadtests.large_log
+	@$(PY) -m loadtests.large_log
+	@exec $(PY) -m loadtests.workers.list_proof
 
 soak: .venv/installed ## 200,000 requests and 50 swaps of the generation: does anything grow or fail? ten minutes (SOAK=options)
 	@exec $(PY) -m loadtests.soak $(SOAK)

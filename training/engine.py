@@ -6,6 +6,7 @@ Dask is an extra, which is imported only where TANDEM_DASK is set.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -195,6 +196,7 @@ def open_engine(environment: Environment) -> Iterator[Engine]:
     import dask
     from distributed import Client, LocalCluster
 
+    logging.getLogger("distributed").setLevel(logging.WARNING)  # Prefect's handlers print all that a logger passes on
     folder = environment.folder("dask")
     with ExitStack() as stack:
         stack.enter_context(dask.config.set(WAITS))
