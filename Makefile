@@ -101,9 +101,10 @@ cost-profile: .venv/installed ## CPU and memory of each mode on this machine, fo
 metric-calls: .venv/installed ## CPU of the calls of metrics of one request; exit code 1 above 60 us
 	@exec $(PY) -m loadtests.bench.metric_calls
 
-proofs: .venv/installed-dev ## do experiments, off-policy estimates, the capacity model, the feedback loop, shards and Dask hold what they promise? over two hours (PROOFS=options of the first)
+proofs: .venv/installed-dev ## do experiments, off-policy estimates, torchrun, the capacity model, the feedback loop, shards and Dask hold what they promise? over two hours (PROOFS=options of the first)
 	@$(PY) -m training.experiments.proofs $(PROOFS)
 	@$(PY) -m training.offpolicy.coverage_proofs
+	@$(PY) -m loadtests.bench.learning.torchrun_proof
 	@$(PY) -m loadtests.capacity measure
 	@$(PY) -m loadtests.capacity check
 	@$(PY) -m training.simulation prove

@@ -20,7 +20,7 @@ from recsys.process.command_exit import interruptible_imports, required_packages
 with required_packages(), interruptible_imports():
     from rich.console import Console
 
-    from training import recipe
+    from training import distributed, recipe
     from training.advisor.command import add_advise_options, run_advise
     from training.data import dataset
     from training.data.generated_log import SHAPES, generate
@@ -45,7 +45,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; the exit code."""
     options = parser().parse_args(arguments)
     try:
-        options.run(options)
+        with distributed.joined() as runs:
+            if runs:
+                options.run(options)
     except TandemError as error:
         print(error, file=sys.stderr)
         return 1

@@ -7,12 +7,22 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 
 from recsys.errors import SettingsError
+from training import distributed
 
 CPU = torch.device("cpu")
 
 
 def find_device(name: str) -> torch.device:
-    """The device that `TrainingConfig.device` names; SettingsError for cuda where PyTorch finds no GPU."""
+    """The device that `TrainingConfig.device` names; SettingsError for cuda where PyTorch finds too few GPUs.
+
+    Each rank of torchrun has the GPU of its number on the host.
+    """
+    gpus = torch.cuda.device_count()
+    if name != "cpu" and 0 < gpus < distributed.local_size():
+        raise SettingsError(
+            f"torchrun started {distributed.local_size()} processes on this host with {gpus} GPUs, and each trains on "
+            f"one of its own. Use --nproc-per-node {gpus}, or --device cpu."
+        )
     if torch.cuda.is_available():
         return CPU if name == "cpu" else torch.device("cuda")
     if name == "cuda":

@@ -38,8 +38,9 @@ def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
 
 
 def run_training(options: argparse.Namespace) -> None:
-    """Run the flow `train` and print its result."""
+    """Run the flow `train`; of several processes that torchrun started, one runs it and all train."""
     with interruptible_imports():
+        from training import distributed
         from training.data.mapping import Mapping
         from training.data.reading.table_reader import check_columns
 
@@ -48,6 +49,13 @@ def run_training(options: argparse.Namespace) -> None:
     config_of(options, mapping.training, f"[training] of {mapping.path}")
     overrides = parsed(options.overrides) | ({"device": options.device} if options.device else {})
     check_columns(mapping)
+    with distributed.joined() as runs:
+        if runs:
+            run_flow(options, overrides)
+
+
+def run_flow(options: argparse.Namespace, overrides: dict[str, Any]) -> None:
+    """Run the flow and print its result."""
     with compiling_kernels():
         with ExitStack() as opened:
             progress = opened.enter_context(terminal_progress())

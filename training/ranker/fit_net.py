@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grad_norm_
 from torch.optim.lr_scheduler import OneCycleLR
 
 from recsys.model.ranker import RankerNet
-from recsys.types import I64
+from recsys.types import F32, I64
+from training import distributed
 from training.config import RankerConfig
 from training.device import CPU, mixed_precision
 from training.progress import StepProgress, no_step
@@ -27,20 +29,47 @@ def fit_net(
 ) -> RankerNet:
     """A net trained on `device`, on the CPU. sets: examples of one width each; a batch is of one set.
 
-    The first set gives the mean and the deviation of the features: its candidates are those of serving.
+    The first set gives the mean and the deviation of the features: its candidates are those of serving. On several
+    ranks each trains on its share of the examples.
     """
-    net = _standardised(sets[0]).to(device).train()
+    ranks, net = distributed.world_size(), _standardised(sets[0])
     # The loss of a batch is a mean: the factor keeps the weights of a set beside those of the first.
     factors = [float(examples.weight.mean() / sets[0].weight.mean()) for examples in sets]
-    steps = config.epochs * sum(-(-len(examples) // config.batch) for examples in sets)
+
+    def of_rank(rank: int) -> list[Examples]:
+        """Each rank has as many rows, so a few rows are those of two ranks."""
+        every = [np.arange(rank, ranks * distributed.share(len(each)), ranks) % len(each) for each in sets]
+        return [examples.at(rows) for examples, rows in zip(sets, every, strict=True)]
+
+    draws = rng.spawn(ranks)
+
+    with distributed.together(lambda rank: (_train, (net, of_rank(rank), factors, config, draws[rank], device))):
+        return _train(net, sets if ranks == 1 else of_rank(0), factors, config, rng, device, progress)
+
+
+def _train(
+    net: RankerNet,
+    sets: Sequence[Examples],
+    factors: Sequence[float],
+    config: RankerConfig,
+    rng: np.random.Generator,
+    device: torch.device,
+    progress: StepProgress = no_step,
+) -> RankerNet:
+    """Train the net on a rank's examples. factors: of the loss on each set."""
+    net.to(device).train()
+    model = net if distributed.world_size() == 1 else DistributedDataParallel(net)
+    size = distributed.share(config.batch)
+    steps = config.epochs * sum(-(-len(examples) // size) for examples in sets)
     optimizer = torch.optim.AdamW(net.parameters(), config.learning_rate, weight_decay=1e-3, fused=True)
     # The warm-up divides by a tenth of the steps less one.
     schedule = OneCycleLR(optimizer, config.learning_rate, max(steps, 11), pct_start=0.1)
     losses: list[float] = []
     for _ in range(config.epochs):
-        for number, rows in _batches(sets, config.batch, rng):
+        for number, rows in _batches(sets, size, rng):
             optimizer.zero_grad()
-            loss = factors[number] * _loss(net, sets[number], rows, device)
+            factor = factors[number] * _share_of_mean(sets[number].weight[rows])
+            loss = factor * _loss(model, sets[number], rows, device)
             loss.backward()
             clip_grad_norm_(net.parameters(), 1.0)
             optimizer.step()
@@ -56,7 +85,15 @@ def _batches(sets: Sequence[Examples], size: int, rng: np.random.Generator) -> l
     for number, examples in enumerate(sets):
         order = rng.permutation(len(examples))
         batches += [(number, np.sort(order[start : start + size])) for start in range(0, len(order), size)]
-    return batches if len(sets) == 1 else [batches[at] for at in rng.permutation(len(batches))]
+    if len(sets) == 1:
+        return batches
+    return [batches[at] for at in distributed.from_first(rng.permutation(len(batches)))]
+
+
+def _share_of_mean(weights: F32) -> float:
+    """The factor by which the mean over ranks, of which each is a weighted mean, is the weighted mean of the batch."""
+    mine = float(weights.sum())
+    return distributed.world_size() * mine / distributed.total(mine)
 
 
 def _standardised(examples: Examples) -> RankerNet:
@@ -70,7 +107,7 @@ def _standardised(examples: Examples) -> RankerNet:
     return net
 
 
-def _loss(net: RankerNet, examples: Examples, rows: I64, device: torch.device) -> Tensor:
+def _loss(net: nn.Module, examples: Examples, rows: I64, device: torch.device) -> Tensor:
     part = examples.at(rows)
     x, answer, real, weight = (
         torch.from_numpy(array).to(device) for array in (part.x, part.answer, part.real, part.weight)

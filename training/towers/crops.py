@@ -6,14 +6,17 @@ The towers are the two networks that turn a user's history and an item into vect
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from recsys.errors import SettingsError
 from recsys.kernels import time_features
 from recsys.types import F32, PAD, U8, Bool, Histories
+from training import distributed
 from training.config import TowerConfig
 from training.data.interaction_log import Log
 
@@ -37,16 +40,35 @@ class Crop(NamedTuple):
         return (self.grades[:, 1:] > 0) & known
 
 
+def users_of_rank(log: Log, rank: int, ranks: int) -> Log:
+    """The events of a rank's share of the users, who get rows of their own and no ids.
+
+    SettingsError for fewer users than ranks.
+    """
+    if ranks == 1:
+        return log
+    users, rows = np.unique(log.users, return_inverse=True)
+    if len(users) < ranks:
+        raise SettingsError(f"{ranks} processes can't share {len(users)} users: lower --nproc-per-node of torchrun.")
+    mine = rows % ranks == rank
+    unnamed = np.empty(len(users[rank::ranks]), object)
+    return replace(log[mine], users=(rows[mine] // ranks).astype(np.int32), user_ids=unnamed)
+
+
 class Crops:
-    """Random crops of a log, batched by length so that little is padding."""
+    """Random crops of a log, batched by length so that little is padding.
+
+    A batch is that of all ranks: each has crops of its own users, and all have the number of batches of rank 0.
+    """
 
     def __init__(self, log: Log, config: TowerConfig) -> None:
         self._log = log
         self._order, self._offsets = log.by_user
         self._length = config.length + 1
-        self._batch = config.batch
+        self._batch = distributed.share(config.batch)
         self._users = np.flatnonzero(np.diff(self._offsets))
-        self.batches = -(-len(self._users) // self._batch)
+        self._own_batches = -(-len(self._users) // self._batch)
+        self.batches = distributed.from_first(self._own_batches)
 
     def epoch(self, rng: np.random.Generator) -> Iterator[Crop]:
         """One crop of each user, in batches; a batch without an event to predict is left out."""
@@ -55,13 +77,13 @@ class Crops:
         skipped = (rng.random(len(sizes)) * (sizes - taken + 1)).astype(np.int64)
         ends = self._offsets[self._users] + skipped + taken
         by_length = np.lexsort((rng.random(len(sizes)), taken))
-        for batch in rng.permutation(self.batches):
+        for batch in distributed.from_first(rng.permutation(self.batches)) % self._own_batches:
             chosen = by_length[batch * self._batch : (batch + 1) * self._batch]
             span = ends[chosen], (ends - taken)[chosen], int(taken[chosen].max()) + 1
             events, real = self._log.last_events(*span)
             grades = np.where(real, self._log.grades[events], np.float32(0))
             crop = Crop(self._log.last_histories(*span), self._log.context_of(events), grades, skipped[chosen] == 0)
-            if crop.predicted.any():
+            if distributed.total(float(crop.predicted.any())):
                 yield crop
 
 
@@ -88,13 +110,18 @@ class Batch(NamedTuple):
 
     @classmethod
     def of(cls, crop: Crop, catalogue: Tensor, config: TowerConfig) -> Batch:
-        """Draw the negatives, half from the targets of the batch and half from `catalogue`, and what is hidden."""
+        """Draw the negatives, half from the targets of the batch and half from `catalogue`, and what is hidden.
+
+        Each rank draws a share of the negatives and has those of all ranks.
+        """
         real = torch.from_numpy(crop.histories.items) != PAD
         rows = torch.from_numpy(crop.histories.items).long().clamp(min=0)
         grades, predicted = torch.from_numpy(crop.grades)[:, 1:], torch.from_numpy(crop.predicted)
         targets_P = rows[:, 1:][predicted]
-        in_batch = targets_P[torch.randint(len(targets_P), (config.negatives,))]
-        negatives_N = torch.cat([in_batch, catalogue[torch.randint(len(catalogue), (config.negatives,))]])
+        drawn_from = targets_P if len(targets_P) else catalogue  # none: other ranks have events to predict
+        drawn = (distributed.share(config.negatives),)
+        in_batch = drawn_from[torch.randint(len(drawn_from), drawn)]
+        negatives_N = distributed.gathered(torch.cat([in_batch, catalogue[torch.randint(len(catalogue), drawn)]]))
         items, lookup = torch.unique(torch.cat([rows.flatten(), negatives_N]), return_inverse=True)
         return cls(
             rows=rows,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,13 +16,14 @@ import torch
 from recsys.kernels import time_features
 from recsys.model.towers import ItemTower, Towers
 from recsys.types import F32, I32
+from training import distributed
 from training.config import TowerConfig
 from training.data.interaction_log import Log
 from training.device import CPU
 from training.engine import LOCAL, Engine
 from training.progress import StepProgress, no_step
 from training.towers.checkpoint import Checkpoint
-from training.towers.crops import Batch, Crop, Crops
+from training.towers.crops import Batch, Crop, Crops, users_of_rank
 from training.towers.gradients import Gradients
 from training.towers.optimizers import AVERAGE_EVERY, Optimizers, averaged
 
@@ -52,37 +54,66 @@ def fit_towers(
 
     With a validation the result is the best epoch, and training stops `config.patience` epochs after it. With a
     checkpoint a killed training continues after its last complete epoch, and on one CPU has the same bits.
+    On several ranks each trains on its share of the users; rank 0 alone validates and has the checkpoint.
     """
-    threads = torch.get_num_threads()
-    training = TowerTraining(log, config, seed, validate, device)
+    shared = partial(users_of_rank, log, ranks=distributed.world_size())
+    validated = None if validate is None else _validated_by_first
+
+    def part(rank: int) -> distributed.Part:
+        mine = shared(rank)
+        return _train, (partial(TowerTraining, mine, mine, config, seed, validated, device),)
+
+    with distributed.together(part):
+        training = _train(partial(TowerTraining, log, shared(0), config, seed, validate, device), progress, checkpoint)
+    return FittedTowers(training.best, training.best_epoch)
+
+
+def _train(
+    start: Callable[[], TowerTraining], progress: StepProgress = no_step, checkpoint: Checkpoint | None = None
+) -> TowerTraining:
+    """Train until the training is complete, from the state of rank 0's checkpoint on."""
+    training = start()
     try:
-        saved = checkpoint.load() if checkpoint else None
+        saved = distributed.from_first(checkpoint.load() if checkpoint else None)
         if saved and not training.restore(saved):
             training.close()
-            training = TowerTraining(log, config, seed, validate, device)
+            training = start()
         while not training.complete:
             training.train_epoch(progress)
             if checkpoint is not None:
                 checkpoint.save(training.state_dict())
     finally:
         training.close()
-        torch.set_num_threads(threads)  # the threads of the gradients set the process to one thread
-    return FittedTowers(training.best, training.best_epoch)
+    return training
+
+
+def _validated_by_first(_: Towers) -> float:
+    """The validation on the other ranks, which have the figure of rank 0."""
+    return 0.0
 
 
 class TowerTraining:
-    """The state of a training of the towers between two epochs: everything that the next epoch depends on."""
+    """The state of a training of the towers between two epochs: everything that the next epoch depends on.
+
+    mine: the events of this rank's users. log: all events; on other ranks than 0 also `mine`.
+    """
 
     def __init__(
-        self, log: Log, config: TowerConfig, seed: int, validate: Validate | None, device: torch.device
+        self,
+        log: Log,
+        mine: Log,
+        config: TowerConfig,
+        seed: int,
+        validate: Validate | None,
+        device: torch.device,
     ) -> None:
         torch.manual_seed(seed)
         spec, items = log.catalogue.spec, len(log.catalogue)
         self._log, self._config, self._validate, self._device = log, config, validate, device
-        self._rng = np.random.default_rng(seed)
-        self._crops = Crops(log, config)
+        self._seed, self._rng = seed, np.random.default_rng(seed)
+        self._crops = Crops(mine, config)
         # An item without events is no negative: as a negative it would only teach that new items are bad.
-        self._negatives = torch.from_numpy(np.unique(log.items)).long()
+        self._negatives = torch.from_numpy(distributed.from_first(np.unique(log.items))).long()
         types = max(1, len(spec.event_types))
         contexts = [len(values) + 1 for _, values in spec.contexts]
         sizes = items, len(spec.tokens), types, config.dim, config.hidden
@@ -113,6 +144,8 @@ class TowerTraining:
     def train_epoch(self, progress: StepProgress) -> None:
         """Train on one crop of every user, and validate the average."""
         self.towers.train()
+        if distributed.world_size() > 1:
+            self._draw_per_rank()
         epoch, losses = f"epoch {self._epochs + 1}", list[float]()
         for batch, crop in enumerate(self._crops.epoch(self._rng)):
             losses.append(self._train_batch(crop))
@@ -124,10 +157,16 @@ class TowerTraining:
         self._epochs += 1
         if self._validate:
             towers = self._averaged_towers()
-            self._validations.append(self._validate(towers))
+            self._validations.append(distributed.from_first(self._validate(towers)))
             if self.best_epoch == self._epochs:
                 self._best.load_state_dict(towers.state_dict())
             progress(self._epochs / self._config.epochs, epoch, validation=self._validations[-1])
+
+    def _draw_per_rank(self) -> None:
+        """Seed the draws of an epoch: each rank has its own, and any number of ranks continues from a checkpoint."""
+        seeds = np.random.SeedSequence([self._seed, self._epochs, distributed.rank()])
+        torch.manual_seed(int(seeds.generate_state(1)[0]))
+        self._rng = np.random.default_rng(seeds)
 
     def _train_batch(self, crop: Crop) -> float:
         batch = Batch.of(crop, self._negatives, self._config).to(self._device)

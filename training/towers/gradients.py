@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from recsys.model.towers import EmbeddedHistory, Towers
+from training import distributed
 from training.data.interaction_log import Log
 from training.device import mixed_precision
 from training.towers.crops import Batch
@@ -32,7 +33,9 @@ class Gradients:
     """Computes the gradients of the towers' weights.
 
     The gradients of the parts are added in the order of the parts, not in the order in which threads end. So the same
-    seed gives the same bits on any number of cores.
+    seed gives the same bits on any number of cores. On several ranks each adds the gradients of its crops, weighted as
+    parts are. DistributedDataParallel would not do: it reduces in hooks that `autograd.grad` does not call, and NCCL
+    adds no sparse tensors.
     """
 
     def __init__(self, towers: Towers, log: Log, negatives: int, device: torch.device) -> None:
@@ -41,7 +44,8 @@ class Gradients:
         self._content = torch.from_numpy(log.catalogue.content).long().to(device)
         counts = np.bincount(log.items[log.grades > 0], minlength=len(log.catalogue))
         drawn = counts / max(counts.sum(), 1) + 1 / max((counts > 0).sum(), 1)
-        self._expected = torch.from_numpy(negatives * drawn).float().to(device)
+        negatives = distributed.share(negatives) * distributed.world_size()
+        self._expected = torch.from_numpy(distributed.from_first(negatives * drawn)).float().to(device)
         self._threads = ThreadPoolExecutor(min(PARTS, torch.get_num_threads()), "tandem-gradients", one_thread_each)
 
     def add(self, batch: Batch) -> float:
@@ -49,22 +53,23 @@ class Gradients:
         embeddings = self._towers.item(batch.items, self._content[batch.items], batch.id_shown)
         leaf = embeddings.detach().requires_grad_()
         expected_N = self._expected[batch.negatives]
-        total = float(batch.weights.sum())
+        total = distributed.total(float(batch.weights.sum()))
         parts = PARTS if self._device.type == "cpu" and len(batch.weights) >= MINIMUM_EVENTS else 1
 
-        def of_part(first: int) -> tuple[float, tuple[Tensor | None, ...]] | None:
+        def of_part(first: int) -> tuple[float, tuple[Tensor | None, ...]]:
             part = batch.part(first, parts)
-            if not len(part.weights):
-                return None
             loss = _loss(self._towers, part, leaf, expected_N) * (float(part.weights.sum()) / total)
             return float(loss.detach()), torch.autograd.grad(loss, [leaf, *self._weights], allow_unused=True)
 
-        found = [each for each in self._threads.map(of_part, range(parts)) if each is not None]
+        found = list(self._threads.map(of_part, range(parts)))
         of_items, *of_weights = (_sum(each) for each in zip(*(gradients for _, gradients in found), strict=True))
         for weight, gradient in zip(self._weights, of_weights, strict=True):
             weight.grad = gradient
+        distributed.add_up([weight.grad for weight in self._weights if weight.grad is not None])
         embeddings.backward(of_items)
-        return sum(loss for loss, _ in found)
+        for table in (self._towers.item.ids.weight, self._towers.item.content.weight):
+            table.grad = _of_all_ranks(table.grad)
+        return distributed.total(sum(loss for loss, _ in found))
 
     def close(self) -> None:
         """End the threads."""
@@ -74,6 +79,15 @@ class Gradients:
 def one_thread_each() -> None:
     """Run each operator of a thread of the pool on that thread alone."""
     torch.set_num_threads(1)
+
+
+def _of_all_ranks(gradient: Tensor | None) -> Tensor | None:
+    """The sparse gradient of a table, with the rows of all ranks."""
+    if gradient is None or distributed.world_size() == 1:
+        return gradient
+    own = gradient.coalesce()
+    rows, values = distributed.gathered(own.indices()[0]), distributed.gathered(own.values())
+    return torch.sparse_coo_tensor(rows[None], values, own.shape, check_invariants=False)
 
 
 def _sum(parts: tuple[Tensor | None, ...]) -> Tensor | None:

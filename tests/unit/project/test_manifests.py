@@ -15,7 +15,7 @@ PREFECT = {"PREFECT_HOME", "PREFECT_API_URL", "PREFECT_SERVER_UI_STATIC_DIRECTOR
 KUBERNETES = ("1.31", "1.34")
 KUSTOMIZATIONS = {
     folder: yaml.safe_load((folder / "kustomization.yaml").read_text())
-    for folder in (DEPLOY / "kubernetes" / "base", DEPLOY / "kubernetes" / "dask")
+    for folder in (DEPLOY / "kubernetes" / name for name in ("base", "dask", "torchrun"))
 }
 """The base, and what adds pods to it, by folder."""
 
@@ -36,7 +36,7 @@ def named(*kinds):
     return {each["metadata"]["name"]: each for each in OBJECTS if each["kind"] in kinds}
 
 
-TEMPLATES = {name: each["spec"]["template"] for name, each in named("Deployment", "StatefulSet").items()}
+TEMPLATES = {name: each["spec"]["template"] for name, each in named("Deployment", "StatefulSet", "Job").items()}
 """The pods there are to be, by the name of what makes them."""
 
 
@@ -122,6 +122,7 @@ def test_settings_are_those_of_the_service():
     """A variable that no process reads is a typing error."""
     known = {f"TANDEM_{name.upper()}" for name in Settings.model_fields} | {"TANDEM_KEYS", "TANDEM_DRAIN_SECONDS"}
     known |= {"REDIS_URL_FILE", *PREFECT, "DASK_DISTRIBUTED__SCHEDULER__NO_WORKERS_TIMEOUT"}
+    known |= {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE"}
     used = {
         each["name"] for template in TEMPLATES.values() for each in template["spec"]["containers"][0].get("env", [])
     }
@@ -132,7 +133,7 @@ def test_whatever_names_pods_names_some():
     """Services, disruption budgets, autoscalers and network policies; ports by names that those pods have."""
     for service in named("Service").values():
         (template,) = selected({"matchLabels": service["spec"]["selector"]})
-        assert {port["targetPort"] for port in service["spec"]["ports"]} <= ports(template).keys()
+        assert {port["targetPort"] for port in service["spec"].get("ports", [])} <= ports(template).keys()
     for scaler in named("HorizontalPodAutoscaler").values():
         assert scaler["spec"]["scaleTargetRef"]["name"] in named("Deployment")
     for budget in named("PodDisruptionBudget").values():
@@ -141,7 +142,7 @@ def test_whatever_names_pods_names_some():
         chosen = selected(policy["spec"]["podSelector"])
         assert chosen
         for rule in policy["spec"].get("ingress", []):
-            assert all({port["port"] for port in rule["ports"]} <= ports(each).keys() for each in chosen)
+            assert all({port["port"] for port in rule.get("ports", [])} <= ports(each).keys() for each in chosen)
         for rule in policy["spec"].get("ingress", []) + policy["spec"].get("egress", []):
             peers = [
                 each["podSelector"] for side in ("from", "to") for each in rule.get(side, []) if "podSelector" in each
@@ -161,7 +162,7 @@ def test_only_gateways_reach_rows_and_only_ours_reach_redis():
     ]
     (to_redis,) = policies["redis"]["spec"]["ingress"]
     assert {each["metadata"]["labels"]["role"] for each in selected(to_redis["from"][0]["podSelector"])} == {
-        *("gateway", "retrieval", "ranking", "flows", "dask-worker")
+        *("gateway", "retrieval", "ranking", "flows", "dask-worker", "training")
     }
 
 
