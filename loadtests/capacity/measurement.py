@@ -19,7 +19,7 @@ from service.backends.wire import RANK, RANKED, RETRIEVE, RETRIEVED
 from training.data.generated_log import Shape, generate
 
 RATE, SECONDS = 100.0, 10.0
-"""Slates a second of the load, and its length. Two cores hold the rate up to some 500,000 items."""
+"""Slates a second of the load, and its length."""
 
 USERS = 2_000
 """Users with a record and a list, about: more make no figure better and take minutes."""
