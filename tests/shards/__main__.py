@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.judged_load.outcome import Outcome, print_outcomes, printed
 from tests.shards import checks
-from tests.shards.catalogue import made_pair
+from tests.shards.catalogue import expect_slates, made_pair
 from tests.shards.sharded_pair import ShardedPair
 
 RESULT = Path("loadtests/results/shards.json")
@@ -46,6 +46,7 @@ def all_checks(folder: Path, kept: Path, items: int, users: int) -> Iterator[Out
         with world.whole():
             yield checks.same_slates(world)
             yield checks.mapped(world)
+        expect_slates(pair)
         yield checks.dead_shard(world)
         yield checks.adopted(world)
 
