@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.judged_load.http_load import HttpLoad
 from tests.judged_load.served_pair import USERS, GenerationPair, ServedPair
-from tests.servers.deployment import Deployment
+from tests.servers.deployment import Deployment, descendants
 
 COMMAND = [sys.executable, "-m", "service", "serve", "--role", "retrieval"]
 
@@ -49,9 +51,12 @@ class ShardedPair(ServedPair):
         return HttpLoad(self.deployment.url, self.users, rate)
 
     def kill(self, number: int) -> None:
-        """End a shard without a stop; its workers end with their parent."""
-        self.shards[number - 1].process.kill()
-        self.shards[number - 1].process.wait()
+        """End all processes of a shard without a stop."""
+        process = self.shards[number - 1].process
+        for pid in {process.pid, *descendants(process.pid)}:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.wait()
 
     def __exit__(self, *failed: object) -> None:
         for each in self.shards:
