@@ -38,11 +38,13 @@ CONNECT_SECONDS = 10
 WAITS = {
     "distributed.comm.timeouts.tcp": "300s",
     "distributed.comm.timeouts.connect": "120s",
+    "distributed.deploy.lost-worker-timeout": "300s",
     "distributed.scheduler.no-workers-timeout": "300s",
 }
-"""Of own workers. Without a byte for so long a worker is lost; without a worker for so long a run ends.
+"""Of own workers: a worker without a byte is lost, a killed worker has started again, and a run without workers ends.
 
-With Dask's 30 s a busy machine loses workers. By default a run whose workers can't start would wait for ever.
+On a busy machine a start takes longer than Dask's 15 s, after which the cluster closes the worker for good. By default
+a run whose workers can't start would wait for ever.
 """
 
 PARTS_A_WORKER = 2
