@@ -93,11 +93,12 @@ def client(harness):
         yield client
 
 
-def start(deployment, **parameters):
-    """Start a deployment with these parameters, and return the id of the flow run."""
+def start(deployment, command=None, **parameters):
+    """Start a deployment with these parameters, and return the id of the flow run. command: in place of Prefect's."""
     from prefect.deployments import run_deployment
 
-    return run_deployment(deployment, parameters=parameters, timeout=0).id
+    own = {"command": command, "env": {"PYTHONPATH": str(ROOT)}} if command else None
+    return run_deployment(deployment, parameters=parameters, job_variables=own, timeout=0).id
 
 
 def until(found):
@@ -194,6 +195,21 @@ def test_a_killed_training_starts_again_and_lists_follow(operator, client):
     assert finished(client, listing.id).name == f"batch-{live}"
     results = json.loads(artifacts_and_log(client, listing.id)[0]["result-batch"].data)
     assert {"result": "lists", "value": "300"} in results
+
+
+def ranks(operator):
+    """The ranks of the processes that the worker's run has."""
+    return {each.environ().get("RANK") for each in psutil.Process(operator.worker_pid).children(recursive=True)}
+
+
+@pytest.mark.slow
+def test_a_training_runs_on_two_processes(operator, client):
+    """A deployment's run whose command is torchrun trains on two ranks."""
+    command = f"{sys.executable} -m torch.distributed.run --standalone --nproc-per-node 2 -m flows.engine"
+    run = start("train/nightly", command, data=operator.data, config="small", overrides=asdict(quick()), force=True)
+    until(lambda: "progress-towers-before-the-labels" in artifacts_and_log(client, run)[0])
+    assert {"0", "1"} <= ranks(operator)
+    assert finished(client, run).state.is_completed()
 
 
 def test_a_cancelled_training_leaves_a_record(operator, client):
