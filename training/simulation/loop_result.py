@@ -126,7 +126,7 @@ def write_picture(results: Results, path: Path) -> None:
             means = [each.mean for each in intervals]
             axes.errorbar(days + shift, means, [each.high - each.mean for each in intervals], fmt="o-", label=label)
         limit(axes, "", 0.0)
-        axes.legend(loc="lower left")
+        axes.legend(loc="upper left")
 
     made = chart("", draw, (7.4, 3.4), legend=False, xlabel="day", ylabel="clicks per slate, difference", xticks=days)
     path.write_bytes(base64.b64decode(made.source.partition(",")[2]))
