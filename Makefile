@@ -101,16 +101,16 @@ cost-profile: .venv/installed ## CPU and memory of each mode on this machine, fo
 metric-calls: .venv/installed ## CPU of the calls of metrics of one request; exit code 1 above 60 us
 	@exec $(PY) -m loadtests.bench.metric_calls
 
-proofs: .venv/installed-dev ## do experiments, off-policy estimates, torchrun, the capacity model, the feedback loop, shards and Dask hold what they promise? over two hours (PROOFS=options of the first)
+proofs: .venv/installed-dev ## do experiments, off-policy estimates, torchrun, the capacity model, shards, Dask and the feedback loop hold what they promise? several hours (PROOFS=options of the first)
 	@$(PY) -m training.experiments.proofs $(PROOFS)
 	@$(PY) -m training.offpolicy.coverage_proofs
 	@$(PY) -m loadtests.bench.learning.torchrun_proof
 	@$(PY) -m loadtests.capacity measure
 	@$(PY) -m loadtests.capacity check
-	@$(PY) -m training.simulation prove
 	@$(PY) -m tests.shards
 	@$(PY) -m loadtests.large_log
-	@exec $(PY) -m loadtests.workers.list_proof
+	@$(PY) -m loadtests.workers.list_proof
+	@exec $(PY) -m training.simulation prove
 
 soak: .venv/installed ## 200,000 requests and 50 swaps of the generation: does anything grow or fail? ten minutes (SOAK=options)
 	@exec $(PY) -m loadtests.soak $(SOAK)
