@@ -78,7 +78,7 @@ class SmokeQueries:
     def check_retrieval(self, retriever: Retriever) -> None:
         """GenerationError if a retriever does not find the same candidates with the same tower scores.
 
-        A shard is given the candidates, and has to know and score those of its own.
+        A shard receives the candidates, and has to return those of its range with their scores.
         """
         found = self.found
         if retriever.shard is None:

@@ -125,12 +125,15 @@ class _Shard:
         self._outage = Outage(self.name, "Answers are made from the items of the other shards.")
         self._probes: set[asyncio.Task[Any]] = set()  # the event loop holds tasks weakly
         metrics.stage_away.labels(self.name).set(0)
+        for reason in ("timeout", "error"):
+            metrics.stage_failed(self.name, reason)(0)  # so that the first failure is an increase
 
     async def call(self, api: str, rows: wire.Rows, dtype: np.dtype, seconds: float) -> np.ndarray | None:
         """The records of the shard for rows; None if the shard is away or does not answer in time."""
         if self.breaker.closed:
             return await self._send(api, rows, dtype, seconds)
-        self._outage.without()
+        for _ in rows:
+            self._outage.without()
         if self.breaker.start_probe():
             task = asyncio.create_task(self._send(api, rows[:1], dtype, seconds), context=Context())
             self._probes.add(task)
@@ -149,11 +152,16 @@ class _Shard:
                 late = f"no answer within {1000 * seconds:.0f} ms"
                 self._count_failure(late if timeout.expired() else str(error) or type(error).__name__)
             return None
+        table = wire.as_table(found, dtype)
+        if not table["failed"].all():  # else it may lack the generation, as a shard that starts: no success, no failure
+            self._count_success()
+        return table
+
+    def _count_success(self) -> None:
         if not self.breaker.closed:
             metrics.stage_away.labels(self.name).set(0)
         self.breaker.succeeded()
         self._outage.worked()
-        return wire.as_table(found, dtype)
 
     def _count_failure(self, reason: str) -> None:
         self.breaker.failed()

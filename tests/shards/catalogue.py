@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from recsys.generation.manifest import GenerationFolder
@@ -17,15 +18,16 @@ EVENTS_AN_ITEM = 5
 
 
 def made_pair(folder: Path, items: int, users: int) -> tuple[GenerationPair, list[int | str]]:
-    """Two generations, which differ in their towers, made if `folder` has none; and so many users."""
-    generations = folder / "generations"
-    if not (folder / "made").exists():
-        log = encode(dataset.read(generate(Shape(EVENTS_AN_ITEM * items, items), folder / "data")))
+    """Two generations, which differ in their towers, made if `folder` has none of this size; and so many users."""
+    made, unfinished = folder / f"{items}-items-{users}-users", folder / "unfinished"
+    if not made.exists():
+        shutil.rmtree(unfinished, ignore_errors=True)  # of a killed run
+        log = encode(dataset.read(generate(Shape(EVENTS_AN_ITEM * items, items), unfinished / "data")))
         known = some_users(log, max(1, len(log.user_ids) // users))
         for seed in (0, 1):
-            untrained(generations, log, known, seed)
-        (folder / "made").touch()
-    first, second = (GenerationFolder(path) for path in sorted(generations.iterdir()))
+            untrained(unfinished / "generations", log, known, seed)
+        unfinished.rename(made)
+    first, second = (GenerationFolder(path) for path in sorted((made / "generations").iterdir()))
     ids, _ = first.users()
     return GenerationPair(first, second, {}), [ids[row] for row in range(min(users, len(ids)))]
 

@@ -16,6 +16,7 @@ from recsys.generation.shard import Shard
 from recsys.types import PAD
 from service.backends import wire
 from service.backends.models import RetrievalModel
+from service.recommend.circuit_breaker import REST_SECONDS
 from service.recommend.sharded_retrieval import ShardedRetrieval
 from tests.fakes.in_process import Held
 from tests.sample_data.put_items import hide, item, putting
@@ -145,6 +146,33 @@ def test_a_missing_shard_is_named(shards):
             shards.ask("retrieve", rows)
     finally:
         shards.away = set()
+
+
+def test_a_shard_is_back_when_it_answers_a_query():
+    """A shard that starts fails each row until it holds the generation: that ends no outage, and starts none."""
+    query, answer = np.zeros(1, wire.PLACE), np.zeros(1, wire.PLACED)
+    query["generation"], query["due"] = b"g", time.time() + 600
+    now = ["works"]
+
+    async def first(api, rows):
+        return wire.as_bytes(answer.copy())
+
+    async def second(api, rows):
+        if now == ["away"]:
+            raise ConnectionError
+        return np.frombuffer(wire.failure(wire.PLACED), np.uint8)[None] if now == ["starts"] else await first(api, rows)
+
+    async def away_in_each(*states):
+        retrieval, found = ShardedRetrieval([first, second]), []
+        for state in states:
+            now[:] = [state]
+            for _ in range(4):
+                await retrieval.place(wire.as_bytes(query))
+                await asyncio.sleep(REST_SECONDS / 2)
+            found.append(retrieval.away())
+        return found
+
+    assert asyncio.run(away_in_each("starts", "away", "starts", "works")) == [[], *[["retrieval-shard-2"]] * 2, []]
 
 
 def test_addresses_in_another_order_are_refused(shards):
