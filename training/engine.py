@@ -25,6 +25,8 @@ from training.shared_file import read_shared, shared_file
 if TYPE_CHECKING:
     from distributed import Client, Future
 
+logger = logging.getLogger("tandem")
+
 P = TypeVar("P")
 R = TypeVar("R")
 T = TypeVar("T")
@@ -118,6 +120,7 @@ class DaskEngine:
             if all(self._client.run(path.exists).values()):
                 yield from self.map(partial(_with_shared, function, path), parts, progress)
                 return
+        logger.warning("A Dask worker does not reach %s: this process computes the parts.", self._folder)
         yield from LOCAL.map_shared(function, shared, parts, progress)
 
 

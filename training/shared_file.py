@@ -5,13 +5,14 @@ The processes of one host hold the arrays once.
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import pickle
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from uuid import uuid4
 
 ALIGNED = 64
@@ -23,28 +24,37 @@ TAIL = 8
 
 @contextmanager
 def shared_file(value: object, folder: Path) -> Iterator[Path]:
-    """Write an object to a file of a folder, for `read_shared`. The file is removed at the end of the block."""
+    """Write an object to a file of a folder, for `read_shared`. The file is removed at the end of the block.
+
+    A process locks its file. Files without a lock are of killed processes, and are removed first.
+    """
+    for abandoned in folder.glob("*.shared"):
+        with suppress(OSError), abandoned.open("r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            abandoned.unlink()
     path = folder / f"{uuid4().hex}.shared"
-    try:
-        _write(value, path)
-        yield path
-    finally:
-        path.unlink(missing_ok=True)
+    with path.open("wb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            _write(value, file)
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
 
 
-def _write(value: object, path: Path) -> None:
+def _write(value: object, file: BinaryIO) -> None:
     buffers: list[pickle.PickleBuffer] = []
     pickled = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
     places = []
-    with path.open("wb") as file:
-        for buffer in buffers:
-            view = buffer.raw()
-            places.append((file.tell(), view.nbytes))
-            file.write(view)
-            file.write(bytes(-view.nbytes % ALIGNED))
-        at = file.tell()
-        pickle.dump((pickled, places), file)
-        file.write(at.to_bytes(TAIL))
+    for buffer in buffers:
+        view = buffer.raw()
+        places.append((file.tell(), view.nbytes))
+        file.write(view)
+        file.write(bytes(-view.nbytes % ALIGNED))
+    at = file.tell()
+    pickle.dump((pickled, places), file)
+    file.write(at.to_bytes(TAIL))
+    file.flush()
 
 
 @lru_cache(maxsize=1)

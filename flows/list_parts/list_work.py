@@ -6,6 +6,7 @@ store that its own environment names.
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field, replace
 
 from recsys.environment import Environment
@@ -39,10 +40,11 @@ class ListWork:
     def open(self) -> OpenMaker:
         """The maker and the store of this process; they stay open for the next part of the same run."""
         key = self.generation, self.now
-        if key not in _open:
-            _open.clear()  # first: two generations may not fit into the memory
-            _open[key] = _load(self.generation)
-        loaded = _open[key]
+        with _opening:
+            if key not in _open:
+                _open.clear()  # first: two generations may not fit into the memory
+                _open[key] = _load(self.generation)
+            loaded = _open[key]
         maker = replace(loaded.maker, rules=self.rules, candidates=self.candidates).with_trending(self.trending)
         return replace(loaded, maker=maker)
 
@@ -59,15 +61,18 @@ class OpenMaker:
 _open: dict[tuple[str, float], OpenMaker] = {}
 """The maker of the last part that this process computed."""
 
+_opening = threading.Lock()
+"""A Dask worker may compute parts in several threads, which share one maker."""
+
 
 def _load(generation: str) -> OpenMaker:
     environment = Environment.read()
     store = open_store(environment)
     generations = store.generations()
-    return OpenMaker(list_maker(cached(generation, environment, generations), store), generations, store.flows())
+    return OpenMaker(list_maker(fetch(generation, environment, generations), store), generations, store.flows())
 
 
-def cached(generation: str, environment: Environment, generations: RedisGenerationStore) -> GenerationFolder:
+def fetch(generation: str, environment: Environment, generations: RedisGenerationStore) -> GenerationFolder:
     """The folder of a generation on this host."""
     return GenerationCache(environment.folder("cache"), generations, content_checks.check).fetch(generation)
 

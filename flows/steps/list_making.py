@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from flows.list_parts import list_work
 from flows.list_parts.item_lists import ITEMS, lists_of_items
 from flows.list_parts.list_tables import BEST_ITEMS, SIMILAR_ITEMS, MadeLists
-from flows.list_parts.list_work import ListWork, cached
+from flows.list_parts.list_work import ListWork
 from flows.list_parts.user_lists import BUCKETS, USERS, lists_of_buckets, lists_of_new_users, lists_of_users
 from flows.orchestration import store_step
 from recsys.errors import NOTHING_LIVE, NoGeneration
@@ -92,7 +93,7 @@ def _lost(store: RedisFlowStore, cursor: Cursor, first: LoggedEvent) -> int:
     return missing if oldest and oldest[0].number > cursor.number else 0
 
 
-fetch = store_step(cached)
+fetch = store_step(list_work.fetch)
 
 
 @store_step

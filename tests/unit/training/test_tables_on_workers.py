@@ -10,6 +10,7 @@ from recsys.model.ranker import RankerNet
 from recsys.model.towers import Towers
 from training.engine import LOCAL, open_engine
 from training.retrieval_stage import FirstStage
+from training.shared_file import read_shared, shared_file
 from training.tables.item_tables import build_tables
 from training.user_records import RecordWork, packed_records
 
@@ -47,8 +48,18 @@ def test_tables_and_records_have_the_same_bits(tiny_world, engine, tmp_path):
     assert not [*(tmp_path / "dask").glob("*.shared")]
 
 
-def test_workers_without_the_folder_leave_the_parts_to_this_process(engine, monkeypatch):
-    """As those of a cluster do that has no common folder."""
+def test_without_a_common_folder_this_process_computes_the_parts(engine, monkeypatch, caplog):
+    """A cluster may have none. The log names the folder."""
     monkeypatch.setattr(engine._client, "run", lambda function: {"a": True, "b": False})
     monkeypatch.setattr(engine, "map", None)
     assert [*engine.map_shared(np.add, 1, [1, 2])] == [2, 3]
+    assert "does not reach" in caplog.text
+
+
+def test_files_of_killed_processes_are_removed(tmp_path):
+    """The file of a process that runs stays."""
+    (tmp_path / "killed.shared").touch()
+    with shared_file([1], tmp_path) as first, shared_file([2], tmp_path) as second:
+        assert {*tmp_path.iterdir()} == {first, second}
+        assert read_shared(first) == [1]
+    assert not [*tmp_path.iterdir()]
