@@ -104,7 +104,7 @@ class DaskEngine:
         left = iter(parts)
         try:
             for done in range(1, len(parts) + 1):
-                room = PARTS_A_WORKER * max(1, sum(self._client.nthreads().values())) - len(waiting)
+                room = PARTS_A_WORKER * self._threads() - len(waiting)
                 waiting.extend(self._client.submit(function, part, pure=False) for part in islice(left, max(0, room)))
                 result = _result(waiting.popleft())
                 progress(done / len(parts), f"part {done:,} of {len(parts):,}")
@@ -112,16 +112,36 @@ class DaskEngine:
         finally:
             self._client.cancel([*waiting])
 
+    def _threads(self) -> int:
+        """The threads of all workers, at least 1 while workers start again."""
+        with _calling_scheduler():
+            threads: dict[str, int] = self._client.nthreads()
+        return max(1, sum(threads.values()))
+
     def map_shared(
         self, function: Callable[[T, P], R], shared: T, parts: Sequence[P], progress: StepProgress = no_step
     ) -> Iterator[R]:
         """As `Engine` describes. This process computes the parts if a worker does not reach the folder."""
         with shared_file(shared, self._folder) as path:
-            if all(self._client.run(path.exists).values()):
+            with _calling_scheduler():
+                reached = all(self._client.run(path.exists).values())
+            if reached:
                 yield from self.map(partial(_with_shared, function, path), parts, progress)
                 return
         logger.warning("A Dask worker does not reach %s: this process computes the parts.", self._folder)
         yield from LOCAL.map_shared(function, shared, parts, progress)
+
+
+LOST = "The Dask scheduler was lost. Start the cluster, then run this again."
+
+
+@contextmanager
+def _calling_scheduler() -> Iterator[None]:
+    """Call the scheduler; SettingsError if it is lost."""
+    try:
+        yield
+    except OSError as error:
+        raise SettingsError(LOST) from error
 
 
 def _with_shared(function: Callable[[Any, P], R], path: Path, part: P) -> R:
@@ -143,7 +163,7 @@ def _result(future: Future[Any]) -> Any:
     except (NoWorkerError, NoValidWorkerError) as error:
         raise SettingsError("No Dask worker is left. Start workers, then run this again.") from error
     except CancelledError as error:
-        raise SettingsError("The Dask scheduler was lost. Start the cluster, then run this again.") from error
+        raise SettingsError(LOST) from error
     except ModuleNotFoundError as error:
         raise SettingsError(
             f"A Dask worker lacks the module {error.name}. Start the workers with Tandem's code and requirements."

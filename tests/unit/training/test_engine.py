@@ -78,6 +78,20 @@ def test_work_that_ends_every_worker_is_a_sentence(tmp_path):
             next(results)
 
 
+def test_a_lost_scheduler_is_a_sentence(tmp_path, monkeypatch):
+    """Between two parts, and before a step."""
+    monkeypatch.setattr("training.engine.CONNECT_SECONDS", 1)
+    cluster = distributed.LocalCluster(n_workers=1, processes=False, protocol="tcp", dashboard_address=None)
+    with cluster, open_engine(Environment(tmp_path, None, dask=cluster.scheduler_address)) as engine:
+        results = engine.map(square, range(20, 40))
+        assert next(results) == 400
+        cluster.close()
+        with pytest.raises(SettingsError, match="The Dask scheduler was lost"):
+            list(results)
+        with pytest.raises(SettingsError, match="The Dask scheduler was lost"):
+            list(engine.map_shared(pow, 2, range(3)))
+
+
 @pytest.mark.parametrize(
     ("dask", "memory", "words"),
     [
