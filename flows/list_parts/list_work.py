@@ -10,6 +10,7 @@ import threading
 from dataclasses import dataclass, field, replace
 
 from recsys.environment import Environment
+from recsys.errors import GenerationError
 from recsys.fresh_items.catalogue_changes import CatalogueChanges
 from recsys.fresh_items.put_items import NOTHING_PUT
 from recsys.generation import content_checks
@@ -21,6 +22,7 @@ from recsys.rules import Rules
 from recsys.store.from_environment import OpenStore, open_store
 from recsys.store.redis.flow_store import RedisFlowStore
 from recsys.store.redis.generation_store import RedisGenerationStore
+from recsys.store.redis.store_address import address
 from recsys.types import CANDIDATES, Id
 
 
@@ -69,6 +71,12 @@ def _load(generation: str) -> OpenMaker:
     environment = Environment.read()
     store = open_store(environment)
     generations = store.generations()
+    if generations.read_manifest(generation) is None:  # also if this host has the generation in its cache
+        store.close()
+        raise GenerationError(
+            f"Generation {generation} is not in the store at {address(store.url)}. A Dask worker needs the REDIS_URL "
+            "of the flow."
+        )
     return OpenMaker(list_maker(fetch(generation, environment, generations), store), generations, store.flows())
 
 
