@@ -62,7 +62,7 @@ def _made_together(controls: Mapping[str, UserList]) -> Iterator[dict[str, UserL
 
 
 def _lists(opened: OpenMaker, controls: Mapping[str, UserList]) -> dict[str, bytes]:
-    """The packed list of each user, as of the control's list, all of which were made at one time."""
+    """The packed list of each user, for the one time at which all these lists of the control were made."""
     users, now, manifest = [*controls], next(iter(controls.values())).made_at, opened.maker.manifest
     records = opened.generations.read_records(manifest.id, manifest.user_buckets, users)
     histories = [[event for event in events if event.timestamp <= now] for events in opened.flows.read_events(users)]

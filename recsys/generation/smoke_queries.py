@@ -85,7 +85,7 @@ class SmokeQueries:
             again = retriever.retrieve(self.histories)
         else:
             again = retriever.complete(self.histories, found.items, found.sources)
-            found = replace(found, items=np.where(retriever.finds(found.items), found.items, PAD))
+            found = replace(found, items=np.where(retriever.searches(found.items), found.items, PAD))
         for row, expected in enumerate(found.items):
             at, there = np.nonzero((expected[:, None] == again.items[row]) & (expected != PAD)[:, None])
             wanted = int((expected != PAD).sum())

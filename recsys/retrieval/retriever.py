@@ -195,7 +195,7 @@ class Retriever:
         known: Bool = self._rows.holds(self._tables, items) & (items != PAD)
         return known
 
-    def finds(self, items: I32) -> Bool:
+    def searches(self, items: I32) -> Bool:
         """Which rows of the generation are among the items that are searched: all, or those of the shard."""
         own: Bool = self._rows.local(items) != PAD
         return own
