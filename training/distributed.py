@@ -80,18 +80,18 @@ def _init_process_group() -> None:
 
 
 def _take_parts() -> None:
-    """Take part in fits until rank 0 ends the command, or fails: rank 0 prints the reason."""
+    """Take part in fits until rank 0 ends the command. SystemExit if rank 0 fails.
+
+    With exit code 0 torchrun on another host would not start this rank again.
+    """
     while True:
         part: list[Any] = [None]
-        try:
-            dist.recv_object_list(part, 0)
-        except RuntimeError:  # rank 0 has closed the connection
-            return
-        if part[0] is None:
-            return
-        threads, (take_part, arguments) = part[0]
-        torch.set_num_threads(threads)
         with _killed_rank_in_one_sentence():
+            dist.recv_object_list(part, 0)
+            if part[0] is None:
+                return
+            threads, (take_part, arguments) = part[0]
+            torch.set_num_threads(threads)
             take_part(*arguments)
 
 
