@@ -40,7 +40,6 @@ def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
 def run_training(options: argparse.Namespace) -> None:
     """Run the flow `train`; of several processes that torchrun started, one runs it and all train."""
     with interruptible_imports():
-        from training import distributed
         from training.data.mapping import Mapping
         from training.data.reading.table_reader import check_columns
 
@@ -49,6 +48,8 @@ def run_training(options: argparse.Namespace) -> None:
     config_of(options, mapping.training, f"[training] of {mapping.path}")
     overrides = parsed(options.overrides) | ({"device": options.device} if options.device else {})
     check_columns(mapping)
+    with interruptible_imports():
+        from training import distributed  # imports torch
     with distributed.joined() as runs:
         if runs:
             run_flow(options, overrides)

@@ -1,5 +1,5 @@
 """Run a scheduled training on the processes of torchrun, as the `command` of a Prefect process work pool:
-`torchrun --standalone --nproc-per-node 2 -m flows.engine`.
+`torchrun --standalone --nproc-per-node 2 -m flows.torchrun`.
 
 The process of rank 0 is Prefect's engine, which executes the flow run. The other ranks take part in its fits.
 """
