@@ -7,6 +7,7 @@ Dask is an extra, which is imported only where TANDEM_DASK is set.
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -70,6 +71,13 @@ class Engine(Protocol):
         """As `map`, of a function whose first argument is a large object that all parts read."""
         ...
 
+    def with_access_to(self, location: str) -> Engine:
+        """The engine itself, or LOCAL if one of its processes does not find a local file or folder.
+
+        location: a path, or the URL of a bucket, which all processes are taken to reach.
+        """
+        ...
+
 
 class LocalEngine:
     """Calls the function in this process, for one part after the other."""
@@ -86,6 +94,10 @@ class LocalEngine:
     ) -> Iterator[R]:
         """As `Engine` describes."""
         return self.map(partial(function, shared), parts, progress)
+
+    def with_access_to(self, location: str) -> Engine:  # noqa: ARG002 Engine
+        """As `Engine` describes."""
+        return self
 
 
 LOCAL = LocalEngine()
@@ -123,13 +135,21 @@ class DaskEngine:
     ) -> Iterator[R]:
         """As `Engine` describes. This process computes the parts if a worker does not reach the folder."""
         with shared_file(shared, self._folder) as path:
-            with _calling_scheduler():
-                reached = all(self._client.run(path.exists).values())
-            if reached:
+            if self.with_access_to(str(path)) is self:
                 yield from self.map(partial(_with_shared, function, path), parts, progress)
                 return
-        logger.warning("A Dask worker does not reach %s: this process computes the parts.", self._folder)
         yield from LOCAL.map_shared(function, shared, parts, progress)
+
+    def with_access_to(self, location: str) -> Engine:
+        """As `Engine` describes."""
+        if "://" in location:
+            return self
+        with _calling_scheduler():
+            found = self._client.run(os.path.exists, location)
+        if all(found.values()):
+            return self
+        logger.warning("A Dask worker does not reach %s: this process computes the parts.", Path(location).parent)
+        return LOCAL
 
 
 LOST = "The Dask scheduler was lost. Start the cluster, then run this again."
@@ -164,9 +184,13 @@ def _result(future: Future[Any]) -> Any:
         raise SettingsError("No Dask worker is left. Start workers, then run this again.") from error
     except CancelledError as error:
         raise SettingsError(LOST) from error
-    except ModuleNotFoundError as error:
+    except (ModuleNotFoundError, RuntimeError) as error:
+        missing = error if isinstance(error, ModuleNotFoundError) else error.__cause__  # the latter: of the scheduler
+        if not isinstance(missing, ModuleNotFoundError):
+            raise
         raise SettingsError(
-            f"A Dask worker lacks the module {error.name}. Start the workers with Tandem's code and requirements."
+            f"The Dask scheduler or a worker lacks the module {missing.name}. Start both with Tandem's code "
+            "(PYTHONPATH) and requirements."
         ) from error
 
 

@@ -100,7 +100,8 @@ def read(files: Sequence[Location], wanted: WantedSlates, engine: Engine = LOCAL
     `flows drain` was killed and a user was deleted before its next run. engine: reads the files.
     """
     reading = _Reading(wanted)
-    with closing(engine.map(partial(_rows_of, wanted), files)) as found:
+    able = engine.with_access_to(files[0].text) if files else engine
+    with closing(able.map(partial(_rows_of, wanted), files)) as found:
         while reading.early < wanted.most and (of_file := next(found, None)):
             reading.add(*of_file)
     return reading.result()

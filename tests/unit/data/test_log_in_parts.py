@@ -74,6 +74,15 @@ def written(folder, log, file):
     return folder
 
 
+class OtherHost:
+    """An engine whose workers find no file of this host."""
+
+    def with_access_to(self, location):
+        """As `Engine` describes."""
+        assert location.startswith("/")
+        return LOCAL
+
+
 def test_parts_give_the_log_of_one_table(engine, tmp_path, monkeypatch):
     """The same events, ids, types, contexts, weights, notes and quarantine; progress counts the parts."""
     monkeypatch.setattr(parquet_parts, "PART_ROWS", 200)
@@ -94,6 +103,7 @@ def test_parts_give_the_log_of_one_table(engine, tmp_path, monkeypatch):
         pd.testing.assert_frame_equal(found, expected)
     assert shown[-1] == (1.0, f"part {len(shown)} of {len(shown)}")
     assert len(shown) == 6
+    assert len(read(folder, engine=OtherHost()).interactions) == len(whole.interactions)
 
 
 def test_files_of_impressions_are_read_by_each_engine(engine, tmp_path):
@@ -105,6 +115,7 @@ def test_files_of_impressions_are_read_by_each_engine(engine, tmp_path):
     wanted = impressions.WantedSlates("ring", lambda name: 1.0, 1_800_000_000.0, 1_000)
     for each in (wanted, replace(wanted, most=15)):
         expected, found = impressions.read(files, each), impressions.read(files, each, engine)
+        assert len(impressions.read(files, each, OtherHost())) == len(expected)
         assert 0 < len(found) == len(expected)
         np.testing.assert_array_equal(found.features, expected.features)
         np.testing.assert_array_equal(found.grades, expected.grades)

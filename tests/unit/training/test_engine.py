@@ -64,6 +64,13 @@ def test_a_cluster_whose_workers_do_not_come_back_is_a_sentence(tmp_path, monkey
             list(engine.map(square, [2]))
 
 
+def test_a_worker_that_does_not_find_a_file_leads_to_the_local_engine(engine, tmp_path):
+    """Files of this host alone are read in this process. Every process reaches a bucket."""
+    assert engine.with_access_to(str(tmp_path)) is engine
+    assert engine.with_access_to("s3://bucket/log") is engine
+    assert engine.with_access_to(str(tmp_path / "missing")) is LOCAL
+
+
 def test_work_that_ends_every_worker_is_a_sentence(tmp_path):
     """As a part does that needs more memory than a worker may have."""
     import dask

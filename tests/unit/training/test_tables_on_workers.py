@@ -50,7 +50,7 @@ def test_tables_and_records_have_the_same_bits(tiny_world, engine, tmp_path):
 
 def test_without_a_common_folder_this_process_computes_the_parts(engine, monkeypatch, caplog):
     """A cluster may have none. The log names the folder."""
-    monkeypatch.setattr(engine._client, "run", lambda function: {"a": True, "b": False})
+    monkeypatch.setattr(engine._client, "run", lambda *_: {"a": True, "b": False})
     monkeypatch.setattr(engine, "map", None)
     assert [*engine.map_shared(np.add, 1, [1, 2])] == [2, 3]
     assert "does not reach" in caplog.text

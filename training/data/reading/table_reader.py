@@ -109,7 +109,8 @@ def _read_parquet(path: Location, columns: dict[str, str], engine: Engine, progr
     """The columns of a Parquet table. In a table of interactions text with few distinct values is categorical."""
     coded = [theirs for ours, theirs in columns.items() if ours in CODED or ours.startswith(CONTEXT)]
     parts = parts_of(path, [*columns.values()], coded if "user_id" in columns else [])
-    table = pa.concat_tables(engine.map(read_part, parts, progress)).unify_dictionaries()
+    able = engine.with_access_to(path.text)
+    table = pa.concat_tables(able.map(read_part, parts, progress)).unify_dictionaries()
     frame: pd.DataFrame = table.to_pandas(split_blocks=True, self_destruct=True)
     return frame.reset_index(drop=True)
 
