@@ -97,9 +97,12 @@ def add_evaluate_options(parser: argparse.ArgumentParser) -> None:
 
 
 def size(text: str) -> int:
-    """A number of rows such as 100k or 10M."""
+    """A number of rows such as 100k or 10M, from 1 on."""
     units = {"k": 1_000, "M": 1_000_000}
-    return int(text[:-1]) * units[text[-1]] if text[-1:] in units else int(text)
+    rows = int(text[:-1]) * units[text[-1]] if text[-1:] in units else int(text)
+    if rows < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of rows from 1 on, such as 100k")
+    return rows
 
 
 def run_check(options: argparse.Namespace) -> None:

@@ -32,8 +32,8 @@ P = TypeVar("P")
 R = TypeVar("R")
 T = TypeVar("T")
 
-LEAST_MEMORY = 512 << 20
-"""Bytes of a worker, at least: the imports of a worker take half of it."""
+LEAST_MEMORY = 1 << 30
+"""Bytes of a worker, at least. With 512 MiB workers were paused and restarted on a shop of 8,000 events."""
 
 CONNECT_SECONDS = 10
 """To connect to the scheduler of a cluster, and to wait for its first worker."""
@@ -216,7 +216,7 @@ class Cluster:
                 "TANDEM_DASK to their number, or unset TANDEM_DASK_MEMORY."
             )
         if memory is not None and memory < LEAST_MEMORY:
-            raise SettingsError(f"TANDEM_DASK_MEMORY is {environment.dask_memory}. A worker needs 512MiB at least.")
+            raise SettingsError(f"TANDEM_DASK_MEMORY is {environment.dask_memory}. A worker needs 1GiB at least.")
         if not stated:
             return None
         if not own and not re.fullmatch(r"(tcp|tls)://[^/\s]+:\d+", stated):
@@ -262,7 +262,7 @@ def open_engine(environment: Environment) -> Iterator[Engine]:
             )
             client = stack.enter_context(Client(address, timeout=CONNECT_SECONDS))
             client.wait_for_workers(1, timeout=CONNECT_SECONDS)
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError, MemoryError) as error:  # of memory: an HTTP answer is read as a length
             where = cluster.address or "this machine"
             raise SettingsError(
                 f"No Dask scheduler with a worker answers at {where} within {CONNECT_SECONDS} s. Check TANDEM_DASK "

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from recsys.environment import Environment
+from recsys.errors import DatasetError
 from tests.sample_data.shown_slates import slates, take, write
 from tests.unit.data.small_log import TOML
 from training.data import impressions
@@ -120,3 +121,12 @@ def test_files_of_impressions_are_read_by_each_engine(engine, tmp_path):
         np.testing.assert_array_equal(found.features, expected.features)
         np.testing.assert_array_equal(found.grades, expected.grades)
         assert found.left_out == expected.left_out
+
+
+def test_a_folder_without_files_is_named(tmp_path):
+    """An empty folder, as of an export that has not run, is a sentence."""
+    folder = written(tmp_path / "shop", odd_log(), "log/")
+    for file in (folder / "log").iterdir():
+        file.unlink()
+    with pytest.raises(DatasetError, match="log, which has no Parquet files"):
+        read(folder, tmp_path / "home")

@@ -1,6 +1,7 @@
 """No leak from the test into the models: where nothing can be learned, recall is that of chance."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -36,13 +37,18 @@ def test_shuffled_targets_leave_chance(protocol):
     assert abs(chance["recall@10"] - CHANCE) < 5 * chance["se_recall@10"]
 
 
+def _noted(seen, inner, log, *rest, **named):
+    seen.append(log)
+    return inner(log, *rest, **named)
+
+
 def test_no_model_is_fitted_on_its_test(monkeypatch):
     """First stages and baselines get the events before their labels or test, and nothing else."""
     parts = split(log_of(ring()), quick(), "loo")
     seen = []
     for step in ("fit_first_stage", "baselines"):
         inner = getattr(recipe, step)
-        monkeypatch.setattr(recipe, step, lambda log, *rest, inner=inner: seen.append(log) or inner(log, *rest))
+        monkeypatch.setattr(recipe, step, partial(_noted, seen, inner))
     recipe.evaluate(parts, recipe.train_ranker(parts, RUN), RUN)
     assert [len(log) for log in seen] == [parts.tower_events.sum(), parts.model_events.sum(), parts.model_events.sum()]
     assert seen[0] is parts.before_labels

@@ -55,7 +55,10 @@ def read_table(
     path, columns, place = mapping.file(table), table.columns, f"[{section}] of {mapping.path}"
     with _errors_of(path, place):
         if table.typed:
-            frame: pd.DataFrame = open_table(path).schema.empty_table().to_pandas().reset_index(drop=True)
+            found = open_table(path)
+            if not found.files:
+                raise DatasetError(f"{place} names the folder {path}, which has no Parquet files.")
+            frame: pd.DataFrame = found.schema.empty_table().to_pandas().reset_index(drop=True)
             _require_columns(frame, columns, path, place)
             if not header_only:
                 frame = _read_parquet(path, columns, engine, progress)
