@@ -40,7 +40,7 @@ from recsys.store.from_environment import OpenStore, open_store
 from recsys.store.redis.generation_store import RedisGenerationStore
 from recsys.store.run_record import RunFigures
 from recsys.store.stored_types import LIVE
-from training.engine import LOCAL, Engine, open_engine
+from training.processes.engine import LOCAL, Engine, open_engine
 from training.progress import RunProgress
 
 

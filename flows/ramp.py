@@ -26,7 +26,7 @@ from recsys.experiments.document import DocumentChange, ExperimentsDocument
 from recsys.experiments.running_experiments import RunningExperiments
 from recsys.rules import RulesFile
 from recsys.store.from_environment import OpenStore, open_store
-from training.engine import open_engine
+from training.processes.engine import open_engine
 from training.progress import RunProgress
 
 

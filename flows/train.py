@@ -45,12 +45,12 @@ from training.config import TrainingConfig
 from training.data.interaction_log import encode
 from training.data.mapping import Mapping
 from training.device import find_device
-from training.engine import Engine, open_engine
 from training.evaluation.metric_table import METRICS, SERVED, Evaluation
 from training.export import Origin
 from training.gate.check import Check, failed
 from training.gate.dataset_profile import DataProfile
 from training.options import training_config
+from training.processes.engine import Engine, open_engine
 from training.progress import LearningCurves, RunProgress
 from training.recipe import TrainingRun, own_split
 from training.report.run_page import RunReport

@@ -32,7 +32,7 @@ from training.__main__ import size
 from training.data.dataset import read
 from training.data.generated_log import Shape, generate
 from training.data.interaction_log import Log, encode
-from training.engine import open_engine
+from training.processes.engine import open_engine
 
 EVENTS_OF_A_USER = 2, 8
 WORKERS, MEMORY, KILLS = "2", "3GiB", 3

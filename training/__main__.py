@@ -20,7 +20,7 @@ from recsys.process.command_exit import interruptible_imports, required_packages
 with required_packages(), interruptible_imports():
     from rich.console import Console
 
-    from training import distributed, recipe
+    from training import recipe
     from training.advisor.command import add_advise_options, run_advise
     from training.data import dataset
     from training.data.generated_log import SHAPES, generate
@@ -32,6 +32,7 @@ with required_packages(), interruptible_imports():
     from training.gate.gate import check_data
     from training.offpolicy.offpolicy_command import add_offpolicy_options, run_offpolicy
     from training.options import add_training_options, checked, config_of
+    from training.processes import process_group
     from training.progress import LearningCurves, terminal_progress
     from training.report.run_page import RunReport, write
     from training.tensorboard import TensorBoard
@@ -45,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; the exit code."""
     options = parser().parse_args(arguments)
     try:
-        with distributed.joined() as runs:
+        with process_group.joined() as runs:
             if runs:
                 options.run(options)
     except TandemError as error:

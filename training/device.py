@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 
 from recsys.errors import SettingsError
-from training import distributed
+from training.processes import process_group
 
 CPU = torch.device("cpu")
 
@@ -18,10 +18,10 @@ def find_device(name: str) -> torch.device:
     Each rank of torchrun has the GPU of its number on the host.
     """
     gpus = torch.cuda.device_count()
-    if name != "cpu" and 0 < gpus < distributed.local_size():
+    if name != "cpu" and 0 < gpus < process_group.local_size():
         raise SettingsError(
-            f"torchrun started {distributed.local_size()} processes on this host with {gpus} GPUs, and each trains on "
-            f"one of its own. Use --nproc-per-node {gpus}, or --device cpu."
+            f"torchrun started {process_group.local_size()} processes on this host with {gpus} GPUs, and each trains "
+            f"on one of its own. Use --nproc-per-node {gpus}, or --device cpu."
         )
     if torch.cuda.is_available():
         return CPU if name == "cpu" else torch.device("cuda")

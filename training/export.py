@@ -36,9 +36,9 @@ from training.config import TrainingConfig
 from training.data.interaction_log import Log
 from training.data.log_columns import id_type
 from training.drift import training_slates
-from training.engine import LOCAL, Engine
 from training.evaluation.metric_table import SERVED, Evaluation
 from training.gate.dataset_profile import DataProfile
+from training.processes.engine import LOCAL, Engine
 from training.progress import StepProgress, no_step
 from training.recipe import TrainedModel
 from training.user_records import RecordWork, packed_records

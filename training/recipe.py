@@ -33,7 +33,6 @@ from training.data.interaction_log import Log
 from training.data.locations import exports
 from training.data.mapping import Moments
 from training.data.slate_events import slate_events
-from training.engine import LOCAL, Engine
 from training.evaluation.inspection import preview
 from training.evaluation.live_model import LiveModel, compare
 from training.evaluation.metric_table import Comparison, Evaluation
@@ -43,6 +42,7 @@ from training.evaluation.split import Split, split
 from training.evaluation.verdicts import ArmJudgement
 from training.offpolicy import explored_files
 from training.offpolicy.replay.tested_model import MOST, judge_tested
+from training.processes.engine import LOCAL, Engine
 from training.progress import NO_PROGRESS, RunProgress
 from training.ranker.fit_ranker import RankerFit, fit_ranker
 from training.ranker.shown_slates import ShownSlates

@@ -18,7 +18,7 @@ from recsys.retrieval.retriever import Retriever
 from training.config import TrainingConfig
 from training.data.interaction_log import Log
 from training.device import find_device
-from training.engine import LOCAL, Engine
+from training.processes.engine import LOCAL, Engine
 from training.progress import StepProgress, no_step
 from training.tables.item_tables import build_tables
 from training.towers.checkpoint import Checkpoints

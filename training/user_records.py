@@ -14,7 +14,7 @@ from recsys.lists.user_record import UserRecord
 from recsys.model.ranker import Ranker, RankerNet
 from recsys.types import F64, HISTORY_LENGTH, I32, I64, PAD, Bool
 from training.data.interaction_log import Log
-from training.engine import LOCAL, Engine
+from training.processes.engine import LOCAL, Engine
 from training.progress import StepProgress, no_step
 from training.retrieval_stage import FirstStage
 

@@ -6,7 +6,7 @@ import argparse
 import os
 
 from recsys.environment import Environment
-from training.engine import Cluster
+from training.processes.engine import Cluster
 
 
 def add_engine_options(parser: argparse.ArgumentParser) -> None:

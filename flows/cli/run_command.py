@@ -49,8 +49,8 @@ def run_training(options: argparse.Namespace) -> None:
     overrides = parsed(options.overrides) | ({"device": options.device} if options.device else {})
     check_columns(mapping)
     with interruptible_imports():
-        from training import distributed  # imports torch
-    with distributed.joined() as runs:
+        from training.processes import process_group  # imports torch
+    with process_group.joined() as runs:
         if runs:
             run_flow(options, overrides)
 

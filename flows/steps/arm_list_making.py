@@ -17,7 +17,7 @@ from recsys.experiments.arm_lists import ArmList
 from recsys.generation.manifest import Manifest
 from recsys.store.redis.flow_store import RedisFlowStore
 from recsys.types import Id
-from training.engine import LOCAL, Engine
+from training.processes.engine import LOCAL, Engine
 from training.progress import RunProgress, StepProgress
 
 

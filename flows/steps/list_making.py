@@ -28,7 +28,7 @@ from recsys.model.feature_spec import FeatureSpec
 from recsys.store.redis.flow_store import RedisFlowStore
 from recsys.store.redis.generation_store import RedisGenerationStore
 from recsys.store.stored_types import LIVE, Cursor, LoggedEvent, Trending
-from training.engine import LOCAL, Engine
+from training.processes.engine import LOCAL, Engine
 from training.progress import StepProgress
 
 AT_ONCE = 10_000

@@ -40,8 +40,8 @@ from training.__main__ import size
 from training.data import dataset
 from training.data.generated_log import Shape, generate
 from training.data.interaction_log import encode
-from training.engine import Engine, open_engine
 from training.export import save_blobs
+from training.processes.engine import Engine, open_engine
 from training.progress import StepProgress, no_step
 from training.untrained_generation import some_users, untrained
 

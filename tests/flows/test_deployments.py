@@ -205,7 +205,7 @@ def ranks(operator):
 @pytest.mark.slow
 def test_a_training_runs_on_two_processes(operator, client):
     """A deployment's run whose command is torchrun trains on two ranks."""
-    command = f"{sys.executable} -m torch.distributed.run --standalone --nproc-per-node 2 -m flows.torchrun"
+    command = f"{sys.executable} -m torch.distributed.run --standalone --nproc-per-node 2 -m flows.cli.torchrun"
     run = start("train/nightly", command, data=operator.data, config="small", overrides=asdict(quick()), force=True)
     until(lambda: "progress-towers-before-the-labels" in artifacts_and_log(client, run)[0])
     assert {"0", "1"} <= ranks(operator)

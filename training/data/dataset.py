@@ -18,7 +18,7 @@ from training.data.mapping import Mapping, Moments
 from training.data.reading.items_reader import check_ids, read_items, unmatched_events
 from training.data.reading.log_reader import read_log
 from training.data.reading.quarantine import Quarantine, ReadingNotes
-from training.engine import LOCAL, Engine
+from training.processes.engine import LOCAL, Engine
 from training.progress import StepProgress, no_step
 
 

@@ -24,7 +24,7 @@ from recsys.user_digest import DeletedUsers
 from training.data.day_partitions import read_schema, read_table
 from training.data.locations import Location
 from training.data.reading.left_out_users import kept_rows
-from training.engine import LOCAL, Engine
+from training.processes.engine import LOCAL, Engine
 
 FOLDER = "impressions"
 """The folder for `training.data.locations.exports`."""

@@ -13,9 +13,9 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from recsys.model.ranker import RankerNet
 from recsys.types import F32, I64
-from training import distributed
 from training.config import RankerConfig
 from training.device import CPU, mixed_precision
+from training.processes import process_group
 from training.progress import StepProgress, no_step
 from training.ranker.examples import Examples, listwise_loss
 
@@ -32,18 +32,18 @@ def fit_net(
     The first set gives the mean and the deviation of the features: its candidates are those of serving. On several
     ranks each trains on its share of the examples.
     """
-    ranks, net = distributed.world_size(), _standardised(sets[0])
+    ranks, net = process_group.world_size(), _standardised(sets[0])
     # The loss of a batch is a mean: the factor keeps the weights of a set beside those of the first.
     factors = [float(examples.weight.mean() / sets[0].weight.mean()) for examples in sets]
 
     def of_rank(rank: int) -> list[Examples]:
         """Each rank has as many rows, so a few rows are those of two ranks."""
-        every = [np.arange(rank, ranks * distributed.share(len(each)), ranks) % len(each) for each in sets]
+        every = [np.arange(rank, ranks * process_group.share(len(each)), ranks) % len(each) for each in sets]
         return [examples.at(rows) for examples, rows in zip(sets, every, strict=True)]
 
     draws = rng.spawn(ranks)
 
-    with distributed.together(lambda rank: (_train, (net, of_rank(rank), factors, config, draws[rank], device))):
+    with process_group.together(lambda rank: (_train, (net, of_rank(rank), factors, config, draws[rank], device))):
         return _train(net, sets if ranks == 1 else of_rank(0), factors, config, rng, device, progress)
 
 
@@ -58,8 +58,8 @@ def _train(
 ) -> RankerNet:
     """Train the net on a rank's examples. factors: of the loss on each set."""
     net.to(device).train()
-    model = net if distributed.world_size() == 1 else DistributedDataParallel(net)
-    size = distributed.share(config.batch)
+    model = net if process_group.world_size() == 1 else DistributedDataParallel(net)
+    size = process_group.share(config.batch)
     steps = config.epochs * sum(-(-len(examples) // size) for examples in sets)
     optimizer = torch.optim.AdamW(net.parameters(), config.learning_rate, weight_decay=1e-3, fused=True)
     # The warm-up divides by a tenth of the steps less one.
@@ -87,13 +87,13 @@ def _batches(sets: Sequence[Examples], size: int, rng: np.random.Generator) -> l
         batches += [(number, np.sort(order[start : start + size])) for start in range(0, len(order), size)]
     if len(sets) == 1:
         return batches
-    return [batches[at] for at in distributed.from_first(rng.permutation(len(batches)))]
+    return [batches[at] for at in process_group.broadcast(rng.permutation(len(batches)))]
 
 
 def _share_of_mean(weights: F32) -> float:
     """The factor by which the mean over ranks, of which each is a weighted mean, is the weighted mean of the batch."""
     mine = float(weights.sum())
-    return distributed.world_size() * mine / distributed.total(mine)
+    return process_group.world_size() * mine / process_group.total(mine)
 
 
 def _standardised(examples: Examples) -> RankerNet:

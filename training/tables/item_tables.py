@@ -14,8 +14,8 @@ from recsys.kernels.quantization import rounded
 from recsys.model.towers import Towers
 from recsys.types import F32
 from training.data.interaction_log import DAY, Log
-from training.engine import LOCAL, Engine
 from training.evaluation.baselines import popularity, recency_popularity
+from training.processes.engine import LOCAL, Engine
 from training.tables.context_lift import context_lift
 from training.tables.neighbours import covisit_table, ease_table, follow_table
 from training.towers.fit_towers import item_embeddings

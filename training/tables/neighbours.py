@@ -16,8 +16,8 @@ from scipy import sparse
 from recsys.model.neighbour_tables import Neighbours
 from recsys.types import F32, I32, I64, PAD
 from training.data.interaction_log import Log
-from training.engine import LOCAL, Engine
 from training.evaluation.baselines import Ease
+from training.processes.engine import LOCAL, Engine
 
 NEIGHBOURS = 128
 """Of an item, at most. Recall@200 of co-visitation on MovieLens 1M is .655 with 64, .683 with 128, .708 with all."""

@@ -16,27 +16,27 @@ from torch import Tensor
 from recsys.errors import SettingsError
 from recsys.kernels import time_features
 from recsys.types import F32, PAD, U8, Bool, Histories
-from training import distributed
 from training.config import TowerConfig
 from training.data.interaction_log import Log
+from training.processes import process_group
 
 
 class Crop(NamedTuple):
     """Consecutive events of B users [B, L + 1], padded on the left by at least one column.
 
     context: [B, L + 1, CLOCK + CONTEXTS] uint8, of each event. grades: [B, L + 1] float32, `Log.grades` of each event.
-    from_first: [B], crops that begin with the user's first event.
+    broadcast: [B], crops that begin with the user's first event.
     """
 
     histories: Histories
     context: U8
     grades: F32
-    from_first: Bool
+    broadcast: Bool
 
     @property
     def predicted(self) -> Bool:
         """The events to predict, from the second column on [B, L]: events with a grade and a known past."""
-        known: Bool = (self.histories.items[:, :-1] != PAD) | self.from_first[:, None]
+        known: Bool = (self.histories.items[:, :-1] != PAD) | self.broadcast[:, None]
         return (self.grades[:, 1:] > 0) & known
 
 
@@ -65,10 +65,10 @@ class Crops:
         self._log = log
         self._order, self._offsets = log.by_user
         self._length = config.length + 1
-        self._batch = distributed.share(config.batch)
+        self._batch = process_group.share(config.batch)
         self._users = np.flatnonzero(np.diff(self._offsets))
         self._own_batches = -(-len(self._users) // self._batch)
-        self.batches = distributed.from_first(self._own_batches)
+        self.batches = process_group.broadcast(self._own_batches)
 
     def epoch(self, rng: np.random.Generator) -> Iterator[Crop]:
         """One crop of each user, in batches; a batch without an event to predict is left out."""
@@ -77,13 +77,13 @@ class Crops:
         skipped = (rng.random(len(sizes)) * (sizes - taken + 1)).astype(np.int64)
         ends = self._offsets[self._users] + skipped + taken
         by_length = np.lexsort((rng.random(len(sizes)), taken))
-        for batch in distributed.from_first(rng.permutation(self.batches)) % self._own_batches:
+        for batch in process_group.broadcast(rng.permutation(self.batches)) % self._own_batches:
             chosen = by_length[batch * self._batch : (batch + 1) * self._batch]
             span = ends[chosen], (ends - taken)[chosen], int(taken[chosen].max()) + 1
             events, real = self._log.last_events(*span)
             grades = np.where(real, self._log.grades[events], np.float32(0))
             crop = Crop(self._log.last_histories(*span), self._log.context_of(events), grades, skipped[chosen] == 0)
-            if distributed.total(float(crop.predicted.any())):
+            if process_group.total(float(crop.predicted.any())):
                 yield crop
 
 
@@ -119,9 +119,9 @@ class Batch(NamedTuple):
         grades, predicted = torch.from_numpy(crop.grades)[:, 1:], torch.from_numpy(crop.predicted)
         targets_P = rows[:, 1:][predicted]
         drawn_from = targets_P if len(targets_P) else catalogue  # none: other ranks have events to predict
-        drawn = (distributed.share(config.negatives),)
+        drawn = (process_group.share(config.negatives),)
         in_batch = drawn_from[torch.randint(len(drawn_from), drawn)]
-        negatives_N = distributed.gathered(torch.cat([in_batch, catalogue[torch.randint(len(catalogue), drawn)]]))
+        negatives_N = process_group.gathered(torch.cat([in_batch, catalogue[torch.randint(len(catalogue), drawn)]]))
         items, lookup = torch.unique(torch.cat([rows.flatten(), negatives_N]), return_inverse=True)
         return cls(
             rows=rows,

@@ -16,11 +16,11 @@ import torch
 from recsys.kernels import time_features
 from recsys.model.towers import ItemTower, Towers
 from recsys.types import F32, I32
-from training import distributed
 from training.config import TowerConfig
 from training.data.interaction_log import Log
 from training.device import CPU
-from training.engine import LOCAL, Engine
+from training.processes import process_group
+from training.processes.engine import LOCAL, Engine
 from training.progress import StepProgress, no_step
 from training.towers.checkpoint import Checkpoint
 from training.towers.crops import Batch, Crop, Crops, users_of_rank
@@ -56,14 +56,14 @@ def fit_towers(
     checkpoint a killed training continues after its last complete epoch, and on one CPU has the same bits.
     On several ranks each trains on its share of the users; rank 0 alone validates and has the checkpoint.
     """
-    shared = partial(users_of_rank, log, ranks=distributed.world_size())
+    shared = partial(users_of_rank, log, ranks=process_group.world_size())
     validated = None if validate is None else _validated_by_first
 
-    def part(rank: int) -> distributed.Part:
+    def part(rank: int) -> process_group.Part:
         mine = shared(rank)
         return _train, (partial(TowerTraining, mine, mine, config, seed, validated, device),)
 
-    with distributed.together(part):
+    with process_group.together(part):
         training = _train(partial(TowerTraining, log, shared(0), config, seed, validate, device), progress, checkpoint)
     return FittedTowers(training.best, training.best_epoch)
 
@@ -74,7 +74,7 @@ def _train(
     """Train until the training is complete, from the state of rank 0's checkpoint on."""
     training = start()
     try:
-        saved = distributed.from_first(checkpoint.load() if checkpoint else None)
+        saved = process_group.broadcast(checkpoint.load() if checkpoint else None)
         if saved and not training.restore(saved):
             training.close()
             training = start()
@@ -113,7 +113,7 @@ class TowerTraining:
         self._seed, self._rng = seed, np.random.default_rng(seed)
         self._crops = Crops(mine, config)
         # An item without events is no negative: as a negative it would only teach that new items are bad.
-        self._negatives = torch.from_numpy(distributed.from_first(np.unique(log.items))).long()
+        self._negatives = torch.from_numpy(process_group.broadcast(np.unique(log.items))).long()
         types = max(1, len(spec.event_types))
         contexts = [len(values) + 1 for _, values in spec.contexts]
         sizes = items, len(spec.tokens), types, config.dim, config.hidden
@@ -144,7 +144,7 @@ class TowerTraining:
     def train_epoch(self, progress: StepProgress) -> None:
         """Train on one crop of every user, and validate the average."""
         self.towers.train()
-        if distributed.world_size() > 1:
+        if process_group.world_size() > 1:
             self._draw_per_rank()
         epoch, losses = f"epoch {self._epochs + 1}", list[float]()
         for batch, crop in enumerate(self._crops.epoch(self._rng)):
@@ -157,14 +157,14 @@ class TowerTraining:
         self._epochs += 1
         if self._validate:
             towers = self._averaged_towers()
-            self._validations.append(distributed.from_first(self._validate(towers)))
+            self._validations.append(process_group.broadcast(self._validate(towers)))
             if self.best_epoch == self._epochs:
                 self._best.load_state_dict(towers.state_dict())
             progress(self._epochs / self._config.epochs, epoch, validation=self._validations[-1])
 
     def _draw_per_rank(self) -> None:
         """Seed the draws of an epoch: each rank has its own, and any number of ranks continues from a checkpoint."""
-        seeds = np.random.SeedSequence([self._seed, self._epochs, distributed.rank()])
+        seeds = np.random.SeedSequence([self._seed, self._epochs, process_group.rank()])
         torch.manual_seed(int(seeds.generate_state(1)[0]))
         self._rng = np.random.default_rng(seeds)
 

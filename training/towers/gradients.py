@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from recsys.model.towers import EmbeddedHistory, Towers
-from training import distributed
 from training.data.interaction_log import Log
 from training.device import mixed_precision
+from training.processes import process_group
 from training.towers.crops import Batch
 from training.towers.loss import Negatives, corrected_softmax
 
@@ -44,8 +44,8 @@ class Gradients:
         self._content = torch.from_numpy(log.catalogue.content).long().to(device)
         counts = np.bincount(log.items[log.grades > 0], minlength=len(log.catalogue))
         drawn = counts / max(counts.sum(), 1) + 1 / max((counts > 0).sum(), 1)
-        negatives = distributed.share(negatives) * distributed.world_size()
-        self._expected = torch.from_numpy(distributed.from_first(negatives * drawn)).float().to(device)
+        negatives = process_group.share(negatives) * process_group.world_size()
+        self._expected = torch.from_numpy(process_group.broadcast(negatives * drawn)).float().to(device)
         self._threads = ThreadPoolExecutor(min(PARTS, torch.get_num_threads()), "tandem-gradients", one_thread_each)
 
     def add(self, batch: Batch) -> float:
@@ -53,7 +53,7 @@ class Gradients:
         embeddings = self._towers.item(batch.items, self._content[batch.items], batch.id_shown)
         leaf = embeddings.detach().requires_grad_()
         expected_N = self._expected[batch.negatives]
-        total = distributed.total(float(batch.weights.sum()))
+        total = process_group.total(float(batch.weights.sum()))
         parts = PARTS if self._device.type == "cpu" and len(batch.weights) >= MINIMUM_EVENTS else 1
 
         def of_part(first: int) -> tuple[float, tuple[Tensor | None, ...]]:
@@ -65,11 +65,11 @@ class Gradients:
         of_items, *of_weights = (_sum(each) for each in zip(*(gradients for _, gradients in found), strict=True))
         for weight, gradient in zip(self._weights, of_weights, strict=True):
             weight.grad = gradient
-        distributed.add_up([weight.grad for weight in self._weights if weight.grad is not None])
+        process_group.add_up([weight.grad for weight in self._weights if weight.grad is not None])
         embeddings.backward(of_items)
         for table in (self._towers.item.ids.weight, self._towers.item.content.weight):
             table.grad = _of_all_ranks(table.grad)
-        return distributed.total(sum(loss for loss, _ in found))
+        return process_group.total(sum(loss for loss, _ in found))
 
     def close(self) -> None:
         """End the threads."""
@@ -83,10 +83,10 @@ def one_thread_each() -> None:
 
 def _of_all_ranks(gradient: Tensor | None) -> Tensor | None:
     """The sparse gradient of a table, with the rows of all ranks."""
-    if gradient is None or distributed.world_size() == 1:
+    if gradient is None or process_group.world_size() == 1:
         return gradient
     own = gradient.coalesce()
-    rows, values = distributed.gathered(own.indices()[0]), distributed.gathered(own.values())
+    rows, values = process_group.gathered(own.indices()[0]), process_group.gathered(own.values())
     return torch.sparse_coo_tensor(rows[None], values, own.shape, check_invariants=False)
 
 

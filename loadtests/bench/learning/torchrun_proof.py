@@ -21,13 +21,14 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from training import distributed, recipe
+from training import recipe
 from training.config import small
 from training.data import dataset
 from training.data.interaction_log import encode
 from training.evaluation.metrics import mean_and_error, ndcg, recall
 from training.evaluation.ranking import rank_targets
 from training.evaluation.scorers import stages
+from training.processes import process_group
 
 RUNS = {"one process": (1, 0), "two processes": (2, 0), "one process, another seed": (1, 1)}
 """The processes and the seed of each training; the first is what the others are compared with."""
@@ -46,7 +47,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     if options.fit:
-        with distributed.joined() as runs:
+        with process_group.joined() as runs:
             if runs:
                 fit(options.data, options.seed, options.fit)
         return 0

@@ -15,7 +15,7 @@ from training.data import impressions
 from training.data.dataset import read
 from training.data.interaction_log import encode
 from training.data.reading import parquet_parts
-from training.engine import LOCAL, open_engine
+from training.processes.engine import LOCAL, open_engine
 
 MORE = """event_type = "kind"
 value = "worth"

@@ -20,7 +20,7 @@ from training.data.reading.quarantine import GIVEN, Quarantine
 from training.data.reading.table_reader import read_table
 from training.data.reading.times import DAY, IN_FUTURE, are_days, read_times
 from training.data.table_sections import CONTEXT, Interactions
-from training.engine import LOCAL, Engine
+from training.processes.engine import LOCAL, Engine
 from training.progress import StepProgress, no_step
 
 CLOCKS_DIFFER = 600

@@ -19,7 +19,7 @@ from training.data.mapping import Mapping
 from training.data.reading.parquet_parts import open_table, parts_of, read_part
 from training.data.reading.quarantine import Quarantine
 from training.data.table_sections import CONTEXT, NO_FILE, Table
-from training.engine import LOCAL, Engine
+from training.processes.engine import LOCAL, Engine
 from training.progress import StepProgress, no_step
 
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}

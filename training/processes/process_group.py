@@ -132,7 +132,7 @@ def share(count: int) -> int:
     return -(-count // world_size())
 
 
-def from_first(value: T) -> T:
+def broadcast(value: T) -> T:
     """The value of rank 0, on each rank."""
     if world_size() == 1:
         return value

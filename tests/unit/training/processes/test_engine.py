@@ -11,7 +11,7 @@ import pytest
 
 from recsys.environment import Environment
 from recsys.errors import DatasetError, SettingsError
-from training.engine import LOCAL, WAITS, Cluster, open_engine
+from training.processes.engine import LOCAL, WAITS, Cluster, open_engine
 
 distributed = pytest.importorskip("distributed", reason="the extra dask")
 
@@ -87,7 +87,7 @@ def test_work_that_ends_every_worker_is_a_sentence(tmp_path):
 
 def test_a_lost_scheduler_is_a_sentence(tmp_path, monkeypatch):
     """Between two parts, and before a step."""
-    monkeypatch.setattr("training.engine.CONNECT_SECONDS", 1)
+    monkeypatch.setattr("training.processes.engine.CONNECT_SECONDS", 1)
     cluster = distributed.LocalCluster(n_workers=1, processes=False, protocol="tcp", dashboard_address=None)
     with cluster, open_engine(Environment(tmp_path, None, dask=cluster.scheduler_address)) as engine:
         results = engine.map(square, range(20, 40))
@@ -118,7 +118,7 @@ def test_a_wrong_setting_is_a_sentence(dask, memory, words):
 
 def test_a_cluster_that_is_not_there_is_a_sentence(tmp_path, monkeypatch):
     """An address without a scheduler, and a machine without the extra."""
-    monkeypatch.setattr("training.engine.CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("training.processes.engine.CONNECT_SECONDS", 0.5)
     environment = Environment(tmp_path, None, dask="tcp://127.0.0.1:9")
     with pytest.raises(SettingsError, match=r"answers at tcp://127.0.0.1:9"), open_engine(environment):
         pass
@@ -129,7 +129,6 @@ def test_a_cluster_that_is_not_there_is_a_sentence(tmp_path, monkeypatch):
 
 def test_without_the_setting_nothing_of_dask_is_imported():
     """Neither by the engine nor by reading a dataset."""
-    code = (
-        "import sys, training.engine, training.data.dataset; sys.exit(bool({'dask', 'distributed'} & {*sys.modules}))"
-    )
+    imports = "import sys, training.processes.engine, training.data.dataset"
+    code = f"{imports}; sys.exit(bool({{'dask', 'distributed'}} & {{*sys.modules}}))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

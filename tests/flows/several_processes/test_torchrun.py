@@ -68,7 +68,7 @@ def on_two(data, tmp_path_factory):
 
 def test_the_gradients_of_two_ranks_are_those_of_one(tmp_path):
     """The sums over two halves of a batch are the gradients of the batch, and so are the ranker's weights."""
-    ended(started(tmp_path, "-m", "tests.unit.training.equal_gradients"))
+    ended(started(tmp_path, "-m", "tests.unit.training.processes.equal_gradients"))
 
 
 def test_two_processes_train_as_good_a_model_as_one(on_two):

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from recsys.environment import Environment, size_of
 from recsys.errors import SettingsError
+from training.processes.shared_file import read_shared, shared_file
 from training.progress import StepProgress, no_step
-from training.shared_file import read_shared, shared_file
 
 if TYPE_CHECKING:
     from distributed import Client, Future

@@ -7,8 +7,8 @@ import torch
 
 from recsys.model.towers import Towers
 from tests.flows.ring_dataset import log_of, quick, ring
-from training import distributed
 from training.data.interaction_log import Log
+from training.processes import process_group
 from training.ranker.examples import Examples
 from training.ranker.fit_net import fit_net
 from training.towers.crops import Batch, Crops
@@ -42,7 +42,7 @@ def gradients(batch: Batch) -> list[torch.Tensor]:
     log = log_of(ring(users=60))
     towers = Towers(len(log.catalogue), len(log.catalogue.spec.tokens), 1, 16, 32, sparse=True)
     steps = Gradients(towers, log, quick().tower.negatives, torch.device("cpu"))
-    loss = steps.add(batch.part(distributed.rank(), distributed.world_size()))
+    loss = steps.add(batch.part(process_group.rank(), process_group.world_size()))
     steps.close()
     return [weight.grad.to_dense() for weight in towers.parameters()] + [torch.tensor(loss)]
 
@@ -55,8 +55,8 @@ def compare(batch: Batch, alone: list[torch.Tensor]) -> None:
 if __name__ == "__main__":
     batch = batch_of(log_of(ring(users=60)))
     alone, net = gradients(batch), net_of(examples())
-    with distributed.joined() as runs:
+    with process_group.joined() as runs:
         if runs:
-            with distributed.together(lambda _: (compare, (batch, alone))):
+            with process_group.together(lambda _: (compare, (batch, alone))):
                 compare(batch, alone)
             torch.testing.assert_close(net_of(examples()), net, rtol=1e-3, atol=1e-5)

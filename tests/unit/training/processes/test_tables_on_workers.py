@@ -8,9 +8,9 @@ from recsys.environment import Environment
 from recsys.model.features import width
 from recsys.model.ranker import RankerNet
 from recsys.model.towers import Towers
-from training.engine import LOCAL, open_engine
+from training.processes.engine import LOCAL, open_engine
+from training.processes.shared_file import read_shared, shared_file
 from training.retrieval_stage import FirstStage
-from training.shared_file import read_shared, shared_file
 from training.tables.item_tables import build_tables
 from training.user_records import RecordWork, packed_records
 
