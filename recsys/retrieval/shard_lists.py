@@ -58,8 +58,8 @@ def merged(shards: list[ShardLists]) -> tuple[SourceLists, F32]:
     items = np.full((keys.shape[1], out[-1]), PAD, np.int32)
     scores = np.full(items.shape, -np.inf, np.float32)
     candidate_lists.merge(keys, tower, starts, out, items, scores)
-    nobody = np.zeros((len(items), 0), np.int32)
-    return SourceLists(items, out, contiguous(layout.shares), contiguous(layout.flags), nobody, False), scores
+    no_past = np.zeros((len(items), 0), np.int32)
+    return SourceLists(items, out, contiguous(layout.shares), contiguous(layout.flags), no_past, False), scores
 
 
 def joined(lists: SourceLists, tower: F32, past: I32 | None) -> Joined:

@@ -6,6 +6,7 @@ Dask is an extra, which is imported only where TANDEM_DASK is set.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import re
@@ -44,10 +45,10 @@ WAITS = {
     "distributed.deploy.lost-worker-timeout": "300s",
     "distributed.scheduler.no-workers-timeout": "300s",
 }
-"""Of own workers: a worker without a byte is lost, a killed worker has started again, and a run without workers ends.
+"""How long Dask waits: for a byte of a worker, for a connection, for the start of a killed worker, and for any worker.
 
 On a busy machine a start takes longer than Dask's 15 s, after which the cluster closes the worker for good. By default
-a run whose workers can't start would wait for ever.
+a run whose workers can't start waits for ever.
 """
 
 PARTS_A_WORKER = 2
@@ -250,6 +251,8 @@ def open_engine(environment: Environment) -> Iterator[Engine]:
     with ExitStack() as stack:
         stack.enter_context(dask.config.set(WAITS))
         try:
+            if cluster.address:
+                asyncio.run(_reach(cluster.address))
             address: Any = cluster.address or stack.enter_context(
                 LocalCluster(
                     n_workers=cluster.workers,
@@ -269,3 +272,13 @@ def open_engine(environment: Environment) -> Iterator[Engine]:
                 "(--dask), and start a worker: dask worker ADDRESS."
             ) from error
         yield DaskEngine(client, folder)
+
+
+async def _reach(address: str) -> None:
+    """TimeoutError if no scheduler answers. `Client` waits for ever at a port that accepts and does not answer."""
+    from distributed.comm import connect  # type: ignore[attr-defined] # documented, without __all__
+    from distributed.security import Security
+
+    security = Security().get_connection_args("client")
+    comm = await asyncio.wait_for(connect(address, timeout=CONNECT_SECONDS, **security), CONNECT_SECONDS)
+    await comm.close()
