@@ -25,18 +25,18 @@ class Crop(NamedTuple):
     """Consecutive events of B users [B, L + 1], padded on the left by at least one column.
 
     context: [B, L + 1, CLOCK + CONTEXTS] uint8, of each event. grades: [B, L + 1] float32, `Log.grades` of each event.
-    broadcast: [B], crops that begin with the user's first event.
+    from_first: [B], crops that begin with the user's first event.
     """
 
     histories: Histories
     context: U8
     grades: F32
-    broadcast: Bool
+    from_first: Bool
 
     @property
     def predicted(self) -> Bool:
         """The events to predict, from the second column on [B, L]: events with a grade and a known past."""
-        known: Bool = (self.histories.items[:, :-1] != PAD) | self.broadcast[:, None]
+        known: Bool = (self.histories.items[:, :-1] != PAD) | self.from_first[:, None]
         return (self.grades[:, 1:] > 0) & known
 
 
