@@ -5,10 +5,13 @@ The service does not depend on Prefect: two calls need no client of its own.
 
 from __future__ import annotations
 
+import asyncio
+import json
 from base64 import b64encode
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
+from uuid import uuid4
 
 import aiohttp
 
@@ -17,6 +20,9 @@ from service.settings import Settings
 
 CALL_SECONDS = 10.0
 """Time for a call. Prefect's server answers within 0.1 s on an idle machine."""
+
+BUSY_WAITS = (0.2, 0.5, 1.0, 2.0)
+"""Seconds before the next try while Prefect answers 503, as it does where another writer has locked its SQLite file."""
 
 TAG = "tandem"
 """The tag of each run of the deployments in prefect.yaml. Runs of other projects are not shown."""
@@ -66,8 +72,10 @@ class PrefectApi:
     async def start(self, deployment: str, parameters: dict[str, str]) -> Run:
         """Start a run of a deployment, such as promote/by-hand; PrefectError if Prefect does not take it."""
         found = await self._call("GET", f"/deployments/name/{deployment}", f"the deployment {deployment}")
+        path = f"/deployments/{found['id']}/create_flow_run"
+        once = uuid4().hex  # a repeated call starts no second run
         started = await self._call(
-            "POST", f"/deployments/{found['id']}/create_flow_run", f"the deployment {deployment}", parameters=parameters
+            "POST", path, f"the deployment {deployment}", parameters=parameters, idempotency_key=once
         )
         return _run(started)
 
@@ -81,15 +89,11 @@ class PrefectApi:
     async def _call(self, method: str, path: str, wanted: str, **body: Any) -> dict[str, Any]:
         if not self._url:
             raise PrefectError(NOT_SET)
-        timeout = aiohttp.ClientTimeout(total=CALL_SECONDS)
         try:
-            async with (
-                aiohttp.ClientSession(headers=self._headers, timeout=timeout) as session,
-                session.request(method, self._url + path, json=body or None) as response,
-            ):
-                if response.status >= HTTPStatus.BAD_REQUEST:
-                    raise self._refused(response.status, path, wanted, await response.text(errors="replace"))
-                answer = await response.json()
+            status, text = await self._send(method, self._url + path, body)
+            if status >= HTTPStatus.BAD_REQUEST:
+                raise self._refused(status, path, wanted, text)
+            answer = json.loads(text)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             why = str(error) or f"no answer within {CALL_SECONDS:g} s"
             raise PrefectError(
@@ -98,6 +102,18 @@ class PrefectApi:
         if not isinstance(answer, dict) or "id" not in answer:
             raise PrefectError(f"What answers at {self._url} is not Prefect's API. Correct PREFECT_API_URL.")
         return answer
+
+    async def _send(self, method: str, url: str, body: dict[str, Any]) -> tuple[int, str]:
+        """The status and text of a response. While Prefect is busy it is asked again, as by Prefect's own client."""
+        timeout = aiohttp.ClientTimeout(total=CALL_SECONDS)
+        async with aiohttp.ClientSession(headers=self._headers, timeout=timeout) as session:
+            for wait in (0.0, *BUSY_WAITS):
+                await asyncio.sleep(wait)
+                async with session.request(method, url, json=body or None) as response:
+                    status, text = response.status, await response.text(errors="replace")
+                if status != HTTPStatus.SERVICE_UNAVAILABLE:
+                    break
+        return status, text
 
     def _refused(self, status: int, path: str, wanted: str, text: str) -> TandemError:
         if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):

@@ -20,9 +20,12 @@ from recsys.types import CLOCK, PAD, Histories
 CLOSE = 2e-3
 """Largest difference of two equal scores: answers have four decimals."""
 
+UNCOUNTED_AGE = 2 * 86_400.0
+"""Age in seconds of an event that no feature of an item counts: the longest window is a day."""
+
 
 class ExpectedSlates:
-    """The slates of one generation, for users without an event since the training."""
+    """The slates of one generation, for users without an event since the training, while no item has newer events."""
 
     def __init__(self, folder: GenerationFolder) -> None:
         self._retriever, self._ranker = Retriever.load(folder), Ranker.load(folder)

@@ -65,10 +65,10 @@ class RedisFlowStore:
         return float(now[0] + now[1] / 1e6)
 
     def read_bucket(self, generation: str, bucket: int) -> dict[str, bytes]:
-        """Return the packed records of one hash of users."""
+        """Return the packed records of one hash of users, in the order of their ids: the store's own order changes."""
         with translated_errors(self.address):
             found: Any = self._redis.hgetall(users_key(generation, bucket))
-        return {user.decode("utf-8", "surrogatepass"): record for user, record in found.items() if user}
+        return {user.decode("utf-8", "surrogatepass"): record for user, record in sorted(found.items()) if user}
 
     def read_user_ids(self, generation: str, bucket: int) -> list[str]:
         """Return the users of one hash of records."""

@@ -10,11 +10,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 
 from recsys.store.key_names import EVENT_LOG
 from tests.chaos.replication.replicated_store import MAX_LAG_SECONDS, ReplicatedStore, wait_for
+from tests.judged_load.expected_slates import UNCOUNTED_AGE
 from tests.judged_load.grpc_load import GrpcLoad
 from tests.judged_load.http_load import HttpLoad
 from tests.judged_load.outcome import Limits, Outcome, judge, missing_stages
@@ -55,6 +57,7 @@ class EventSender:
                 event = {
                     "user_id": f"sender-{number % 7}",
                     "item_id": "drama-1",
+                    "timestamp": time.time() - UNCOUNTED_AGE,
                     "event_id": f"{self._run_id}-{number}",
                 }
                 while not self._send(client, event):
@@ -63,7 +66,7 @@ class EventSender:
                 if self._stopped.wait(1 / RATE):
                     return
 
-    def _send(self, client: httpx.Client, event: dict[str, str]) -> bool:
+    def _send(self, client: httpx.Client, event: dict[str, Any]) -> bool:
         answer = client.post("/events", json={"events": [event]})
         if answer.status_code == 200:
             self.acknowledged[event["event_id"]] = time.time()

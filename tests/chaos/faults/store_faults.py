@@ -8,6 +8,7 @@ from collections.abc import Callable
 import httpx
 import numpy as np
 
+from tests.judged_load.expected_slates import UNCOUNTED_AGE
 from tests.judged_load.http_load import HttpLoad
 from tests.judged_load.outcome import Limits, Outcome, judge, missing_stages
 from tests.judged_load.served_pair import ServedPair
@@ -119,15 +120,15 @@ def _lost_records(
 
 def store_full(world: ServedPair, recovery_s: float = RECOVERY_SECONDS) -> Outcome:
     """The store accepts no write (noeviction): slates are whole, and POST /events returns an error with the cause."""
-    event = {"events": [{"user_id": "someone else", "item_id": "action-1"}]}
+    event = {"user_id": "someone else", "item_id": "action-1", "timestamp": time.time() - UNCOUNTED_AGE}
     with world.server.client() as client, world.load() as load:
         client.config_set("maxmemory-policy", "noeviction")
         client.config_set("maxmemory", "1mb")
         time.sleep(2)
-        refused = httpx.post(f"{world.deployment.url}/events", json=event, timeout=10)
+        refused = httpx.post(f"{world.deployment.url}/events", json={"events": [event]}, timeout=10)
         client.config_set("maxmemory", "0")
         recovery = load.wait(lambda answer: answer.whole, 10)
-        stored = httpx.post(f"{world.deployment.url}/events", json=event, timeout=10)
+        stored = httpx.post(f"{world.deployment.url}/events", json={"events": [event]}, timeout=10)
     wrong = [] if refused.status_code == 503 and refused.json()["error"]["code"] == "store" else [refused.text]
     wrong += [] if stored.status_code == 200 else [stored.text]
     world.settle()

@@ -15,6 +15,7 @@ import pytest
 from recsys.experiments import changes
 from recsys.experiments.definition import checked
 from recsys.store.redis.redis_experiments import RedisExperimentStore
+from tests.judged_load.expected_slates import UNCOUNTED_AGE
 from tests.judged_load.served_pair import USERS, GenerationPair, ServedPair
 from tests.servers.debian_program import REDIS_CLI
 from tests.servers.deployment import Deployment
@@ -48,7 +49,8 @@ def used(pair: GenerationPair, tmp_path: Path) -> Iterator[ServedPair]:
         experiments.change(lambda document: changes.start(document, "new", time.time()))
         experiments.change(lambda document: changes.ramp(document, "new", 1.0, time.time()))
         experiments.close()
-        events = [{"user_id": user, "item_id": "drama-1", "event_id": f"e{user}"} for user in USERS]
+        past = time.time() - UNCOUNTED_AGE  # the answers are compared over the end of a minute
+        events = [{"user_id": user, "item_id": "drama-1", "timestamp": past, "event_id": f"e{user}"} for user in USERS]
         assert httpx.post(f"{url}/events", json={"events": events}).status_code == 200
         items = [{"item_id": "drama-2", "available": False}, {"item_id": "new", "title": "New"}]
         assert httpx.put(f"{url}/items", json={"items": items}).status_code == 200

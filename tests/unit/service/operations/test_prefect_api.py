@@ -18,8 +18,8 @@ RUN = {"id": "r1", "tags": ["tandem"], "state": {"type": "FAILED", "name": "Fail
 
 
 @contextmanager
-def prefect(status=200, answer=None):
-    """A server that answers each request so, and the requests that it got."""
+def prefect(status=200, answer=None, busy=()):
+    """A server that answers each request so, and the requests that it got. busy: numbers of those that get a 503."""
     got = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -27,7 +27,7 @@ def prefect(status=200, answer=None):
             sent = self.rfile.read(int(self.headers.get("content-length", 0)))
             got.append((self.command, self.path, dict(self.headers), json.loads(sent or "null")))
             body = json.dumps(answer or {"id": "d1"}).encode()
-            self.send_response(status)
+            self.send_response(503 if len(got) in busy else status)
             self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(body)))
             self.end_headers()
@@ -69,7 +69,7 @@ def test_a_run_is_started_with_its_parameter_and_the_credentials(credentials, he
         ("GET", "/api/deployments/name/promote/by-hand"),
         ("POST", "/api/deployments/r1/create_flow_run"),
     ]
-    assert got[1][3] == {"parameters": {"generation": "g1"}}
+    assert got[1][3]["parameters"] == {"generation": "g1"}
     assert {headers.get("authorization") for _, _, headers, _ in got} == {header}
     assert (run.state, run.message, run.ended, run.succeeded) == ("Failed", "It is gone.", True, False)
 
@@ -80,6 +80,18 @@ def test_a_run_that_waits_for_no_slot_names_the_other_run():
     with prefect(answer=RUN | {"state": state}) as (url, _):
         run = asyncio.run(api(url).start("rollback/by-hand", {}))
     assert (run.message, run.ended) == ("Another promotion or rollback is running.", True)
+
+
+def test_a_busy_prefect_is_asked_again_and_starts_one_run():
+    """Another writer may hold its SQLite file. By the key Prefect answers a repeated start with the same run."""
+    with prefect(answer=RUN, busy={1, 3}) as (url, got):
+        asyncio.run(api(url).start("promote/by-hand", {}))
+        asyncio.run(api(url).start("promote/by-hand", {}))
+    assert [method for method, *_ in got] == ["GET", "GET", "POST", "POST", "GET", "POST"]
+    first, again, other = (body["idempotency_key"] for method, _, _, body in got if method == "POST")
+    assert first == again != other
+    with prefect(busy=range(99)) as (url, got), pytest.raises(PrefectError, match="Prefect answered 503"):
+        asyncio.run(api(url).start("promote/by-hand", {}))
 
 
 @pytest.mark.parametrize(
