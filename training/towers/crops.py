@@ -91,9 +91,10 @@ class Batch(NamedTuple):
     """A batch of crops as tensors, with negatives.
 
     rows: [B, L + 1], item rows. real: [B, L + 1], False at padding. gaps: steps of time between events. types: event
-    types. context: [B, L + 1, CLOCK + CONTEXTS], some of it hidden. predicted: [B, L]. weights: [P] float32, of the
-    predicted events. negatives: [N] item rows. items: [W], the distinct rows of `rows` and `negatives`. lookup: the
-    place in `items` of each row, then of each negative. id_shown: [W], False where the item's id is hidden.
+    types. context: [B, L + 1, CLOCK + CONTEXTS], some of it hidden. predicted: [B, L]. times: [B, L + 1] float64, unix
+    seconds. weights: [P] float32, of the predicted events. negatives: [N] item rows. items: [W], the distinct rows of
+    `rows` and `negatives`. lookup: the place in `items` of each row, then of each negative. id_shown: [W], False where
+    the item's id is hidden.
     """
 
     rows: Tensor
@@ -102,6 +103,7 @@ class Batch(NamedTuple):
     types: Tensor
     context: Tensor
     predicted: Tensor
+    times: Tensor
     weights: Tensor
     negatives: Tensor
     items: Tensor
@@ -130,6 +132,7 @@ class Batch(NamedTuple):
             types=torch.from_numpy(crop.histories.types).long(),
             context=_partly_hidden(torch.from_numpy(crop.context), config.context_dropout),
             predicted=predicted,
+            times=torch.from_numpy(crop.histories.times),
             weights=grades[predicted],
             negatives=negatives_N,
             items=items,
@@ -153,6 +156,7 @@ class Batch(NamedTuple):
             types=self.types[mine],
             context=self.context[mine],
             predicted=self.predicted[mine],
+            times=self.times[mine],
             weights=weights[mine][self.predicted[mine]],
             lookup=torch.cat([lookup.flatten(), self.lookup[self.rows.numel() :]]),
         )

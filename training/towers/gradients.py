@@ -46,19 +46,22 @@ class Gradients:
         drawn = counts / max(counts.sum(), 1) + 1 / max((counts > 0).sum(), 1)
         negatives = process_group.share(negatives) * process_group.world_size()
         self._expected = torch.from_numpy(process_group.broadcast(negatives * drawn)).float().to(device)
+        begins = np.full(len(log.catalogue), np.inf)
+        np.minimum.at(begins, log.items, log.times)
+        self._begins = torch.from_numpy(process_group.broadcast(begins)).to(device)
         self._threads = ThreadPoolExecutor(min(PARTS, torch.get_num_threads()), "tandem-gradients", one_thread_each)
 
     def add(self, batch: Batch) -> float:
         """Set the gradients of the batch's mean loss; the loss."""
         embeddings = self._towers.item(batch.items, self._content[batch.items], batch.id_shown)
         leaf = embeddings.detach().requires_grad_()
-        expected_N = self._expected[batch.negatives]
+        expected_N, begins_N = self._expected[batch.negatives], self._begins[batch.negatives]
         total = process_group.total(float(batch.weights.sum()))
         parts = PARTS if self._device.type == "cpu" and len(batch.weights) >= MINIMUM_EVENTS else 1
 
         def of_part(first: int) -> tuple[float, tuple[Tensor | None, ...]]:
             part = batch.part(first, parts)
-            loss = _loss(self._towers, part, leaf, expected_N) * (float(part.weights.sum()) / total)
+            loss = _loss(self._towers, part, leaf, expected_N, begins_N) * (float(part.weights.sum()) / total)
             return float(loss.detach()), torch.autograd.grad(loss, [leaf, *self._weights], allow_unused=True)
 
         found = list(self._threads.map(of_part, range(parts)))
@@ -95,7 +98,7 @@ def _sum(parts: tuple[Tensor | None, ...]) -> Tensor | None:
     return functools.reduce(torch.add, found) if found else None
 
 
-def _loss(towers: Towers, batch: Batch, embeddings: Tensor, expected_N: Tensor) -> Tensor:
+def _loss(towers: Towers, batch: Batch, embeddings: Tensor, expected_N: Tensor, begins_N: Tensor) -> Tensor:
     """Weighted mean loss of crops; embeddings: [W, d], of `batch.items`."""
     rows, real, gaps = batch.rows, batch.real, batch.gaps
     # F.embedding, not an index: the gradient of an index on several threads adds in an order of its own each time.
@@ -103,11 +106,13 @@ def _loss(towers: Towers, batch: Batch, embeddings: Tensor, expected_N: Tensor) 
     past = EmbeddedHistory(x_BLD[:, :-1] * real[:, :-1, None], real[:, :-1], batch.types[:, :-1], gaps[:, :-1])
     with mixed_precision(rows.device):
         users = towers.user.every_prefix(past, gaps[:, 1:], batch.context[:, 1:])
+    negatives = F.embedding(batch.lookup[rows.numel() :], embeddings)
     return corrected_softmax(
         users_PD=users[batch.predicted].float(),
         positives_PD=x_BLD[:, 1:][batch.predicted],
         targets_P=rows[:, 1:][batch.predicted],
+        times_P=batch.times[:, 1:][batch.predicted],
         weights_P=batch.weights,
-        negatives=Negatives(batch.negatives, F.embedding(batch.lookup[rows.numel() :], embeddings), expected_N),
+        negatives=Negatives(batch.negatives, negatives, expected_N, begins_N),
         temperature=towers.temperature,
     )

@@ -24,33 +24,40 @@ MASKED = -1e9
 
 
 class Negatives(NamedTuple):
-    """The negatives of a batch. items: [N] rows. embeddings: [N, d]. expected: [N], times that each is expected."""
+    """The negatives of a batch. items: [N] rows. embeddings: [N, d]. expected: [N], times that each is expected.
+
+    begins: [N], the time of each item's first event.
+    """
 
     items: Tensor
     embeddings: Tensor
     expected: Tensor
+    begins: Tensor
 
 
 def corrected_softmax(
     users_PD: Tensor,
     positives_PD: Tensor,
     targets_P: Tensor,
+    times_P: Tensor,
     weights_P: Tensor,
     negatives: Negatives,
     temperature: Tensor,
 ) -> Tensor:
-    """Weighted mean cross entropy of each user's target; a negative that is the target is masked.
+    """Weighted mean cross entropy of each user's target. Masked are a negative that is the target, and items whose
+    first event is later: that nobody took them before says nothing about them.
 
-    positives_PD: the embeddings of the targets, whose item rows are targets_P.
+    positives_PD: the embeddings of the targets, whose item rows are targets_P, at times_P.
     """
     correction_N = -negatives.expected.log()
 
-    def summed(users: Tensor, positives: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    def summed(users: Tensor, positives: Tensor, targets: Tensor, times: Tensor, weights: Tensor) -> Tensor:
         own = (users * positives).sum(1, keepdim=True) / temperature
         others = torch.addmm(correction_N, users / temperature, negatives.embeddings.T)
-        others = others.masked_fill(targets[:, None] == negatives.items, MASKED)
+        masked = (targets[:, None] == negatives.items) | (times[:, None] < negatives.begins)
+        others = others.masked_fill(masked, MASKED)
         place = torch.zeros(len(users), dtype=torch.long, device=users.device)
         return F.cross_entropy(torch.cat([own, others], 1), place, reduction="none") @ weights
 
-    parts = zip(*(rows.split(ROWS) for rows in (users_PD, positives_PD, targets_P, weights_P)), strict=True)
+    parts = zip(*(rows.split(ROWS) for rows in (users_PD, positives_PD, targets_P, times_P, weights_P)), strict=True)
     return torch.stack(list(starmap(summed, parts))).sum() / weights_P.sum().clamp(min=1e-12)

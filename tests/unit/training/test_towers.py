@@ -15,13 +15,14 @@ import torch
 
 from recsys.kernels import time_features
 from recsys.model.towers import EmbeddedHistory, Towers
+from recsys.model.user_encoder import UserEncoder
 from recsys.types import CLOCK, CONTEXTS
-from tests.flows.ring_dataset import log_of, quick, ring
+from tests.flows.ring_dataset import START, log_of, quick, ring
 from training.recipe import train
 from training.towers import gradients
 from training.towers.checkpoint import MOST, SERVED, Checkpoints
 from training.towers.crops import Batch, Crops
-from training.towers.fit_towers import fit_towers
+from training.towers.fit_towers import fit_towers, item_embeddings
 from training.towers.loss import Negatives, corrected_softmax
 
 KILLED = """
@@ -86,22 +87,41 @@ def test_every_prefix_is_the_forward_pass_at_each_prefix():
 
 
 def test_the_loss_and_its_gradient_are_the_plain_softmax():
-    """Loss and gradients equal one cross entropy with corrected logits, where negatives that are targets are masked."""
+    """Loss and gradients equal one cross entropy with corrected logits.
+
+    Masked are negatives that are targets, and those that begin later.
+    """
     torch.manual_seed(0)
     users, positives, items = torch.randn(1300, 8), torch.randn(1300, 8), torch.randn(40, 8)
     temperature, weights = torch.tensor(0.3), torch.rand(1300)
     targets, rows, expected = torch.randint(60, (1300,)), torch.randint(60, (40,)), torch.rand(40) + 0.1
+    times, begins = torch.rand(1300), torch.rand(40)
     leaves = [tensor.requires_grad_() for tensor in (users, positives, items, temperature)]
-    negatives = Negatives(rows, items, expected)
-    ours = corrected_softmax(users, positives, targets, weights, negatives, temperature)
+    negatives = Negatives(rows, items, expected, begins)
+    ours = corrected_softmax(users, positives, targets, times, weights, negatives, temperature)
     others = users @ items.T / temperature - expected.log()
-    others = others.masked_fill(targets[:, None] == rows, -torch.inf)
+    others = others.masked_fill((targets[:, None] == rows) | (times[:, None] < begins), -torch.inf)
     logits = torch.cat([(users * positives).sum(1, keepdim=True) / temperature, others], dim=1)
     losses = torch.nn.functional.cross_entropy(logits, torch.zeros(1300, dtype=torch.long), reduction="none")
     plain = (losses * weights).sum() / weights.sum()
     torch.testing.assert_close(ours, plain)
     for mine, theirs in zip(torch.autograd.grad(ours, leaves), torch.autograd.grad(plain, leaves), strict=True):
         torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-4)
+
+
+def test_an_item_of_the_last_day_is_scored_by_its_share_of_that_day():
+    """It has a third of that day's events and, of the twelve days', as many as others: it was no choice before."""
+    frame, rng = ring(items=30, noise=1.0), np.random.default_rng(1)
+    late = frame["timestamp"] > START + 11 * 86_400
+    frame.loc[late & (rng.random(len(frame)) < 1 / 3), "item_id"] = 99
+    log = log_of(frame)
+    towers = fit_towers(log, replace(quick().tower, epochs=8), 0).towers
+    embeddings = item_embeddings(towers, log.catalogue.content)
+    ends = log.by_user[1][1:]
+    histories = log.last_histories(ends, ends - 10, 10)
+    scores = UserEncoder(towers.user, embeddings).encode(histories) @ embeddings.T
+    new = log.catalogue.ids.tolist().index(99)
+    assert np.mean(scores.argmax(axis=1) == new) > 0.5
 
 
 def step_on_meta_by_default(monkeypatch, precision=None) -> float:
