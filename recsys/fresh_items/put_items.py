@@ -32,11 +32,6 @@ class Put:
     available: bool | None = None
     content: Mapping[str, object] = field(default_factory=dict)
 
-    @property
-    def only_available(self) -> bool | None:
-        """The availability, if the put has no other data; else None."""
-        return self.available if self.title is None and not self.content else None
-
 
 @dataclass(frozen=True, slots=True)
 class PutItem:

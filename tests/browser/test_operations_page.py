@@ -62,6 +62,7 @@ class World:
     def variables(self):
         return {
             "REDIS_URL": self.redis_url,
+            "TANDEM_TOPOLOGY": "inline",
             "TANDEM_KEYS": str(self.keys.path),
             "TANDEM_ADMIN_PORT": str(self.port),
             "PREFECT_API_URL": self.prefect_url,

@@ -56,7 +56,8 @@ def deployment(tiny_world, replay, own_valkey_url, tmp_path_factory):
     store.write_lists(manifest.id, manifest.user_buckets, packed)
     store.close()
     home = tmp_path_factory.mktemp("replayed")
-    with Deployment(home, home / "service.log", REDIS_URL=own_valkey_url, TANDEM_DEADLINE_MS="10000") as running:
+    more = {"TANDEM_TOPOLOGY": "inline", "TANDEM_DEADLINE_MS": "10000"}
+    with Deployment(home, home / "service.log", REDIS_URL=own_valkey_url, **more) as running:
         yield running, lists
 
 

@@ -56,8 +56,11 @@ def served(harness, tiny_world, own_valkey_url, tmp_path_factory):
         patched.setenv("TANDEM_HOME", str(home))
         patched.setenv("REDIS_URL", own_valkey_url)
         batch(3, str(home / "rules.toml"))
-    own = {"REDIS_URL": own_valkey_url, "TANDEM_IMPRESSIONS_PER_SECOND": "1000000", "TANDEM_DEADLINE_MS": "10000"}
-    with Deployment(home, home / "service.log", **own) as running, ThreadPoolExecutor(AT_ONCE) as pool:
+    own = {"TANDEM_TOPOLOGY": "inline", "TANDEM_IMPRESSIONS_PER_SECOND": "1000000", "TANDEM_DEADLINE_MS": "10000"}
+    with (
+        Deployment(home, home / "service.log", REDIS_URL=own_valkey_url, **own) as running,
+        ThreadPoolExecutor(AT_ONCE) as pool,
+    ):
         list(pool.map(lambda user: ask(running.url, user), range(USERS)))
         store = RedisFlowStore(own_valkey_url)
         for _ in range(40):

@@ -28,8 +28,8 @@ def world(tiny_world, own_valkey_url, prefect_url, tmp_path_factory):
         store.flushall()
     tiny.publish(tiny_world[0], RedisGenerationStore(own_valkey_url))
     home = tmp_path_factory.mktemp("reports")
-    more = {"REDIS_URL": own_valkey_url, "TANDEM_IMPRESSIONS_PER_SECOND": "1000"}
-    with Deployment(home, home / "service.log", **more) as running:
+    more = {"TANDEM_TOPOLOGY": "inline", "TANDEM_IMPRESSIONS_PER_SECOND": "1000"}
+    with Deployment(home, home / "service.log", REDIS_URL=own_valkey_url, **more) as running:
         yield DeploymentWithFlows(home, own_valkey_url, running, prefect_url)
 
 

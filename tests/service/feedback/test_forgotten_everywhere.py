@@ -22,8 +22,8 @@ def shop(tiny_world, prefect_url, tmp_path_factory):
     home = tmp_path_factory.mktemp("forgotten")
     server = StoreServer(home / "store").start()
     tiny.publish(tiny_world[0], RedisGenerationStore(server.url))
-    more = {"REDIS_URL": server.url, "TANDEM_IMPRESSIONS_PER_SECOND": "1000", "TANDEM_DEADLINE_MS": "10000"}
-    with Deployment(home, home / "service.log", **more) as running:
+    more = {"TANDEM_TOPOLOGY": "inline", "TANDEM_IMPRESSIONS_PER_SECOND": "1000", "TANDEM_DEADLINE_MS": "10000"}
+    with Deployment(home, home / "service.log", REDIS_URL=server.url, **more) as running:
         world = DeploymentWithFlows(home, server.url, running, prefect_url)
         with server.client() as world.store:
             yield world

@@ -24,7 +24,8 @@ def world(tiny_world, tmp_path_factory):
     server = StoreServer(home / "store").start()
     live = tiny.publish(tiny_world[0], RedisGenerationStore(server.url))
     url = f"http://127.0.0.1:{free_port()}/api"
-    with Deployment(home, home / "log", REDIS_URL=server.url, PREFECT_API_URL=url) as running:
+    more = {"TANDEM_TOPOLOGY": "inline", "PREFECT_API_URL": url}
+    with Deployment(home, home / "log", REDIS_URL=server.url, **more) as running:
         yield running, live, server
     server.stop()
 

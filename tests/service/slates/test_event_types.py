@@ -90,7 +90,7 @@ def shop(tiny_shop, prefect_url, tmp_path_factory):
     home = tmp_path_factory.mktemp("shop-served")
     server = StoreServer(home / "store").start()
     tiny.publish(tiny_shop[0], RedisGenerationStore(server.url))
-    with Deployment(home, home / "service.log", REDIS_URL=server.url) as running:
+    with Deployment(home, home / "service.log", REDIS_URL=server.url, TANDEM_TOPOLOGY="inline") as running:
         yield Shop(home, server, running, prefect_url, tiny_shop[0])
     server.stop()
 

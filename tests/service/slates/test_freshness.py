@@ -95,7 +95,8 @@ def world(tiny_world, own_valkey_url, tmp_path_factory):
         store.flushall()
     tiny.publish(tiny_world[0], RedisGenerationStore(own_valkey_url))
     home = tmp_path_factory.mktemp("freshness")
-    variables = {"REDIS_URL": own_valkey_url, "TANDEM_DEADLINE_MS": "10000"}  # a test machine may be slow
+    variables = {"REDIS_URL": own_valkey_url, "TANDEM_TOPOLOGY": "inline"}
+    variables["TANDEM_DEADLINE_MS"] = "10000"  # a test machine may be slow
     with Deployment(home, home / "service.log", **variables) as running:
         yield World(own_valkey_url, tiny_world[0], running)
 
