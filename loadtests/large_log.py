@@ -39,7 +39,7 @@ SMALL = {
 
 POLL_SECONDS = 0.25
 
-KILL_AFTER = 8.0
+KILL_AFTER = 6.0
 """Seconds of CPU after which a worker is killed: its start takes about 4."""
 
 
