@@ -30,7 +30,11 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> GenerationPair:
 
 @pytest.fixture(scope="session")
 def served(pair: GenerationPair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedPair]:
-    """A deployment that serves the first generation of the pair; its deadline allows for other work on the cores."""
+    """A deployment that serves the first generation of the pair.
+
+    Its deadline allows for other work on the cores, and half the load of `make chaos` leaves room for it.
+    """
     settings = ALL_IMPRESSIONS | {"TANDEM_DRAIN_SECONDS": "0.5", "TANDEM_DEADLINE_MS": "4000"}
     with ServedPair(tmp_path_factory.mktemp("served"), pair, **settings) as world:
+        world.rate = 20.0
         yield world

@@ -1,8 +1,6 @@
-"""Tests stops and starts of the service: a stop under load, a restart without Redis, and a start without any models."""
+"""Tests starts of the service without Redis or without models, and the end of a host with one role."""
 
-import os
 import signal
-import subprocess
 import sys
 import time
 
@@ -12,53 +10,8 @@ import pytest
 from recsys.errors import NOTHING_LIVE
 from recsys.generation.publisher import Publisher
 from recsys.store import RedisGenerationStore
-from tests.chaos.faults.drain import Drains
-from tests.judged_load.outcome import Limits, judge
-from tests.servers.deployment import ROOT, Deployment
+from tests.servers.deployment import Deployment
 from tests.servers.store_server import StoreServer
-
-
-def test_a_stop_loses_no_accepted_request(served):
-    """HTTP and gRPC: not ready first, every accepted request is answered, every slate is logged, the end is in time.
-
-    `make chaos` stops a deployment twenty times.
-    """
-    drains = Drains()
-    drains.add(served, 2.0, 0.5, rate=10)
-    for outcome in drains.outcomes(served):
-        assert outcome.passed, outcome
-        assert outcome.requests > 20
-
-
-def test_a_restart_without_redis_serves_the_last_generation(served, pair):
-    """Slates are degraded by the store alone, and whole soon after Redis is back."""
-    served.deployment.stop()
-    served.server.kill()
-    served.deployment = served.deploy()
-    served.deployment.start()
-    served.deployment.wait_until_ready()
-    with served.load() as load:
-        assert "Serving a generation of this host" in served.deployment.log.read_text()
-        status = served.status()
-        assert status["generation"] == pair.first.manifest.id
-        assert "No Redis answers" in status["store"]
-        time.sleep(1)
-        assert {name for answer in load.answers for name in answer.degraded} == {"store"}
-        served.server.start()
-        recovery = load.wait(lambda answer: answer.whole, 20)
-    outcome = judge("restart without the store", load.answers, pair.expected, Limits(20), recovery=recovery)
-    assert outcome.passed, outcome
-
-
-def test_a_first_start_without_redis_ends_with_a_sentence(tmp_path):
-    """There is nothing to serve; the sentence names the address."""
-    ports = {"PORT": "39997", "GRPC_PORT": "0"}
-    env = os.environ | ports | {"TANDEM_HOME": str(tmp_path), "REDIS_URL": "redis://127.0.0.1:1/0"}
-    command = [sys.executable, "-m", "service", "serve"]
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 1
-    assert "127.0.0.1:1" in done.stderr
-    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.slow

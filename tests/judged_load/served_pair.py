@@ -43,6 +43,9 @@ class GenerationPair:
 class ServedPair:
     """Serves `pair.first` while it is entered. settings: variables of the deployment. server: of another kind."""
 
+    rate = 40.0
+    """Requests a second of a load."""
+
     def __init__(self, folder: Path, pair: GenerationPair, server: Any = None, **settings: str) -> None:
         self.folder, self.pair, self.settings = folder, pair, settings
         self.home = folder / "home"
@@ -78,9 +81,9 @@ class ServedPair:
         """Write a generation to the store without promoting it."""
         Publisher(self.store, self.folder / "trials").publish(folder)
 
-    def load(self, rate: float = 40.0) -> HttpLoad:
+    def load(self, rate: float | None = None) -> HttpLoad:
         """A load on the deployment."""
-        return HttpLoad(self.deployment.url, USERS, rate)
+        return HttpLoad(self.deployment.url, USERS, rate or self.rate)
 
     def status(self) -> dict[str, Any]:
         """The body of /status."""

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -84,6 +85,21 @@ def eventually(call: Callable[[], T]) -> T:
             time.sleep(0.05)
 
 
+async def add_before_and_after(servers: ReplicatedStore, users: RedisUserStore) -> None:
+    """Add an event, kill the primary, and add another event over the same client."""
+    assert await users.add_events([click("a", time.time(), "e1")]) == 1
+    await asyncio.sleep(0.5)  # both replicas have all
+    servers.primary().kill()
+    end = time.monotonic() + SECONDS
+    while True:
+        try:
+            assert await users.add_events([click("b", time.time(), "e2")]) == 1
+            return
+        except StoreUnavailable:
+            assert time.monotonic() < end
+            await asyncio.sleep(0.05)
+
+
 def test_every_client_follows_the_primary(replicated: tuple[ReplicatedStore, dict[str, str]]) -> None:
     """Generations, users, events, items, experiments and the registry, over connections that were open before."""
     servers, urls = replicated
@@ -95,15 +111,12 @@ def test_every_client_follows_the_primary(replicated: tuple[ReplicatedStore, dic
     store = Store(generations, flows, reader, registry, *opened, ring, experiments=experiments)
 
     store.publish("g1", {"7": b"record"})
-    store.add(click("a", time.time(), "e1"))
     assert store.put(Put("before", title="Before"))
     known = reader.changes(NOTHING_PUT)
     experiments.change(lambda _: of_generation("g1"))
     assert is_notified(registry, store.ring)
-    time.sleep(0.5)  # both replicas have all
 
-    servers.primary().kill()
-    assert eventually(lambda: store.add(click("b", time.time(), "e2"))) == 1
+    store.users(partial(add_before_and_after, servers))
     assert eventually(lambda: store.put(Put("after", title="After")))
     (state,) = eventually(lambda: store.read("g1", "7"))
     assert (state.record, [event.item_id for event in state.events]) == (b"record", ["a", "b"])
