@@ -6,7 +6,6 @@ Debian.
 
 import shutil
 
-import pandas as pd
 import pytest
 from playwright.sync_api import sync_playwright
 
@@ -14,12 +13,6 @@ from recsys.store import RedisGenerationStore
 from tests.sample_data import tiny
 from tests.servers.deployment import Deployment
 from tests.servers.store_server import StoreServer
-from training.data import dataset
-from training.data.interaction_log import encode
-from training.export import Origin, export
-from training.recipe import train
-
-TYPES = ["view", "cart", "purchase"]
 
 
 @pytest.fixture(scope="session")
@@ -74,19 +67,11 @@ def guarded(window, shop):
 
 
 @pytest.fixture(scope="session")
-def shop(browser, tmp_path_factory):
-    """A deployment whose log has views, carts and purchases; after `browser`, which may skip."""
-    home = tmp_path_factory.mktemp("shop")
-    folder = tiny.write(home / "data")
-    log = pd.read_csv(folder / "interactions.csv")
-    log["what"] = [TYPES[0 if row % 2 else 1 if row % 6 else 2] for row in range(len(log))]
-    log.to_csv(folder / "interactions.csv", index=False)
-    toml = folder / "dataset.toml"
-    toml.write_text(toml.read_text().replace("[interactions]\n", '[interactions]\nevent_type = "what"\n'))
-    encoded = encode(dataset.read(folder))
-    made = export(home / "generations", encoded, train(encoded, tiny.CONFIG), tiny.CONFIG, Origin("shop"))
+def shop(browser, tiny_shop, tmp_path_factory):
+    """A deployment whose log has views, purchases and refunds; after `browser`, which may skip."""
+    home = tmp_path_factory.mktemp("shop-pages")
     server = StoreServer(home / "store").start()
-    tiny.publish(made, RedisGenerationStore(server.url))
+    tiny.publish(tiny_shop[0], RedisGenerationStore(server.url))
     with Deployment(home, home / "service.log", REDIS_URL=server.url, TANDEM_TOPOLOGY="inline") as running:
         yield running
     server.stop()

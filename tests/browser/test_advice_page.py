@@ -64,8 +64,7 @@ def cells(page, surface):
     }
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [NARROW, WIDE], ids=["390", "1280"])
+@pytest.mark.parametrize(("size", "scheme"), [(NARROW, "light"), (WIDE, "dark")], ids=["390", "1280"])
 def test_nothing_scrolls_sideways_and_every_slider_is_large_enough(visit, size, scheme):
     """On a phone and on a desk; a picture of each stays where TANDEM_PICTURES names a folder."""
     page = visit(size, scheme)
