@@ -129,6 +129,7 @@ def check_quiet(prometheus):
         time.sleep(1)
 
 
+@pytest.mark.slow
 def test_each_fault_fires_its_alert_and_no_other(world, prometheus, tmp_path):
     """Lists that a flow no longer makes, a generation twice as old as promised, and a slow store."""
     wait_for(lambda: prometheus.values('tandem_workers{service="Gateway"}') and not others(prometheus))
