@@ -28,7 +28,12 @@ def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "EVENTS_OF_FILE", 4)
 
 
-def test_a_kill_at_any_point_loses_and_repeats_no_event(world: PublishingWorld) -> None:
+STEPS = pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.slow)])
+"""`make test` takes every fourth point, so that it takes points of each kind."""
+
+
+@STEPS
+def test_a_kill_at_any_point_loses_and_repeats_no_event(world: PublishingWorld, step: int) -> None:
     """The points are before, halfway and after each command, and at each write of a file. Events arrive meanwhile."""
     folder = world.home / "work" / "events"
     folder.mkdir(parents=True)
@@ -36,7 +41,7 @@ def test_a_kill_at_any_point_loses_and_repeats_no_event(world: PublishingWorld) 
     send(world.url, *"abc")
     world.remember()
     total, _ = die_at(0, lambda: run(world, folder))
-    for point in range(1, total + 1):
+    for point in range(1, total + 1, step):
         world.restore()
         count, place = die_at(point, lambda: run(world, folder))
         assert count == point
@@ -47,7 +52,8 @@ def test_a_kill_at_any_point_loses_and_repeats_no_event(world: PublishingWorld) 
             assert len(collected(folder)) == 10
 
 
-def test_a_kill_at_any_point_leaves_a_deleted_user_to_the_next_run(world: PublishingWorld) -> None:
+@STEPS
+def test_a_kill_at_any_point_leaves_a_deleted_user_to_the_next_run(world: PublishingWorld, step: int) -> None:
     """The rows of other users stay, each once, in the files of a day that is over too."""
     folder = world.home / "work" / "events"
     folder.mkdir(parents=True)
@@ -59,7 +65,7 @@ def test_a_kill_at_any_point_leaves_a_deleted_user_to_the_next_run(world: Publis
     world.remember()
     assert sum(collected(folder).values()) == 10
     total, _ = die_at(0, lambda: forget_in_files(world.url, folder))
-    for point in range(1, total + 1):
+    for point in range(1, total + 1, step):
         world.restore()
         _, place = die_at(point, lambda: forget_in_files(world.url, folder))
         with world.died_at(place):

@@ -50,18 +50,22 @@ def what(document: ExperimentsDocument) -> dict[str, Any]:
     return document.model_dump(exclude={"version": True, "experiments": {"__all__": {"changes": {"__all__": {"at"}}}}})
 
 
+@pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("action", ["create third.toml", "ramp first 50"])
 def test_a_killed_command_leaves_the_old_or_the_new_document(
-    world: PublishingWorld, store: RedisExperimentStore, action: str
+    world: PublishingWorld, store: RedisExperimentStore, action: str, step: int
 ) -> None:
-    """At each point the document and its version are those before or after; a second run ends in the new state."""
+    """At each point the document and its version are those before or after; a second run ends in the new state.
+
+    `make test` takes every fourth point.
+    """
     world.remember()
     before = store.read()
     assert command(action) == ""
     after = store.read()
     world.restore()
     total, _ = die_at(0, lambda: world_command(action))
-    for point in range(1, total + 1):
+    for point in range(1, total + 1, step):
         world.restore()
         count, place = die_at(point, lambda: world_command(action))
         assert count == point
