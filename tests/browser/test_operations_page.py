@@ -66,7 +66,6 @@ class World:
             "TANDEM_KEYS": str(self.keys.path),
             "TANDEM_ADMIN_PORT": str(self.port),
             "PREFECT_API_URL": self.prefect_url,
-            "TANDEM_TOPOLOGY": "inline",
         }
 
     def leave_runs(self):
