@@ -72,17 +72,6 @@ def test_the_verdict_is_a_sentence(run, good, words):
     assert load_report(run).good is good
 
 
-def test_a_late_generator_prints_no_verdict():
-    """A run without a measurement prints the reason alone; any other run prints the table and the failures."""
-    runs = (run_of(outcome=Outcome.FAILED, word="no answer", late=late) for late in (True, False))
-    late, failed = map(Tally.from_json, runs)
-    reason = "Nothing was measured: the generator itself was late, by 40 ms for 1 % of the requests."
-    assert SLO.judge(late).summary(late).strip() == reason
-    *_, degraded, failures = SLO.judge(failed).summary(failed).splitlines()
-    assert degraded.split() == ["degraded", "share", "0.1", "0", "held"]
-    assert failures == "100 failed: no answer"
-
-
 @pytest.mark.parametrize(
     "run", [run_of(), run_of(seconds=0), run_of(outcome=Outcome.FAILED, word="no answer"), run_of(3e6)]
 )

@@ -2,7 +2,6 @@
 
 import pytest
 
-from loadtests.report import sentence
 from loadtests.slo import Slo
 from loadtests.tally import Outcome, Tally
 from recsys.errors import SurfacesError
@@ -32,18 +31,6 @@ def surfaces(tmp_path, monkeypatch):
     path.write_text(FILE)
     monkeypatch.setenv("TANDEM_SURFACES", str(path))
     return path
-
-
-def test_a_surface_with_a_promise_is_judged_by_it(surfaces):
-    """The verdict names the surface."""
-    slo = Slo.read("home")
-    assert (slo.rate, slo.deadline_ms, slo.p50_ms, slo.p99_ms, slo.degraded_share) == (5, 150, 20, 90, 0.03)
-    tally = Tally()
-    tally.add(0.0, 50.0, Outcome.WHOLE)
-    verdict = slo.judge(tally)
-    assert "against surfaces.toml [home]" in verdict.table()
-    run = {**verdict.to_json(), "failed_clicks": 0, "generator_late": False, **tally.to_json()}
-    assert sentence(run).startswith("surfaces.toml [home] did not hold: p50 ms was 50")
 
 
 def test_a_surface_may_promise_an_age_of_its_own(surfaces):
