@@ -11,7 +11,6 @@ from google.protobuf.message_factory import GetMessageClass
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from tandem_client import Client
-from tests.servers.deployment import wait_for
 
 SERVICE = "tandem.v1.Recommender"
 
@@ -56,12 +55,6 @@ def web(deployment):
 
 def text(name):
     return {"text": name}
-
-
-def test_the_log_has_the_addresses_of_both_doors(deployment):
-    """In the line after the start."""
-    wait_for(lambda: "ready after" in deployment.log.read_text())
-    assert f" s at {deployment.url} and grpc://{deployment.grpc} (Ctrl-C stops)" in deployment.log.read_text()
 
 
 def test_recommend_similar_and_explain_by_reflection(reflected, published):

@@ -36,9 +36,8 @@ def lone_call(patch):
 
 
 def test_a_lone_call_does_not_wait_as_long_as_batches_before_it():
-    """Without the patch the call waits until the dispatcher drops it."""
+    """BentoML alone waits until its dispatcher drops the call, as in the next test."""
     assert lone_call("bentoml_patches.dispatch_at_once()").stdout == "[1]\n"
-    assert lone_call("").stdout == "None\n"
 
 
 def test_another_dispatcher_is_not_patched():
@@ -68,12 +67,9 @@ def arbiter(patch):
 
 
 def test_the_process_manager_has_no_port_and_checks_each_second():
-    """Without the patch it has two ports of loopback, and checks every ten seconds."""
+    """BentoML alone gives it two ports of loopback, and it checks every ten seconds."""
     printed = arbiter("bentoml_patches.supervise(1.0)").stdout
     assert printed == "inproc://circus-control inproc://circus-events 1.0 inproc://circus-control 1000.0\n"
-    printed = arbiter("").stdout.split()
-    assert printed[0].startswith("tcp://127.0.0.1:")
-    assert printed[2] == "10"
 
 
 @pytest.mark.parametrize(

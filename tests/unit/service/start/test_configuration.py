@@ -1,10 +1,12 @@
-"""`python -m service config`: each setting with its source and without secrets, and the errors of wrong values."""
+"""`python -m service config` and `check`: each setting with its source, and a sentence for each wrong value.
+
+No secret is printed.
+"""
 
 import json
-import os
-import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,25 +18,29 @@ from service import configuration
 from service.__main__ import main
 from service.auth import key
 from service.settings import Settings, environment, settings
+from tests.servers.deployment import free_port
 
 ROOT = Path(__file__).resolve().parents[4]
 
 
-def config(*options, **variables):
-    """The result of `python -m service config` with these variables and no other setting."""
+def command(*words, **variables):
+    """The result of `python -m service` with these words, these variables and no other setting."""
     stdout, stderr = StringIO(), StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(stdout), redirect_stderr(stderr):
         for line in configuration.defaults():
             patch.delenv(line.variable, raising=False)
         for name, value in variables.items():
             patch.setenv(name, value)
-        patch.setattr(sys, "argv", ["service", "config", *options])
+        patch.setattr(sys, "argv", ["service", *words])
         for read_once in (settings, environment):
             read_once.cache_clear()
         code = main()
     for read_once in (settings, environment):
         read_once.cache_clear()
     return SimpleNamespace(returncode=code, stdout=stdout.getvalue(), stderr=stderr.getvalue())
+
+
+config = partial(command, "config")
 
 
 def test_each_setting_has_its_source_and_no_password_is_shown():
@@ -101,27 +107,65 @@ def test_an_empty_variable_is_not_set():
 
 
 @pytest.mark.parametrize(
-    ("command", "name", "sentence"),
+    ("word", "name", "sentence"),
     [
-        ("serve", "TANDEM_KEYS", "the path of the file of keys"),
+        ("check", "TANDEM_KEYS", "the path of the file of keys"),
         ("config", "PORT", "it takes none"),
     ],
 )
-def test_a_key_where_none_belongs_is_not_repeated(command, name, sentence, tmp_path):
+def test_a_key_where_none_belongs_is_not_repeated(word, name, sentence, tmp_path):
     """No command prints a part of the key. The error names the expected value."""
     text = key.generate().text
-    done = subprocess.run(
-        [sys.executable, "-m", "service", *command.split()],
-        cwd=ROOT,
-        env=os.environ | {"TANDEM_HOME": str(tmp_path), name: f"Bearer {text}"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = command(word, **{"TANDEM_HOME": str(tmp_path), name: f"Bearer {text}"})
     assert done.returncode == 1
     assert done.stderr.startswith(f"tandem: {name} holds what looks like an API key; ")
     assert sentence in done.stderr
     assert text[-24:] not in done.stdout + done.stderr
+
+
+def test_an_exporter_that_is_not_installed_stops_the_start(tmp_path):
+    """Before anything starts, in one line."""
+    done = command("check", OTEL_TRACES_EXPORTER="nowhere", TANDEM_HOME=str(tmp_path))
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert done.stderr.startswith("tandem: OTEL_TRACES_EXPORTER=nowhere needs an exporter that is not installed")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "sentence"),
+    [
+        ("TANDEM_HOME", "rules.toml", "TANDEM_HOME"),  # a file in place of a folder
+        ("TANDEM_RULES", "rules.toml", "cap.0.column is 3"),
+        ("TANDEM_RULES", "rulez.toml", "There is no file"),
+        ("TANDEM_SURFACES", "surfaces.toml", "surfaces.toml: home.rules names"),
+    ],
+)
+def test_a_wrong_file_stops_the_start(tmp_path, variable, value, sentence):
+    """In one line, with the field, or with the path of a missing file."""
+    (tmp_path / "rules.toml").write_text("[[cap]]\ncolumn = 3\n")
+    (tmp_path / "surfaces.toml").write_text('[home]\nrules = "nowhere.toml"\n')
+    variables = {"TANDEM_HOME": str(tmp_path / "home"), "PORT": str(free_port()), variable: str(tmp_path / value)}
+    done = command("check", **variables)
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert sentence in done.stderr
+
+
+def test_a_mistyped_command_is_named(monkeypatch, capsys):
+    """In one line."""
+    monkeypatch.setattr(sys, "argv", ["service", "sevre"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("tandem: ")
+    assert "'sevre'" in line
+
+
+def test_the_service_and_the_flows_read_one_file_of_rules(monkeypatch):
+    """TANDEM_RULES names the file. An empty variable is not set."""
+    for value, path in (("", "rules.toml"), ("/etc/tandem/shop.toml", "/etc/tandem/shop.toml")):
+        lines = {line["variable"]: line for line in json.loads(config("--json", TANDEM_RULES=value).stdout)}
+        monkeypatch.setenv("TANDEM_RULES", value)
+        assert lines["TANDEM_RULES"]["value"] == str(Environment.read().rules) == path
 
 
 def test_a_key_is_found_in_a_text():

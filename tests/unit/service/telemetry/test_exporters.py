@@ -36,27 +36,30 @@ WORKER = """
 from service import wiring
 
 provider = wiring.traces_of("gateway")
-if provider is None:
-    print("off")
-else:
-    provider.get_tracer("tests").start_span("request").end()
-    print(provider.resource.attributes["service.name"], flush=True)
-    wiring.close_traces("gateway")
+provider.get_tracer("tests").start_span("request").end()
+print(provider.resource.attributes["service.name"], flush=True)
+wiring.close_traces("gateway")
 """
 
 
-def worker(**variables):
-    """The standard output of a process that made one span and ended."""
-    return run(**variables).stdout
+@pytest.fixture
+def provider(monkeypatch):
+    """The provider of a setting, with these variables of OpenTelemetry and no others."""
+
+    def made(setting, **variables):
+        for name in (name for name in os.environ if name.startswith("OTEL_")):
+            monkeypatch.delenv(name)
+        for name, value in ({"OTEL_SEMCONV_STABILITY_OPT_IN": "http"} | variables).items():
+            monkeypatch.setenv(name, value)
+        return exporters.provider("tandem-gateway", setting)
+
+    return made
 
 
-def run(**variables):
-    """A process that made one span and ended."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")} | variables
-    command = [sys.executable, "-c", WORKER]
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    return done
+def export(provider):
+    """Export one span."""
+    provider.get_tracer("tests").start_span("request").end()
+    provider.shutdown()
 
 
 def install(folder, *names):
@@ -70,12 +73,6 @@ def install(folder, *names):
         folder.joinpath(f"package_{name}.py").write_text(PACKAGE.replace("{name}", name))
 
 
-@pytest.mark.parametrize("setting", ["", "none", " None ,"])
-def test_traces_are_off_without_an_exporter(setting):
-    """Off is the default."""
-    assert exporters.provider("x", setting) is None
-
-
 @pytest.mark.parametrize("protocol", ["", "smoke"])
 def test_an_exporter_that_is_not_installed_is_an_error(protocol, monkeypatch):
     """One sentence with the fix."""
@@ -85,47 +82,35 @@ def test_an_exporter_that_is_not_installed_is_an_error(protocol, monkeypatch):
         exporters.check("console,otlp")
 
 
-def test_the_command_ends_with_that_error(tmp_path):
-    """The exit code is 1, with one line and no traceback."""
-    done = subprocess.run(
-        [sys.executable, "-m", "service", "check"],
-        cwd=ROOT,
-        env=os.environ | {"OTEL_TRACES_EXPORTER": "nowhere", "TANDEM_HOME": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 1
-    assert done.stderr.startswith("tandem: OTEL_TRACES_EXPORTER=nowhere needs an exporter that is not installed")
-    assert len(done.stderr.splitlines()) == 1
-
-
-def test_exporters_of_installed_packages_are_used(tmp_path):
+def test_exporters_of_installed_packages_are_used(provider, tmp_path, monkeypatch, capsys):
     """By their registered names. `otlp` is the exporter of the protocol, or the installed one."""
     install(tmp_path, "zipkin", "otlp_proto_http", "otlp_proto_grpc")
-    path = {"PYTHONPATH": f"{ROOT}:{tmp_path}"}
-    assert "exported by otlp_proto_http: ['request']" in worker(OTEL_TRACES_EXPORTER="otlp", **path)
-    output = worker(OTEL_TRACES_EXPORTER="otlp,zipkin", OTEL_EXPORTER_OTLP_PROTOCOL="grpc", **path)
-    assert "exported by otlp_proto_grpc" in output
-    assert "exported by zipkin" in output
+    monkeypatch.syspath_prepend(tmp_path)
+    export(provider("otlp"))
+    assert capsys.readouterr().out == "exported by otlp_proto_http: ['request']\n"
+    export(provider("otlp,zipkin", OTEL_EXPORTER_OTLP_PROTOCOL="grpc"))
+    assert capsys.readouterr().out.count("exported by ") == 2
+    export(provider("zipkin", OTEL_TRACES_SAMPLER="always_off"))
+    assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize(
-    ("variables", "printed"),
-    [
-        ({"OTEL_SDK_DISABLED": "true"}, "off\n"),
-        ({"OTEL_SERVICE_NAME": "shop", "OTEL_TRACES_SAMPLER": "always_off"}, "shop\n"),
-    ],
-)
-def test_opentelemetry_s_other_variables_hold(variables, printed):
-    """Those of the SDK, the name of the service, and the sampler."""
-    assert worker(OTEL_TRACES_EXPORTER="console", **variables) == printed
+def test_variables_switch_traces_off_and_name_the_service(provider):
+    """Without an exporter they are off, too."""
+    for setting in ("", "none", " None ,"):
+        assert provider(setting) is None
+    assert provider("console", OTEL_SDK_DISABLED="true") is None
+    named = provider("console", OTEL_SERVICE_NAME="shop")
+    assert named.resource.attributes["service.name"] == "shop"
+    named.shutdown()
 
 
 def test_a_collector_that_is_away_delays_no_stop_and_fills_no_log(tmp_path):
     """The process ends before the export, and many warnings are one line."""
     install(tmp_path, "away")
     tmp_path.joinpath("package_away.py").write_text(AWAY)
-    done = run(OTEL_TRACES_EXPORTER="away", PYTHONPATH=f"{ROOT}:{tmp_path}")
+    env = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+    env |= {"OTEL_TRACES_EXPORTER": "away", "PYTHONPATH": f"{ROOT}:{tmp_path}"}
+    command = [sys.executable, "-c", WORKER]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
     assert done.stdout == "tandem-gateway\n"
     assert done.stderr == "OpenTelemetry: No collector answers, attempt 0.\n"
