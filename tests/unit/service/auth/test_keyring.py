@@ -234,22 +234,18 @@ def test_a_key_that_cannot_be_printed_is_removed(tmp_path):
     assert parse(key_editor.read(path)) == []
 
 
-def test_a_wrong_scope_is_named(tmp_path):
-    """With the scopes that there are, and the option."""
-    with pytest.raises(SettingsError, match="--scopes takes read, write, admin, not reed"):
-        keys_command.run(options(tmp_path / "keys.toml", "add", "bad", "--scopes", "read,reed"), "")
-
-
-def test_a_key_that_has_expired_is_not_made(tmp_path):
-    """An expiry in the past is a typing error."""
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("add", "bad", "--scopes", "read,reed"), "--scopes takes read, write, admin, not reed"),
+        (("add", "shop", "--expires", "2020-01-01"), "expires is in the past"),
+        (("list",), "There is no file"),
+        (("revoke", "shop"), "There is no file"),
+    ],
+)
+def test_a_wrong_command_is_a_sentence_and_makes_no_file(tmp_path, arguments, message):
+    """The error of a missing file equals the error of the server."""
     path = tmp_path / "keys.toml"
-    with pytest.raises(SettingsError, match="expires is in the past"):
-        keys_command.run(options(path, "add", "shop", "--expires", "2020-01-01"), "")
+    with pytest.raises(SettingsError, match=message):
+        keys_command.run(options(path, *arguments), "")
     assert not path.exists()
-
-
-@pytest.mark.parametrize("arguments", [("list",), ("revoke", "shop")])
-def test_a_missing_file_is_an_error(tmp_path, arguments):
-    """The error of the command equals the error of the server."""
-    with pytest.raises(SettingsError, match="There is no file"):
-        keys_command.run(options(tmp_path / "keys.toml", *arguments), "")

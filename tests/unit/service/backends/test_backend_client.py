@@ -242,10 +242,13 @@ def raw(path, *lines, body=b""):
     return send(str(path), head + body, 10)
 
 
-def guarded(path):
-    """A server of one backend with the middleware of a worker; its API `double` takes rows of 7 bytes."""
-    widths = {"double": 7}
-    return BackendServer({"uds": str(path)}, add=lambda service: service.add_asgi_middleware(RowsOnly, widths=widths))
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory):
+    """A server of one backend with the middleware of a worker, and its path; its API `double` takes rows of 7 bytes."""
+    path, widths = tmp_path_factory.mktemp("guarded") / "backend.sock", {"double": 7}
+    add = lambda service: service.add_asgi_middleware(RowsOnly, widths=widths)  # noqa: E731
+    with BackendServer({"uds": str(path)}, add=add) as server:
+        yield server, path
 
 
 WIDTHS = ("0", "-7", "seven", "3", "99999999999", "14")
@@ -269,10 +272,10 @@ WIDTHS = ("0", "-7", "seven", "3", "99999999999", "14")
         (["POST /slow HTTP/1.1", "x-row-bytes: 7", "content-length: 7"], b"404"),
     ],
 )
-def test_what_is_no_call_with_rows_is_refused(path, lines, status, caplog):
+def test_what_is_no_call_with_rows_is_refused(guarded, lines, status, caplog):
     """By its head, before BentoML: no API is called, no page of BentoML is shown, and no traceback is logged."""
-    with guarded(path) as server:
-        answer = raw(path, *lines, body=bytes(7))
+    server, path = guarded
+    answer = raw(path, *lines, body=bytes(7))
     assert answer.startswith(b"HTTP/1.1 " + status)
     assert server.sizes == []
     assert not [record for record in caplog.records if record.exc_info]

@@ -2,15 +2,14 @@
 
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 
+from recsys.generation.manifest import GenerationFolder
 from service.backends import wire
 from tests.fakes.in_process import InProcessService
-from tests.sample_data import tiny
 
 ROOT = Path(__file__).resolve().parents[4]
 SEEDS = 4
@@ -41,22 +40,20 @@ def hostile(dtype, random, kind):
     return table
 
 
-def main():
-    """Call all APIs, in a process that may die of a row."""
-    with tempfile.TemporaryDirectory() as place:
-        folder, _ = tiny.generation(Path(place))
-        for name, (call, dtype) in apis(folder).items():
-            for seed in range(SEEDS):
-                for kind in ("noise", "near", "ends"):
-                    print(f"{name} {seed} {kind}", flush=True)  # noqa: T201  # the parent shows the last line
-                    call(wire.as_bytes(hostile(dtype, np.random.default_rng(seed), kind)))
+def main(folder):
+    """Call all APIs over a generation, in a process that may die of a row."""
+    for name, (call, dtype) in apis(GenerationFolder(Path(folder))).items():
+        for seed in range(SEEDS):
+            for kind in ("noise", "near", "ends"):
+                print(f"{name} {seed} {kind}", flush=True)  # noqa: T201  # the parent shows the last line
+                call(wire.as_bytes(hostile(dtype, np.random.default_rng(seed), kind)))
     print("survived")  # noqa: T201
 
 
-def test_no_row_ends_a_worker():
+def test_no_row_ends_a_worker(tiny_world):
     """Compiled loops index by numbers of a row, such as items that do not exist, and any byte as a type."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.unit.service.backends.test_hostile_rows"],
+        [sys.executable, "-m", "tests.unit.service.backends.test_hostile_rows", str(tiny_world[0].path)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -67,4 +64,4 @@ def test_no_row_ends_a_worker():
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])

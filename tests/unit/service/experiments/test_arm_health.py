@@ -59,19 +59,6 @@ def users_of(world):
     return world.follower.current.assign(user, "default", {}, time.time(), {}).arms
 
 
-def test_an_arm_whose_generation_is_refused_is_halted_at_once(world):
-    """With the reason, once. Its users then get the control, and the generation is not held any more."""
-    assert world.check() == {}
-    world.refusals["g2"] = "ranking: Part x of g2 is not what its manifest says."
-    assert users_of(world) == {"test-g2": "new"}
-    halted = dict(world.check())
-    assert halted == {ARM: "Generation g2 was refused by ranking: Part x of g2 is not what its manifest says."}
-    assert world.follower.current.generations(time.time()) == ()
-    assert users_of(world) == {"test-g2": "control"}
-    world.store.halted.clear()
-    assert world.check() == {}
-
-
 def test_an_arm_that_lacks_a_stage_for_seconds_is_halted(world):
     """While the live generation has it. A backend that restarts loads the live generation first."""
     world.pipeline.arms_away = ["g2"]
@@ -82,15 +69,6 @@ def test_an_arm_that_lacks_a_stage_for_seconds_is_halted(world):
         assert world.check() == {}
     world.now += 1
     assert world.check() == {ARM: "Generation g2 lacks retrieval or ranking; the live generation has both."}
-
-
-def test_a_stage_that_is_away_for_all_generations_halts_no_arm(world):
-    """An outage of ranking is no fault of an arm."""
-    world.pipeline.arms_away = ["g2"]
-    world.failing = {"g1", "g2"}
-    world.check()
-    world.now += AWAY_SECONDS
-    assert world.check() == {}
 
 
 @pytest.mark.parametrize(("control_fails", "halts"), [(False, 1), (True, 0)])

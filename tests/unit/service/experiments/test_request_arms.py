@@ -8,7 +8,7 @@ import pytest
 from recsys.errors import QueryError
 from recsys.slates.query import Query
 from service import schema
-from service.experiments.request_arms import RequestArms, forced_arm
+from service.experiments.request_arms import RequestArms
 from service.generations.experiments_follower import ExperimentsFollower
 from service.verbs.queries import Situation
 from tests.fakes.fake_generations import Experiments
@@ -40,13 +40,6 @@ def pinned(arms, arm, build=lambda situation: situation):
     return arms[0].query(schema.RecommendRequest(user_id=user), user, situation, build)
 
 
-def test_a_query_is_pinned_to_the_generation_of_the_arm(arms):
-    """And stays on the live one in the control."""
-    new, control = pinned(arms, "new"), pinned(arms, "control")
-    assert (new.generation, new.assigned.arms, new.assigned.away) == (NEW, {"test-g2": "new"}, ())
-    assert (control.generation, control.assigned.arms) == (LIVE, {"test-g2": "control"})
-
-
 def test_an_arm_that_is_not_in_force_gives_the_control_and_a_note(arms):
     """The answer names the arm, and the slate is no exposure of it."""
     arms[1].clear()
@@ -68,13 +61,3 @@ def test_a_request_that_the_arms_generation_alone_refuses_gets_the_control(arms)
     for arm, refusing in (("new", [NEW, LIVE]), ("control", [LIVE])):
         with pytest.raises(QueryError, match="no context column"):
             pinned(arms, arm, lambda situation, refusing=refusing: build(situation, refusing))
-
-
-@pytest.mark.parametrize("values", [["models"], ["=new"], ["models="], [""], ["a=b", "a=b"], [b"a=b"]])
-def test_a_header_of_another_form_is_refused(values):
-    """With the valid form."""
-    with pytest.raises(QueryError, match="as in checkout=new") as error:
-        forced_arm(values)
-    assert error.value.field == "x-tandem-arm"
-    assert forced_arm([" models=new "]) == ("models", "new")
-    assert forced_arm([]) is None

@@ -64,16 +64,6 @@ def test_a_refused_generation_is_announced_and_tried_again_later(world, monkeypa
     assert registry.processes()[0].refused == {}
 
 
-def test_a_process_that_starts_while_a_bad_generation_is_live_holds_the_previous_one(world):
-    """A restart does not turn a bad publish into an outage."""
-    store, _, cache, follower = world
-    cache.bad.add("b")
-    store.named |= {LIVE: "b", PREVIOUS: "a"}
-    ranking = follower()
-    ranking.refresh()
-    assert ranking.held == {"a"}
-
-
 def test_a_process_that_starts_holds_the_generation_that_gateways_serve(world):
     """Also if no alias names it any more."""
     store, registry, _, follower = world

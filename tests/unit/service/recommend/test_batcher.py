@@ -35,11 +35,6 @@ class Batches:
         return asyncio.create_task(self.batcher.submit(queries, deadline or later()))
 
 
-@pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
-def anyio_backend(request):
-    return "asyncio", {"use_uvloop": request.param}
-
-
 async def test_a_lone_request_starts_at_once():
     """In the next turn of the event loop, without a timer."""
     made = Batches()

@@ -5,11 +5,9 @@ import time
 
 import pytest
 
-from recsys.slates.query import Degraded
-from recsys.types import Mode
 from service.recommend import overload
 from service.recommend.overload import ListsUnderOverload
-from tests.fakes.in_process import AwayStore, InProcessService, broken, ids
+from tests.fakes.in_process import AwayStore, InProcessService, broken
 
 
 @pytest.fixture(scope="module")
@@ -25,14 +23,6 @@ def answer(world, *queries, **calls):
         return await asyncio.gather(*map(lists.answer, queries))
 
     return asyncio.run(scene())
-
-
-def test_a_user_with_a_list_gets_it_and_the_answer_says_so(world):
-    """No model is called. The slate is that of mode batch."""
-    query = world.query(user=4, mode=Mode.REALTIME)
-    assert answer(world, query) == [True]
-    assert (query.made_by, query.degraded) == (Mode.BATCH, [Degraded.OVERLOAD])
-    assert ids(query) == ids(world.run(world.query(user=4, mode=Mode.BATCH)))
 
 
 def test_a_user_without_a_usable_list_gets_none(world):

@@ -4,13 +4,9 @@ import numpy as np
 import pytest
 
 from recsys.filters.conditions import Range
-from recsys.lists.user_list import UserList
 from recsys.model.event_types import SeenRule
 from recsys.rules import compile_rules, parse
 from recsys.slates.query import Degraded
-from recsys.types import Mode
-from service.backends import wire
-from service.recommend.records import rank_table
 from tests.fakes.in_process import InProcessService, broken
 from tests.sample_data.put_items import hide, putting
 
@@ -36,34 +32,6 @@ def ranked(world):
         return world.run(query, **(calls or {}))
 
     return run
-
-
-def test_candidates_features_and_scores_are_those_of_a_list_in_mode_hybrid(world, ranked):
-    """To the last bit, for a user with a history."""
-    made = ranked()
-    world.store.write_lists(world.served.id, 1, {str(USER): UserList(NOW, 0, ROWS, *_flags(ROWS)).pack()})
-    other = world.run(world.query(user=USER, k=30, deadline=60.0, now=NOW, mode=Mode.HYBRID, own_seen_rule=SHOWN))
-    world.store._lists.clear()
-    assert made.made_by == other.made_by == Mode.HYBRID
-    assert made.degraded == other.degraded == []
-    for column in ("items", "tower", "scores"):
-        np.testing.assert_array_equal(getattr(made.candidates, column), getattr(other.candidates, column))
-        np.testing.assert_array_equal(getattr(made, column), getattr(other, column))
-    assert set(made.items) == set(ROWS)
-    assert not made.sources.any()
-    np.testing.assert_array_equal(features(world, made), features(world, other))
-
-
-def _flags(rows):
-    return np.zeros(len(rows), np.uint16), np.zeros(len(rows), np.float32)
-
-
-def features(world, query):
-    """The features of the candidates of a query, as ranking computes them."""
-    request = rank_table(wire.FEATURES_OF, [query], [query.candidates])
-    request["places"][:, :30] = np.arange(30)
-    request["due"] = 4e9
-    return wire.as_table(world.ranking.features(wire.as_bytes(request)), wire.FEATURES_FOUND)["features"]
 
 
 def test_only_items_of_the_request_are_in_the_answer_and_the_others_are_counted(world, ranked):

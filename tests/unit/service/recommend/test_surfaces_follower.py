@@ -38,23 +38,13 @@ def pinned(surface):
     return bool(surface.rules._file.current.pin)
 
 
-def test_without_a_file_there_is_one_surface_with_the_values_of_the_settings(follow):
-    """An empty file is the same."""
-    for text in (None, ""):
-        follower = follow(text)
-        assert follower.names == ["default"]
-        default = follower.of("default")
-        assert (default.mode, default.k, default.seconds) == (Mode.AUTO, 10, 0.4)
-        assert (default.list_fresh, default.list_usable, default.log_impressions) == (3_600, 86_400, True)
-
-
 def test_a_surface_has_its_own_values_and_the_settings_for_the_rest(follow):
     """An unknown surface is an error that names the known ones."""
     follower = follow(HOME)
     home = follower.of("home")
     assert (home.mode, home.k, home.seconds, home.log_impressions) == (Mode.BATCH, 3, 0.04, False)
     assert (home.list_fresh, home.list_usable) == (900, 86_400)
-    assert follower.of("default").k == 10
+    assert (follower.of("default").k, follower.of("default").seconds) == (10, 0.4)
     with pytest.raises(QueryError, match=r"^There is no surface 'hom'; there is default, home\.$") as refused:
         follower.of("hom")
     assert refused.value.field == "surface"
