@@ -1,4 +1,7 @@
-"""Surfaces, similar items, items to rank, and lists under overload, on a running deployment over HTTP and gRPC."""
+"""Surfaces, similar items, items to rank, lists under overload, and the freshness of answers, at both doors.
+
+Body, header and metric of an answer have the freshness that the store implies.
+"""
 
 import re
 import time
@@ -10,16 +13,21 @@ import numpy as np
 import pytest
 import redis
 
+from recsys.generation.manifest import Manifest
+from recsys.generation.publisher import Publisher
 from recsys.lists.similar_list import SimilarList
-from recsys.lists.user_list import UserList
+from recsys.lists.user_list import UserList, digest
 from recsys.store import RedisGenerationStore
 from recsys.store.redis.flow_store import RedisFlowStore
-from recsys.types import Source
+from recsys.store.stored_types import Trending
+from recsys.types import Event, Source
+from service.grpc.tandem.v1 import recommender_pb2 as pb
 from service.schema import verb_table
-from tandem_client import Client, RequestRefused
+from tandem_client import Client
 from tests.sample_data import tiny
+from tests.sample_data.altered_generation import altered
 from tests.servers.both_doors import BothDoors
-from tests.servers.deployment import Deployment
+from tests.servers.deployment import Deployment, wait_for
 
 SURFACES = """
 [home]
@@ -111,7 +119,9 @@ class TestSurfaces:
     def test_the_deadline_of_a_surface_holds_for_it_alone(self, world):
         """A request may shorten it, and not extend it."""
         for door in world.doors:
-            assert set(door.recommend(PLAIN, surface="hasty").degraded) >= {"store", "retrieval"}
+            hasty = door.recommend(PLAIN, surface="hasty")
+            assert set(hasty.degraded) >= {"store", "retrieval"}
+            assert len(hasty.items) == 10
             assert door.recommend(PLAIN, surface="feed").degraded == []
         answer = httpx.post(
             f"{world.deployment.url}/recommend",
@@ -216,14 +226,6 @@ class TestRank:
             assert "drama-20" not in ids(door.rank(["drama-3", "drama-4"], surface="home"))
             assert door.rank(["opera-1"]).items == []
 
-    def test_too_many_items_are_refused_with_their_field(self, world):
-        """Also none."""
-        for door in world.doors:
-            for items in ([], ["x"] * 501):
-                with pytest.raises(RequestRefused) as refused:
-                    door.rank(items)
-                assert refused.value.field == "items"
-
 
 def test_under_overload_a_user_with_a_list_gets_an_answer_that_says_so(world):
     """A visitor, who has no list, is refused while the deployment makes one slate at a time."""
@@ -247,3 +249,140 @@ def test_under_overload_a_user_with_a_list_gets_an_answer_that_says_so(world):
             assert answer["freshness"]["list"] is not None
     text = httpx.get(f"{world.deployment.url}/metrics").text
     assert 'tandem_degraded_total{stage="overload",surface="default"}' in text
+
+
+MODES = ("batch", "hybrid", "realtime", "auto")
+HEADER = "x-tandem-freshness"
+PARTS = ("model", "list", "trending", "event")
+
+
+class Ages:
+    """The freshness of answers, and what the store holds."""
+
+    def __init__(self, url, folder, deployment):
+        self.folder = folder
+        self.generations, self.flows = RedisGenerationStore(url), RedisFlowStore(url)
+        self.web = httpx.Client(base_url=deployment.url, timeout=30)
+        self.rpc = Client(f"grpc://{deployment.grpc}", deadline=30)
+        self.trending = None
+
+    def refresh(self, age):
+        """Write what the flow `refresh` would have written `age` seconds ago: a list, and trending items."""
+        manifest, rows = self.folder.manifest, np.arange(30, dtype=np.int32)
+        stored = self.web.get(f"/users/{LISTED}").raise_for_status().json()["events"]
+        events = [Event(LISTED, each["item_id"], each["timestamp"], each["event_type"]) for each in stored]
+        listed = UserList(time.time() - age, digest(events), rows, np.zeros(30, np.uint16), np.zeros(30, np.float32))
+        self.flows.write_lists(manifest.id, manifest.user_buckets, {str(LISTED): listed.pack()})
+        self.trending = time.time() - age - 40
+        items = tuple((f"{category}-{number}", 1.0) for category in tiny.CATEGORIES for number in range(10))
+        self.flows.write_trending(Trending(self.trending, items))
+        wait_for(lambda: abs(self.answer(LISTED, "realtime")[1].get("trending", 0) - time.time() + self.trending) < 1)
+
+    def answer(self, user, mode, **more):
+        """The body and the header of an answer, by the name of each part."""
+        answer = self.web.post("/recommend", json={"user_id": user, "mode": mode, **more}).raise_for_status()
+        pairs = (pair.split("=") for pair in answer.headers[HEADER].split(", "))
+        return answer.json(), {part: float(age) for part, age in pairs}
+
+    def expected(self, user, answer, session=()):
+        """The ages that the store implies for an answer."""
+        made = Manifest.from_json(self.generations.read_manifest(answer["generation"])).created
+        held, now = self.web.get(f"/users/{user}").raise_for_status().json(), time.time()
+        listed = None if answer["mode"] == "realtime" else held["listed_at"] or made
+        times = [*(each["timestamp"] for each in (*held["history"], *held["events"])), *session]
+        if answer["mode"] == "batch":
+            times = [each for each in times if each <= listed]
+        has_trending = answer["mode"] != "batch" and any("trending" in item["sources"] for item in answer["items"])
+        moments = made, listed, self.trending if has_trending else None, max(times)
+        return {part: now - moment for part, moment in zip(PARTS, moments, strict=True) if moment is not None}
+
+    def sums(self):
+        """The sum of each part's histogram."""
+        found = re.findall(
+            r'tandem_freshness_seconds_sum{part="(\w+)",surface="default"} (\S+)', self.web.get("/metrics").text
+        )
+        return dict.fromkeys(PARTS, 0.0) | {part: float(value) for part, value in found}
+
+    def check(self, user, mode, **more):
+        """Header, body and metric of an answer are those that the store implies; the answer."""
+        before = self.sums()
+        answer, header = self.answer(user, mode, **more)
+        expected = self.expected(user, answer, [each["timestamp"] for each in more.get("session", ())])
+        assert {part: age for part, age in answer["freshness"].items() if age is not None} == header
+        assert header == pytest.approx(expected, abs=1)
+        after = self.sums()
+        assert {part: after[part] - before[part] for part in header} == pytest.approx(expected, abs=1)
+        assert all(after[part] == before[part] for part in set(PARTS) - set(header))
+        return answer
+
+
+@pytest.fixture(scope="module")
+def aged(world, tiny_world, own_valkey_url):
+    return Ages(own_valkey_url, tiny_world[0], world.deployment)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_after_a_publish(aged, mode):
+    """A list of the publish is as old as the generation. Nothing is trending."""
+    assert aged.check(PLAIN, mode)["freshness"]["trending"] is None
+
+
+class TestAfterARefresh:
+    @pytest.mark.parametrize(("age", "mode"), [(600, mode) for mode in MODES] + [(30, mode) for mode in MODES])
+    def test_the_list_and_trending_items_have_their_age(self, aged, age, mode):
+        """An older refresh, then a newer one: the ages fall."""
+        if mode == MODES[0]:
+            aged.refresh(age)
+        answer = aged.check(LISTED, mode)
+        assert (answer["freshness"]["list"] is None) == (answer["mode"] == "realtime")
+
+
+class TestAfterAnEvent:
+    @pytest.mark.parametrize("mode", MODES)
+    def test_the_newest_event_counts_at_once_but_in_batch(self, aged, mode):
+        """A list takes no event into account that came after the list."""
+        if mode == MODES[0]:
+            aged.refresh(30)
+        event = {"user_id": LISTED, "item_id": "drama-3"}
+        aged.web.post("/events", json={"events": [event]}).raise_for_status()
+        answer = aged.check(LISTED, mode)
+        assert (answer["freshness"]["event"] < 2) == (mode != "batch")
+
+    def test_an_event_of_the_session_counts(self, aged):
+        """It is stored nowhere."""
+        session = [{"item_id": "drama-4", "timestamp": time.time() - 3}]
+        assert aged.check(PLAIN, "realtime", session=session)["freshness"]["event"] < 5
+
+
+def test_after_a_later_publish_the_model_is_younger(aged, tmp_path):
+    """From the first answer of the new generation on."""
+    folder = altered(aged.folder, tmp_path / "second", created=time.time() - 5)
+    manifest = Publisher(aged.generations, tmp_path / "trials").publish(folder)
+    aged.generations.promote(manifest.id)
+    wait_for(lambda: aged.answer(PLAIN, "realtime")[0]["generation"] == manifest.id)
+    for mode in MODES:
+        aged.check(PLAIN, mode)
+
+
+def test_both_doors_agree(aged):
+    """For several users the header has the oldest of each part."""
+    users = [PLAIN, LISTED, "stranger"]
+    answer = aged.web.post("/recommend", json={"user_ids": users}).raise_for_status()
+    ages = [slate["freshness"] for slate in answer.json()["slates"]]
+    by_rpc = [slate.freshness.model_dump() for slate in aged.rpc.recommend_many(users).slates]
+    for one, other in zip(ages, by_rpc, strict=True):
+        assert one == pytest.approx(other, abs=1)
+    for part in PARTS:
+        found = [each[part] for each in ages if each[part] is not None]
+        assert not found or f"{part}={max(found)}" in answer.headers[HEADER]
+
+
+def test_rank_and_similar_have_it_too(aged):
+    """Neither is made from a list here; /rank takes the user's events into account."""
+    ranked = aged.web.post("/rank", json={"user_id": PLAIN, "items": ["drama-1", "drama-2"]}).raise_for_status()
+    similar = aged.web.post("/similar", json={"item_id": "drama-1"}).raise_for_status()
+    ages = ranked.json()["freshness"]
+    assert ages["list"] is ages["trending"] is None
+    assert similar.headers[HEADER] == f"model={similar.json()['freshness']['model']}"
+    assert ranked.headers[HEADER] == f"model={ages['model']}, event={ages['event']}"
+    assert set(pb.Freshness.DESCRIPTOR.fields_by_name) == set(PARTS)
