@@ -115,19 +115,6 @@ def deployment(published: str, embedded_url: str, tmp_path_factory: pytest.TempP
         yield running
 
 
-@pytest.fixture(scope="session")
-def untouched(
-    tiny_world: tuple[GenerationFolder, Log], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Deployment]:
-    """A deployment that gets no events and no items: its answers depend on its generation alone."""
-    home = tmp_path_factory.mktemp("untouched")
-    server = StoreServer(home / "store").start()
-    tiny.publish(tiny_world[0], RedisGenerationStore(server.url))
-    with Deployment(home, home / "service.log", REDIS_URL=server.url) as running:
-        yield running
-    server.stop()
-
-
 def _redis_binary() -> Path:
     """A redis-server; without one the test is skipped."""
     binary = REDIS.find()

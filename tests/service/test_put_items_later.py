@@ -1,7 +1,6 @@
 """Put items after a new generation, without the store, and with a Redis user that may only read."""
 
 import asyncio
-from dataclasses import replace
 
 import httpx
 import pytest
@@ -11,13 +10,9 @@ from recsys.fresh_items.put_items import Put
 from recsys.store.embedded_valkey import EmbeddedValkey
 from recsys.store.redis.generation_store import RedisGenerationStore
 from recsys.store.redis.item_store import RedisItemWriter
-from tests.sample_data import tiny
+from tests.sample_data import put_items, tiny
 from tests.servers.deployment import Deployment
 from tests.service.putting import comedy, poll, put, recommend
-from training.data import dataset
-from training.data.interaction_log import encode
-from training.export import Origin, export
-from training.recipe import train
 
 
 @pytest.fixture(scope="module")
@@ -37,14 +32,8 @@ def world(tiny_world, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def next_generation(tmp_path_factory):
-    """A generation that was trained with the item `premiere` in its table of items, without interactions."""
-    folder = tmp_path_factory.mktemp("next")
-    tiny.write(folder / "data", seed=1)
-    with (folder / "data" / "items.csv").open("a") as table:
-        table.write("premiere,The premiere,comedy,2005\n")
-    log = encode(dataset.read(folder / "data"))
-    config = replace(tiny.CONFIG, tower=replace(tiny.CONFIG.tower, epochs=4))
-    return export(folder / "generations", log, train(log, config), config, Origin("next"))
+    """A generation that was trained with the item `comedy-90` in its table of items, without interactions."""
+    return put_items.world(tmp_path_factory.mktemp("next"))[0]
 
 
 def test_the_next_generation_contains_put_items(world, tiny_world, next_generation):
@@ -52,22 +41,23 @@ def test_the_next_generation_contains_put_items(world, tiny_world, next_generati
     it.
     """
     store, client = world
+    assert client.get("/status").json()["topology"] == "inline"
     generations, first = RedisGenerationStore(store.url), tiny_world[0].manifest.id
-    put(client, comedy("premiere"), comedy("encore"), {"item_id": "comedy-3", "available": False})
+    put(client, comedy("comedy-90"), comedy("encore"), {"item_id": "comedy-3", "available": False})
 
     def serves(generation, fresh):
         status = client.get("/status").json()
         items, answer = recommend(client, "stranger")
         return (
             (status["generation"], status["fresh_items"], answer["generation"]) == (generation, fresh, generation)
-            and {"premiere", "encore"} <= items.keys()
+            and {"comedy-90", "encore"} <= items.keys()
             and "comedy-3" not in items
         )
 
     poll("put", lambda: serves(first, 2))
     second = tiny.publish(next_generation, generations)
     poll("the next generation", lambda: serves(second, 1))
-    assert recommend(client, "stranger")[0]["premiere"]["title"] == "A new premiere"
+    assert recommend(client, "stranger")[0]["comedy-90"]["title"] == "A new comedy-90"
     generations.promote(first)
     poll("the one before", lambda: serves(first, 2))
 

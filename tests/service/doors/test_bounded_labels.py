@@ -1,4 +1,4 @@
-"""Clients add no time series: /metrics of a running deployment has the same series after 10,000 names of each kind."""
+"""Clients add no time series: /metrics of a deployment has the same series after hundreds of names of each kind."""
 
 import itertools
 import json
@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 KNOWN = "drama-1"
-NAMES = 10_000
+NAMES = 1_000
 QUIET = {"log_impression": False}
 """The log of impressions works after the answers, so that its first series come at any time."""
 
@@ -49,7 +49,7 @@ def bodies():
     for group in names("item"):
         yield "/rank", {"items": group}, 200
         yield "/recommend", {"user_id": 1, "exclude": group, "session": [{"item_id": group[0]}], **QUIET}, 200
-    for name in itertools.islice(itertools.chain(*names("arm")), 1_000):
+    for name in itertools.islice(itertools.chain(*names("arm")), 100):
         yield "/recommend", {"user_id": 1, "arms": {name: name}}, 422
         yield "/recommend", {"user_id": 1, "surface": name}, 422
         yield "/recommend", {"user_id": 1, "mode": name}, 422

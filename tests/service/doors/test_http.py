@@ -67,13 +67,6 @@ def test_a_click_changes_the_next_recommendation(client):
     assert sum(i.startswith("drama") for i in ids(after)) > sum(i.startswith("drama") for i in ids(before))
 
 
-def test_an_unknown_item_is_stored_and_named(client):
-    """The next generation may have the item."""
-    answer = client.post("/events", json={"events": [{"user_id": "x", "item_id": "opera-1"}]})
-    assert answer.json() == {"stored": 1, "unknown_items": ["opera-1"], "unknown_types": [], "too_old": 0}
-    assert recommend(client, "x")["history"] == 0
-
-
 def test_a_session_in_the_request_counts_without_being_stored(client):
     """The next request does not have it."""
     with_session = recommend(client, "passing", session=[{"item_id": f"action-{i}"} for i in range(3)])
@@ -153,15 +146,6 @@ def test_the_explorer_has_a_colour_for_every_source(client):
     assert any("`var(--${source}, var(--soft))`" in script for script in scripts)
 
 
-def test_metrics_have_stages_batches_and_lost_entries(client):
-    """The figures of the dashboards and alerts."""
-    recommend(client, 4)
-    text = client.get("/metrics").text
-    for name in ("tandem_stage_seconds_bucket", "tandem_batch_queries_count", "tandem_request_seconds_count"):
-        assert name in text
-    assert 'tandem_lost_entries{stream="impressions"}' in text
-
-
 def test_metrics_have_no_user_and_no_unknown_path(client):
     """An unknown path makes no series, and metrics can't be deleted for a user."""
     for path in ("/users/mary@example.com", "/users/odd%2Fmary%20%F0%9F%92%9C", "/odd-path", "/recommend/odd-path"):
@@ -181,6 +165,6 @@ def test_hundreds_of_requests_at_twenty_at_once_all_succeed(client):
         return answer.status_code, tuple(answer.json()["degraded"])
 
     with ThreadPoolExecutor(20) as pool:
-        answers = Counter(pool.map(one, range(800)))
+        answers = Counter(pool.map(one, range(400)))
     assert {status for status, _ in answers} == {200}
-    assert answers[200, ()] >= 792, answers
+    assert answers[200, ()] >= 396, answers

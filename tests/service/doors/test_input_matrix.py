@@ -195,6 +195,8 @@ def test_a_text_that_is_no_time_is_refused(client, text, words):
         ("/explain", {"user_id": "u"}, "item_id"),
         ("/explain", {"user_id": "u", "item_id": "no such item"}, "item_id"),
         ("/similar", {"item_id": "no such item"}, "item_id"),
+        ("/rank", {"items": []}, "items"),
+        ("/rank", {"items": ["x"] * 501}, "items"),
         ("/events", {"events": []}, "events"),
         ("/events", {"events": [{"user_id": "u", "item_id": "a"}] * 1_001}, "events"),
         ("/events", {"user_id": "u"}, "item_id"),

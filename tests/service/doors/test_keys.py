@@ -70,6 +70,7 @@ class Keyed(IssuedKeys):
             TANDEM_KEYS=str(self.path),
             TANDEM_ADMIN_PORT=str(port),
             TANDEM_GATEWAY_WORKERS=str(GATEWAYS),
+            TANDEM_TOPOLOGY="inline",
             OTEL_TRACES_EXPORTER="console",
         )
 

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-SEED, EXAMPLES = 5, 20
+SEED, EXAMPLES = 5, 8
 
 
 def test_the_deployment_conforms_to_its_document(deployment, tmp_path):

@@ -1,16 +1,20 @@
-"""An arm that explores, from its definition to the files of `drain`; each propensity is computed again."""
+"""An arm that explores, from its slates to the files of `drain`; each propensity is computed again."""
 
 import json
 import time
+import tomllib
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import redis
 
+from recsys.experiments import changes
+from recsys.experiments.definition import checked
 from recsys.lists import exploration_record
 from recsys.slates.exploring import STEADY_SECONDS
 from recsys.store import RedisGenerationStore
+from recsys.store.redis.redis_experiments import RedisExperimentStore
 from tests.sample_data import tiny
 from tests.servers.deployment import Deployment
 from tests.servers.deployment_with_flows import DeploymentWithFlows
@@ -31,6 +35,17 @@ fewer_than = 30
 """
 
 
+def run_experiment(url, text):
+    """Run the experiment of a TOML text for all of its users."""
+    definition, now = checked(tomllib.loads(text)), time.time()
+
+    def change(document):
+        document = changes.start(changes.create(document, definition, now), definition.name, now)
+        return changes.ramp(document, definition.name, 1.0, now)
+
+    RedisExperimentStore(url).change(change)
+
+
 @pytest.fixture(scope="module")
 def world(tiny_world, own_valkey_url, prefect_url, tmp_path_factory):
     """A deployment whose experiment has all users in an arm that explores half of the slates."""
@@ -38,12 +53,10 @@ def world(tiny_world, own_valkey_url, prefect_url, tmp_path_factory):
         store.flushall()
     tiny.publish(tiny_world[0], RedisGenerationStore(own_valkey_url))
     home = tmp_path_factory.mktemp("explored")
-    more = {"TANDEM_TOPOLOGY": "inline", "TANDEM_IMPRESSIONS_PER_SECOND": "1000", "TANDEM_DEADLINE_MS": "10000"}
-    with Deployment(home, home / "service.log", REDIS_URL=own_valkey_url, **more) as running:
+    more = {"REDIS_URL": own_valkey_url, "TANDEM_IMPRESSIONS_PER_SECOND": "1000", "TANDEM_DEADLINE_MS": "10000"}
+    with Deployment(home, home / "service.log", TANDEM_TOPOLOGY="inline", **more) as running:
         world = DeploymentWithFlows(home, own_valkey_url, running, prefect_url)
-        (home / "curious.toml").write_text(CURIOUS)
-        for step in (("create", str(home / "curious.toml")), ("start", "curiosity"), ("ramp", "curiosity", "100")):
-            world.flow("experiment", *step)
+        run_experiment(own_valkey_url, CURIOUS)
         deadline = time.time() + 10
         while world.recommend("first", log_impression=False)["arms"] != {"curiosity": "curious"}:
             assert time.time() < deadline

@@ -108,22 +108,22 @@ class TestLists:
         assert set(ids(again)) < set(ids(more))
         assert all(item.startswith("drama") for item in ids(again))
 
-    def test_refresh_makes_lists_of_users_with_new_events(self, world, listed):
-        """And of no other user. The new list takes the events into account."""
+    def test_refresh_makes_lists_of_users_with_new_events_and_finds_trends(self, world, listed):
+        """It makes no other list, and the new list takes the events into account.
+
+        An item that several users click is a candidate of every user, and the explanation names the source.
+        """
         world.flow("refresh")
         world.click(11, "action-1", "action-2")
         assert world.recommend(11)["mode"] == "hybrid"
+        for user in range(30, 40):
+            world.click(f"fan-{user}", "drama-24")
         done = world.flow("refresh")
-        assert done["lists"] == 1
+        assert done["lists"] == 1 + 10
+        assert done["trending"] >= 1
         answer = world.recommend(11)
         assert answer["mode"] == "batch"
         assert not {"action-1", "action-2"} & set(ids(answer))
-
-    def test_an_item_that_several_users_click_is_trending(self, world, listed):
-        """It is a candidate of every user, and the explanation names the source."""
-        for user in range(30, 40):
-            world.click(f"fan-{user}", "drama-24")
-        assert world.flow("refresh")["trending"] >= 1
         time.sleep(6)
         answer = world.client.post("/explain", json={"user_id": "fan of action", "item_id": "drama-24"}).json()
         assert "trending" in answer["sources"]
@@ -209,38 +209,37 @@ class TestRules:
         time.sleep(2.5)
 
 
-class TestImpressions:
-    def test_drained_slates_have_features_and_labels(self, world):
-        """With the features that ranked them, and the items that the user clicked."""
-        world.flow("drain", "--wait", "0")
-        answer = world.recommend("watched", mode="realtime", k=10)
-        time.sleep(1.5)
-        world.click("watched", ids(answer)[3])
-        time.sleep(2.5)
-        done = world.flow("drain", "--wait", "2")
-        assert done["damaged"] == 0
-        table = pq.read_table(done["files"][0]).to_pandas()
-        mine = table[table["user_id"] == "watched"].sort_values("place")
-        assert mine["item_id"].tolist() == ids(answer)
-        assert mine[mine["label"]]["item_id"].tolist() == [ids(answer)[3]]
-        assert [round(score, 4) for score in mine["score"]] == pytest.approx(
-            [i["score"] for i in answer["items"]], abs=1e-3
-        )
-        features = (*FEATURES, "own_year", "gap_year")
-        wanted = impressions.WantedSlates("tiny", lambda name: 1.0, time.time(), 10, features=features)
-        shown = impressions.read([Location(file) for file in done["files"]], wanted)
-        assert shown.features.shape == (len(mine), len(features))
-        assert shown.grades.tolist() == mine["label"].tolist()
+def test_drained_slates_have_features_and_labels_and_no_deleted_user(world):
+    """With the features that ranked them, and the items that the user clicked.
 
-    def test_a_deleted_user_is_in_no_file_after_the_next_drain(self, world):
-        """The rows of other users stay; those that the user gets later are written again."""
-        for user in ("leaves", "stays"):
-            world.recommend(user, mode="realtime", k=10)
-        time.sleep(2.5)
-        (file,) = world.flow("drain", "--wait", "0")["files"]
-        assert world.client.delete("/users/leaves").json()["forgotten"]
-        assert world.flow("drain", "--wait", "0")["deleted"] == 10
-        users = pq.read_table(file, partitioning=None)["user_id"].to_pylist()
-        assert "leaves" not in users
-        assert users.count("stays") == 10
-        assert b"leaves" not in Path(file).read_bytes()
+    The rows of a user who is deleted leave the file with the next drain; the rows of other users stay.
+    """
+    world.flow("drain", "--wait", "0")
+    answer = world.recommend("watched", mode="realtime", k=10)
+    for user in ("leaves", "stays"):
+        world.recommend(user, mode="realtime", k=10)
+    time.sleep(1.5)
+    world.click("watched", ids(answer)[3])
+    time.sleep(2.5)
+    done = world.flow("drain", "--wait", "2")
+    assert done["damaged"] == 0
+    (file,) = done["files"]
+    table = pq.read_table(file).to_pandas()
+    mine = table[table["user_id"] == "watched"].sort_values("place")
+    assert mine["item_id"].tolist() == ids(answer)
+    assert mine[mine["label"]]["item_id"].tolist() == [ids(answer)[3]]
+    assert [round(score, 4) for score in mine["score"]] == pytest.approx(
+        [i["score"] for i in answer["items"]], abs=1e-3
+    )
+    features = (*FEATURES, "own_year", "gap_year")
+    wanted = impressions.WantedSlates("tiny", lambda name: 1.0, time.time(), 10, features=features)
+    shown = impressions.read([Location(file)], wanted)
+    assert shown.features.shape == (len(mine), len(features))
+    assert shown.grades.tolist() == mine["label"].tolist()
+
+    assert world.client.delete("/users/leaves").json()["forgotten"]
+    assert world.flow("drain", "--wait", "0")["deleted"] == 10
+    users = pq.read_table(file, partitioning=None)["user_id"].to_pylist()
+    assert "leaves" not in users
+    assert users.count("stays") == 10
+    assert b"leaves" not in Path(file).read_bytes()
