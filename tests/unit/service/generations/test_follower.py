@@ -74,20 +74,6 @@ def test_a_process_that_starts_holds_the_generation_that_gateways_serve(world):
     assert ranking.held == {"old", "new"}
 
 
-def test_a_refused_generation_of_an_arm_leaves_the_live_one(world):
-    """Generations of running arms are followed, and they have no fallbacks."""
-    store, _, cache, follower = world
-    cache.bad.add("b")
-    store.named[PREVIOUS] = "p"
-    arms = Experiments()
-    ranking = follower(arms=arms)
-    arms.answer_from("b")
-    refresh_until(ranking, lambda: "b" in ranking.refusals)
-    assert ranking.held == {"a"}
-    arms.answer_from("c")
-    refresh_until(ranking, lambda: ranking.held == {"a", "c"})
-
-
 def test_a_slow_load_for_an_arm_does_not_delay_the_live_generation(world):
     """It runs in a thread of its own."""
     store, _, _, follower = world

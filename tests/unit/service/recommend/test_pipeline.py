@@ -156,13 +156,6 @@ def test_a_generation_that_fails_its_warm_up_degrades_no_request(world, caplog):
     assert "away" not in caplog.text
 
 
-def test_without_all_stages_there_is_an_answer(world):
-    """Store, retrieval and ranking fail."""
-    query = world.run(world.query(), store=AwayStore(), retrieve=broken, rank=broken)
-    assert query.degraded == [Degraded.STORE, Degraded.RETRIEVAL]
-    assert len(ids(query)) == 10
-
-
 def test_a_row_that_fails_does_not_change_the_other_rows(world, monkeypatch):
     """Of twelve queries eleven answers are equal to the bit, for both backends."""
     poison = -1.0
