@@ -42,9 +42,9 @@ def variables(bucket, monkeypatch):
         monkeypatch.setenv(name, value)
 
 
-@pytest.mark.parametrize("file", ["log.csv", "log.csv.gz", "log.parquet", "log/"])
+@pytest.mark.parametrize("file", ["log.csv.gz", "log/"])
 def test_tables_of_each_kind(bucket, variables, tmp_path, file):
-    """The file in dataset.toml is a URL of CSV, compressed CSV, Parquet or a folder of Parquet files."""
+    """The file in dataset.toml is a URL of compressed CSV or of a folder of Parquet files."""
     frame = ring(users=20)
     parts = {"log/a.parquet": frame[:100], "log/b.parquet": frame[100:]} if file == "log/" else {file: frame}
     for name, rows in parts.items():

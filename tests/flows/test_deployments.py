@@ -224,17 +224,16 @@ def test_a_cancelled_training_leaves_a_record(operator, client):
 
 
 def test_the_other_deployments_take_parameters(operator, client):
-    """Runs use the entered parameters and write a result artifact; a value out of range is refused."""
+    """Runs use the entered parameters and write a result artifact; a value out of range is refused.
+
+    `prefect deploy` loads the flows of all deployments; those that run here have parameters.
+    """
     from prefect.exceptions import PrefectHTTPStatusError
 
     starts = {
         "batch": partial(start, "batch/trained", top=3),
-        "item-lists": partial(start, "item-lists/trained"),
         "drain": partial(start, "drain/often", wait=0.0),
         "monitor": partial(start, "monitor/often", gateways=[]),
-        "canary": partial(start, "canary/often"),
-        "drift": partial(start, "drift/hourly"),
-        "experiment-reports": partial(start, "experiment-reports/often"),
     }
     runs = {}
     for flow, begin in starts.items():
@@ -275,8 +274,6 @@ def test_a_person_promotes_and_rolls_back(operator, client, tiny_world, tmp_path
     assert store.aliases() == (new, before)
     assert state("rollback/by-hand", to=before)[0] == "COMPLETED"
     assert store.aliases() == (before, new)
-    ended, message = state("promote/by-hand", generation="g-none")
-    assert (ended, message.split(".")[0]) == ("FAILED", "Generation g-none is not in the store, so it can't go live")
 
 
 def test_a_command_uses_the_active_profile(operator, client, prefect_url):

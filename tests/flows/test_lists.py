@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 import redis
 
-from recsys.errors import NoGeneration, RulesError
+from flows.__main__ import main
+from recsys.errors import RulesError
 from recsys.lists.similar_list import SIMILAR_LENGTH, SimilarList
 from recsys.lists.user_list import digest
 from recsys.retrieval.retriever import Retriever
@@ -124,14 +125,14 @@ class TestBatch:
 
 
 class TestItemLists:
-    def test_each_available_item_gets_the_list_that_similar_would_find(self, shop):
+    def test_each_available_item_gets_the_list_that_similar_would_find(self, shop, capsys):
         """In the store and in the file, without hidden items; for the generation that is live at the end."""
         shop.hide("drama-3")
         later = []
         done = item_lists(lambda update: later or later.append(shop.another_live()))
         assert (done.generation, done.superseded, done.lists) == (later[0], (shop.live,), len(shop.folder.tables()) - 1)
-        output, _ = shop.command("item-lists").communicate(timeout=120)
-        assert f"Lists of similar items for {done.lists} items of {done.generation}: " in output
+        assert main(["item-lists"]) == 0
+        assert f"Lists of similar items for {done.lists} items of {done.generation}: " in capsys.readouterr().out
 
         ids, row_of = shop.folder.tables().ids, shop.folder.tables().ids.row_of
         item = row_of("drama-1")
@@ -207,15 +208,6 @@ class TestRefresh:
         monkeypatch.setattr(time, "time", lambda: real() + 2 * 86_400)
         assert update_trending.fn(shop.flows, shop.folder).ids == ["drama-24"]
 
-    def test_another_generation_starts_at_the_begin_of_the_log(self, shop):
-        """No user has a list of that generation yet."""
-        shop.click("a", "drama-1")
-        refresh()
-        second = shop.another_live()
-        done = refresh()
-        assert (done.generation, done.lists) == (second, 1)
-        assert shop.listed("a", generation=second)[0] is not None
-
     def test_a_user_deleted_meanwhile_gets_no_list(self, shop):
         """The user is deleted between the read of the log and the lists."""
         from flows import lists
@@ -233,13 +225,6 @@ class TestRefresh:
             patched.setattr(lists, "read_active", forgotten_then)
             assert refresh().lists == 1
         assert shop.listed("a") == [None]
-
-    def test_nothing_live(self, shop):
-        """The error names the command that makes a generation live."""
-        with redis.Redis.from_url(shop.url) as client:
-            client.flushall()
-        with pytest.raises(NoGeneration, match="python -m flows run"):
-            refresh()
 
 
 class TestDrain:

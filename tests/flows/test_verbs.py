@@ -116,9 +116,20 @@ def test_an_unknown_id_is_answered_with_the_known_ids(call, home):
     assert "g1" in error["message"]
 
 
-def test_a_rollback_without_a_previous_generation_is_an_error(call):
-    """Before the second promotion there is no previous generation."""
+def test_an_empty_store_names_the_next_command(call):
+    """`status` names `run`, as text and as JSON; a rollback has no generation to go back to."""
+    assert "python -m flows run --data" in refusal(call("status"))
+    assert json.loads(call("status", "--json").stdout)["error"]["code"] == "NoGeneration"
     assert "nothing to roll back to" in refusal(call("rollback"))
+
+
+def test_an_unreachable_store_and_a_wrong_command_line_have_exit_codes(call):
+    """An unreachable store ends with 1 and one sentence, an unknown verb and a missing option with 2."""
+    assert "No Redis answers at redis://127.0.0.1:1" in refusal(call("status", REDIS_URL="redis://127.0.0.1:1/0"))
+    for arguments in (["publicise"], ["run"]):
+        with pytest.raises(SystemExit) as ended:
+            call(*arguments)
+        assert ended.value.code == 2
 
 
 def test_delete_refuses_an_aliased_generation(call, put):
