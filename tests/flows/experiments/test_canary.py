@@ -94,16 +94,14 @@ def test_a_canary_that_a_gateway_halted_does_not_go_live(shop, started):
     assert (started.experiment.status, shop.generations.alias(LIVE)) == ("stopped", shop.live)
 
 
-def test_a_canary_waits_for_the_monitor(started):
-    """Without a look at the guardrails no step is taken."""
+def test_a_canary_waits_for_the_monitor_and_for_gateways(shop, started, monkeypatch):
+    """Without a look at the guardrails no step is taken, nor while a gateway still loads the generation.
+
+    Users who moved before would get the control. A gateway that refuses the generation is named with its reason.
+    """
     assert canary().canaries == {
         NAME: "It waits: nothing looked at the guardrails lately. Run python -m flows monitor."
     }
-    assert started.experiment.ramp == 0.0
-
-
-def test_a_canary_waits_for_gateways_that_still_load_its_generation(shop, started, monkeypatch):
-    """Users who moved before would get the control. A gateway that refuses the generation is named with its reason."""
     monkeypatch.setattr("flows.steps.gateway_readiness.WAIT_SECONDS", 0.2)
     monkeypatch.setattr("recsys.store.redis.redis_registry.ANNOUNCED_SECONDS", 600)  # no process repeats it
     with closing(RedisProcessRegistry(shop.url)) as registry:

@@ -95,23 +95,22 @@ def test_a_gateways_own_halt_goes_into_the_document(store):
 
 
 def test_a_gateway_that_gives_no_metrics_is_named(store, tmp_path):
-    """With the fix; the other gateways are judged. A key from a file is sent. A run that reads no gateway fails."""
-    with gateway() as closed, gateway() as open_to_all:
-        closed.wanted_key = "Bearer tdm_right"
-        result = monitor(["http://127.0.0.1:9", closed.url, open_to_all.url])
-        assert "No metrics came from" in result.unread["http://127.0.0.1:9"]
+    """With the fix, also a URL that is none and another server; the other gateways are judged.
+
+    A key from a file is sent. A run that reads no gateway fails.
+    """
+    with gateway() as closed, gateway() as other, gateway() as open_to_all:
+        closed.wanted_key, other.page = "Bearer tdm_right", b"<html>Shop</html>"
+        away = ["http://127.0.0.1:9", "http://127.0.0.1:port"]
+        result = monitor([*away, closed.url, other.url, open_to_all.url])
+        assert all("No metrics came from" in result.unread[url] for url in away)
         assert "--key-file names a key" in result.unread[closed.url]
+        assert "name a gateway's URL" in result.unread[other.url]
         assert result.arms == 2
         (tmp_path / "key").write_text("tdm_right\n")
         assert monitor([closed.url], str(tmp_path / "key")).unread == {}
         with pytest.raises(ExperimentError, match="No arm was judged, because no gateway could be read"):
             monitor(["http://127.0.0.1:9", closed.url])
-
-
-def test_without_a_running_experiment_no_gateway_is_read(shop):
-    """The schedule runs the flow each minute, also where there is no experiment."""
-    result = monitor(["http://127.0.0.1:9"])
-    assert (result.arms, result.unread) == (0, {})
 
 
 def test_an_experiment_that_stops_during_a_look_has_nothing_to_halt(store, monkeypatch):
@@ -125,15 +124,6 @@ def test_an_experiment_that_stops_during_a_look_has_nothing_to_halt(store, monke
     monkeypatch.setattr("flows.monitor.read_counts", stop_meanwhile)
     assert monitor(["http://127.0.0.1:9"]).halted == {}
     assert store.read().experiments["ease"].status == "stopped"
-
-
-def test_a_page_without_metrics_is_named(store):
-    """Another server than a gateway, or a URL that is none, is a sentence."""
-    with gateway() as sound, gateway() as other:
-        other.page = b"<html>Shop</html>"
-        unread = monitor([sound.url, other.url, "http://127.0.0.1:port"]).unread
-    assert "name a gateway's URL" in unread[other.url]
-    assert "No metrics came from" in unread["http://127.0.0.1:port"]
 
 
 def test_a_name_of_several_gateways_is_each_of_them(monkeypatch):
@@ -151,12 +141,14 @@ def test_a_name_of_several_gateways_is_each_of_them(monkeypatch):
         assert addresses(same) == [same]
 
 
-def test_the_key_is_read_while_an_experiment_runs(store, shop):
-    """A deployment without experiments needs no key."""
+def test_the_key_and_the_gateways_are_read_while_an_experiment_runs(store, shop):
+    """The schedule runs the flow each minute, also in a deployment without experiments, which needs no key."""
+    gateways, key = ["http://127.0.0.1:9"], str(shop.home / "no-key")
     with pytest.raises(SettingsError, match="key file"):
-        monitor([], str(shop.home / "no-key"))
+        monitor(gateways, key)
     store.change(lambda document: changes.stop(document, "ease", 4.0))
-    assert monitor([], str(shop.home / "no-key")).arms == 0
+    result = monitor(gateways, key)
+    assert (result.arms, result.unread) == (0, {})
 
 
 def test_an_experiment_stops_at_its_end(store):
