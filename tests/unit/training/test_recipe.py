@@ -1,6 +1,7 @@
 """The recipe on a small log: the model learns, and its generation is complete and reads back."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from tests.flows.ring_dataset import log_of, quick, ring
 from training import recipe
 from training.export import Origin, export
 from training.ranker.simple_orders import FITTED, ORDERS
+from training.retrieval_stage import fit_first_stage
 from training.user_records import precompute
 
 
@@ -25,14 +27,6 @@ def world():
     torch.manual_seed(0)
     log = log_of(ring(users=150, strings=True))
     return log, recipe.train(log, quick())
-
-
-def test_the_served_model_learns_the_ring(world):
-    """Where the next item is mostly the next of the ring, the two stages find it and popularity does not."""
-    _, trained = world
-    rows = trained.evaluation.rows
-    assert rows["two_stage"]["recall@10"] > 0.6
-    assert rows["two_stage"]["recall@10"] > 1.5 * rows["recency_popularity"]["recall@10"]
 
 
 def test_a_log_too_small_for_a_ranker_has_a_warning_and_a_generation(tmp_path):
@@ -50,6 +44,7 @@ def test_a_log_too_small_for_a_ranker_has_a_warning_and_a_generation(tmp_path):
 def test_a_generation_is_complete_and_reads_back(world, tmp_path):
     """An exported generation verifies, loads with the same scores, and is refused with a changed byte."""
     log, trained = world
+    assert "; seen items out;" in trained.evaluation.to_markdown()
     folder = export(tmp_path, log, trained, quick(), Origin("ring", bad_rows=3))
     manifest = folder.verify(users=True)
     assert manifest.dims == {"items": 40, "embedding": 16, "users": 150, "history": HISTORY_LENGTH, "candidates": 10}
@@ -91,8 +86,8 @@ def test_a_users_record_has_the_events_of_the_log(world, tmp_path):
 
 def test_an_item_seen_long_ago_is_not_precomputed():
     """A seen item older than the history is no candidate."""
-    log = log_of(ring(users=20, items=130, steps=115, noise=0.0))
-    trained = recipe.train(log, quick())
-    best = precompute(log, np.arange(20), trained.stage, trained.stage.ranker(trained.net, log), 50)
+    log, config = log_of(ring(users=20, items=130, steps=115, noise=0.0)), quick()
+    stage = fit_first_stage(log, replace(config, tower=replace(config.tower, epochs=1)))
+    best = precompute(log, np.arange(20), stage, stage.ranker(RankerNet(), log), 50)
     for user in range(20):
         assert not set(best[user].tolist()) & set(log.items[log.users == user].tolist())

@@ -121,12 +121,15 @@ def test_a_run_is_written_for_tensorboard(evaluated):
     assert all(name in data for name in (b"tower.epochs", b"ranker.minimum", b"seed"))
 
 
-def test_a_folder_that_is_not_there_is_named_before_training(evaluated, capsys):
-    """`--report` and `--json` need an existing folder."""
-    for option in ("--report", "--json"):
-        target = str(evaluated / "nowhere" / "file")
-        assert main(["evaluate", "--data", str(evaluated / "data"), option, target]) == 1
-        assert capsys.readouterr().err.startswith(f"{option} names {target}")
+@pytest.mark.parametrize(
+    ("target", "fault"), [("nowhere/file", ", whose folder does not exist"), ("home", ", which is a folder")]
+)
+@pytest.mark.parametrize("option", ["--report", "--json"])
+def test_a_file_that_can_not_be_written_is_named_before_training(evaluated, capsys, option, target, fault):
+    """`--report` and `--json` need an existing folder, and a folder is no file."""
+    path = str(evaluated / target)
+    assert main(["evaluate", "--data", str(evaluated / "data"), option, path]) == 1
+    assert capsys.readouterr().err.startswith(f"{option} names {path}{fault}")
 
 
 def test_text_of_the_data_is_shown_as_text():
