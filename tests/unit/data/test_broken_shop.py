@@ -94,8 +94,7 @@ def has(sentence, *words):
 
 def day_first(cell):
     """A time of the good shop with the day first; what is no time stays."""
-    moment = pd.to_datetime(cell, errors="coerce", utc=True)
-    return cell if moment is pd.NaT else moment.strftime(DAY_FIRST)
+    return f"{cell[8:10]}/{cell[5:7]}/{cell[:4]} {cell[11:19]}" if cell[4:5] == "-" else cell
 
 
 def later(hours):

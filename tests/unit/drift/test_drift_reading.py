@@ -10,8 +10,13 @@ from training.drift.drift_page import page
 from training.drift.drift_reading import read
 from training.drift.recomputed_features import Skew
 
-WEEK_BEFORE = draw(slates(3_000), 0.0, DAY, 7)
 USERS = 600
+
+
+@pytest.fixture(scope="module")
+def week_before():
+    """The drawn rows of the week before."""
+    return draw(slates(3_000), 0.0, DAY, 7)
 
 
 def scaled(shown):
@@ -54,9 +59,9 @@ def window(change=lambda shown: shown, seed=1, users=USERS):
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_change_is_named_alone(change):
+def test_a_change_is_named_alone(week_before, change):
     """One column drifted; the page shows both of its distributions."""
-    reading = read(window(change), WEEK_BEFORE, None)
+    reading = read(window(change), week_before, None)
     assert [each.name for each in reading.alarms] == [f"{WEEK}/{CHANGES[change]}"]
     assert reading.sentence == f"Drift against the week before: {CHANGES[change]}."
     assert {"warm users", "cold users"} <= {*reading.segments}
@@ -65,38 +70,38 @@ def test_a_change_is_named_alone(change):
     assert any(part.title.startswith(f"{CHANGES[change]}: PSI") for part in shown.parts[0].parts)
 
 
-def test_windows_without_a_change_are_quiet():
+def test_windows_without_a_change_are_quiet(week_before):
     """Ten windows of few users; `test_drift_on_the_demo` has 200 of the demo's data."""
-    readings = [read(window(seed=seed, users=200), WEEK_BEFORE, None) for seed in range(1, 11)]
+    readings = [read(window(seed=seed, users=200), week_before, None) for seed in range(1, 11)]
     assert [reading.sentence for reading in readings] == ["No column differs from the week before."] * 10
     assert all(len(reading.drifts) > 50 for reading in readings)
 
 
-def test_the_training_may_alarm_until_the_week_has_enough_users():
+def test_the_training_may_alarm_until_the_week_has_enough_users(week_before):
     """In mode realtime alone. Afterwards it is shown without an alarm."""
-    few, training = WEEK_BEFORE.iloc[: LEAST_USERS - 1], WEEK_BEFORE.drop(columns=["mode", "surface", "context"])
+    few, training = week_before.iloc[: LEAST_USERS - 1], week_before.drop(columns=["mode", "surface", "context"])
     first = read(window(scaled), few, training)
     assert [each.name for each in first.alarms] == [f"{TRAINING}/feature.tower"]
-    later = read(window(scaled), WEEK_BEFORE, training)
+    later = read(window(scaled), week_before, training)
     assert [each.name for each in later.alarms] == [f"{WEEK}/feature.tower"]
     assert max(each.psi for each in later.drifts if each.against == TRAINING) > 0.25
     assert not read(window(without_lists), few, training).alarms
 
 
-def test_too_little_to_compare_is_a_sentence():
+def test_too_little_to_compare_is_a_sentence(week_before):
     """Too few users, or nothing to compare with."""
     few = window().iloc[: LEAST_USERS - 1]
-    assert read(few, WEEK_BEFORE, None).sentence == "Not compared: 99 users had slates, and 100 are needed."
-    reading = read(window(), WEEK_BEFORE.iloc[:0], None)
+    assert read(few, week_before, None).sentence == "Not compared: 99 users had slates, and 100 are needed."
+    reading = read(window(), week_before.iloc[:0], None)
     assert "The generation served 0 in the week before. Its training has slates of 0," in reading.sentence
     assert not reading.drifts
     assert page("g1", reading, Skew(), 0.0, DAY).good is None
 
 
-def test_many_users_alone_are_no_alarm():
+def test_many_users_alone_are_no_alarm(week_before):
     """A small shift of a large sample has a small p value, and no alarm: its size does not matter."""
     shifted = window(lambda shown: shown.assign(**{"feature.tower": shown["feature.tower"] + 0.25}), users=6_000)
-    reading = read(shifted, WEEK_BEFORE, None)
+    reading = read(shifted, week_before, None)
     drift = next(each for each in reading.drifts if each.column == "feature.tower")
     assert drift.p < 0.001
     assert drift.psi < 0.2

@@ -107,7 +107,7 @@ def shop():
     return tables, grown, told, put, embeddings
 
 
-def test_a_thousand_filters_match_brute_force(shop):
+def test_five_hundred_filters_match_brute_force(shop):
     """Rows and order of each query in batches of different filters, with and without items put since."""
     tables, grown, told, put, embeddings = shop
     rng, n, k = np.random.default_rng(11), len(tables), 40
@@ -117,7 +117,7 @@ def test_a_thousand_filters_match_brute_force(shop):
         (ExtendedIndex(index, grown), AllowedItems(tables).over(grown), told + put),
     )
     found_some = 0
-    for batch in range(40):
+    for batch in range(20):
         searched, allowed, items = indexes[batch % 2]
         wanted = [a_filter(rng) for _ in range(25)]
         users = rng.integers(-8, 9, (25, 16)).astype(np.float32)
@@ -137,7 +137,7 @@ def test_a_thousand_filters_match_brute_force(shop):
             popular = tables.by_popularity[np.isin(tables.by_popularity, kept)].tolist()
             assert allowed.of(rows[query : query + 1])[0].popular.tolist() == popular[:POPULAR]
             found_some += len(best) == k
-    assert found_some > 300
+    assert found_some > 150
 
 
 def test_bounds_compare_at_full_precision():

@@ -9,7 +9,7 @@ import pytest
 
 from recsys.fresh_items.catalogue_changes import CatalogueChanges
 from recsys.fresh_items.put_items import PutItem, PutItems
-from recsys.lists.list_maker import LIST_LENGTH, ListMaker
+from recsys.lists.list_maker import ListMaker
 from recsys.lists.user_list import digest
 from recsys.lists.user_record import UserRecord
 from recsys.model.ranker import Ranker
@@ -83,19 +83,6 @@ def test_a_list_is_what_a_request_would_be_answered(scene, hot, repeats):
         np.testing.assert_allclose(made.scores[: len(told.items)], told.scores, atol=1e-4)
         assert made.sources[: len(told.items)].tolist() == told.sources.tolist()
         assert (made.made_at, made.events) == (now, digest(scene.past(user)[1]))
-
-
-def test_what_was_had_is_on_no_list(scene):
-    """Neither what the record holds nor what happened since; unless rules allow repeats."""
-    record, events = past = scene.past(4)
-    since = scene.maker.rows_of([event.item_id for event in events])
-    had = {*record.seen.tolist(), *since}
-    assert len(had) > 2
-    (made,) = scene.maker.make([past], time.time())
-    assert not had & set(made.items.tolist())
-    assert len(made.items) <= LIST_LENGTH
-    everything = np.array(sorted(had), np.int32)
-    assert not replace(scene.maker, rules=Rules(exclude_seen=False)).excluded(past, everything, time.time()).any()
 
 
 def test_what_a_put_hides_is_on_no_list(scene):

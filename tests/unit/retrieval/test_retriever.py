@@ -174,10 +174,3 @@ def test_filters_apply_to_items_put_since(scene, dramas, filters):
         else:
             assert hidden in before.items[row] or hidden in history
             assert set(found.items[row, real].tolist()) == allowed - set(history.tolist())
-
-
-def test_similar_items_pass_the_filter(scene, dramas):
-    """All items of the filter are found, except the item itself."""
-    retriever, tables, _ = scene
-    found, _ = retriever.similar(tables.ids.row_of("comedy-1"), dramas[0][None])
-    assert set(found.items[0][found.items[0] != PAD].tolist()) == set(dramas[1].tolist())

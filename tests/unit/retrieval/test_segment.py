@@ -39,12 +39,6 @@ def test_a_put_counts_if_it_is_newer_than_the_data():
     assert later.shows(np.array([0])).tolist() == [True]
 
 
-def test_shown_again():
-    """A later put shows an item that the tables hide; a put that agrees with the tables changes nothing."""
-    found = changes(item("c", 1), item("a", 2))
-    assert (found.available.base.tolist(), found.hidden.tolist()) == ([True, True, True], [])
-
-
 def test_hidden_new_items_and_unknown_rows_are_not_shown():
     """An unknown row is no error."""
     found = changes(item("x", 4), hide("y", 6))

@@ -10,7 +10,6 @@ from pydantic import TypeAdapter
 from recsys.errors import StageError
 from recsys.filters.compiled_conditions import matches, packed
 from recsys.filters.conditions import Condition
-from recsys.fresh_items.put_items import NOTHING_PUT
 from recsys.generation.loader import load_retriever
 from recsys.generation.shard import Shard
 from recsys.types import PAD
@@ -36,11 +35,11 @@ PUTS = putting(
 class Shards:
     """A retriever of all items and those of some shards, behind the calls of the gateway."""
 
-    def __init__(self, folder, log, count, puts):
+    def __init__(self, folder, log, count):
         self.log, self.folder = log, folder
-        self.whole = RetrievalModel(Held(load_retriever(folder)), lambda: puts)
+        self.whole = RetrievalModel(Held(load_retriever(folder)), lambda: PUTS)
         held = [load_retriever(folder, Shard(number, count)) for number in range(1, count + 1)]
-        self.models = [RetrievalModel(Held(each), lambda: puts) for each in held]
+        self.models = [RetrievalModel(Held(each), lambda: PUTS) for each in held]
         self.away = set()
 
     def call(self, number):
@@ -79,15 +78,11 @@ class Shards:
 
 
 @pytest.fixture(scope="module", params=[0.0, 0.4], ids=["seen items excluded", "items repeat"])
-def generation(request, tmp_path_factory):
+def shards(request, tmp_path_factory):
+    """Four shards with items put. tests/service/test_sharded_retrieval.py has shards of a generation as trained."""
     folder = tmp_path_factory.mktemp("shards")
     log = encode(dataset.read(generate(Shape(60_000, ITEMS, repeats=request.param), folder / "data")))
-    return untrained(folder / "generations", log, log, 0), log
-
-
-@pytest.fixture(scope="module", params=[NOTHING_PUT, PUTS], ids=["as trained", "with puts"])
-def shards(request, generation):
-    return Shards(*generation, 4, request.param)
+    return Shards(untrained(folder / "generations", log, log, 0), log, 4)
 
 
 def test_candidates_are_those_of_all_items(shards):

@@ -59,14 +59,6 @@ def test_the_best_few_in_a_fixed_order():
     assert [item for item, _ in trending_items(events, NOW, PLAIN)] == [f"i{n:03}" for n in range(COUNT)]
 
 
-def test_event_types_have_weights():
-    """Two purchases outweigh nine views. The heaviest event of each user counts; ignored types do not."""
-    views = [Event(user, "seen", NOW, "view") for user in range(9)]
-    bought = [Event(user, "had", NOW, kind) for user in range(2) for kind in ("purchase", "view")]
-    scrolls = [Event(user, "past", NOW, kind) for user in range(50) for kind in ("scroll", "Purchase")]
-    assert trending_items([*views, *bought, *scrolls], NOW, SHOP) == (("had", 20.0), ("seen", 9.0))
-
-
 def test_a_refund_revokes_what_came_before_it():
     """The order of arrival does not matter; an event after the refund counts again."""
     bought = [Event(user, "a", NOW - 60, "purchase") for user in range(3)]

@@ -7,11 +7,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import redis
 
 from recsys.environment import Environment
 from recsys.errors import SettingsError, StoreError, StoreUnavailable
-from recsys.store import RedisGenerationStore, from_environment, open_store
+from recsys.store import from_environment, open_store
 from recsys.store.redis.store_address import address
 
 
@@ -33,26 +32,6 @@ class TestOpenStore:
             "No Redis answers at redis://127.0.0.1:1 (connection refused)."
             " Start one, or unset REDIS_URL to use the embedded store."
         )
-
-    def test_wrong_password(self, embedded_url: str) -> None:
-        """A refused password is not reported as an unreachable store."""
-        with pytest.raises(StoreError, match="refused the user or the password") as caught:
-            RedisGenerationStore(f"{embedded_url}?username=me&password=secret").ping()
-        assert not isinstance(caught.value, StoreUnavailable)
-        assert "secret" not in str(caught.value)
-
-    def test_full(self, own_valkey_url: str) -> None:
-        """The error of a full store names the remedy, and generations can still be deleted."""
-        generations = RedisGenerationStore(own_valkey_url)
-        with redis.Redis.from_url(own_valkey_url) as client:
-            client.config_set("maxmemory", "1mb")
-        with pytest.raises(StoreError, match=r"is full\. Raise its maxmemory, or delete generations"):
-            generations.write_part("g1", "p", bytes(4 << 20))
-        generations.delete("g1")
-        generations.close()
-        with redis.Redis.from_url(own_valkey_url) as client:
-            client.config_set("maxmemory", 0)
-            client.flushall()
 
     @pytest.mark.parametrize(
         "url",

@@ -174,10 +174,8 @@ def test_the_written_surfaces_are_read_back(advise, tmp_path):
 @pytest.mark.parametrize(
     ("answers", "mode"),
     [
-        ("latency=offline team=small risk=low", "batch"),
         ("latency=offline team=small risk=low features=session", "batch"),
         ("latency=offline team=small risk=low features=session catalogue=fast", "hybrid"),
-        ("latency=action features=session catalogue=fast", "realtime"),
         ("latency=action features=session catalogue=fast team=small", "realtime"),
         ("latency=action features=session catalogue=fast team=small risk=low", "hybrid"),
         ("team=small risk=low", "hybrid"),
@@ -266,16 +264,11 @@ def test_costs_follow_the_profile(advise):
 class TestPage:
     """The page: its figures are those of --json, also those that its script computes."""
 
-    @pytest.fixture
-    def page(self, advise, tmp_path):
-        """The figures, and the text of a page with two surfaces."""
+    def test_its_figures_are_those_of_the_json(self, advise, tmp_path):
+        """The embedded ones, and the cells before the script runs. The policy allows this script alone."""
         toml = "[surfaces.home]\nshare = 0.7\n[surfaces.mail]\nanswers = { latency = 'offline' }\n"
         figures = advise(measurement(TURNS, FLAT), toml=toml, drawn=True)
-        return figures, (tmp_path / "page.html").read_text()
-
-    def test_the_embedded_figures_are_those_of_the_json(self, page):
-        """Data cannot end the script element, and the policy allows this script alone."""
-        figures, html = page
+        html = (tmp_path / "page.html").read_text()
         assert html.count("data:image/svg+xml") == 4
         embedded = re.search(r'<script type="application/json" id="advice">(.*?)</script>', html, re.DOTALL)[1]
         assert json.dumps(json.loads(embedded)) == json.dumps(figures)  # the script needs the order too
@@ -283,10 +276,6 @@ class TestPage:
         script = re.search(r"<script>(.*?)</script>", html, re.DOTALL)[1]
         assert script == SCRIPT.read_text()
         assert base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() in html
-
-    def test_each_cell_shows_the_figure_of_the_json(self, page):
-        """The first table, before the script runs."""
-        figures, html = page
         for name, surface in figures["surfaces"].items():
             table = re.search(rf'<table data-costs="{name}">(.*?)</table>', html, re.DOTALL)[1]
             for mode, judged in surface["judgements"].items():

@@ -17,14 +17,21 @@ from training.user_records import RecordWork, packed_records
 pytest.importorskip("distributed", reason="the extra dask")
 
 
-@pytest.fixture
-def engine(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """The home of the engine."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def engine(home):
     """Two workers, and parts of so few items and users that a small log has many."""
-    monkeypatch.setattr("training.tables.neighbours.PAIRS", 2_000)
-    monkeypatch.setattr("training.towers.fit_towers.ROWS", 20)
-    monkeypatch.setattr("training.user_records.PART", 100)
-    with open_engine(Environment(tmp_path, None, dask="2")) as opened:
-        yield opened
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("training.tables.neighbours.PAIRS", 2_000)
+        patched.setattr("training.towers.fit_towers.ROWS", 20)
+        patched.setattr("training.user_records.PART", 100)
+        with open_engine(Environment(home, None, dask="2")) as opened:
+            yield opened
 
 
 def bits(tables, folder):
@@ -33,7 +40,7 @@ def bits(tables, folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_tables_and_records_have_the_same_bits(tiny_world, engine, tmp_path):
+def test_tables_and_records_have_the_same_bits(tiny_world, engine, home, tmp_path):
     """The shared files are removed afterwards."""
     log = tiny_world[1]
     torch.manual_seed(0)
@@ -45,7 +52,7 @@ def test_tables_and_records_have_the_same_bits(tiny_world, engine, tmp_path):
     records = [*packed_records(work)]
     assert [*packed_records(work, engine=engine)] == records
     assert len(records) == len(log.user_ids)
-    assert not [*(tmp_path / "dask").glob("*.shared")]
+    assert not [*(home / "dask").glob("*.shared")]
 
 
 def test_without_a_common_folder_this_process_computes_the_parts(engine, monkeypatch, caplog):
