@@ -189,7 +189,7 @@ def test_an_unknown_context_lifts_nothing():
 
 def test_towers_and_ranker_use_the_context():
     """In a log where the device decides, both stages find more with the device than without."""
-    log = log_of(by_device(200), "device")
+    log = log_of(by_device(400), "device")
     config = replace(quick(), ranker=RankerConfig(epochs=8, minimum=50))
     parts = split(log, config)
     taught = recipe.train_ranker(parts, recipe.TrainingRun(config))
