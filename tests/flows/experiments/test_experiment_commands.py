@@ -1,6 +1,7 @@
 """The commands `python -m flows experiment`, and the lists that flows make for users in arms."""
 
 import json
+from importlib.util import find_spec
 
 import pytest
 
@@ -12,6 +13,8 @@ from recsys.generation.publisher import Publisher
 from recsys.store.redis.redis_experiments import RedisExperimentStore
 from tests.sample_data import tiny
 from tests.sample_data.altered_generation import altered
+
+DASK = pytest.mark.skipif(find_spec("distributed") is None, reason="the extra dask")
 
 TEXT = """
 name = "towers"
@@ -124,8 +127,10 @@ def test_lists_are_made_before_users_move(shop, created, call, monkeypatch):
     assert users_of(shop, "new") == made != set()
 
 
-def test_batch_and_refresh_make_the_lists_of_arms(shop, created, call):
-    """Every user has the control's list; users of an arm have that of their arm beside it."""
+@pytest.mark.parametrize("workers", ["", pytest.param("2", marks=DASK)])
+def test_batch_and_refresh_make_the_lists_of_arms(shop, created, call, monkeypatch, workers):
+    """Every user has the control's list; users of an arm have that of their arm beside it, also if Dask makes them."""
+    monkeypatch.setenv("TANDEM_DASK", workers)
     call("start", created)
     store = RedisExperimentStore(shop.url)
     store.change(lambda document: _at(document, 0.5))  # without the lists of `ramp`
@@ -151,6 +156,7 @@ def _at(document, ramp):
     [
         (TEXT.replace("share = 0.25", "shre = 0.25"), "Did you mean arms.few.share?"),
         (TEXT.replace("g-next", "g-gone"), "Generation g-gone is not in the store"),
+        ("name = 5", "name is 1 to 32 of a-z"),
         (
             f'{TEXT}[audience]\nsurfaces = ["hme"]',
             "has hme; the surfaces of surfaces.toml are default, home.",

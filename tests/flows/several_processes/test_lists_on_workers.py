@@ -1,9 +1,8 @@
-"""The flow `batch` on Dask workers: the same lists as in one process, also if a worker is killed."""
+"""The flows `batch` and `item-lists` on Dask workers: the same lists as in one process, also if a worker is killed."""
 
 import os
 import signal
 import time
-from contextlib import closing
 from types import SimpleNamespace
 
 import pyarrow.parquet as pq
@@ -11,10 +10,7 @@ import pytest
 
 from flows.list_parts.list_work import ListWork
 from recsys.errors import GenerationError
-from recsys.experiments import changes
-from recsys.experiments.definition import checked
-from recsys.store.redis.redis_experiments import RedisExperimentStore
-from tests.flows.test_lists import batch
+from tests.flows.test_lists import batch, item_lists
 from tests.sample_data import tiny
 
 distributed = pytest.importorskip("distributed", reason="the extra dask")
@@ -33,43 +29,53 @@ class WorkerKiller:
             os.kill(self.killed, signal.SIGKILL)
 
 
-def start_experiment(url):
-    """An arm of half of the users, whose lists have fewer candidates."""
-    few = checked({"name": "look", "arms": {"few": {"share": 0.5, "candidates": 20}}})
-    with closing(RedisExperimentStore(url)) as store:
-        store.change(lambda document: changes.create(document, few, 1.0))
-        store.change(lambda document: changes.start(document, "look", 2.0))
-        store.change(lambda document: changes.ramp(document, "look", 1.0, 3.0))
+@pytest.fixture
+def on_workers(shop, monkeypatch):
+    """Run a flow in this process, then on two workers of which one is killed: two results and the rows of their files.
 
-
-def test_a_killed_worker_loses_and_repeats_no_user(shop, monkeypatch):
-    """The file and the lists in the store are those of a run in one process, also the lists of an arm.
-
-    Both runs are of the same moment, and have parts of so few users that a small shop has many.
+    Both runs are of the same moment, and have parts of so few users and items that a small shop has many.
     """
     now = time.time() + 10
     monkeypatch.setattr("flows.lists.time", SimpleNamespace(time=lambda: now, monotonic=time.monotonic))
     monkeypatch.setattr("flows.steps.list_making.USERS", 6)
+    monkeypatch.setattr("flows.steps.list_making.ITEMS", 10)
+
+    def run(flow):
+        expected = flow(None)
+        rows, killer = pq.read_table(expected.parquet), WorkerKiller()
+        monkeypatch.setenv("TANDEM_DASK", "2")
+        done = flow(killer)
+        monkeypatch.delenv("TANDEM_DASK")
+        assert killer.killed is not None
+        return expected, done, rows, pq.read_table(done.parquet)
+
+    return run
+
+
+def test_a_killed_worker_loses_and_repeats_no_user(shop, on_workers):
+    """The file and the lists in the store are those of a run in one process."""
     for user in NEW:
         shop.click(user, "drama-1", "comedy-2")
-    start_experiment(shop.url)
-    users, killer = ("0", "479", *NEW), WorkerKiller()
+    lists = []
 
-    def run(on_update=None):
+    def run(on_update):
         done = batch(shop, on_update=on_update)
-        made = [*shop.listed(*users), *shop.listed(*users, variant="look.few")]
-        return done, pq.read_table(done.parquet), [each and each.pack() for each in made]
+        lists.append([made.pack() for made in shop.listed("0", "479", *NEW)])
+        return done
 
-    expected, rows, lists = run()
-    monkeypatch.setenv("TANDEM_DASK", "2")
-    done, rows_of_workers, lists_of_workers = run(killer)
-    assert killer.killed is not None
+    expected, done, rows, rows_of_workers = on_workers(run)
     assert done.lists == expected.lists == tiny.USERS + len(NEW)
-    assert done.arm_lists == expected.arm_lists > tiny.USERS / 3
     assert rows_of_workers.equals(rows)
     assert len(rows["user_id"].unique()) == done.lists
-    assert lists_of_workers == lists
-    assert None not in lists[: len(users)]
+    assert lists[0] == lists[1]
+
+
+def test_a_killed_worker_loses_no_item(shop, on_workers):
+    """The file is that of a run in one process, without a hidden item."""
+    shop.hide("drama-3")
+    expected, done, rows, rows_of_workers = on_workers(item_lists)
+    assert done.lists == expected.lists == len(shop.folder.tables()) - 1
+    assert rows_of_workers.equals(rows)
 
 
 def test_a_worker_with_a_store_of_its_own_makes_no_lists(shop, monkeypatch):
