@@ -144,12 +144,12 @@ class RedisFlowStore:
             self._redis.hset(cursor_key(generation), mapping={"entry": cursor.entry, "number": cursor.number})
 
     def active_users(self) -> list[str]:
-        """Return all users with stored events, in no order, without load-test users."""
+        """Return all users with stored events, in the order of their ids, without load-test users."""
         before, after = events_key("*").split(b"*")
         with translated_errors(self.address):
             keys = set(self._redis.scan_iter(events_key("*"), count=_KEYS_PER_SCAN))
         users = [key.removeprefix(before).removesuffix(after).decode("utf-8", "surrogatepass") for key in keys]
-        return [user for user in users if not is_load_test(user)]
+        return sorted(user for user in users if not is_load_test(user))
 
     def write_trending(self, trending: Trending) -> None:
         """Replace the trending items."""
