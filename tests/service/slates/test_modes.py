@@ -24,7 +24,7 @@ def world(tiny_world, own_valkey_url, prefect_url, tmp_path_factory):
         store.flushall()
     tiny.publish(tiny_world[0], RedisGenerationStore(own_valkey_url))
     home = tmp_path_factory.mktemp("modes")
-    with Deployment(home, home / "service.log", REDIS_URL=own_valkey_url, TANDEM_TOPOLOGY="inline") as running:
+    with Deployment(home, home / "service.log", REDIS_URL=own_valkey_url) as running:
         yield DeploymentWithFlows(home, own_valkey_url, running, prefect_url)
 
 
