@@ -91,14 +91,17 @@ class PrefectApi:
             raise PrefectError(NOT_SET)
         try:
             status, text = await self._send(method, self._url + path, body)
-            if status >= HTTPStatus.BAD_REQUEST:
-                raise self._refused(status, path, wanted, text)
-            answer = json.loads(text)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             why = str(error) or f"no answer within {CALL_SECONDS:g} s"
             raise PrefectError(
                 f"Prefect does not answer at {self._url} ({why}). Start its server, or correct PREFECT_API_URL."
             ) from error
+        if status >= HTTPStatus.BAD_REQUEST:
+            raise self._refused(status, path, wanted, text)
+        try:
+            answer = json.loads(text)
+        except ValueError:
+            answer = None
         if not isinstance(answer, dict) or "id" not in answer:
             raise PrefectError(f"What answers at {self._url} is not Prefect's API. Correct PREFECT_API_URL.")
         return answer

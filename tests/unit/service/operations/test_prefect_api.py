@@ -26,7 +26,7 @@ def prefect(status=200, answer=None, busy=()):
         def do_GET(self):
             sent = self.rfile.read(int(self.headers.get("content-length", 0)))
             got.append((self.command, self.path, dict(self.headers), json.loads(sent or "null")))
-            body = json.dumps(answer or {"id": "d1"}).encode()
+            body = answer if isinstance(answer, bytes) else json.dumps(answer or {"id": "d1"}).encode()
             self.send_response(503 if len(got) in busy else status)
             self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(body)))
@@ -105,8 +105,9 @@ def test_a_busy_prefect_is_asked_again_and_starts_one_run():
 )
 def test_what_prefect_refuses_is_a_sentence(status, words):
     """It names the remedy."""
-    with prefect(status, {"detail": "Something else."}) as (url, _), pytest.raises(PrefectError, match=words):
-        asyncio.run(api(url).start("promote/by-hand", {}))
+    for answer in ({"detail": "Something else."}, b"<html>Another page</html>"):
+        with prefect(status, answer) as (url, _), pytest.raises(PrefectError, match=words):
+            asyncio.run(api(url).start("promote/by-hand", {}))
 
 
 def test_without_an_api_nothing_is_called():
