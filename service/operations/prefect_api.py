@@ -107,7 +107,7 @@ class PrefectApi:
         return answer
 
     async def _send(self, method: str, url: str, body: dict[str, Any]) -> tuple[int, str]:
-        """The status and text of a response. While Prefect is busy it is asked again, as by Prefect's own client."""
+        """The status and text of a response. While Prefect is busy the request is repeated, as by its own client."""
         timeout = aiohttp.ClientTimeout(total=CALL_SECONDS)
         async with aiohttp.ClientSession(headers=self._headers, timeout=timeout) as session:
             for wait in (0.0, *BUSY_WAITS):

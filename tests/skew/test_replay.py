@@ -58,7 +58,7 @@ def store(running, tiny_world, own_valkey_url):
         client.flushall()
     tiny.publish(tiny_world[0], RedisGenerationStore(own_valkey_url))
     if counted:
-        time.sleep(2 * POLL_SECONDS)  # until the deployment knows that the counts are gone
+        time.sleep(2 * POLL_SECONDS)  # until the deployment has read that the counts are gone
     store = RedisFlowStore(own_valkey_url)
     yield store
     store.close()

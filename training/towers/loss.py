@@ -45,7 +45,7 @@ def corrected_softmax(
     temperature: Tensor,
 ) -> Tensor:
     """Weighted mean cross entropy of each user's target. Masked are a negative that is the target, and items whose
-    first event is later: that nobody took them before says nothing about them.
+    first event is later: users could not take them yet.
 
     positives_PD: the embeddings of the targets, whose item rows are targets_P, at times_P.
     """
