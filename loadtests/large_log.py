@@ -1,4 +1,4 @@
-"""Proof that Dask reads and trains on a large log: `python -m loadtests.large_log [INTERACTIONS ITEMS]`.
+"""Proof that Dask reads and trains on a large log: `python -m loadtests.large_log`.
 
 A log of ten million interactions, one million items and two million users is generated. `python -m flows run` trains on
 a tenth of it in one process, then on the tenth and on the whole with two workers of 3 GiB, three of which are killed
@@ -8,6 +8,7 @@ process.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -53,9 +54,13 @@ class Run:
     peaks: dict[str, float]
 
 
-def main(arguments: list[str]) -> int:
+def main() -> int:
     """Run the proof and print its table. Return 1 if the generations differ or a worker lived on."""
-    interactions, items = map(size, arguments or ("10M", "1M"))
+    parser = argparse.ArgumentParser(prog="python -m loadtests.large_log", description=__doc__)
+    parser.add_argument("--interactions", type=size, default=10_000_000, help="default: 10M")
+    parser.add_argument("--items", type=size, default=1_000_000, help="default: 1M")
+    options = parser.parse_args()
+    interactions, items = options.interactions, options.items
     with TemporaryDirectory(prefix="tandem-large-") as name:
         folder = Path(name)
         for part in (1, 10):
@@ -130,4 +135,4 @@ def peak(pid: int) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())
