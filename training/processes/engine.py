@@ -185,6 +185,11 @@ def _result(future: Future[Any]) -> Any:
         raise SettingsError("No Dask worker is left. Start workers, then run this again.") from error
     except CancelledError as error:
         raise SettingsError(LOST) from error
+    except FileNotFoundError as error:  # of a worker that joined later; `with_access_to` checked the others
+        raise SettingsError(
+            f"A Dask worker does not find {error.filename}. Start all workers where the dataset and TANDEM_HOME have "
+            "the same paths, then run this again."
+        ) from error
     except (ModuleNotFoundError, RuntimeError) as error:
         missing = error if isinstance(error, ModuleNotFoundError) else error.__cause__  # the latter: of the scheduler
         if not isinstance(missing, ModuleNotFoundError):

@@ -74,6 +74,12 @@ def test_a_worker_that_does_not_find_a_file_leads_to_the_local_engine(engine, tm
     assert engine.with_access_to(str(tmp_path / "missing")) is LOCAL
 
 
+def test_a_file_that_a_worker_lacks_is_named(engine, tmp_path):
+    """A worker that joined after the others were checked may lack it."""
+    with pytest.raises(SettingsError, match=rf"worker does not find {tmp_path}/none"):
+        list(engine.map(os.stat, [tmp_path / "none"]))
+
+
 def test_work_that_ends_every_worker_is_a_sentence(tmp_path):
     """As a part does that needs more memory than a worker may have."""
     import dask
