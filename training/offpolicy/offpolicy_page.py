@@ -70,6 +70,7 @@ def _users(overlap: Overlap) -> Chart:
 
     def draw(axes: Axes) -> None:
         axes.plot(range(1, len(users) + 1), users, "o-")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         limit(axes, "", LEAST_EFFECTIVE_USERS)
 
     title = f"Effective users up to each place; {LEAST_EFFECTIVE_USERS} are needed"

@@ -1,4 +1,4 @@
-"""The page of an experiment's report in Chromium: on a phone and on a desk, light and dark."""
+"""The pages of an experiment's report and of judged policies in Chromium: on a phone and on a desk, light and dark."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,8 @@ import pytest
 from recsys.experiments import changes
 from recsys.experiments.definition import checked
 from recsys.experiments.document import ExperimentsDocument
-from training.experiments.experiment_page import page
+from training.evaluation.verdicts import ArmJudgement, Estimate, Judgement, Overlap, Refusal
+from training.experiments import experiment_page
 from training.experiments.guardrails import ArmCounts
 from training.experiments.looks import Look
 from training.experiments.operation_table import operation_table
@@ -18,14 +19,14 @@ from training.experiments.reading import read
 from training.experiments.user_rows import UserRows
 from training.experiments.verdict import judge
 from training.experiments.window import window_of
+from training.offpolicy import offpolicy_page
 from training.report.page import write
 
 SIZES = {"390": {"width": 390, "height": 844}, "1280": {"width": 1280, "height": 900}}
 DAY = 86_400.0
 
 
-@pytest.fixture(scope="module")
-def written(tmp_path_factory):
+def experiment():
     """The page of an experiment with three arms, of which one has too few users, on three surfaces."""
     arms = {"new": {"share": 0.4}, "a-name-of-32-characters-the-most": {"share": 0.3}, "small": {"share": 0.01}}
     document = changes.create(ExperimentsDocument(), checked({"name": "look", "arms": arms}), DAY)
@@ -41,8 +42,21 @@ def written(tmp_path_factory):
     window = window_of(experiment, 9 * DAY)
     reading = read(rows, window, "click")
     sentence = "A conversion is an event of type purchase."
-    made = page(experiment, window, reading, judge(reading), sentence, operation_table(*_looks(), window.groups, 0.0))
-    return write(made, tmp_path_factory.mktemp("report") / "look.html")
+    operation = operation_table(*_looks(), window.groups, 0.0)
+    return experiment_page.page(experiment, window, reading, judge(reading), sentence, operation)
+
+
+def policies():
+    """The page of a policy with an estimate, and of one that the log does not show."""
+    estimate = Estimate(0.123456, 0.101, 0.14, 0.01)
+    overlap = Overlap((9_000.0, 1_200.5, 300.0), (0.0, 0.01, 0.2))
+    judged = Judgement(estimate, estimate, estimate, estimate, estimate, 2, overlap)
+    left_out = {"asked before the end of the generation's data": 12_345}
+    found = {
+        "trained-2026-12-01T02-00-00Z-0123456789ab": ArmJudgement(judged, 60_000, 9_000, left_out),
+        "sure": ArmJudgement(Refusal("The log shows too little of it.", Overlap((79.0,), (0.3,))), 60_000, 9_000),
+    }
+    return offpolicy_page.page(found, "/srv/tandem/.tandem/impressions")
 
 
 def _looks():
@@ -59,19 +73,24 @@ def _before(table):
 
 
 @pytest.mark.parametrize(("size", "scheme"), [("390", "light"), ("1280", "dark")])
-def test_nothing_scrolls_sideways_and_nothing_is_loaded(browser, written, size, scheme):
-    """The verdict is in the first window; a picture stays where TANDEM_PICTURES names a folder."""
+@pytest.mark.parametrize(
+    ("report", "first", "pictures"),
+    [(experiment, "new is better than control", 2), (policies, "Items that a user takes", 3)],
+)
+def test_nothing_scrolls_sideways_and_nothing_is_loaded(browser, tmp_path, report, first, pictures, size, scheme):
+    """The first sentence is in the first window; a picture stays where TANDEM_PICTURES names a folder."""
+    written = write(report(), tmp_path / "page.html")
     faults = []
     opened = browser.new_page(viewport=SIZES[size], color_scheme=scheme)
     opened.on("console", lambda line: faults.append(line.text))
     opened.on("request", lambda request: request.url.startswith(("data:", "file:")) or faults.append(request.url))
     opened.goto(written.as_uri())
     if folder := os.environ.get("TANDEM_PICTURES"):
-        opened.screenshot(path=Path(folder) / f"experiment-{size}-{scheme}.png", full_page=True)
+        opened.screenshot(path=Path(folder) / f"{report.__name__}-{size}-{scheme}.png", full_page=True)
     assert opened.evaluate("document.documentElement.scrollWidth") <= SIZES[size]["width"]
     verdict = opened.locator(".verdict")
-    assert verdict.text_content().strip().startswith("new is better than control")
+    assert verdict.text_content().strip().startswith(first)
     assert verdict.bounding_box()["y"] < SIZES[size]["height"]
-    assert opened.locator("figure img").count() == 2
+    assert opened.locator("figure img").count() == pictures
     assert faults == []
     opened.close()
