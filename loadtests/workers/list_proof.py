@@ -42,7 +42,7 @@ from training.data.generated_log import Shape, generate
 from training.data.interaction_log import encode
 from training.export import save_blobs
 from training.processes.engine import Engine, open_engine
-from training.progress import StepProgress, no_step
+from training.progress import StepProgress, no_step, terminal_progress
 from training.untrained_generation import some_users, untrained
 
 MOST_CPU, SHARES, TOP = 1.15, (0.4, 0.6), 20
@@ -104,17 +104,18 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ["TANDEM_HOME"] = str(home)  # the workers read it
     environment = Environment.read()
     try:
-        with open_store(environment) as store:
-            manifest = publish(home, options.items, options.users, store)
+        with open_store(environment) as store, terminal_progress() as progress:
+            with progress.step("a generation, not trained"):
+                manifest = publish(home, options.items, options.users, store)
             work, buckets = ListWork(manifest.id, time.time()), manifest.user_buckets
             lists_of_buckets(work, TOP, range(1))  # kernels are compiled, and the generation is cached, before all runs
             cases = ("one worker", "1", 0), ("two workers", "2", 0), ("two, one killed", "2", buckets // BUCKETS // 3)
             runs = []
             for case in cases:
-                runs.append(run := make_lists(*case, work, buckets, store, environment))
-                console.print(f"{run.name}: {run.wall:.0f} s, {run.cpu:.1f} s of CPU of its workers")
-            console.print(table(runs))
-            broken = faults(runs, options.users)
+                with progress.step(f"lists, {case[0]}") as step:
+                    runs.append(make_lists(*case, work, buckets, store, environment, step))
+        console.print(table(runs))
+        broken = faults(runs, options.users)
     finally:
         shutil.rmtree(home)
     console.print("\n".join(broken) or "Every promise holds.", soft_wrap=True)
@@ -144,14 +145,16 @@ def make_lists(
     buckets: int,
     store: OpenStore,
     environment: Environment,
+    progress: StepProgress,
 ) -> Run:
     """Make all lists on some workers and measure it. The lists are deleted from the store afterwards."""
     file, start, own = environment.home / f"{workers}-{kill_at}.parquet", time.monotonic(), time.process_time()
     with open_engine(replace(environment, dask=workers)) as engine:
         counted = CountedEngine(engine, kill_at)
-        made = make_all_lists.fn(work, TOP, buckets, counted, store.flows(), file, no_step)
+        made = make_all_lists.fn(work, TOP, buckets, counted, store.flows(), file, progress)
         wall, driver = time.monotonic() - start, time.process_time() - own
         cpu = sum(_cpu_of(pid) for pid in counted.parts)
+    progress(1.0, f"{cpu:.1f} s of CPU of its workers")
     shares = [parts / counted.parts.total() for _, parts in counted.parts.most_common()]
     return Run(name, made, wall, cpu, driver, shares, _taken(store.url, work.generation), file)
 

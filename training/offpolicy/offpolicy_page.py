@@ -66,11 +66,13 @@ def _intervals(found: Judgement) -> Chart:
 
 def _users(overlap: Overlap) -> Chart:
     """The effective users by place."""
+    from matplotlib.ticker import MaxNLocator
+
     users = overlap.effective_users
 
     def draw(axes: Axes) -> None:
         axes.plot(range(1, len(users) + 1), users, "o-")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         limit(axes, "", LEAST_EFFECTIVE_USERS)
 
     title = f"Effective users up to each place; {LEAST_EFFECTIVE_USERS} are needed"
