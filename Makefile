@@ -101,16 +101,13 @@ cost-profile: .venv/installed ## CPU and memory of each mode on this machine, fo
 metric-calls: .venv/installed ## CPU of the calls of metrics of one request; exit code 1 above 60 us
 	@exec $(PY) -m loadtests.bench.metric_calls
 
+EVERY_PROOF = "training.experiments.proofs $(PROOFS)" training.offpolicy.coverage_proofs \
+	loadtests.bench.learning.torchrun_proof "loadtests.capacity measure" "loadtests.capacity check" tests.shards \
+	loadtests.large_log loadtests.workers.list_proof "training.simulation prove"
+
 proofs: .venv/installed-dev ## do experiments, off-policy estimates, torchrun, the capacity model, shards, Dask and the feedback loop hold what they promise? several hours (PROOFS=options of the first)
-	@$(PY) -m training.experiments.proofs $(PROOFS)
-	@$(PY) -m training.offpolicy.coverage_proofs
-	@$(PY) -m loadtests.bench.learning.torchrun_proof
-	@$(PY) -m loadtests.capacity measure
-	@$(PY) -m loadtests.capacity check
-	@$(PY) -m tests.shards
-	@$(PY) -m loadtests.large_log
-	@$(PY) -m loadtests.workers.list_proof
-	@exec $(PY) -m training.simulation prove
+	@failed=; for proof in $(EVERY_PROOF); do $(PY) -m $$proof || failed="$$failed\n  $$proof"; done; \
+		[ -z "$$failed" ] || { printf "tandem: not proved:$$failed\n" >&2; exit 1; }
 
 soak: .venv/installed ## 200,000 requests and 50 swaps of the generation: does anything grow or fail? ten minutes (SOAK=options)
 	@exec $(PY) -m loadtests.soak $(SOAK)
