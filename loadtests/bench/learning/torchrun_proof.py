@@ -1,7 +1,7 @@
 """`python -m loadtests.bench.learning.torchrun_proof` (`make proofs`): do two processes of torchrun train as good a
 model as one process, with the same batch?
 
-Each training is a command of its own, with one thread a process. Another seed gives another model, so each seed trains
+Each training is a command of its own, on all cores. Another seed gives another model, so each seed trains
 both. The difference is paired by seed and query. Its standard error is of the queries, clustered by user, and of the
 seeds, as the root of both squares. Exit code 1 where two processes differ by more than two standard errors.
 """
@@ -23,6 +23,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from loadtests.bench.command_result import error_sentences
 from loadtests.options import count
 from training import recipe
 from training.config import small
@@ -36,7 +37,7 @@ from training.processes import process_group
 Training = dict[str, np.ndarray]
 """What `fit` saved of a training, and its CPU seconds."""
 
-PROCESSES = 1, 2
+PROCESSES = {1: "one process", 2: "two processes"}
 SEEDS = 5
 
 ROWS = "tower", "two_stage"
@@ -54,12 +55,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of --fit")
     options = parser.parse_args()
     if options.fit:
-        with process_group.joined() as runs:
+        with error_sentences(), process_group.joined() as runs:
             if runs:
                 fit(options.data, options.seed, options.fit)
         return 0
     seeds = range(options.seeds)
-    with tempfile.TemporaryDirectory(prefix="tandem-proof-") as folder:
+    with error_sentences(), tempfile.TemporaryDirectory(prefix="tandem-proof-") as folder:
         found = {run: trained(options.data, *run, Path(folder) / "found.npz") for run in product(PROCESSES, seeds)}
     return compare(found, seeds)
 
@@ -87,9 +88,11 @@ def trained(data: str, processes: int, seed: int, target: Path) -> Training:
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     command = [*(torchrun if processes > 1 else []), "-m", "loadtests.bench.learning.torchrun_proof"]
     options = ["--data", data, "--seed", str(seed), "--fit", str(target)]
-    print(f"training with seed {seed}: {processes} process(es)", flush=True)
+    print(f"{PROCESSES[processes]}, seed {seed}", flush=True)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, *command, *options], check=True, env=os.environ | {"OMP_NUM_THREADS": "2"})
+    done = subprocess.run([sys.executable, *command, *options], check=False, env=os.environ | {"OMP_NUM_THREADS": "2"})
+    if done.returncode:  # the training has printed why
+        sys.exit(done.returncode)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return dict(np.load(target)) | {"cpu": np.array(cpu)}
@@ -98,7 +101,7 @@ def trained(data: str, processes: int, seed: int, target: Path) -> Training:
 def compare(found: dict[tuple[int, int], Training], seeds: range) -> int:
     """Print the means of the trainings, and how two processes differ from one; the exit code."""
     table = Table("", "epochs", "fits, s", "CPU s", *METRICS)
-    for processes, name in zip(PROCESSES, ("one process", "two processes"), strict=True):
+    for processes, name in PROCESSES.items():
         runs = [found[processes, seed] for seed in seeds]
         epochs, seconds, cpu, *figures = (
             f"{np.mean([run[key].mean() for run in runs]):{form}}"
