@@ -8,7 +8,7 @@ because Prefect inspects every element of an argument.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -132,11 +132,14 @@ def make_all_lists(
 
     top: items of a user in the Parquet file. buckets: hashes of the generation's users.
     """
-    parts = [range(start, min(start + BUCKETS, buckets)) for start in range(0, buckets, BUCKETS)]
+    ranges = (range(start, min(start + BUCKETS, buckets)) for start in range(0, buckets, BUCKETS))
+    active = in_parts(store.active_users())  # not from the log, which keeps events for a day only
+    parts = [
+        *(partial(lists_of_buckets, work, top, each) for each in ranges),
+        *(partial(lists_of_new_users, work, top, each) for each in active),
+    ]
     with pq.ParquetWriter(file, BEST_ITEMS) as writer:
-        made = _written(writer, engine.map(partial(lists_of_buckets, work, top), parts, progress))
-        users = store.active_users()  # not from the log, which keeps events for a day only
-        return made + _written(writer, engine.map(partial(lists_of_new_users, work, top), in_parts(users), progress))
+        return _written(writer, engine.map(_called, parts, progress))
 
 
 @store_step
@@ -150,6 +153,10 @@ def make_item_lists(work: ListWork, items: int, engine: Engine, file: Path, prog
 def in_parts(users: Sequence[str]) -> list[Sequence[str]]:
     """Users in parts of USERS."""
     return [users[start : start + USERS] for start in range(0, len(users), USERS)]
+
+
+def _called(part: Callable[[], MadeLists]) -> MadeLists:
+    return part()
 
 
 def _written(writer: pq.ParquetWriter, parts: Iterable[MadeLists]) -> int:
