@@ -25,7 +25,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from training.__main__ import size
+from loadtests.options import count
 from training.data.generated_log import Shape, generate
 
 EVENTS_OF_A_USER = 2, 8
@@ -57,8 +57,8 @@ class Run:
 def main() -> int:
     """Run the proof and print its table. Return 1 if the generations differ or a worker lived on."""
     parser = argparse.ArgumentParser(prog="python -m loadtests.large_log", description=__doc__)
-    parser.add_argument("--interactions", type=size, default=10_000_000, help="default: 10M")
-    parser.add_argument("--items", type=size, default=1_000_000, help="default: 1M")
+    parser.add_argument("--interactions", type=count(1, 10**9), default=10_000_000, help="default: 10M")
+    parser.add_argument("--items", type=count(1, 10**9), default=1_000_000, help="default: 1M")
     options = parser.parse_args()
     interactions, items = options.interactions, options.items
     with TemporaryDirectory(prefix="tandem-large-") as name:

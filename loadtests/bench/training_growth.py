@@ -6,6 +6,7 @@ size is a generated log, which a process of its own trains on once.
 
 from __future__ import annotations
 
+import argparse
 import gc
 import resource
 import sys
@@ -22,8 +23,8 @@ from typing import ParamSpec, TypeVar
 from rich.console import Console
 from rich.table import Table
 
+from loadtests.options import count
 from training import recipe
-from training.__main__ import size
 from training.config import RankerConfig, small
 from training.data import dataset
 from training.data.generated_log import Shape, generate
@@ -39,7 +40,9 @@ from training.tables.item_tables import build_tables
 from training.towers.fit_towers import fit_towers
 from training.untrained_generation import some_users
 
-SIZES = ("100k/100k", "1M/100k", "10M/100k", "1M/1M")
+SIZES = (10**5, 10**5), (10**6, 10**5), (10**7, 10**5), (10**6, 10**6)
+"""Interactions and items."""
+
 CONFIG = replace(
     small(), tower=replace(small().tower, epochs=1), ranker=RankerConfig(queries=2_000), test_queries=1_000
 )
@@ -70,11 +73,18 @@ class Growth:
     steps: dict[str, StepCost]
 
 
+def log_size(text: str) -> tuple[int, int]:
+    """Interactions and items of an option."""
+    interactions, _, items = text.partition("/")
+    return count(1, 10**9)(interactions), count(1, 10**9)(items)
+
+
 def main() -> None:
     """Measure the sizes and print the table."""
+    parser = argparse.ArgumentParser(prog="python -m loadtests.bench.training_growth", description=__doc__)
+    parser.add_argument("sizes", nargs="*", type=log_size, default=SIZES, metavar="INTERACTIONS/ITEMS")
     table, rows = Table("step", title="CPU seconds / MiB"), dict[str, list[str]]()
-    for shape in sys.argv[1:] or SIZES:
-        interactions, items = map(size, shape.split("/"))
+    for interactions, items in parser.parse_args().sizes:
         for step, cost in measured(interactions, items).steps.items():
             rows.setdefault(step, []).append(str(cost))
         table.add_column(f"{interactions:,}\nof {items:,}", justify="right")

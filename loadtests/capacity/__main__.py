@@ -155,9 +155,18 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
+def checked_options() -> argparse.Namespace:
+    """The command line; a wrong one ends the command."""
+    made = parser()
+    options = made.parse_args()
+    if options.verb == "predict" and options.users > options.interactions:
+        made.error(f"argument --users: each user has an event, so at most --interactions {options.interactions:,}")
+    return options
+
+
 def main() -> int:
     """Run the command line; the exit code."""
-    options = parser().parse_args()
+    options = checked_options()
     path = Environment.read().home / "capacity.json"
     with error_sentences():
         if options.verb != "predict":

@@ -31,12 +31,12 @@ from rich.table import Table
 from flows.list_parts.list_work import ListWork
 from flows.list_parts.user_lists import BUCKETS, lists_of_buckets
 from flows.steps.list_making import make_all_lists
+from loadtests.options import count
 from recsys.environment import Environment
 from recsys.generation.manifest import MANIFEST, USER_IDS, USER_RECORDS, GenerationFolder, Manifest, describe
 from recsys.generation.packed_strings import StringTable
 from recsys.generation.publisher import Publisher
 from recsys.store.from_environment import OpenStore, open_store
-from training.__main__ import size
 from training.data import dataset
 from training.data.generated_log import Shape, generate
 from training.data.interaction_log import encode
@@ -95,8 +95,8 @@ class Run:
 def main(arguments: list[str] | None = None) -> int:
     """Run the proof and print its table; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m loadtests.workers.list_proof", description=__doc__)
-    parser.add_argument("--users", type=size, default=100_000, help="default: 100k")
-    parser.add_argument("--items", type=size, default=100_000, help="default: 100k")
+    parser.add_argument("--users", type=count(1, 10**9), default=100_000, help="default: 100k")
+    parser.add_argument("--items", type=count(1, 10**9), default=100_000, help="default: 100k")
     options = parser.parse_args(arguments)
     console = Console(width=None if sys.stdout.isatty() else 130)
     home = Path(tempfile.mkdtemp(prefix="tandem-lists-"))

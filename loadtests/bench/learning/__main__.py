@@ -7,6 +7,7 @@ on fresh queries without places, of rankers trained on a log that lacks half of 
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tempfile
 import time
@@ -20,8 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from loadtests.bench.learning.shown_world import PLACES, ShownWorld, queries
+from loadtests.options import count
 from recsys.model.ranker import RankerNet
-from training.__main__ import size
 from training.config import TrainingConfig, small
 from training.data.impressions import ShownItems, WantedSlates, read
 from training.ranker.examples import Examples
@@ -36,7 +37,9 @@ LOG_QUERIES, CANDIDATES = 5_000, 200
 
 def main() -> None:
     """Write the slates, train with and without them, and print the table."""
-    world, config = ShownWorld(size((*sys.argv[1:], "1M")[0]) // PLACES), small()
+    parser = argparse.ArgumentParser(prog="python -m loadtests.bench.learning", description=__doc__)
+    parser.add_argument("shown", nargs="?", type=count(PLACES, 10**9), default=10**6, help="items shown; default: 1M")
+    world, config = ShownWorld(parser.parse_args().shown // PLACES), small()
     use_threads(config)
     examples, truth = queries(LOG_QUERIES, CANDIDATES, 1, known=True), queries(5_000, 20, 2, known=False)
     table = Table(

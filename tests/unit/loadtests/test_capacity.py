@@ -53,17 +53,18 @@ def test_the_command_predicts_from_the_published_measurements(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("rate", "content", "sentence"),
+    ("options", "content", "sentence"),
     [
-        ("many", None, "'many' is not a whole number from 1 to 1,000,000"),
-        ("100", "{}", "has no measurements of capacity"),
+        (["--rate", "many"], None, "'many' is not a whole number from 1 to 1,000,000"),
+        (["--rate", "100", "--users", "10G"], None, "--users: each user has an event, so at most --interactions"),
+        (["--rate", "100"], "{}", "has no measurements of capacity"),
     ],
 )
-def test_a_mistake_is_a_sentence(rate, content, sentence, tmp_path):
-    """A rate that is no number, and a file that something else wrote."""
+def test_a_mistake_is_a_sentence(options, content, sentence, tmp_path):
+    """A rate that is no number, more users than events, and a file that something else wrote."""
     if content:
         (tmp_path / "capacity.json").write_text(content)
-    ran = predict("--rate", rate, home=str(tmp_path))
+    ran = predict(*options, home=str(tmp_path))
     assert ran.returncode != 0
     assert sentence in ran.stderr
     assert "Traceback" not in ran.stderr
