@@ -13,7 +13,7 @@ import pytest
 
 from tests.servers.deployment import ROOT, descendants, free_port, wait_until_gone
 
-RATINGS = 60_000
+RATINGS = 25_000
 
 
 @pytest.fixture(scope="module")
