@@ -21,7 +21,7 @@ class Retrieval(BackendService):
     def __init__(self) -> None:
         workers.become_worker()
         holder = wiring.retrieval(environment(), settings())
-        model = RetrievalModel(holder, wiring.puts(environment()))
+        model = RetrievalModel(holder, wiring.puts(environment(), holder))
         self._serve(wiring.RETRIEVAL, model, holder)
 
     @rows_api(**BATCHED)

@@ -99,22 +99,33 @@ def ranking(environment: Environment) -> GenerationHolder[Ranker]:
 
 def ranking_model(environment: Environment, holder: GenerationHolder[Ranker]) -> RankingModel:
     """The ranking model over rankers, with the items put and the counts of events that this process reads."""
-    newest = puts(environment)
+    items = _items(_url(environment))
 
-    def prepare(counts: EventCounts) -> None:
-        for generation in holder.held:
-            holder.get(generation).with_items(newest()).with_counts(counts)
+    def prepare(puts: PutItems, counts: EventCounts) -> None:
+        for ranker in holder.each():
+            ranker.with_items(puts).with_counts(counts)
 
-    follower = CountFollower(RedisCountReader(_url(environment)), prepare)
+    follower = CountFollower(RedisCountReader(_url(environment)), lambda counts: prepare(items.current, counts))
     follower.start()
-    holder.prepare = lambda ranker: ranker.with_items(newest()).with_counts(follower.current)
-    return RankingModel(holder, newest, follower.at)
+    items.before_use(lambda puts: prepare(puts, follower.current))
+    holder.prepare = lambda ranker: ranker.with_items(items.current).with_counts(follower.current)
+    return RankingModel(holder, lambda: items.current, follower.at)
 
 
-def puts(environment: Environment) -> Callable[[], PutItems]:
-    """A function that returns the items added or changed so far through PUT /items."""
-    follower = _items(_url(environment))
-    return lambda: follower.current
+def puts(environment: Environment, holder: GenerationHolder[Any]) -> Callable[[], PutItems]:
+    """A function that returns the items added or changed so far through PUT /items.
+
+    The generations of the holder are joined with them in the thread that reads them, and not in a request.
+    """
+    items = _items(_url(environment))
+
+    def prepare(puts: PutItems) -> None:
+        for generation in holder.each():
+            generation.with_items(puts)
+
+    items.before_use(prepare)
+    holder.prepare = lambda generation: generation.with_items(items.current)
+    return lambda: items.current
 
 
 def follower(
@@ -157,6 +168,7 @@ def recommender(
     fallback = GenerationFallback(_cache(environment))
     impressions = ImpressionLog(users, backends.features, settings.impressions_per_second)
     switcher = GenerationSwitcher(following, served, pipeline, fallback, settings)
+    puts(environment, served)
     items = ItemVerbs(RedisItemWriter(_url(environment)), _items(_url(environment)))
     dependencies = Dependencies(
         pipeline=pipeline,
@@ -179,7 +191,9 @@ def recommender(
 def inline_recommender(environment: Environment, settings: Settings) -> Recommender:
     """The gateway's recommender with the models in its own process."""
     retrieving, ranked = retrieval(environment, settings), ranking(environment)
-    local = Backends.local(RetrievalModel(retrieving, puts(environment)), ranking_model(environment, ranked))
+    local = Backends.local(
+        RetrievalModel(retrieving, puts(environment, retrieving)), ranking_model(environment, ranked)
+    )
     return recommender(environment, settings, local, [retrieving, ranked])
 
 

@@ -83,33 +83,41 @@ class AllowedItems:
     """Finds the items that each filter allows, in the item tables of a retriever.
 
     Two caches keep the items of the last filters: those that match, whether available or not, and those that are also
-    available. A change of availability through PUT /items empties the second cache alone.
+    available. A change of availability through PUT /items empties the second cache alone. No cache refers to its owner,
+    so the memory of dropped tables is free at once.
     """
 
     def __init__(self, tables: ItemTables) -> None:
-        self._tables = tables
-        self._content, self._numbers = np.asarray(tables.content), np.asarray(tables.numbers)
-        self._vocabulary = tables.vocabulary
-        self._orders = [_ascending(column) for column in self._numbers.T]
+        self._held = max(HELD_LEAST, min(HELD, HELD_BYTES // (2 * max(len(tables), 1))))
+        self._matching = lru_cache(self._held)(_MatchingItems(tables).of)
         self._places = np.empty(len(tables), np.int32)
         self._places[tables.by_popularity] = np.arange(len(tables), dtype=np.int32)
-        self._held = max(HELD_LEAST, min(HELD, HELD_BYTES // (2 * max(len(tables), 1))))
-        self._matching = lru_cache(self._held)(self._match)
-        self._cached = lru_cache(self._held)(self._evaluate)
+        self._cached = self._cache(tables)
         self._matching(packed([TokenMatch(())]).tobytes())  # compiles the kernel before the first request
 
     def over(self, tables: ItemTables) -> AllowedItems:
         """The same for tables with items added since. Both share the generation's items that match each filter."""
         other: AllowedItems = copy.copy(self)
-        other._tables = tables
-        other._cached = lru_cache(other._held)(other._evaluate)
+        other._cached = self._cache(tables)
         return other
 
     def of(self, filters: I32) -> list[Allowed | None]:
         """The items that each row of filters [B, FILTER_WORDS] allows; None for a row without conditions."""
         return [self._cached(row.tobytes()) if row[0] else None for row in filters]
 
-    def _evaluate(self, row: bytes) -> Allowed:
+    def _cache(self, tables: ItemTables) -> Callable[[bytes], Allowed]:
+        return lru_cache(self._held)(_AvailableItems(tables, self._places, self._matching).of)
+
+
+class _AvailableItems:
+    """The items of tables that match a filter and are available."""
+
+    def __init__(self, tables: ItemTables, places: I32, matching: Callable[[bytes], I32 | Bool]) -> None:
+        """places: the place of each row by popularity. matching: as `_MatchingItems.of`."""
+        self._tables, self._places, self._matching = tables, places, matching
+
+    def of(self, row: bytes) -> Allowed:
+        """The items that a packed filter allows."""
         available, numbers = self._tables.available, self._tables.numbers
         passed, rows = self._shown(row)
         if isinstance(available, ExtendedColumn) and isinstance(numbers, ExtendedColumn):
@@ -139,7 +147,16 @@ class AllowedItems:
             rows, places = rows[first], places[first]
         return rows[np.argsort(places)]
 
-    def _match(self, row: bytes) -> I32 | Bool:
+
+class _MatchingItems:
+    """The items of a generation that match a filter, available or not."""
+
+    def __init__(self, tables: ItemTables) -> None:
+        self._content, self._numbers = np.asarray(tables.content), np.asarray(tables.numbers)
+        self._vocabulary = tables.vocabulary
+        self._orders = [_ascending(column) for column in self._numbers.T]
+
+    def of(self, row: bytes) -> I32 | Bool:
         """The items that match a packed filter: rows, ascending, if a range keeps few items; else a mask of all."""
         wanted = unpacked(np.frombuffer(row, np.int32))
         ranges = [each for each in wanted if isinstance(each, NumberMatch)]

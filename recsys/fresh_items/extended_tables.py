@@ -145,15 +145,20 @@ class TableExtender:
 
 
 class SnapshotCache(Generic[T]):
-    """Keeps what `make` returned for the last snapshot of added items."""
+    """Keeps what `make` returned for the last two snapshots of added items.
+
+    A thread makes the value of the next snapshot while requests read that of the last.
+    """
 
     def __init__(self, make: Callable[[PutItems], T]) -> None:
         self._make = make
-        self._last: tuple[PutItems, T] | None = None
+        self._kept: tuple[tuple[PutItems, T], ...] = ()
 
     def of(self, puts: PutItems) -> T:
         """The value for a snapshot. Two threads may compute it twice."""
-        last = self._last
-        if last is None or last[0] is not puts:
-            last = self._last = puts, self._make(puts)
-        return last[1]
+        for snapshot, value in self._kept:
+            if snapshot is puts:
+                return value
+        value = self._make(puts)
+        self._kept = (puts, value), *self._kept[:1]
+        return value

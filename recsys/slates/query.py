@@ -78,6 +78,7 @@ class Query:
     extra: Mapping[int, int] = field(default_factory=dict)  # more candidates: rows, and the flags of their sources
     extra_made: float = 0.0  # unix seconds: when the trending items of `extra` were computed
     traced: bool = False  # whether `dropped` is kept
+    is_traffic: bool = True  # False for a warm-up or a probe: no user waits for the slate, and no metric counts it
     surface: str = DEFAULT  # the place of the product that shows the slate
     list_fresh: float = 3_600.0  # seconds: age up to which mode auto serves a list as it is
     list_usable: float = 86_400.0  # seconds: age up to which mode auto ranks a list again

@@ -47,6 +47,10 @@ class GenerationHolder(Generic[T]):
         except KeyError:
             raise GenerationError(f"Generation {generation} is not loaded in this process.") from None
 
+    def each(self) -> list[T]:
+        """The loaded generations."""
+        return list(self._held.values())
+
     def load(self, generation: str, kept: Collection[str] = ()) -> None:
         """Load a generation if it is not held, and then drop all that are not kept."""
         if generation not in self._held:

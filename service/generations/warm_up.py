@@ -39,4 +39,4 @@ def _queries(served: ServedGeneration, count: int, due: float) -> Sequence[Query
     last = [served.item_id(int(row)) for row in popular[-1:]]
     viewed = [[served.item_id(int(row)) for row in popular[start:][:8]] for start in starts]
     sessions = [[Event("", item, float(step)) for step, item in enumerate(items)] for items in viewed]
-    return [Query(served, "", 10, due, session, last) for session in sessions]
+    return [Query(served, "", 10, due, session, last, is_traffic=False) for session in sessions]

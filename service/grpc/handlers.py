@@ -19,7 +19,7 @@ from service.grpc.call_status import reported
 from service.grpc.convert import SERVICE
 from service.recommend import deadlines
 from service.recommend.admission import overloaded
-from service.recommend.pipeline import RESERVE
+from service.recommend.guard import RESERVE
 from service.schema.errors import INTERNAL, error_body, too_large
 from service.schema.verb_table import VERBS, Verb
 from service.telemetry import metrics

@@ -12,8 +12,10 @@ from collections.abc import Sequence
 from recsys.slates.fallbacks import listed
 from recsys.slates.query import Degraded, Query
 from recsys.types import Mode
+from service.recommend.arm_batchers import ArmBatchers
 from service.recommend.batcher import RequestBatcher
-from service.recommend.pipeline import RESERVE, Pipeline
+from service.recommend.guard import RESERVE
+from service.recommend.pipeline import Pipeline
 
 MOST = 256
 """Requests that wait for a list in a gateway process, at most. The best number was not measured."""
@@ -30,7 +32,7 @@ class ListsUnderOverload:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
-        self._batcher = RequestBatcher(self._read, self._finish, MOST_USERS, 1)
+        self._batchers = ArmBatchers(lambda: RequestBatcher(self._read, self._finish, MOST_USERS, 1))
         self._waiting = 0
 
     @property
@@ -50,7 +52,7 @@ class ListsUnderOverload:
         query.mode = Mode.BATCH
         self._waiting += 1
         try:
-            await self._batcher.submit([query], query.due - RESERVE)
+            await self._batchers.submit([query], query.due - RESERVE)
         finally:
             self._waiting -= 1
         return query.finished

@@ -28,7 +28,7 @@ SHARE = 0.45
 """Of the time left that a shard may take: less than the stage may take, whose answer needs time after the shards'."""
 
 LEAST_TIMEOUT = 0.015
-"""Seconds. A shorter timeout is no failure of the shard, as in `pipeline.LEAST_TIMEOUT`."""
+"""Seconds. A shorter timeout is no failure of the shard, as in `guard.LEAST_TIMEOUT`."""
 
 
 class ShardedRetrieval:

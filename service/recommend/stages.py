@@ -89,7 +89,8 @@ class UserHydrator:
 
     def put(self, query: Query, found: UserState) -> None:
         """Set record, events and list."""
-        metrics.user_read(found.record is not None, bool(found.events), found.listed is not None)(1)
+        if query.is_traffic:
+            metrics.user_read(found.record is not None, bool(found.events), found.listed is not None)(1)
         query.events = found.events
         if self._has_lost_records(query.generation, found):
             query.leave_out(self.degraded)

@@ -1,24 +1,23 @@
-"""An unbatched call of retrieval or ranking for one query: of /similar, of /explain, or of the Explorer."""
+"""An unbatched call of the store, retrieval or ranking for one query: of /similar, of /explain, or of the Explorer."""
 
 from __future__ import annotations
 
-import asyncio
 import time
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 import numpy as np
 
-from recsys.errors import StageError
 from recsys.generation.shard import shard_name
 from recsys.slates.query import Degraded, Query
 from service.backends import wire
 from service.backends.calls import Call
-from service.recommend.pipeline import RESERVE, Pipeline
+from service.recommend.guard import RESERVE
+from service.recommend.pipeline import Pipeline
 from service.recommend.records import answered
 from service.telemetry import metrics
-from service.telemetry.throttled_logger import ThrottledLogger
 
-FAILED = ThrottledLogger("An answer is made without %s: %s")
+T = TypeVar("T")
 
 
 async def call_backend(
@@ -30,17 +29,18 @@ async def call_backend(
     dtype: np.dtype,
     share: float = 1.0,
 ) -> Any | None:
-    """The backend's records of `dtype` for the rows of a request. share: of the time left that the call may take.
+    """The backend's records of `dtype` for the rows of a request, under the rules of `call_stage`.
 
-    None if the backend fails or the query is due: the query is then degraded by `stage`.
+    None also if the backend answered that it can't answer this query, as for an item that it has not received yet. That
+    is no failure of the stage, and opens no circuit breaker.
     """
-    try:
-        async with asyncio.timeout(share * (query.due - RESERVE - time.monotonic())):
-            found = await answered(call, request, dtype)
-        if found["failed"].any():
-            raise StageError(f"{stage} failed")
-    except Exception as error:
-        count_failure(pipeline, stage, query, error)
+    found = await call_stage(pipeline, stage, query, lambda: answered(call, request, dtype), share)
+    if found is None:
+        return None
+    if found["failed"].any():
+        metrics.stage_failed(stage, "error")(1)
+        pipeline.guards[stage].outage.without()
+        query.leave_out(stage)
         return None
     if "missing" in (dtype.names or ()):
         for shard in wire.missing_shards(int(found["missing"][0])):
@@ -48,11 +48,20 @@ async def call_backend(
     return found
 
 
-def count_failure(pipeline: Pipeline, stage: Degraded, query: Query, error: Exception) -> None:
-    """Mark a query as made without a stage, whose error is logged unless the stage is known to be away."""
-    metrics.stage_failed(stage, "timeout" if isinstance(error, TimeoutError) else "error")(1)
-    outage = pipeline.outages[stage]
-    outage.without()
-    if not outage.away:
-        FAILED.warn(stage, str(error) or type(error).__name__)
-    query.leave_out(stage)
+async def call_stage(
+    pipeline: Pipeline, stage: Degraded, query: Query, run: Callable[[], Awaitable[T]], share: float
+) -> T | None:
+    """The result of `run`. share: of the time left that the call may take.
+
+    None if the stage is away or fails, or if the query is due: the query is then degraded by `stage`. A stage that is
+    away is not called: the gateway's own queries find its return (`GenerationSwitcher`).
+    """
+    guard = pipeline.guards[stage]
+    breaker, found = guard.breaker_of(query.assigned.generation), None
+    if breaker.closed:
+        seconds = share * (query.due - RESERVE - time.monotonic())
+        found = await guard.call(run, seconds, breaker, query.is_traffic)
+    if found is None:
+        guard.outage.without()
+        query.leave_out(stage)
+    return found

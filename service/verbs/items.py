@@ -48,12 +48,17 @@ class ItemFollower:
         self._clock = clock
         self._fault: str | None = None
         self._expire_at = 0.0
+        self._prepare: list[Callable[[PutItems], None]] = []
         self.current: PutItems = NOTHING_PUT
 
     def start(self) -> None:
         """Read all items, then follow the changes on a thread that ends with the process."""
         self.refresh()
         threading.Thread(target=self._follow, name="items", daemon=True).start()
+
+    def before_use(self, prepare: Callable[[PutItems], None]) -> None:
+        """Call a function with the items put before `current` returns them, so that no request joins them to tables."""
+        self._prepare.append(prepare)
 
     def refresh(self) -> None:
         """Read the changes."""
@@ -72,6 +77,9 @@ class ItemFollower:
         self._redis.worked()
         if time.monotonic() >= self._expire_at:
             known, self._expire_at = known.unexpired(self._clock()), time.monotonic() + EXPIRY_SECONDS
+        if known is not self.current:
+            for prepare in self._prepare:
+                prepare(known)
         self.current = known
 
     def _follow(self) -> None:

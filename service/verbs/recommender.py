@@ -21,8 +21,8 @@ from service.recommend.admission import Admission, overloaded
 from service.recommend.arm_batchers import ArmBatchers
 from service.recommend.batcher import RequestBatcher
 from service.recommend.deadlines import Deadline
+from service.recommend.guard import RESERVE
 from service.recommend.overload import ListsUnderOverload
-from service.recommend.pipeline import RESERVE
 from service.schema import verb_table
 from service.schema.verb_table import Verb
 from service.settings import Settings
@@ -188,9 +188,10 @@ class Recommender:
         situation = self._situation(request.surface, deadline)
         row = known_row(request.item_id, situation.generation)
         query = queries.for_similar(request, situation)
-        if request.user_id is not None:
-            await self._dependencies.pipeline.hydrate([query])
-        await self._dependencies.similar.find(query, row)
+        with self._admission.slates(1):
+            if request.user_id is not None:
+                await self._dependencies.pipeline.hydrate([query])
+            await self._dependencies.similar.find(query, row)
         self._observe([query], deadline, "similar")
         return answer_models.similar(query, request.item_id)
 
@@ -201,7 +202,8 @@ class Recommender:
         query = self._slate_query(request, request.user_id, self._situation(request.surface, deadline, forced))
         row = known_row(request.item_id, query.generation)
         query.traced = True
-        explained = await self._dependencies.explainer.explain(query, row)
+        with self._admission.slates(1):
+            explained = await self._dependencies.explainer.explain(query, row)
         self._observe([query], deadline, "explain")
         return explained
 
@@ -211,7 +213,8 @@ class Recommender:
         """The answered query of one user, with what was removed. No impression is logged: no user sees the slate."""
         query = self._slate_query(request, request.user_id, self._situation(request.surface, deadline, forced))
         query.traced = True
-        await self._dependencies.pipeline.run([query])
+        with self._admission.slates(1):
+            await self._dependencies.pipeline.run([query])
         self._observe([query], deadline, "explain")
         return query
 

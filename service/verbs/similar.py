@@ -5,7 +5,6 @@ The list answers in mode batch of a surface, and where retrieval fails. Without 
 
 from __future__ import annotations
 
-import asyncio
 import time
 
 import numpy as np
@@ -21,8 +20,8 @@ from recsys.store.redis.user_store import RedisUserStore
 from recsys.types import PAD, Mode, Source
 from service.backends import wire
 from service.backends.calls import Backends
-from service.recommend.pipeline import RESERVE, Pipeline, count_answer
-from service.recommend.unbatched_call import call_backend, count_failure
+from service.recommend.pipeline import Pipeline, count_answer
+from service.recommend.unbatched_call import call_backend, call_stage
 
 STORE_SHARE, RETRIEVAL_SHARE = 0.4, 0.8
 """Of the time left that a read of the list and a call of retrieval may take, so that the next step still has time."""
@@ -73,11 +72,15 @@ class SimilarItems:
 
     async def _list(self, query: Query, row: int) -> SimilarList | None:
         """The list of the item at `row`; None if there is none, or if it can't be read: the query is then degraded."""
+
+        async def read() -> list[bytes | None]:
+            return [await self._store.read_similar(query.generation.id, row)]
+
+        found = await call_stage(self._pipeline, Degraded.STORE, query, read, STORE_SHARE)
         try:
-            async with asyncio.timeout(STORE_SHARE * (query.due - RESERVE - time.monotonic())):
-                return SimilarList.unpack(await self._store.read_similar(query.generation.id, row))
-        except Exception as error:
-            count_failure(self._pipeline, Degraded.STORE, query, error)
+            return SimilarList.unpack(found[0]) if found else None
+        except ValueError:
+            query.leave_out(Degraded.STORE)
             return None
 
 

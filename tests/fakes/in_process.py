@@ -42,7 +42,7 @@ class InProcessService:
     """
 
     def __init__(self, folder):
-        self.store = MemoryStore()
+        self.store, self.folder = MemoryStore(), folder
         tiny.publish(folder, self.store)
         self.served = ServedGeneration.load(folder)
         self.puts = dict.fromkeys(("gateway", "retrieval", "ranking"), NOTHING_PUT)

@@ -1,6 +1,8 @@
 """Conditions on columns of the items, against a plain evaluation of the items."""
 
+import gc
 import math
+import weakref
 from dataclasses import fields
 
 import numpy as np
@@ -138,6 +140,21 @@ def test_five_hundred_filters_match_brute_force(shop):
             assert allowed.of(rows[query : query + 1])[0].popular.tolist() == popular[:POPULAR]
             found_some += len(best) == k
     assert found_some > 150
+
+
+def test_dropped_tables_are_freed_at_once(shop):
+    """A put of an item makes new tables with a cache of filters; no garbage collection runs for each of them."""
+    tables, grown, *_ = shop
+    first, rows = AllowedItems(tables), np.stack([packed(matches(filters({"brand": ["b1"]}), SPEC))])
+    gc.disable()
+    try:
+        later = first.over(grown)
+        kept = [weakref.ref(each) for each in (first, later, later.of(rows)[0])]
+        assert first.of(rows)[0].count == kept[2]().count
+        del first, later
+        assert [ref() for ref in kept] == [None] * 3
+    finally:
+        gc.enable()
 
 
 def test_bounds_compare_at_full_precision():

@@ -6,9 +6,10 @@ import pytest
 
 from recsys.slates.query import Degraded
 from recsys.store import MemoryStore
+from service.recommend.arm_batchers import ArmBatchers, deadline_class
 from service.recommend.batcher import RequestBatcher
 from service.recommend.circuit_breaker import FAILURES, REST_SECONDS, CircuitBreaker
-from service.recommend.pipeline import LEAST_TIMEOUT, RESERVE
+from service.recommend.guard import LEAST_TIMEOUT, RESERVE
 from tests.fakes.in_process import InProcessService, counted, ids
 
 pytestmark = pytest.mark.anyio
@@ -80,31 +81,35 @@ def test_a_request_that_waited_its_deadline_away_gets_the_last_fallback(world):
     assert len(ids(query)) == 10
 
 
-async def test_a_query_with_little_time_does_not_shorten_its_batch(world):
-    """It gets the next fallback at its own deadline, and the other query waits for the stage."""
-    released = asyncio.Event()
-
-    async def rank(rows):
-        found = world.ranking.rank(rows)
-        if len(rows) == 2:
-            await released.wait()
-        return found
-
-    pipeline = world.pipeline(rank=rank)
-    batcher = RequestBatcher(pipeline.enrich, pipeline.finish, 8, 1)
+async def test_a_stage_that_hangs_takes_no_more_than_its_share_of_each_deadline(world):
+    """A query with little time keeps the later stages, although queries with much time came just before it."""
+    store = Store(world.store, hangs=True)
+    pipeline = world.pipeline(store)
+    batchers = ArmBatchers(lambda: RequestBatcher(pipeline.enrich, pipeline.finish, 8, 1))
 
     def submit(query):
-        return asyncio.create_task(batcher.submit([query], query.due - RESERVE))
+        return asyncio.create_task(batchers.submit([query], query.due - RESERVE))
 
-    first, hasty, calm = world.query(deadline=30), world.query(deadline=2), world.query(user=5, deadline=30)
-    tasks = [submit(query) for query in (first, hasty, calm)]
-    await tasks[1]
-    assert not tasks[2].done()
-    slate = ids(hasty), hasty.scores.tolist()
-    released.set()
+    patient = [world.query(user=user, deadline=60) for user in (5, 6, 7)]
+    hasty = world.query(deadline=3)
+    tasks = [submit(query) for query in (*patient, hasty)]
+    await tasks[-1]
+    assert hasty.degraded == [Degraded.STORE]
+    assert hasty.is_ranked
+    assert not any(task.done() for task in tasks[:-1])
+    store.hangs = False
     await asyncio.gather(*tasks)
-    assert (ids(hasty), hasty.scores.tolist()) == slate
-    assert (hasty.degraded, calm.degraded) == ([Degraded.RANKING], [])
+    assert [query.degraded for query in patient] == [[]] * 3
+    assert [5] in store.calls
+    assert [6, 7] in store.calls  # deadlines that are alike share a batch
+
+
+def test_round_deadlines_are_each_in_a_class_of_their_own_and_keep_it_for_some_time():
+    """A request that waited a fifteenth of its deadline still shares batches with those that have just arrived."""
+    round_ones = (0.1, 0.15, 0.2, 0.25, 0.35, 0.5, 0.7, 1.0, 2.0, 3.0)
+    assert len({deadline_class(seconds) for seconds in round_ones}) == len(round_ones)
+    assert all(deadline_class(0.93 * seconds) == deadline_class(seconds) for seconds in round_ones)
+    assert deadline_class(-1.0) == deadline_class(0.01)
 
 
 async def test_no_request_waits_for_a_stage_that_hangs_and_a_probe_finds_its_return(world, caplog):

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from recsys.environment import Environment
 from recsys.errors import QueryError
+from recsys.fresh_items.extended_tables import TableExtender
 from recsys.rules import compile_rules, parse
+from recsys.slates.served_generation import ServedGeneration
 from recsys.store.memory.memory_items import MemoryItems
 from recsys.types import Event
-from service import schema
+from service import schema, wiring
 from service.verbs.items import ItemFollower, ItemVerbs
 from tests.fakes.in_process import InProcessService, broken, ids
 from tests.sample_data import put_items
@@ -97,3 +102,34 @@ def test_a_full_store_drops_items_that_the_generation_has(path, monkeypatch):
     assert {item.text for item in follower.current.items} == {"x", "comedy-2"}
     with pytest.raises(QueryError, match="python -m flows run"):
         put("comedy-3")
+
+
+def test_no_request_joins_the_items_put_to_the_tables(path, monkeypatch):
+    """The thread that reads the items does, while requests read the tables of before. A new generation has them too."""
+    store, threads, extend = MemoryItems(), [], TableExtender.extend
+    follower, holder = ItemFollower(store), SimpleNamespace(each=lambda: [path.served], prepare=None)
+    monkeypatch.setattr(wiring, "_items", lambda url: follower)
+
+    def noted(extender, puts):
+        threads.append(threading.current_thread().name)
+        joined = extend(extender, puts)
+        if follower.current:  # a request that arrives meanwhile
+            path.served.with_items(follower.current)
+        return joined
+
+    monkeypatch.setattr(TableExtender, "extend", noted)
+    monkeypatch.setenv("REDIS_URL", "redis://localhost")
+    current = wiring.puts(Environment.read(), holder)
+    for number in range(3):
+        asyncio.run(ItemVerbs(store, follower).put([schema.Item(item_id=f"put-{number}")], path.served))
+        reading = threading.Thread(target=follower.refresh, name="items")
+        reading.start()
+        reading.join()
+        threads_before = len(threads)
+        assert path.served.with_items(current()).row_of(f"put-{number}") is not None
+        assert len(threads) == threads_before
+    assert set(threads) == {"items"}
+    holder.prepare(again := ServedGeneration.load(path.folder))
+    assert len(threads) == threads_before + 1
+    assert again.with_items(current()).row_of("put-0") is not None
+    assert len(threads) == threads_before + 1

@@ -4,6 +4,7 @@ import asyncio
 
 import numpy as np
 import pytest
+from prometheus_client import REGISTRY
 
 from recsys.model.ranker import Ranker
 from recsys.retrieval.retriever import Retriever
@@ -11,7 +12,8 @@ from recsys.slates.query import Degraded
 from recsys.store import MemoryStore, UserState
 from recsys.types import Event, Source
 from service.backends import wire
-from service.recommend.circuit_breaker import FAILURES
+from service.generations import warm_up
+from service.recommend.circuit_breaker import FAILURES, REST_SECONDS
 from service.schema import Mode
 from tests.fakes.in_process import AwayStore, InProcessService, broken, counted, ids, slow
 
@@ -154,6 +156,34 @@ def test_a_generation_that_fails_its_warm_up_degrades_no_request(world, caplog):
 
     asyncio.run(scene())
     assert "away" not in caplog.text
+
+
+def test_no_metric_counts_a_warm_up_or_a_probe(world):
+    """Neither as a slate without a stage, nor as a batch, a read of a user or a failed call."""
+
+    def figures():
+        names = ("degraded", "removed", "batch_queries", "stage_seconds", "stage_failures", "user_reads")
+        samples = [sample for metric in REGISTRY.collect() for sample in metric.samples]
+        return {
+            (sample.name, *sample.labels.items()): sample.value
+            for sample in samples
+            if sample.name.startswith(tuple(f"tandem_{name}" for name in names))
+            and not sample.name.endswith("_created")
+        }
+
+    async def scene():
+        pipeline = world.pipeline(rank=broken)
+        before = figures()
+        for _ in range(FAILURES + 1):
+            assert await warm_up.left_out(pipeline, world.served, 2) == {"ranking"}
+        await asyncio.sleep(REST_SECONDS)
+        await warm_up.left_out(pipeline, world.served, 1)  # starts a probe
+        assert len(pipeline._probes) == 1
+        await asyncio.gather(*pipeline._probes)
+        return before, figures()
+
+    before, after = asyncio.run(scene())
+    assert after == before
 
 
 def test_a_row_that_fails_does_not_change_the_other_rows(world, monkeypatch):

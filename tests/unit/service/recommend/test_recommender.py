@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,7 +16,7 @@ from recsys.slates.query import NO_RULES, Degraded
 from recsys.store import MemoryStore
 from recsys.types import Source
 from service.recommend.deadlines import Deadline
-from service.schema import Mode, RecommendRequest, verb_table
+from service.schema import ExplainRequest, Mode, RankRequest, RecommendRequest, SimilarRequest, verb_table
 from service.settings import Settings
 from service.verbs.dependencies import Dependencies
 from service.verbs.recommender import Recommender
@@ -70,6 +71,23 @@ def test_a_request_for_several_users_is_admitted_whole_or_not_at_all(world):
     assert asyncio.run(scene()) == ([5, "overloaded"], [2, 2, "overloaded", 1], False)
     shown = (1, 1, 2, 2, 3, 3, 4, 4, 5, 7)
     assert sorted(query.user_id for query in noted) == list(shown)
+
+
+def test_every_verb_that_needs_a_model_takes_a_place_in_admission(world):
+    """While the places are taken, /rank, /similar, /explain and the Explorer get `overloaded`, as several users do."""
+    recommender = Recommender(dependencies(world), world.store, Settings(max_under_way=1))
+    item = world.served.item_id(0)
+    calls = (
+        partial(recommender.rank, RankRequest(items=[item])),
+        partial(recommender.similar, SimilarRequest(item_id=item)),
+        partial(recommender.explain, ExplainRequest(user_id=4, item_id=item)),
+        partial(recommender.traced_slate, RecommendRequest(user_id=4)),
+        partial(recommender.recommend, RecommendRequest(user_ids=[4, 5])),
+    )
+    for call in calls:
+        with recommender._admission.slates(1), pytest.raises(QueryError) as refused:
+            asyncio.run(call(Deadline.of_now()))
+        assert refused.value.code == "overloaded"
 
 
 def test_while_too_many_slates_are_in_flight_a_door_refuses_before_it_reads_a_request(world):

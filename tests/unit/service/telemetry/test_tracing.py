@@ -15,7 +15,7 @@ def test_while_traces_are_off_nothing_is_wrapped(tiny_world, monkeypatch):
     assert wiring.traces_of("gateway") is None
     assert wiring.traces_of("ranking") is None
     assert type(doors.Doors().http_app()) is Starlette
-    stages = [type(stage).__module__ for stage, _ in InProcessService(tiny_world[0]).pipeline()._guarded]
+    stages = [type(stage).__module__ for stage in InProcessService(tiny_world[0]).pipeline()._stages]
     assert stages == ["service.recommend.stages"] * 3
     app = http_app(Endpoints(), None)
     assert wiring.backend(app, "ranking")._app is app
