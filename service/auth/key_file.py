@@ -53,5 +53,4 @@ class KeyFile(WatchedFile[Keyring]):
             await asyncio.to_thread(self.refresh)
             metrics.keys_wrong.set(self.fault is not None)
 
-        metrics.keys_wrong.set(self.fault is not None)
-        await repeat(check, POLL_SECONDS, "The file of keys can't be checked.")
+        await repeat("keys", check, POLL_SECONDS)

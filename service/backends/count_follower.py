@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 
@@ -11,6 +10,7 @@ from recsys.errors import StoreUnavailable, TandemError
 from recsys.kernels.recent_events import DELAY
 from recsys.model.event_counts import NO_COUNTS, EventCounts
 from recsys.store.redis.event_counters import RedisCountReader
+from service.telemetry.periodic import repeat_in_thread
 
 logger = logging.getLogger("tandem")
 
@@ -34,6 +34,7 @@ class CountFollower:
         self._prepare = prepare
         self._reads = [(0.0, NO_COUNTS)]  # unix seconds, newest first
         self._refused = False
+        self._period = 0.0
 
     @property
     def current(self) -> EventCounts:
@@ -46,9 +47,8 @@ class CountFollower:
 
     def start(self) -> None:
         """Read all counts, then follow them on a thread that ends with the process."""
-        self.refresh()
-        self._reads = self._reads[:1]
-        threading.Thread(target=self._follow, name="event-counts", daemon=True).start()
+        self._period = time.time() // POLL_SECONDS
+        repeat_in_thread("event-counts", self._refresh_when_due, CHECK_SECONDS, first=self._read_first)
 
     def refresh(self) -> None:
         """Read the counts that changed. An unavailable store is logged elsewhere; a refusal is logged once."""
@@ -68,13 +68,12 @@ class CountFollower:
                     error,
                 )
             self._refused = True
-        except Exception:
-            logger.exception("Counts of events could not be read; trying again.")
 
-    def _follow(self) -> None:
-        newest = time.time() // POLL_SECONDS
-        while True:
-            time.sleep(CHECK_SECONDS)
-            if (now := time.time() // POLL_SECONDS) != newest:
-                newest = now
-                self.refresh()
+    def _read_first(self) -> None:
+        self.refresh()
+        self._reads = self._reads[:1]
+
+    def _refresh_when_due(self) -> None:
+        if (period := time.time() // POLL_SECONDS) != self._period:
+            self._period = period
+            self.refresh()

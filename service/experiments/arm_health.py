@@ -46,7 +46,7 @@ class ArmHealth:
 
     async def follow(self) -> None:
         """Halt arms that fail, without an end."""
-        await repeat(self._check, CHECK_SECONDS, "The arms of experiments can't be watched.")
+        await repeat("arm-health", self._check, CHECK_SECONDS)
 
     async def _check(self) -> None:
         now, follower = time.monotonic(), self._switcher.follower

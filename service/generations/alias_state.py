@@ -1,5 +1,7 @@
 """What a process last read from the store: the generation that each alias names, and the other processes.
 
+While the store can't be read, the aliases of the last read stay: an unread table is not an empty one.
+
 A generation is a trained set of models and tables. An alias, such as `live`, names the one to answer from.
 The generation of an experiment's arm has an alias of its own, which is no key of the store.
 """
@@ -24,8 +26,8 @@ def arm_alias(generation: str) -> str:
 class AliasState:
     """The content of the store at the last read.
 
-    was_read: False before the first read. named: the generation of each alias that names one. fault: why the store
-    can't be read. processes: the announcements of the other processes.
+    was_read: False before the first try. named: the generation of each alias that names one, as last read. fault: why
+    the store can't be read now. processes: the announcements of the other processes, none while there is a fault.
     """
 
     was_read: bool = False
@@ -35,7 +37,7 @@ class AliasState:
 
     @property
     def live(self) -> str | None:
-        """The generation that is live; None if there is none, or if the store can't be read."""
+        """The generation that is live, as last read; None if there is none, or if the store was never read."""
         return self.named.get(LIVE)
 
     @property

@@ -1,7 +1,8 @@
-"""The follower of a server process: a thread that loads the generations (trained models and tables) to serve.
+"""The follower of a server process: it loads the generations (trained models and tables) to serve.
 
-Aliases in Redis, such as `live`, and the arms of running experiments name them. The follower announces the loaded
-generations to the other processes; `switcher` decides which one a gateway answers from.
+Aliases in Redis, such as `live`, and the arms of running experiments name them. One thread reads these and announces
+the loaded generations to the other processes. Another thread loads, so that a long load delays no read: the end of an
+experiment has effect at once. `switcher` decides which generation a gateway answers from.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from service.generations.generation_loader import GenerationLoader
 from service.generations.holder import GenerationHolder, freeze_imports
 from service.generations.readiness import ReadinessLog
 from service.telemetry.outage import Outage
+from service.telemetry.periodic import repeat_in_thread
 
 logger = logging.getLogger("tandem")
 
@@ -66,9 +68,10 @@ class GenerationFollower:
         self._announced: tuple[Announcement | None, float] = None, 0.0
         self._read_only = False
         self._announcing = threading.Lock()
-        self._stopped = threading.Event()
-        self._loader = GenerationLoader(role, holders, self.announce)
-        self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
+        self._stopped, self._was_read, self._was_loaded = threading.Event(), threading.Event(), threading.Event()
+        self._aliases: Mapping[str, str] = {}
+        self._answering: set[str] = set()
+        self._loader = GenerationLoader(role, holders, self._kept, self.announce)
 
     @property
     def held(self) -> set[str]:
@@ -107,23 +110,27 @@ class GenerationFollower:
     def candidates(self, alias: str) -> list[str]:
         """The generations that an alias may be served from, best first.
 
-        For `live` these are also the one that was live before, and those on this host. Another alias has no fallback.
+        For `live` these are also the one that was live before, those in force, and those on this host. Another alias
+        has no fallback.
         """
         ids = [self.state.named.get(alias)]
         if alias == LIVE:
-            ids += [self.state.named.get(PREVIOUS), *self._fallback()]
+            ids += [self.state.named.get(PREVIOUS), self.in_force.get(LIVE), *sorted(self._answering)]
+            ids += self._fallback()
         return list(dict.fromkeys(each for each in ids if each))
 
     def start(self) -> None:
-        """Refresh once, and then repeatedly in a thread."""
+        """Start both threads, and return after the first load."""
         freeze_imports()
-        self._refresh_after(0)
-        self._thread.start()
+        repeat_in_thread("generations", self._read_when_due, stopped=self._stopped)
+        repeat_in_thread("loader", self._load_when_read, stopped=self._stopped)
+        self._was_loaded.wait()
 
     def stop(self) -> None:
-        """End the thread, and withdraw the announcement."""
+        """End the threads, and withdraw the announcement."""
         with self._announcing:
             self._stopped.set()
+            self._was_read.set()  # which ends the wait of the thread that loads
             with suppress(StoreError):
                 self._registry.withdraw(self._name)
         self._registry.close()
@@ -136,23 +143,27 @@ class GenerationFollower:
         """Whether this process refuses a generation now."""
         return generation in self._loader.refused
 
-    def refresh(self) -> None:
-        """Read aliases and announcements, load what is missing, and announce what is held."""
+    def read(self) -> None:
+        """Read aliases, experiments and announcements, and announce what is held."""
         self._loader.forget_old_refusals()
-        self.state = state = self._read()
-        kept = {*state.served, *self.in_force.values(), *state.named.values()}
-        for generation in state.served.difference(state.arms):
-            self._loader.hold(generation, kept)
-        for generation in self.candidates(LIVE):
-            if self._loader.hold(generation, kept) and generation not in self.refusals:
-                break
-        for generation in state.arms:
-            self._loader.hold_beside(generation, kept)
-        if not state.fault:
-            self._loader.drop_unused(kept)
+        self.state = self._read()
         self.announce()
         if self._role != "gateway":  # the switcher logs the readiness of a gateway
             self._readiness.note(self.unready)
+
+    def load(self) -> None:
+        """Load what is missing by the last read, and drop what no arm needs any more."""
+        for generation in self.state.served.difference(self.state.arms):
+            self._loader.hold(generation)
+        for generation in self.candidates(LIVE):
+            if self._loader.hold(generation) and generation not in self.refusals:
+                if not (self.state.fault or self.state.served):
+                    self._answering = {generation}
+                break
+        for generation in self.state.arms:
+            self._loader.hold_beside(generation)
+        if not self.state.fault:
+            self._loader.drop_unused()
 
     def announce(self) -> None:
         """Announce the held generations in the store if they changed, or if the announcement is old.
@@ -176,19 +187,24 @@ class GenerationFollower:
                     )
                 self._read_only = True
 
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            self._refresh_after(BUSY_SECONDS if self._is_busy() else self._poll_seconds)
-
-    def _refresh_after(self, seconds: float) -> None:
-        """Refresh after so many seconds, or as soon as an alias moves."""
+    def _read_when_due(self) -> None:
+        """Read when an alias moves, or some seconds after the last read."""
         try:
-            self._registry.wait(seconds)
+            pause = BUSY_SECONDS if self._is_busy() else self._poll_seconds
+            self._registry.wait(pause if self.state.was_read else 0)
             if not self._stopped.is_set():
-                self.refresh()
-        except Exception:
-            logger.exception("Following generations failed; trying again.")
-            self._stopped.wait(BUSY_SECONDS)
+                self.read()
+        finally:
+            self._was_read.set()
+
+    def _load_when_read(self) -> None:
+        self._was_read.wait()
+        self._was_read.clear()
+        try:
+            if not self._stopped.is_set():
+                self.load()
+        finally:
+            self._was_loaded.set()
 
     def _is_busy(self) -> bool:
         """Whether a generation is about to change."""
@@ -198,17 +214,27 @@ class GenerationFollower:
         return bool(state.fault or not state.live or changing)
 
     def _read(self) -> AliasState:
-        names, named = (LIVE, PREVIOUS), dict[str, str]()
+        names = (LIVE, PREVIOUS)
         try:
             found = zip(names, self._generations.aliases(names), strict=True)
-            named = {name: generation for name, generation in found if generation}
+            self._aliases = {name: generation for name, generation in found if generation}
             others = tuple(each for each in self._registry.processes() if each.name != self._name)
         except StoreError as error:  # an unreadable registry is not an empty one: a gateway would not wait
             self._redis.failed(str(error))
-            return AliasState(True, named | self._arms(), str(error))
+            return AliasState(True, {**self._aliases, **self._arms()}, str(error))
         self._redis.worked()
         self.experiments.refresh()
-        return AliasState(True, named | self._arms(), None, others)
+        state = AliasState(True, {**self._aliases, **self._arms()}, None, others)
+        self._answering = state.served.difference(state.arms) or self._answering
+        return state
+
+    def _kept(self) -> set[str]:
+        """The generations that stay loaded: those that an alias or an arm names, and those that queries may be of.
+
+        `_answering` are those that other gateways announced last, else the one that this process held last for `live`:
+        the registry of a store that restarted is empty although gateways answer.
+        """
+        return {*self._answering, *self.state.served, *self.in_force.values(), *self.state.named.values()}
 
     def _arms(self) -> dict[str, str]:
         """The generations of running experiments by alias, as they were last read."""

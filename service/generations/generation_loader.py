@@ -1,6 +1,7 @@
 """The loader of a process: it loads generations (trained models and tables) into the holders, and remembers refusals.
 
-The generation of an experiment's arm is loaded in a thread of its own, so that it does not delay the live one.
+The generation of an experiment's arm is loaded in a thread of its own, so that it does not delay the live one. What a
+process keeps is decided when a load ends.
 """
 
 from __future__ import annotations
@@ -8,11 +9,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from recsys.errors import StoreUnavailable, TandemError
-from recsys.store.process_registry import ANNOUNCED_SECONDS
 from service.generations.holder import GenerationHolder, release_memory
 from service.telemetry import metrics
 
@@ -28,14 +28,21 @@ UNUSED_SECONDS = 60.0
 class GenerationLoader:
     """Loads generations into the holders of one process. refused: why, and until when, by id."""
 
-    def __init__(self, role: str, holders: Sequence[GenerationHolder[Any]], announce: Callable[[], None]) -> None:
-        """announce: announces this process, which a long load would let expire."""
+    def __init__(
+        self,
+        role: str,
+        holders: Sequence[GenerationHolder[Any]],
+        kept: Callable[[], Collection[str]],
+        announce: Callable[[], None],
+    ) -> None:
+        """kept: returns the generations that stay loaded. announce: announces what this process holds now."""
         self._role = role
         self._holders = holders
+        self._kept = kept
         self._announce = announce
         self._refused: dict[str, tuple[str, float]] = {}
-        self._live, self._arms = ThreadPoolExecutor(1, "load"), ThreadPoolExecutor(1, "load-arm")
-        self._beside: dict[str, Future[None]] = {}
+        self._arms = ThreadPoolExecutor(1, "load-arm")
+        self._beside: dict[str, Future[bool]] = {}
         self._unused: dict[str, float] = {}
         metrics.refused_total.labels(role).inc(0)  # so that the first refusal is an increase
 
@@ -61,30 +68,23 @@ class GenerationLoader:
             if time.monotonic() >= until:
                 del self._refused[generation]
 
-    def hold(self, generation: str, kept: Collection[str]) -> bool:
-        """Load a generation if it is neither held nor refused; whether it is held now.
-
-        kept: the generations that stay loaded. The announcement is renewed meanwhile.
-        """
+    def hold(self, generation: str) -> bool:
+        """Load a generation if it is neither held nor refused; whether it is held now."""
         if generation in self._refused or generation in self.held:
             return generation in self.held
-        loading = self._live.submit(self._load, generation, kept)
-        while not loading.done():
-            self._announce()
-            wait([loading], ANNOUNCED_SECONDS / 8)
-        return loading.result()
+        return self._load(generation)
 
-    def hold_beside(self, generation: str, kept: Collection[str]) -> None:
+    def hold_beside(self, generation: str) -> None:
         """Begin to load a generation, without a wait, if it is neither held nor refused nor being loaded."""
         loading = self._beside.get(generation)
         if generation in self._refused or generation in self.held or (loading and not loading.done()):
             return
-        self._beside[generation] = self._arms.submit(self._load_beside, generation, kept)
+        self._beside[generation] = self._arms.submit(self._load, generation)
 
-    def drop_unused(self, kept: Collection[str]) -> None:
+    def drop_unused(self) -> None:
         """Drop the generations of `hold_beside` that were not kept for UNUSED_SECONDS."""
         now = time.monotonic()
-        unused = self.held.intersection(self._beside).difference(kept)
+        unused = self.held.intersection(self._beside).difference(self._kept())
         self._unused = {each: self._unused.get(each, now) for each in unused}
         for generation, since in self._unused.items():
             if now - since > UNUSED_SECONDS:
@@ -93,14 +93,14 @@ class GenerationLoader:
                 del self._beside[generation]
                 release_memory()
 
-    def _load_beside(self, generation: str, kept: Collection[str]) -> None:
-        self._load(generation, kept)
-        self._announce()
+    def _stay(self) -> set[str]:
+        """The generations that the end of a load does not drop; `drop_unused` drops those of arms later."""
+        return {*self._kept(), *self._beside}
 
-    def _load(self, generation: str, kept: Collection[str]) -> bool:
+    def _load(self, generation: str) -> bool:
         try:
             for holder in self._holders:
-                holder.load(generation, kept)
+                holder.load(generation, self._stay)
         except StoreUnavailable:
             return False  # the next refresh reports it
         except Exception as error:  # a damaged file can raise anything
@@ -108,5 +108,7 @@ class GenerationLoader:
                 logger.exception("Generation %s could not be loaded.", generation)
             self.refuse(generation, str(error) or type(error).__name__)
             return False
+        finally:
+            self._announce()
         release_memory()
         return True

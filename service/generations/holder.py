@@ -51,13 +51,17 @@ class GenerationHolder(Generic[T]):
         """The loaded generations."""
         return list(self._held.values())
 
-    def load(self, generation: str, kept: Collection[str] = ()) -> None:
-        """Load a generation if it is not held, and then drop all that are not kept."""
+    def load(self, generation: str, kept: Callable[[], Collection[str]] = tuple) -> None:
+        """Load a generation if it is not held, and then drop all that are not kept.
+
+        kept: returns the generations that stay. It is called when the load ends: an alias may move during a load.
+        """
         if generation not in self._held:
-            loaded = self._load(self._cache.fetch(generation, kept))
+            loaded = self._load(self._cache.fetch(generation, kept()))
             self.prepare(loaded)
             with self._changing:
-                held = {each: held for each, held in self._held.items() if each in kept}
+                stay = kept()
+                held = {each: held for each, held in self._held.items() if each in stay}
                 self._held = held | {generation: loaded}
 
     def drop(self, generation: str) -> None:

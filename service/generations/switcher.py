@@ -28,8 +28,6 @@ from service.telemetry.periodic import repeat
 
 logger = logging.getLogger("tandem")
 
-FAILED = "Following generations failed; trying again."
-
 POLL_SECONDS = 0.25
 """Time between two checks whether an alias can move."""
 
@@ -102,17 +100,15 @@ class GenerationSwitcher:
         await asyncio.to_thread(self.follower.start)
         moving: dict[str, asyncio.Task[None]] = {}
         async with asyncio.TaskGroup() as group:
-            group.create_task(repeat(partial(self._move, LIVE), POLL_SECONDS, FAILED))
-            group.create_task(repeat(self._probe, PROBE_SECONDS, FAILED))
-            while True:
-                self._follow_arms(moving, group)
-                await asyncio.sleep(POLL_SECONDS)
+            group.create_task(repeat("switcher", partial(self._move, LIVE), POLL_SECONDS))
+            group.create_task(repeat("switcher", self._probe, PROBE_SECONDS))
+            await repeat("switcher", partial(self._follow_arms, moving, group), POLL_SECONDS)
 
-    def _follow_arms(self, moving: dict[str, asyncio.Task[None]], group: asyncio.TaskGroup) -> None:
+    async def _follow_arms(self, moving: dict[str, asyncio.Task[None]], group: asyncio.TaskGroup) -> None:
         """Start a task that moves each new alias of an arm, and drop the aliases that are gone."""
         named = {*map(arm_alias, self.follower.state.arms)}
         for alias in named.difference(moving):
-            moving[alias] = group.create_task(repeat(partial(self._move, alias), POLL_SECONDS, FAILED))
+            moving[alias] = group.create_task(repeat("switcher", partial(self._move, alias), POLL_SECONDS))
         for alias in set(moving).difference(named):
             moving.pop(alias).cancel()
             if served := self._in_force.pop(alias, None):

@@ -55,7 +55,7 @@ class Readings:
 
     async def follow(self) -> None:
         """Read the counters, without an end."""
-        await repeat(self._add_and_rest, SAMPLE_SECONDS, "The counters of the last hour can't be read.")
+        await repeat("last-hour", self._add_and_rest, SAMPLE_SECONDS)
 
     async def add(self) -> float:
         """Read the counters once, and return the seconds of CPU that it took."""

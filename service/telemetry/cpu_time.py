@@ -6,28 +6,25 @@ that the sum of processes that have ended stays.
 
 from __future__ import annotations
 
-import threading
 import time
 
 from service.telemetry import metrics
+from service.telemetry.periodic import repeat_in_thread
 
 SECONDS = 5.0
 """Time between two updates: below the usual scrape interval."""
 
 
-class CpuTime(threading.Thread):
+class CpuTime:
     """Adds the CPU time of this process to the counter, until the process ends."""
 
     def __init__(self, service: str) -> None:
-        super().__init__(name="cpu-time", daemon=True)
         self._count = metrics.cpu_seconds_total.labels(service).inc
         self._counted = 0.0
 
-    def run(self) -> None:
+    def start(self) -> None:
         """Update the counter again and again. The time before the first update is that of the start."""
-        while True:
-            self.update()
-            time.sleep(SECONDS)
+        repeat_in_thread("cpu-time", self.update, SECONDS)
 
     def update(self) -> None:
         """Add the time since the last update."""

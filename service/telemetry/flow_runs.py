@@ -25,7 +25,7 @@ READ_SECONDS = 15.0
 
 async def follow(runs: RedisRunStore) -> None:
     """Read the records, without an end. Without the store the metrics keep their last values."""
-    await repeat(partial(_read, runs), READ_SECONDS, "The records of runs of flows can't be read.")
+    await repeat("flow-runs", partial(_read, runs), READ_SECONDS)
 
 
 async def _read(runs: RedisRunStore) -> None:

@@ -14,7 +14,7 @@ READ_SECONDS = 15.0
 
 async def follow(users: RedisUserStore) -> None:
     """Read the counts of the store, without an end. Without the store the metric keeps its last value."""
-    await repeat(partial(_read, users), READ_SECONDS, "The counts of lost entries can't be read.")
+    await repeat("lost-entries", partial(_read, users), READ_SECONDS)
 
 
 async def _read(users: RedisUserStore) -> None:

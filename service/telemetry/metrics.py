@@ -64,6 +64,11 @@ workers = Gauge(  # dead processes do not write, so the newest value is of a run
     ["service", "state"],
     multiprocess_mode="mostrecent",
 )
+follower_failures_total = Counter(
+    "tandem_follower_failures_total",
+    "Failures of a follower: a task or thread that keeps a process up to date, and starts again after a failure",
+    ["follower"],
+)
 worker_deaths_total = Counter("tandem_worker_deaths_total", "Workers that ended without an orderly stop", ["service"])
 refused_total = Counter("tandem_generation_refused_total", "Generations that a process refused to serve", ["role"])
 live_generation = Gauge(

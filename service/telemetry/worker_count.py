@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
-import time
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
@@ -18,10 +16,10 @@ from pathlib import Path
 import psutil
 from prometheus_client.multiprocess import mark_process_dead
 
-from recsys.errors import StoreError
 from recsys.process.process_identity import boot_and_namespace
 from recsys.store.redis.redis_registry import RedisProcessRegistry
 from service.telemetry import metrics
+from service.telemetry.periodic import repeat_in_thread
 
 logger = logging.getLogger("tandem")
 
@@ -29,28 +27,20 @@ SECONDS = 5.0
 """Time between two counts. An announcement lasts 20 s after a death."""
 
 
-class WorkerCount(threading.Thread):
+class WorkerCount:
     """The count of one process."""
 
     def __init__(self, registry: RedisProcessRegistry, wanted: Mapping[str, int]) -> None:
         """wanted: workers that this host should have, by role."""
-        super().__init__(name="worker-count", daemon=True)
         self._registry = registry
         self._wanted = wanted
 
-    def run(self) -> None:
+    def start(self) -> None:
         """Count until the process ends."""
         for role, count in self._wanted.items():
             metrics.workers.labels(_service(role), "wanted").set(count)
             metrics.worker_deaths_total.labels(_service(role)).inc(0)  # so that the first death is an increase
-        while True:
-            try:
-                self.count()
-            except StoreError:
-                pass  # the follower of generations logs it
-            except Exception:
-                logger.exception("The workers could not be counted; trying again.")
-            time.sleep(SECONDS)
+        repeat_in_thread("worker-count", self.count, SECONDS)
 
     def count(self) -> None:
         """Set the gauges, count deaths, and clear the gauges of dead processes; StoreError if the store is away."""

@@ -26,6 +26,7 @@ from service.backends import wire
 from service.backends.calls import Call
 from service.recommend.records import answered, rank_table
 from service.telemetry import metrics
+from service.telemetry.periodic import repeat
 
 logger = logging.getLogger("tandem")
 
@@ -91,11 +92,13 @@ class ImpressionLog:
 
     async def follow(self) -> None:
         """Log queued slates, without an end."""
-        while True:
-            await self._noted.wait()
-            await asyncio.sleep(REST_SECONDS)
-            self._noted.clear()
-            await self.flush()
+        await repeat("impressions", self._flush_when_noted)
+
+    async def _flush_when_noted(self) -> None:
+        await self._noted.wait()
+        await asyncio.sleep(REST_SECONDS)
+        self._noted.clear()
+        await self.flush()
 
     async def flush(self) -> None:
         """Log the queued slates, or drop them: takes 4 * STEP_SECONDS at most, because slates that wait go stale."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -19,6 +18,7 @@ from recsys.types import Id
 from service import schema
 from service.telemetry import metrics
 from service.telemetry.outage import Outage
+from service.telemetry.periodic import repeat_in_thread
 from service.verbs.vocabulary import known_row
 
 logger = logging.getLogger("tandem")
@@ -53,8 +53,7 @@ class ItemFollower:
 
     def start(self) -> None:
         """Read all items, then follow the changes on a thread that ends with the process."""
-        self.refresh()
-        threading.Thread(target=self._follow, name="items", daemon=True).start()
+        repeat_in_thread("items", self._refresh_when_changed, first=self.refresh)
 
     def before_use(self, prepare: Callable[[PutItems], None]) -> None:
         """Call a function with the items put before `current` returns them, so that no request joins them to tables."""
@@ -82,15 +81,11 @@ class ItemFollower:
                 prepare(known)
         self.current = known
 
-    def _follow(self) -> None:
-        while True:
-            announced = self._reader.wait(POLL_SECONDS, POLL_SECONDS if self._fault else CALM_SECONDS)
-            try:
-                self.refresh()
-            except Exception:
-                logger.exception("The items put could not be read; trying again.")
-            if announced:
-                time.sleep(REST_SECONDS)
+    def _refresh_when_changed(self) -> None:
+        announced = self._reader.wait(POLL_SECONDS, POLL_SECONDS if self._fault else CALM_SECONDS)
+        self.refresh()
+        if announced:
+            time.sleep(REST_SECONDS)
 
 
 class ItemVerbs:

@@ -134,7 +134,7 @@ class SurfacesFollower:
                 for rules in self._rules.values():
                     rules.of(generation)
 
-        await repeat(check, POLL_SECONDS, "A file of surfaces or of rules can't be read.")
+        await repeat("surfaces", check, POLL_SECONDS)
 
     def problems(self) -> list[str]:
         """The error in the file of surfaces."""

@@ -27,7 +27,7 @@ class TrendingFollower:
 
     async def follow(self) -> None:
         """Read the store, without an end. Without the store the last items stay until they are stale."""
-        await repeat(self._read, POLL_SECONDS, "Trending items can't be read.")
+        await repeat("trending", self._read, POLL_SECONDS)
 
     async def _read(self) -> None:
         trending = await self._users.read_trending()

@@ -20,6 +20,7 @@ from tests.chaos.faults import (
     drain,
     failover,
     generation_faults,
+    pinned_pods,
     slow_stages,
     store_faults,
     worker_faults,
@@ -37,10 +38,15 @@ def main() -> int:
     parser.add_argument("--drain", type=int, metavar="TIMES", help="only stop under load, so many times")
     parser.add_argument("--arms", action="store_true", help="only the faults of experiments' arms")
     parser.add_argument("--failover", action="store_true", help="only failovers of the store")
+    parser.add_argument(
+        "--pinned", type=float, metavar="SECONDS", help="only kill the store, for so long, under processes that pin"
+    )
     options = parser.parse_args()
     faults, name = all_faults, "chaos"
     if options.drain:
         faults, name = partial(drained, times=options.drain), "drain"
+    elif options.pinned:
+        faults, name = partial(pinned, seconds=options.pinned), "pinned"
     elif options.arms or options.failover:
         faults, name = (arms, "arms") if options.arms else (failovers, "failover")
     with tempfile.TemporaryDirectory(prefix="tandem-chaos-") as folder:
@@ -81,6 +87,12 @@ def failovers(folder: Path, pair: GenerationPair) -> Iterator[Outcome]:
     yield from failover.all_failovers(folder / "failover", pair)
 
 
+def pinned(folder: Path, pair: GenerationPair, seconds: float = 30.0) -> Iterator[Outcome]:
+    """Kill the store under processes of one image, each with a folder of its own."""
+    with pinned_pods.PinnedPods(folder / "pinned", pair) as world:
+        yield pinned_pods.store_gone(world, seconds)
+
+
 def all_faults(folder: Path, pair: GenerationPair) -> Iterator[Outcome]:
     """Inject all faults, one after the other."""
     with ServedPair(folder / "served", pair) as world:
@@ -94,6 +106,7 @@ def all_faults(folder: Path, pair: GenerationPair) -> Iterator[Outcome]:
         yield store_faults.store_loads(world)
         yield store_faults.store_emptied(world)
         yield store_faults.store_evicts(world)
+    yield from pinned(folder, pair)
     yield from killed_workers(folder, pair)
     yield from drained(folder, pair)
     yield from slow_stages.all_slow(pair, folder / "slow")

@@ -98,10 +98,16 @@ def made() -> tuple[Aliases, MemoryProcessRegistry, Cache, Callable[..., Generat
     return store, registry, cache, follower
 
 
+def refresh(follower: GenerationFollower) -> None:
+    """Read the store once, and load what is missing."""
+    follower.read()
+    follower.load()
+
+
 def refresh_until(follower: GenerationFollower, reached: Callable[[], bool]) -> None:
     """Refresh until a state is reached: generations of arms are loaded in a thread of their own."""
     end = time.monotonic() + 10
     while not reached():
         assert time.monotonic() < end, follower.holding
-        follower.refresh()
+        refresh(follower)
         time.sleep(0.01)

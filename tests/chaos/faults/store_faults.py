@@ -23,10 +23,10 @@ def store_hangs(world: ServedPair, seconds: float = 5.0, recovery_s: float = REC
     return _unreachable(world, name, world.server.pause, world.server.resume, seconds, recovery_s)
 
 
-def store_gone(world: ServedPair, seconds: float = 60.0) -> Outcome:
-    """The store is killed, and starts again with its data."""
+def store_gone(world: ServedPair, seconds: float = 60.0, where: str = "") -> Outcome:
+    """The store is killed, and starts again with its data. where: a suffix of the fault's name."""
     server = world.server
-    name = f"store gone for {seconds:.0f} s"
+    name = f"store gone for {seconds:.0f} s{where}"
     return _unreachable(world, name, server.kill, lambda: server.start(wait=False), seconds)
 
 

@@ -17,8 +17,9 @@ from service.generations.holder import GenerationHolder
 from service.generations.local_generations import GenerationFallback
 from service.generations.readiness import REFUSED
 from tests.fakes import fake_generations
-from tests.fakes.fake_generations import Cache, Experiments, refresh_until
+from tests.fakes.fake_generations import Cache, Experiments, refresh, refresh_until
 from tests.sample_data import tiny
+from tests.servers.deployment import wait_for
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def test_an_unreadable_registry_is_not_an_empty_one(world, monkeypatch, error):
 
     monkeypatch.setattr(registry, "processes", fail)
     gateway = follower("gateway")
-    gateway.refresh()
+    refresh(gateway)
     assert gateway.state.fault == str(error)
     assert gateway.held == {"a"}
 
@@ -49,17 +50,17 @@ def test_a_refused_generation_is_announced_and_tried_again_later(world, monkeypa
     store, registry, cache, follower = world
     cache.bad.add("b")
     ranking = follower()
-    ranking.refresh()
+    refresh(ranking)
     store.named |= {LIVE: "b", PREVIOUS: "a"}
     for _ in range(3):
-        ranking.refresh()
+        refresh(ranking)
     assert cache.fetched.count("b") == 1
     assert ranking.held == {"a"}
     assert "Part x" in registry.processes()[0].refused["b"]
     cache.bad.clear()
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now + 11)
-    ranking.refresh()
+    refresh(ranking)
     assert ranking.held == {"a", "b"}
     assert registry.processes()[0].refused == {}
 
@@ -70,13 +71,13 @@ def test_a_process_that_starts_holds_the_generation_that_gateways_serve(world):
     registry.announce(Announcement("gateway x 1", "gateway", ("old",), ("old",)))
     store.named[LIVE] = "new"
     ranking = follower()
-    ranking.refresh()
+    refresh(ranking)
     assert ranking.held == {"old", "new"}
 
 
-def test_a_slow_load_for_an_arm_does_not_delay_the_live_generation(world):
-    """It runs in a thread of its own."""
-    store, _, _, follower = world
+def test_a_slow_load_for_an_arm_does_not_delay_or_drop_the_live_generation(world):
+    """It runs in a thread of its own. At its end `live` has moved, and the generation that is live then stays."""
+    store, _, cache, follower = world
     arms, loading, go_on = Experiments(), threading.Event(), threading.Event()
 
     def load(name):
@@ -87,13 +88,15 @@ def test_a_slow_load_for_an_arm_does_not_delay_the_live_generation(world):
 
     ranking = follower(load=load, arms=arms)
     arms.answer_from("slow")
-    ranking.refresh()
+    refresh(ranking)
     assert loading.wait(10)
     store.named |= {LIVE: "b", PREVIOUS: "a"}
-    ranking.refresh()
+    refresh(ranking)
     assert ranking.held == {"a", "b"}
     go_on.set()
     refresh_until(ranking, lambda: "slow" in ranking.held)
+    assert ranking.held == {"a", "b", "slow"}
+    assert cache.fetched.count("b") == 1
 
 
 def test_the_generation_of_a_stopped_experiment_is_dropped_later(world, monkeypatch):
@@ -105,11 +108,11 @@ def test_the_generation_of_a_stopped_experiment_is_dropped_later(world, monkeypa
     refresh_until(ranking, lambda: ranking.held == {"a", "b", "c"})
     store.named[LIVE] = "c"
     arms.answer_from()
-    ranking.refresh()
+    refresh(ranking)
     assert ranking.held == {"a", "b", "c"}
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now + 61)
-    ranking.refresh()
+    refresh(ranking)
     assert ranking.held == {"a", "c"}
 
 
@@ -124,7 +127,7 @@ def test_experiments_that_may_not_be_read_leave_the_live_generation(world, caplo
     arms.read = refused
     ranking = follower(arms=arms)
     for _ in range(3):
-        ranking.refresh()
+        refresh(ranking)
     assert ranking.held == {"a"}
     assert ranking.state.fault is None
     assert caplog.text.count("Experiments can't be read") == 1
@@ -163,31 +166,35 @@ def test_all_processes_hold_the_previous_generation_if_one_refuses_the_live_one(
     ]
     for _ in range(2):
         for each in followers:
-            each.refresh()
+            refresh(each)
     assert all("b" in each.held for each in followers)
 
 
 def test_a_process_that_loads_for_long_announces_itself_meanwhile(world, monkeypatch):
     """It stays in the registry, or the gateway would move without it."""
     _, registry, _, follower = world
-    for module in ("follower", "generation_loader"):
-        monkeypatch.setattr(f"service.generations.{module}.ANNOUNCED_SECONDS", 0.04)
-    announced = []
+    monkeypatch.setattr("service.generations.follower.ANNOUNCED_SECONDS", 0.04)
+    announced, go_on = [], threading.Event()
     monkeypatch.setattr(registry, "announce", announced.append)
-    follower(load=lambda name: time.sleep(0.2) or name).refresh()
-    assert len(announced) > 5
-    assert announced[0].held == ()
-    assert announced[-1].held == ("a",)
+    ranking = follower(load=lambda name: go_on.wait(30) and name, poll_seconds=0.02)
+    starting = threading.Thread(target=ranking.start)
+    starting.start()
+    wait_for(lambda: len(announced) > 5, 20)
+    assert announced[-1].held == ()
+    go_on.set()
+    starting.join()
+    wait_for(lambda: announced[-1].held == ("a",), 20)
+    ranking.stop()
 
 
 def test_a_stopped_process_stays_out_of_the_registry(world):
     """A refresh that ends after the stop does not announce it again, and no gateway waits for it."""
     _, registry, _, follower = world
     ranking = follower()
-    ranking.refresh()
+    refresh(ranking)
     assert registry.processes() != []
     ranking.stop()
-    ranking.refresh()
+    refresh(ranking)
     assert registry.processes() == []
 
 
@@ -202,7 +209,7 @@ def test_an_unexpected_error_is_a_refusal(world):
 
     ranking = follower(load=load)
     store.named |= {LIVE: "b", PREVIOUS: "a"}
-    ranking.refresh()
+    refresh(ranking)
     assert "NoneType" in ranking.holding.refused["b"]
     assert ranking.held == {"a"}
 
@@ -220,7 +227,7 @@ def test_a_dropped_generation_is_freed(world):
     ranking = follower(load=Circle)
     for night in range(8):
         store.named[LIVE] = f"g{night}"
-        ranking.refresh()
+        refresh(ranking)
     assert sum(ref() is not None for ref in alive) <= 2
 
 
@@ -232,7 +239,7 @@ def test_the_reason_why_a_process_is_not_ready_is_logged_once(world, caplog):
 
     def look():
         for _ in range(3):
-            ranking.refresh()
+            refresh(ranking)
         reasons.append(ranking.unready)
 
     store.away = True
@@ -262,7 +269,7 @@ def test_a_held_generation_answers_while_another_loads():
 
     holder = GenerationHolder(Cache(), load)
     holder.load("old")
-    thread = threading.Thread(target=holder.load, args=["new", ["old"]])
+    thread = threading.Thread(target=holder.load, args=["new", lambda: ["old"]])
     thread.start()
     assert loading.wait(5)
     assert holder.get("old") == "OLD"

@@ -13,7 +13,8 @@ from service.generations.alias_state import arm_alias
 from service.generations.local_generations import GenerationFallback
 from service.generations.switcher import GenerationSwitcher
 from tests.fakes import fake_generations
-from tests.fakes.fake_generations import Experiments, refresh_until
+from tests.fakes.fake_generations import Experiments, refresh, refresh_until
+from tests.fakes.fake_pipeline import Pipeline, Query, Served, Settings
 
 ARM = arm_alias("b")
 
@@ -21,43 +22,6 @@ ARM = arm_alias("b")
 @pytest.fixture
 def world():
     return fake_generations.made()
-
-
-class Query:
-    def __init__(self):
-        self.degraded = []
-
-
-class Served:
-    """A generation with only an id."""
-
-    def __init__(self, name):
-        self.id = name
-        self.manifest = type("Manifest", (), {"created": 0.0})
-
-
-class Pipeline:
-    """Answers every batch, or leaves out ranking. `during` runs in a batch."""
-
-    def __init__(self):
-        self.broken = False
-        self.batches = 0
-        self.during = lambda: None
-
-    @property
-    def recovering(self):
-        return self.broken
-
-    async def run(self, queries, trial=False):
-        self.batches += 1
-        self.during()
-        for query in queries:
-            if self.broken:
-                query.degraded.append("ranking")
-
-
-class Settings:
-    max_batch, deadline_ms = 2, 500
 
 
 @pytest.fixture
@@ -75,7 +39,7 @@ def gateway(world, arms, tmp_path, monkeypatch):
     monkeypatch.setattr("service.generations.warm_up._queries", lambda served, count, due: [Query()] * count)
 
     def move(alias=LIVE):
-        following.refresh()
+        refresh(following)
         asyncio.run(switcher._move(alias))
         return following.in_force.get(alias)
 
@@ -100,7 +64,7 @@ def test_ports_open_with_the_first_generation(gateway):
     """Not before the first refresh, and not while the live generation is loaded."""
     switcher, _, move = gateway
     assert not asyncio.run(opens(switcher))
-    switcher.follower.refresh()
+    refresh(switcher.follower)
     assert not asyncio.run(opens(switcher))
     assert move() == "a"
     assert asyncio.run(opens(switcher))
@@ -125,10 +89,10 @@ def test_ports_stay_shut_while_another_gateway_answers(gateway, world, monkeypat
     _, registry, *_ = world
     monkeypatch.setattr("service.generations.switcher.START_SECONDS", 0.1)
     registry.announce(Announcement("gateway x 1", "gateway", ("a",), ("a",)))
-    switcher.follower.refresh()
+    refresh(switcher.follower)
     assert not asyncio.run(opens(switcher))
     registry.withdraw("gateway x 1")
-    switcher.follower.refresh()
+    refresh(switcher.follower)
     assert asyncio.run(opens(switcher))
     with pytest.raises(NoGeneration, match="is being loaded"):
         switcher.live()
@@ -161,7 +125,7 @@ def test_a_rollback_is_followed(world, gateway):
 
     def roll_back():
         store.named |= {LIVE: "a", PREVIOUS: "b"}
-        switcher.follower.refresh()
+        refresh(switcher.follower)
 
     pipeline.during = roll_back
     assert move() == "a"
@@ -265,7 +229,7 @@ def test_an_arm_is_not_served_while_a_backend_lacks_its_generation(gateway, arms
         ("ranking", ("a", "b"), True),
     ):
         registry.announce(Announcement(f"{role} x 1", role, held))
-        switcher.follower.refresh()
+        refresh(switcher.follower)
         assert (switcher.of_arm("b") is not None) == served
 
 
