@@ -112,9 +112,8 @@ proofs: .venv/installed-dev ## do experiments, off-policy estimates, torchrun, t
 soak: .venv/installed ## 200,000 requests and 50 swaps of the generation: does anything grow or fail? ten minutes (SOAK=options)
 	@exec $(PY) -m loadtests.soak $(SOAK)
 
-chaos: .venv/installed-dev ## every fault under load, with a table, and the slow tests
-	@$(PY) -m tests.chaos
-	@exec $(PY) -m pytest -q -m slow
+chaos: .venv/installed-dev ## every fault under load, with a table, and the slow tests; 1 where either failed
+	@$(PY) -m tests.chaos; faults=$$?; $(PY) -m pytest -q -m slow && exit $$faults
 
 network: .venv/installed-dev ## four hosts in network namespaces, cut off one after the other under load; as root
 	@exec $(PY) -m tests.network

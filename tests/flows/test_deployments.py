@@ -1,11 +1,8 @@
 """The deployments of prefect.yaml on a real Prefect server with a real worker."""
 
 import json
-import signal
 import subprocess
 import sys
-import time
-from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 
@@ -14,62 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 import redis
 
-from recsys.process import parent_death
 from recsys.store import RedisGenerationStore
 from recsys.store.redis.run_store import RedisRunStore
+from tests.flows.prefect_operator import SECONDS, Operator, finished, pause_schedules, until
 from tests.flows.ring_dataset import quick, ring, write
 from tests.sample_data import tiny
 from tests.sample_data.altered_generation import altered
-from tests.servers.flow_environment import ROOT, flow_environment
-
-SECONDS = 180
-"""The limit of a wait; the awaited runs take seconds on idle cores."""
-
-
-class Operator:
-    """The environment of an operator: a Prefect server, a worker and an empty store."""
-
-    def __init__(self, home, prefect_url, redis_url):
-        self.home, self.redis_url = home, redis_url
-        own = {"REDIS_URL": redis_url, "PREFECT_API_URL": prefect_url, "PREFECT_WORKER_QUERY_SECONDS": "1"}
-        self.environment = flow_environment(home, **own)
-        self.data = str(write(home / "data", ring(users=300, strings=True)))
-
-    def prefect(self, *arguments):
-        done = subprocess.run(
-            [sys.executable, "-m", "prefect", "--no-prompt", *arguments],
-            cwd=ROOT,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    @contextmanager
-    def worker(self):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "prefect", "worker", "start", "--pool", "tandem"],
-            cwd=ROOT,
-            env=self.environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            preexec_fn=parent_death.preexec(),
-        )
-        yield process
-        process.send_signal(signal.SIGINT)
-        process.wait(60)
-
-
-def pause_schedules():
-    """A scheduled run would cancel the run of a test."""
-    from prefect import get_client
-
-    with get_client(sync_client=True) as client:
-        for deployment in client.read_deployments():
-            for schedule in deployment.schedules:
-                client.update_deployment_schedule(deployment.id, schedule.id, active=False)
+from tests.servers.flow_environment import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +25,7 @@ def operator(harness, prefect_url, own_valkey_url, tmp_path_factory):
     with redis.Redis.from_url(own_valkey_url) as client:
         client.flushall()
     operator = Operator(tmp_path_factory.mktemp("operator"), prefect_url, own_valkey_url)
+    operator.data = str(write(operator.home / "data", ring(users=300, strings=True)))
     operator.prefect("work-pool", "create", "tandem", "--type", "process")
     operator.prefect("deploy", "--all")
     pause_schedules()
@@ -99,25 +48,6 @@ def start(deployment, command=None, **parameters):
 
     own = {"command": command, "env": {"PYTHONPATH": str(ROOT)}} if command else None
     return run_deployment(deployment, parameters=parameters, job_variables=own, timeout=0).id
-
-
-def until(found):
-    """Wait until `found` returns something, and return it."""
-    deadline = time.monotonic() + SECONDS
-    while not (value := found()):
-        assert time.monotonic() < deadline
-        time.sleep(0.3)
-    return value
-
-
-def finished(client, run):
-    """Wait until a flow run has ended, and return it."""
-
-    def look():
-        found = client.read_flow_run(run)
-        return found if found.state.is_final() else None
-
-    return until(look)
 
 
 def runs_of(client, flow, deployed=True):

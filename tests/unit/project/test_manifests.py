@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -201,6 +202,19 @@ def test_compose_names_what_is_there():
         if "build" in service:
             assert (DEPLOY / service["build"]["context"] / service["build"]["dockerfile"]).is_file()
     assert used == set(COMPOSE["volumes"])
+
+
+def test_prefect_servers_keep_concurrency_leases_on_a_volume():
+    """A server that starts again frees the slots of killed runs. The image has prefect.toml in its working folder."""
+    concurrency = tomllib.loads((DEPLOY.parent / "prefect.toml").read_text())["server"]["concurrency"]
+    assert concurrency == {"lease_storage": "prefect.server.concurrency.lease_storage.filesystem"}
+    image = (DEPLOY / "Dockerfile.flows").read_text().splitlines()
+    assert {"COPY prefect.toml /app/src/", "WORKDIR /app/src"} <= {*image}
+    server = COMPOSE["services"]["prefect"]
+    assert f"prefect-data:{server['environment']['PREFECT_HOME']}" in server["volumes"]
+    (container,) = TEMPLATES["prefect"]["spec"]["containers"]
+    assert {"name": "PREFECT_HOME", "value": "/var/lib/tandem"} in container["env"]
+    assert {"name": "data", "mountPath": "/var/lib/tandem"} in container["volumeMounts"]
 
 
 def test_the_image_of_the_flows_is_given_what_it_copies():
