@@ -9,6 +9,7 @@ local now = redis.call('TIME')[1]
 if held and held ~= ARGV[3] then return {'held', held, now} end
 redis.call('ZADD', KEYS[5], now, ARGV[4])
 redis.call('ZREMRANGEBYSCORE', KEYS[5], '-inf', now - 2 * ARGV[5])  -- their parts have expired
+redis.call('EXPIRE', KEYS[5], 2 * ARGV[5])
 redis.call('EXPIRE', KEYS[6], ARGV[5])
 local token = string.format('%d %d %s', next_fence(KEYS[2], KEYS[3], KEYS[4]), now, ARGV[1])
 redis.call('SET', KEYS[1], token, 'PX', ARGV[2])

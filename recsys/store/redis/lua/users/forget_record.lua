@@ -10,8 +10,7 @@ if redis.call('TYPE', KEYS[1]).ok == 'hash' and redis.call('HEXISTS', KEYS[1], A
   redis.call('HINCRBY', KEYS[1], '', 1)
   deleted = redis.call('HDEL', KEYS[1], ARGV[1])
 end
-local claimed = redis.call('ZSCORE', KEYS[2], ARGV[2])
-if claimed and tonumber(claimed) > redis.call('TIME')[1] - 2 * ARGV[3] then
+if redis.call('ZSCORE', KEYS[2], ARGV[2]) then
   local user = redis.sha1hex(ARGV[1])
   redis.call('HSETNX', KEYS[3], user, '0')
   if deleted == 1 then redis.call('HSET', KEYS[3], user, '1') end
