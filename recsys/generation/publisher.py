@@ -48,7 +48,7 @@ class Publisher:
         PublisherBusy, StalePublisher, StoreFull and GenerationError each name the fix.
         """
         manifest = folder.manifest
-        with self._claimed(manifest.id) as claim:
+        with self._claimed(manifest) as claim:
             upload = Upload(self.store, folder, claim, progress)
             self._check_room(manifest, upload.stored)
             try:
@@ -91,9 +91,9 @@ class Publisher:
         return True
 
     @contextmanager
-    def _claimed(self, generation: str) -> Iterator[Claim]:
+    def _claimed(self, manifest: Manifest) -> Iterator[Claim]:
         """The publisher's lock, which a thread renews until the block ends."""
-        claim = self.store.claim(generation, self.lease)
+        claim = self.store.claim(manifest.id, manifest.user_buckets, self.lease)
         done = threading.Event()
 
         def renew() -> None:

@@ -8,6 +8,7 @@ impression is a slate that a user was shown.
 | fence | string | the number of publishes begun; its value at the begin of a publish is the fence of that generation |
 | publishing | string | the publisher: fence, time of the claim, process as JSON; expires unless it is renewed |
 | generations | zset | the ids of generations with a manifest, by fence |
+| generations:unfinished | zset | `buckets:id` of the generations without a manifest, by the time of their claim; expires |
 | promoted | string | the highest fence that was ever live; a generation goes live by itself only above it |
 | alias:{name} | string | the id that the alias names |
 | gen:{id}:manifest | string | the manifest |
@@ -15,6 +16,7 @@ impression is a slate that a user was shown.
 | gen:{id}:users:{bucket} | hash | users' packed records, by id as text; under "" the number of deleted users |
 | gen:{id}:lists:{bucket} | hash | users' packed lists, in the same form; expires |
 | gen:{id}:similar:{n} | hash | packed lists of similar items, by the item's row as text; expires |
+| gen:{id}:forgotten | hash | users deleted since the claim: the SHA-1 of the id, 1 if `users` counts it; expires |
 | gen:{id}:cursor | hash | the last event that `flows refresh` has read: entry, number |
 | user:{user_id}:events | list | events, oldest first: [user_id, item_id, timestamp, event_type, context?] |
 | user:{user_id}:event_ids | zset | the ids of the newest events, by the time of their arrival; expires |
@@ -34,6 +36,7 @@ impression is a slate that a user was shown.
 | runs:{flow} | hash | the newest records of the runs of a flow (`recsys.store.run_record`), by the run's id, as JSON |
 | impressions:deleted | stream | users deleted in the last 31 days: u the digest of the id, m if merged |
 | {stream}:counts | hash | entries added, their bytes, expired (by age), evicted (by bytes), reported (as lost) |
+| {stream}:call:{random} | string | the reply to a call that wrote to the stream, which redis-py may repeat; expires |
 | {stream}:forgetting | string | the lock of a rewrite that removes deleted users from the stream; expires |
 | {stream}:copy | stream | the copy that will replace the stream (`stream_deletion`); expires |
 
@@ -44,6 +47,7 @@ expire after UNFINISHED_EXPIRE; its manifest makes them permanent. Redis Cluster
 from __future__ import annotations
 
 from collections.abc import Iterable
+from uuid import uuid4
 
 from recsys.generation.manifest import Manifest
 from recsys.store.stored_types import CHUNK, ITEMS_OF_HASH
@@ -52,6 +56,7 @@ from recsys.types import Id
 GENERATIONS, PUBLISHING, FENCE, PROMOTED = "generations", "publishing", "fence", "promoted"
 EXPERIMENTS, EXPERIMENTS_VERSION, NEEDED = "experiments", "experiments:version", "experiments:generations"
 LOOKS = "experiments:looks"
+UNFINISHED = "generations:unfinished"
 EVENT_LOG, IMPRESSIONS, TRENDING = "events", "impressions", "trending"
 DELETED_USERS = "impressions:deleted"
 STORE_ID = "impressions:store"
@@ -66,7 +71,7 @@ def part_key(generation: str, name: str, chunk: int) -> str:
     return f"gen:{generation}:part:{name}:{chunk}"
 
 
-def users_key(generation: str, bucket: int) -> str:
+def users_key(generation: str, bucket: int | str) -> str:
     return f"gen:{generation}:users:{bucket}"
 
 
@@ -92,6 +97,21 @@ def similar_key(generation: str, row: int) -> str:
     return f"gen:{generation}:similar:{row // ITEMS_OF_HASH}"
 
 
+def tombstones_key(generation: str) -> str:
+    return f"gen:{generation}:forgotten"
+
+
+def unfinished_member(generation: str, buckets: int) -> str:
+    """A generation with so many hashes of users, as a member of UNFINISHED."""
+    return f"{buckets}:{generation}"
+
+
+def unfinished_generation(member: str) -> tuple[str, int]:
+    """The generation and the number of its hashes of users; inverse of `unfinished_member`."""
+    buckets, _, generation = member.partition(":")
+    return generation, int(buckets)
+
+
 def cursor_key(generation: str) -> str:
     return f"gen:{generation}:cursor"
 
@@ -108,6 +128,11 @@ def minute_key(minute: int) -> str:
 def hour_key(hour: int) -> str:
     """The counts of an hour since 1970."""
     return f"events:hour:{hour}"
+
+
+def call_key(stream: str) -> str:
+    """The key of one call that writes to a stream."""
+    return f"{stream}:call:{uuid4().hex}"
 
 
 def lock_key(stream: str) -> str:

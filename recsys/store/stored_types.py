@@ -22,6 +22,9 @@ With 64 bytes more, header and value exceed 1 MiB, and jemalloc's next size clas
 LEASE = 30.0
 """Seconds after which a silent publisher loses its claim. A publisher renews its claim after a third of them."""
 
+UNFINISHED_EXPIRE = 86_400
+"""Seconds for which parts without a manifest are kept: longer than any publish."""
+
 EVENTS_KEPT = 200
 """Newest events kept of a user beside the generation's history: twice what the towers read."""
 

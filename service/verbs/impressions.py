@@ -86,7 +86,8 @@ class ImpressionLog:
 
     def forget(self, user_id: Id) -> None:
         """Drop the slates of a user that are not logged yet."""
-        self._deleted.add(str(user_id))
+        if self._logging.locked():
+            self._deleted.add(str(user_id))
         kept = [(query, moment) for query, moment in self._waiting if str(query.user_id) != str(user_id)]
         self._waiting = deque(kept, maxlen=QUEUE)
 
@@ -103,13 +104,13 @@ class ImpressionLog:
     async def flush(self) -> None:
         """Log the queued slates, or drop them: takes 4 * STEP_SECONDS at most, because slates that wait go stale."""
         async with self._logging:
-            self._deleted.clear()
             while self._waiting:
                 batch = self._next()
                 try:
                     await self._log(batch)
                 except Exception as error:
                     _count_lost(len(batch), error)
+            self._deleted.clear()
 
     def _next(self) -> list[tuple[Query, float]]:
         """The next slates, without stale ones."""

@@ -188,7 +188,7 @@ def finish_small(store: Any, generation: str, claim: Claim | None = None) -> Non
 
 def publish_small(store: Any, *names: str) -> None:
     for generation in names:
-        claim = store.claim(generation)
+        claim = store.claim(generation, 1)
         write_small(store, generation, claim)
         finish_small(store, generation, claim)
         store.release(claim)

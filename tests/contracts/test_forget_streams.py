@@ -48,7 +48,7 @@ def test_the_log_keeps_the_other_entries(real: Store) -> None:
     real.add(click("next"))
     assert [logged.event.item_id for logged in real.flows.read_log(before[-1].entry)] == ["next"]
     assert real.client.ttl("events") == -1
-    assert real.client.keys("events:*") == [b"events:counts"]
+    assert {key for key in real.client.keys("events:*") if b":call:" not in key} == {b"events:counts"}
 
 
 def test_concurrent_deletions_and_writes(real: Store) -> None:

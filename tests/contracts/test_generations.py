@@ -9,8 +9,8 @@ import pytest
 import redis
 
 from recsys.errors import GenerationError, StalePublisher
-from recsys.store.redis.generation_store import ALIASES_CHANNEL, UNFINISHED_EXPIRE
-from recsys.store.stored_types import CHUNK, LIVE, PREVIOUS
+from recsys.store.redis.generation_store import ALIASES_CHANNEL
+from recsys.store.stored_types import CHUNK, LIVE, PREVIOUS, UNFINISHED_EXPIRE
 from recsys.types import Event
 from tests.contracts.stores import (
     CATALOGUE,
@@ -47,7 +47,7 @@ class TestParts:
     def test_unfinished_keys_expire_and_finished_keys_do_not(self, real: Store) -> None:
         """Keys without a manifest expire; each publisher renews the expiry; the manifest makes all keys permanent."""
         store = real.generations
-        claim = store.claim("g1")
+        claim = store.claim("g1", 1)
         write_small(store, "g1", claim)
         store.overwrite_chunk("small", b"yyyyy", 0, claim)
         written = real.client.keys("gen:*")

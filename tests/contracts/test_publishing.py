@@ -19,17 +19,17 @@ SHORT = 0.25
 class TestClaim:
     def test_one_publisher_at_a_time(self, generations: Any) -> None:
         """The error for a second publisher names the first one; after a release another may publish."""
-        first = generations.claim("g1")
+        first = generations.claim("g1", 1)
         with pytest.raises(PublisherBusy, match=r"^Process \d+ on .+ has been publishing g1 for \d seconds .+Wait"):
-            generations.claim("g2")
+            generations.claim("g2", 1)
         generations.release(first)
-        assert generations.claim("g2").generation == "g2"
+        assert generations.claim("g2", 1).generation == "g2"
 
     def test_fences_rise(self, real: Store) -> None:
         """Each claim has a higher fence than all claims before it, released or expired."""
         fences, generations = [], real.generations
         for n in range(4):
-            claim = generations.claim(f"g{n}", SHORT)
+            claim = generations.claim(f"g{n}", 1, SHORT)
             fences.append(claim.fence)
             if n % 2:
                 time.sleep(2 * SHORT)
@@ -39,8 +39,8 @@ class TestClaim:
 
     def test_the_same_process_may_retry(self, generations: Any) -> None:
         """A second claim of one process for one generation replaces the first one."""
-        first = generations.claim("g1")
-        second = generations.claim("g1")
+        first = generations.claim("g1", 1)
+        second = generations.claim("g1", 1)
         assert second.fence > first.fence
         with pytest.raises(StalePublisher):
             generations.renew(first)
@@ -48,11 +48,11 @@ class TestClaim:
 
     def test_a_renewed_claim_outlives_its_first_lease(self, real: Store) -> None:
         """Another publisher is still refused."""
-        claim = real.generations.claim("g1", SHORT)
+        claim = real.generations.claim("g1", 1, SHORT)
         real.generations.renew(claim, 60)
         time.sleep(2 * SHORT)
         with pytest.raises(PublisherBusy):
-            real.generations.claim("g2")
+            real.generations.claim("g2", 1)
 
     @pytest.mark.parametrize(
         "call",
@@ -68,9 +68,9 @@ class TestClaim:
     )
     def test_a_lost_claim_changes_nothing(self, generations: Any, call: Callable[..., Any]) -> None:
         """A publisher is refused while a later one has the claim."""
-        claim = generations.claim("g1")
+        claim = generations.claim("g1", 1)
         write_small(generations, "g1", claim)
-        generations.claim("g1")
+        generations.claim("g1", 1)
         with pytest.raises(StalePublisher, match="Run it again"):
             call(generations, claim)
         assert generations.generations() == []
@@ -79,7 +79,7 @@ class TestClaim:
 
     def test_an_expired_claim_is_lost_though_nobody_took_it(self, real: Store) -> None:
         """Another publisher may have come and gone meanwhile."""
-        claim = real.generations.claim("g1", SHORT)
+        claim = real.generations.claim("g1", 1, SHORT)
         write_small(real.generations, "g1", claim)
         time.sleep(2 * SHORT)
         with pytest.raises(StalePublisher):
@@ -88,7 +88,7 @@ class TestClaim:
     def test_a_late_chunk_does_not_damage_a_finished_generation(self, real: Store) -> None:
         """A chunk written with a lost claim neither overwrites a chunk nor makes it expire, and expires itself."""
         store, client = real.generations, real.client
-        stale = store.claim("g1", SHORT)
+        stale = store.claim("g1", 1, SHORT)
         time.sleep(2 * SHORT)
         publish_small(store, "g1")
         store.write_part("g1", "small", b"yyyyy", claim=stale)
@@ -101,7 +101,7 @@ class TestClaim:
 class TestResuming:
     def test_stored_sizes_show_what_is_missing(self, generations: Any) -> None:
         """They have the bytes of each chunk and the records of each hash, 0 for missing ones."""
-        claim = generations.claim("g1")
+        claim = generations.claim("g1", 1)
         assert generations.stored_sizes(small_manifest("g1"), claim).chunks == {"small": [0], "two": [0, 0]}
         generations.write_part("g1", "two", b"x" * CHUNK, claim=claim)
         generations.write_users("g1", 1, {"a": b"of a"}, claim)
@@ -110,7 +110,7 @@ class TestResuming:
 
     def test_stored_chunks_are_overwritten_only_on_request(self, generations: Any) -> None:
         """A second write keeps the stored chunk; `overwrite_chunk` replaces it."""
-        claim = generations.claim("g1")
+        claim = generations.claim("g1", 1)
         generations.write_part("g1", "small", b"wrong", claim=claim)
         generations.write_part("g1", "small", b"right", claim=claim)
         assert list(generations.read_part("g1", "small", 5)) == [b"wrong"]
@@ -120,7 +120,7 @@ class TestResuming:
     @pytest.mark.parametrize("missing", ["chunk", "short", "user"])
     def test_an_incomplete_generation_gets_no_manifest(self, generations: Any, missing: str) -> None:
         """A missing chunk, a short chunk or a missing record is refused with the remedy."""
-        claim = generations.claim("g1")
+        claim = generations.claim("g1", 1)
         generations.write_part("g1", "small", b"x" * (4 if missing == "short" else 5), claim=claim)
         generations.write_part("g1", "two", b"x" * (CHUNK + (missing != "chunk")), claim=claim)
         generations.write_users("g1", 1, {"a": b""} if missing == "user" else {"a": b"", "b": b""}, claim)
@@ -131,12 +131,12 @@ class TestResuming:
     def test_discard_deletes_unfinished_generations_only(self, generations: Any) -> None:
         """A finished generation stays complete."""
         publish_small(generations, "g1")
-        claim = generations.claim("g2")
+        claim = generations.claim("g2", 1)
         write_small(generations, "g2", claim)
         generations.discard(small_manifest("g2"), claim)
         assert set(generations.stored_sizes(small_manifest("g2"), claim).records) == {0}
         assert generations.stored_sizes(small_manifest("g2"), claim).chunks == {"small": [0], "two": [0, 0]}
         generations.release(claim)
-        again = generations.claim("g1")
+        again = generations.claim("g1", 1)
         generations.discard(small_manifest("g1"), again)
         assert generations.stored_sizes(small_manifest("g1"), again).chunks == {"small": [5], "two": [CHUNK, 1]}

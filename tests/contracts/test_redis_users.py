@@ -78,7 +78,7 @@ def test_the_user_of_the_flows(real: Store, urls: dict[str, str]) -> None:
     """It may publish, move aliases and delete, and read what experiments need."""
     store = as_roles(real, urls)
     whole = store.publish("g1", {"7": b"record"})
-    claim = store.generations.claim("g2")
+    claim = store.generations.claim("g2", manifest("g2").user_buckets)
     store.generations.renew(claim)
     assert set(store.generations.stored_sizes(manifest("g2"), claim).records) == {0}
     store.generations.discard(manifest("g2"), claim)
@@ -146,7 +146,11 @@ def test_the_user_of_the_flows_collects_and_forgets(real: Store, urls: dict[str,
     assert [user.digest for user in store.flows.read_deleted_users()] == [b"of today"]
     store.flows.forget_records("g1", whole.user_buckets, ["8"])
     assert store.generations.read_records("g1", whole.user_buckets, ["7", "8"]) == [b"record", None]
+    claim = store.generations.claim("g2", whole.user_buckets)
+    store.flows.forget_records("g2", whole.user_buckets, ["9"])
     replace(store, open_users=lambda: RedisUserStore(urls["flows"])).users(lambda users: users.forget_user("7"))
+    store.generations.write_users("g2", whole.user_buckets, dict.fromkeys("789", b"record"), claim)
+    assert store.generations.read_records("g2", whole.user_buckets, [*"789"]) == [None, b"record", None]
     assert store.flows.read_log() == []
     assert store.generations.read_records("g1", whole.user_buckets, ["7"]) == [None]
 
@@ -166,7 +170,10 @@ def test_the_user_of_the_gateway(real: Store, urls: dict[str, str]) -> None:
     assert store.users(lambda users: users.read_trending()) is None
     store.users(lambda users: users.add_impressions([("7", b"shown")] * 999 + [("8", b"shown")]))
     assert store.users(lambda users: users.read_lost()) == LostEntries(0, 0)
+    claim = store.generations.claim("g2", 1)
     assert store.users(lambda users: users.merge_user("6", "7", [click("c", now, user="6")])) == 4
+    store.generations.write_users("g2", 1, {"6": b"record"}, claim)
+    assert store.generations.read_records("g2", 1, ["6"]) == [None]
     store.users(lambda users: users.forget_streams(["6"]))
     store.users(lambda users: users.forget_user("7"))
     (state,) = real.read("g1", "7")

@@ -26,8 +26,8 @@ from recsys.store.stored_types import (
 class MemoryGenerations:
     """Trained models and tables, and the aliases that name them, as in `RedisGenerationStore`.
 
-    records: of each hash of users; None for a user who was deleted after the record was written. needed_generations:
-    by experiments.
+    records: of each hash of users; None for a user who was deleted after the record was written, or between the claim
+    and the write. needed_generations: by experiments.
     """
 
     def __init__(self) -> None:
@@ -42,11 +42,13 @@ class MemoryGenerations:
         self._fences: dict[str, int] = {}
         self._fence = self._promoted = 0
         self._claim: Claim | None = None
+        self._forgotten: dict[str, set[str]] = {}
 
-    def claim(self, generation: str, lease: float = LEASE) -> Claim:
+    def claim(self, generation: str, buckets: int, lease: float = LEASE) -> Claim:
         if self._claim and self._claim.generation != generation:
             raise refusals.publisher_busy(self._claim.token, int(time.time()))
         self._fence += 1
+        self._forgotten.setdefault(generation, set())
         token = f"{self._fence} {int(time.time())} {ClaimOwner.current(generation).to_json()}"
         self._claim = Claim(token, generation, self._fence)
         return self._claim
@@ -94,7 +96,9 @@ class MemoryGenerations:
     ) -> None:
         self.renew(claim)
         for bucket, users in users_by_bucket(records, buckets).items():
-            self.records.setdefault((generation, bucket), {}).update({user: records[user] for user in users})
+            gone = self._forgotten.get(generation, ())
+            written = {user: None if user in gone else records[user] for user in users}
+            self.records.setdefault((generation, bucket), {}).update(written)
 
     def read_records(self, generation: str, buckets: int, users: Sequence[str]) -> list[bytes | None]:
         return [self.records.get((generation, user_bucket(user, buckets)), {}).get(user) for user in users]
@@ -111,6 +115,7 @@ class MemoryGenerations:
         if claim:
             self._check_complete(Manifest.from_json(manifest), claim)
         self._fence += claim is None
+        self._forgotten.pop(generation, None)
         self._manifests[generation] = manifest
         self._fences.setdefault(generation, claim.fence if claim else self._fence)
 
@@ -145,6 +150,7 @@ class MemoryGenerations:
 
     def discard(self, manifest: Manifest, claim: Claim) -> None:
         self.renew(claim)
+        self._forgotten.pop(claim.generation, None)
         if claim.generation not in self._manifests:
             self.delete(claim.generation)
 

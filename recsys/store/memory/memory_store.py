@@ -107,6 +107,8 @@ class MemoryStore(MemoryGenerations):
         await self.forget_impressions(user)
 
     def _forget_state(self, user: str) -> None:
+        for forgotten in self._forgotten.values():
+            forgotten.add(user)
         for records in self.records.values():
             if user in records:
                 records[user] = None

@@ -26,7 +26,8 @@ from recsys.store.key_names import (
     variants_key,
 )
 from recsys.store.redis.connection import sync_client, translated_errors
-from recsys.store.redis.scripts import FORGET_FIELD, WRITE_LISTS
+from recsys.store.redis.record_deletion import forget_record
+from recsys.store.redis.scripts import WRITE_LISTS
 from recsys.store.redis.store_address import address
 from recsys.store.redis.stored_events import parse_event, parse_events
 from recsys.store.stored_types import (
@@ -208,7 +209,7 @@ class RedisFlowStore:
         """Delete users' records of one generation."""
         with translated_errors(self.address), self._redis.pipeline(transaction=False) as pipe:
             for user in users:
-                pipe.eval(FORGET_FIELD, 1, users_key(generation, user_bucket(user, buckets)), text_of(user))
+                forget_record(pipe, generation, buckets, user)
             pipe.execute()
 
     def lost_impressions(self) -> int:

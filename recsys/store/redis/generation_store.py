@@ -20,6 +20,7 @@ from recsys.store.key_names import (
     NEEDED,
     PROMOTED,
     PUBLISHING,
+    UNFINISHED,
     alias_key,
     chunks_of,
     cursor_key,
@@ -29,6 +30,8 @@ from recsys.store.key_names import (
     part_key,
     part_keys,
     text_of,
+    tombstones_key,
+    unfinished_member,
     users_key,
     variants_key,
 )
@@ -36,13 +39,20 @@ from recsys.store.publisher_lock import ClaimOwner
 from recsys.store.redis import scripts
 from recsys.store.redis.connection import copy_free_serializer, retry_once, sync_client, translated_errors
 from recsys.store.redis.store_address import address
-from recsys.store.stored_types import CHUNK, LEASE, LIVE, PREVIOUS, AliasMove, Claim, StoredSizes, users_by_bucket
+from recsys.store.stored_types import (
+    CHUNK,
+    LEASE,
+    LIVE,
+    PREVIOUS,
+    UNFINISHED_EXPIRE,
+    AliasMove,
+    Claim,
+    StoredSizes,
+    users_by_bucket,
+)
 
 ALIASES_CHANNEL = "aliases"
 """The channel on which a moved alias is announced, as "alias id". Messages can get lost: poll the alias as well."""
-
-UNFINISHED_EXPIRE = 86_400
-"""Seconds for which parts without a manifest are kept: longer than any publish."""
 
 _CONNECT_SECONDS, _REPLY_SECONDS = 2.0, 5.0
 
@@ -72,13 +82,17 @@ class RedisGenerationStore:
         with translated_errors(self.address):
             self._redis.ping()
 
-    def claim(self, generation: str, lease: float = LEASE) -> Claim:
-        """Become the only publisher for `lease` seconds and take the next fence; PublisherBusy names another one."""
-        owner, keys = ClaimOwner.current(generation), (PUBLISHING, FENCE, GENERATIONS, PROMOTED)
-        values = owner.to_json(), int(1000 * lease)
-        outcome, token, now = self._run(scripts.CLAIM, keys, *values, "-")
+    def claim(self, generation: str, buckets: int, lease: float = LEASE) -> Claim:
+        """Become the only publisher for `lease` seconds and take the next fence; PublisherBusy names another one.
+
+        buckets: hashes of users that the generation will have. A deletion of a user reaches them from now on.
+        """
+        owner = ClaimOwner.current(generation)
+        keys = PUBLISHING, FENCE, GENERATIONS, PROMOTED, UNFINISHED, tombstones_key(generation)
+        values, more = (owner.to_json(), int(1000 * lease)), (unfinished_member(generation, buckets), UNFINISHED_EXPIRE)
+        outcome, token, now = self._run(scripts.CLAIM, keys, *values, "-", *more)
         if outcome == b"held" and ClaimOwner.of_token(token.decode()).yields_to(owner):
-            outcome, token, now = self._run(scripts.CLAIM, keys, *values, token)
+            outcome, token, now = self._run(scripts.CLAIM, keys, *values, token, *more)
         if outcome == b"held":
             raise refusals.publisher_busy(token.decode(), int(now))
         text = token.decode()
@@ -139,13 +153,16 @@ class RedisGenerationStore:
     def write_users(
         self, generation: str, buckets: int, records: Mapping[str, bytes], claim: Claim | None = None
     ) -> None:
-        """Write users' packed records, spread over `buckets` hashes. Stored records are overwritten."""
-        token = claim.token if claim else ""
+        """Write users' packed records, spread over `buckets` hashes. Stored records are overwritten.
+
+        Users who were deleted since the claim are left out, and count as stored.
+        """
+        token, tombstones = claim.token if claim else "", tombstones_key(generation)
         rest = iter(records)
         while some := list(islice(rest, _RECORDS_AT_ONCE)):
             with translated_errors(self.address), self._redis.pipeline(transaction=False) as pipe:
                 for bucket, users in users_by_bucket(some, buckets).items():
-                    keys = PUBLISHING, manifest_key(generation), users_key(generation, bucket)
+                    keys = PUBLISHING, manifest_key(generation), users_key(generation, bucket), tombstones
                     pairs = [value for user in users for value in (text_of(user), records[user])]
                     pipe.eval(scripts.WRITE_RECORDS, len(keys), *keys, token, UNFINISHED_EXPIRE, *pairs)
                 for outcome in pipe.execute():
@@ -164,10 +181,11 @@ class RedisGenerationStore:
     def write_manifest(self, generation: str, manifest: str, claim: Claim | None = None) -> None:
         """Finish a generation: it can be promoted then. With a claim, a missing chunk or record is an error."""
         parsed = Manifest.from_json(manifest)
-        keys = [PUBLISHING, manifest_key(generation), GENERATIONS, FENCE, PROMOTED]
-        keys += generation_keys(generation, parsed)
+        keys = [PUBLISHING, manifest_key(generation), GENERATIONS, FENCE, PROMOTED, UNFINISHED]
+        keys += [tombstones_key(generation), *generation_keys(generation, parsed)]
         sizes = part_keys(generation, parsed).values()
-        values = [generation, manifest, claim.fence if claim else 0, parsed.users_left, *sizes]
+        member = unfinished_member(generation, parsed.user_buckets)
+        values = [generation, manifest, claim.fence if claim else 0, parsed.users_left, member, *sizes]
         outcome = self._run_claimed(scripts.WRITE_MANIFEST, keys, claim, *values)
         if outcome[0] == b"missing":
             raise refusals.incomplete(generation, outcome[1].decode())
@@ -207,8 +225,9 @@ class RedisGenerationStore:
 
     def discard(self, manifest: Manifest, claim: Claim) -> None:
         """Delete an unfinished generation."""
-        keys = [PUBLISHING, manifest_key(claim.generation), *generation_keys(claim.generation, manifest)]
-        self._run_claimed(scripts.DISCARD, keys, claim)
+        keys = [PUBLISHING, manifest_key(claim.generation), UNFINISHED, tombstones_key(claim.generation)]
+        keys += generation_keys(claim.generation, manifest)
+        self._run_claimed(scripts.DISCARD, keys, claim, unfinished_member(claim.generation, manifest.user_buckets))
 
     def promote(self, generation: str, *, forward: bool = False, expected: str = "") -> AliasMove:
         """Move `live` to a generation, and `previous` to what was live; GenerationError without a manifest.

@@ -36,7 +36,7 @@ DISCARD = load("generations/discard")
 
 ADD_EVENTS = load("users/add_events")
 MERGE_USERS = load("users/merge_users")
-FORGET_FIELD = load("users/forget_field")
+FORGET_RECORD = load("users/forget_record")
 WRITE_LISTS = load("users/write_lists")
 
 ADD_IMPRESSIONS = load("streams/add_impressions")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import defaultdict
-from collections.abc import Container, Iterable, Sequence
-from itertools import islice
+from collections.abc import Container, Sequence
 from typing import Any
 
 from recsys.store.key_names import (
@@ -14,6 +13,7 @@ from recsys.store.key_names import (
     EVENT_LOG,
     IMPRESSIONS,
     TRENDING,
+    call_key,
     counts_key,
     event_ids_key,
     events_key,
@@ -21,11 +21,11 @@ from recsys.store.key_names import (
     similar_key,
     text_of,
     users_key,
-    variants_key,
 )
-from recsys.store.redis.connection import Command, async_client, round_trip, translated_errors
+from recsys.store.redis.connection import Command, async_client, own_values, round_trip, translated_errors
 from recsys.store.redis.event_counters import count_values
-from recsys.store.redis.scripts import ADD_EVENTS, ADD_IMPRESSIONS, FORGET_FIELD, LIMIT_STREAM, MERGE_USERS
+from recsys.store.redis.record_deletion import forget_user_in_generations
+from recsys.store.redis.scripts import ADD_EVENTS, ADD_IMPRESSIONS, LIMIT_STREAM, MERGE_USERS
 from recsys.store.redis.store_address import address
 from recsys.store.redis.stored_events import event_prefixes, event_text, parse_events, parse_trending, text_without_user
 from recsys.store.redis.stream_deletion import StreamDeletion
@@ -49,11 +49,6 @@ from recsys.store.stored_types import (
 )
 from recsys.types import Event, Id, is_load_test
 from recsys.user_digest import digest_of
-
-_KEYS_PER_SCAN = 1_000
-
-_HASHES_AT_ONCE = 500
-"""Hashes of users in one round trip of a deletion."""
 
 _HOT_SECONDS = 1.0
 """The limit of a read on the hot path, and of a connect and a reply elsewhere: longer than any deadline of a query."""
@@ -90,7 +85,7 @@ class RedisUserStore:
             return []
         with translated_errors(self.address):
             commands = [command for user in users for command in _read_commands(generation, buckets, user, variant)]
-            replies = _own_values(await round_trip(self._reads, commands, _HOT_SECONDS))
+            replies = own_values(await round_trip(self._reads, commands, _HOT_SECONDS))
         states = zip(replies[::4], replies[1::4], replies[2::4], replies[3::4], strict=True)
         oldest = time.time() - self._events_age
         return [
@@ -102,7 +97,7 @@ class RedisUserStore:
         """Return ids, as text, of users with a record in a generation: those of its first SAMPLED_HASHES hashes."""
         hashes = [users_key(generation, bucket).encode() for bucket in range(min(buckets, SAMPLED_HASHES))]
         with translated_errors(self.address):
-            replies = _own_values(await round_trip(self._reads, [(b"HKEYS", each) for each in hashes], _HOT_SECONDS))
+            replies = own_values(await round_trip(self._reads, [(b"HKEYS", each) for each in hashes], _HOT_SECONDS))
         # An id that is no UTF-8 can't be in JSON; its replacement is no user.
         return [str(name, "utf-8", "replace") for names in replies for name in names if name]
 
@@ -124,7 +119,7 @@ class RedisUserStore:
             async with self._redis.pipeline(transaction=False) as pipe:
                 for of_user in by_user.values():
                     user = of_user[0].user_id
-                    keys = events_key(user), event_ids_key(user), EVENT_LOG, counts_key(EVENT_LOG)
+                    keys = events_key(user), event_ids_key(user), EVENT_LOG, counts_key(EVENT_LOG), call_key(EVENT_LOG)
                     limits = *self._history_limits(user, now), dataset, MINUTES_EXPIRE, HOURS_EXPIRE
                     values = [part for event in of_user for part in _script_values(event, oldest, now, uncounted)]
                     pipe.eval(ADD_EVENTS, len(keys), *keys, *limits, *values)
@@ -141,14 +136,14 @@ class RedisUserStore:
     async def read_trending(self) -> Trending | None:
         """Return the trending items, None if there are none or they can't be read."""
         with translated_errors(self.address):
-            (text,) = _own_values(await round_trip(self._reads, [(b"GET", TRENDING.encode())], _HOT_SECONDS))
+            (text,) = own_values(await round_trip(self._reads, [(b"GET", TRENDING.encode())], _HOT_SECONDS))
         return parse_trending(text) if text else None
 
     async def read_similar(self, generation: str, row: int) -> bytes | None:
         """Return the packed list of the items similar to the item at a row, None if there is none."""
         command = b"HGET", similar_key(generation, row).encode(), str(row).encode()
         with translated_errors(self.address):
-            (packed,) = _own_values(await round_trip(self._reads, [command], _HOT_SECONDS))
+            (packed,) = own_values(await round_trip(self._reads, [command], _HOT_SECONDS))
         return packed  # type: ignore[no-any-return]  # redis-py's replies are Any
 
     async def add_impressions(self, impressions: Sequence[tuple[Id, bytes]]) -> None:
@@ -158,7 +153,8 @@ class RedisUserStore:
         values = [value for user, data in impressions for value in (text_of(user), data)]
         with translated_errors(self.address):
             async with self._redis.pipeline(transaction=False) as pipe:
-                pipe.eval(ADD_IMPRESSIONS, 2, IMPRESSIONS, counts_key(IMPRESSIONS), *values)
+                keys = IMPRESSIONS, counts_key(IMPRESSIONS), call_key(IMPRESSIONS)
+                pipe.eval(ADD_IMPRESSIONS, len(keys), *keys, *values)
                 _limit(pipe, IMPRESSIONS, self._impression_limits)
                 await pipe.execute()
 
@@ -189,7 +185,7 @@ class RedisUserStore:
                 pipe.eval(MERGE_USERS, len(keys), *keys, *values)
                 _limit(pipe, EVENT_LOG, self._log_limits)
                 kept: int = (await pipe.execute())[0]
-            await self._forget_fields(user)
+            await forget_user_in_generations(self._redis, user)
         return kept
 
     async def forget_user(self, user: Id) -> None:
@@ -197,7 +193,7 @@ class RedisUserStore:
         keys = events_key(user), event_ids_key(user)
         with translated_errors(self.address):
             await self._redis.unlink(*keys)
-            await self._forget_fields(user)
+            await forget_user_in_generations(self._redis, user)
         await self._forget_entries([user], keys)
         await self._note_deleted(user)
 
@@ -206,30 +202,6 @@ class RedisUserStore:
         await self._forget_entries(users)
         for user in users:
             await self._note_deleted(user, merged=True)
-
-    async def _forget_fields(self, user: Id) -> None:
-        """Delete a user from the hashes of all generations."""
-        # By key name, not by manifest: an unfinished generation holds records too.
-        names = [tuple(key.split(b":")) async for key in self._redis.scan_iter("gen:*", count=_KEYS_PER_SCAN)]
-        records = {name for name in names if name[2:3] == (b"users",)}
-        await self._forget_field(user, records)
-        # Lists after records, and also lists begun since: a flow writes a list only for a user with a record or events.
-        lists = {name for name in names if name[2:3] == (b"lists",)}
-        lists |= {(*name[:2], b"lists", *name[3:]) for name in records}
-        for generation in {name[1] for name in records}:
-            variants: Any = await self._redis.smembers(variants_key(generation.decode()))
-            own = [name for name in records if name[1] == generation]
-            lists |= {(*name[:2], b"lists", variant, *name[3:]) for name in own for variant in variants}
-        await self._forget_field(user, lists)
-
-    async def _forget_field(self, user: Id, hashes: Iterable[tuple[bytes, ...]]) -> None:
-        """Delete a user from hashes, which the parts of their keys name."""
-        rest = iter(hashes)
-        while some := list(islice(rest, _HASHES_AT_ONCE)):
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for name in some:
-                    pipe.eval(FORGET_FIELD, 1, b":".join(name), text_of(user))
-                await pipe.execute()
 
     async def _forget_entries(self, users: Sequence[Id], keys: Sequence[bytes] = ()) -> None:
         """Delete users from the streams. keys: deleted with the last entry of the log.
@@ -279,14 +251,6 @@ def _read_commands(generation: str, buckets: int, user: Id, variant: str) -> lis
         (b"LRANGE", events_key(user), b"0", b"-1"),
         (b"HGET", lists, name),
     ]
-
-
-def _own_values(replies: Sequence[Any]) -> list[Any]:
-    """Replies, with None for a key of another type: such a key must not fail the reads of other users."""
-    for reply in replies:
-        if isinstance(reply, Exception) and not str(reply).startswith("WRONGTYPE"):
-            raise reply
-    return [None if isinstance(reply, Exception) else reply for reply in replies]
 
 
 def _script_values(event: Event, oldest: float, now: float, uncounted: Container[str]) -> Sequence[bytes | str]:

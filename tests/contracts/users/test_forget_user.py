@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -60,7 +59,8 @@ class TestForget:
 
     def test_a_generation_that_was_never_finished(self, store: Store) -> None:
         """Records of an unfinished generation are deleted too."""
-        store.generations.write_users("g1", 2, {USER: b"record"})
+        claim = store.generations.claim("g1", 2)
+        store.generations.write_users("g1", 2, {USER: b"record"}, claim)
         store.users(lambda users: users.forget_user(USER))
         assert store.read("g1", USER)[0].record is None
         assert store.client is None or [text for text in everything(store) if USER.encode() in text] == []
@@ -68,7 +68,7 @@ class TestForget:
     def test_a_publish_continues(self, store: Store) -> None:
         """A user deleted during a publish counts as stored, for the manifest and for a resumed publish."""
         whole = replace(manifest("g1"), dims={"users": 3})
-        claim = store.generations.claim("g1")
+        claim = store.generations.claim("g1", 1)
         for name, size in SIZES.items():
             store.generations.write_part("g1", name, content(size), claim=claim)
         records = {USER: b"one", "7": b"two", "8": b"three"}
@@ -82,7 +82,7 @@ class TestForget:
     def test_a_record_written_again_counts_once(self, store: Store) -> None:
         """A publisher that writes a hash again, with the deleted user, finds as many records as it wrote."""
         whole = replace(manifest("g1"), dims={"users": 2})
-        claim = store.generations.claim("g1")
+        claim = store.generations.claim("g1", 1)
         for _ in range(2):
             store.generations.write_users("g1", whole.user_buckets, {USER: b"one", "7": b"two"}, claim)
             assert sum(store.generations.stored_sizes(whole, claim).records) == 2
@@ -98,7 +98,7 @@ class TestForget:
         ids, records = folder.users()
         hashes = [user_bucket(user, whole.user_buckets) for user in ids]
         neighbour = next(row for row in range(1, 1_100) if hashes[row] == hashes[0])
-        claim = store.generations.claim("g1")
+        claim = store.generations.claim("g1", whole.user_buckets)
         store.generations.write_users("g1", whole.user_buckets, {ids[neighbour]: b"damaged"}, claim)
         store.generations.release(claim)
         store.users(lambda users: users.forget_user(ids[0]))
@@ -121,32 +121,34 @@ class TestForget:
             assert [entry.data for entry in store.flows.read_impressions()] == [f"{user!r}".encode() for user in left]
 
     def test_lists_that_are_written_during_the_deletion(self, real: Store) -> None:
-        """The names of keys are read first. A hash of lists that begins after that is found too."""
+        """The generations are read first. A hash of lists that begins after that is found too."""
         real.publish("g1", {USER: b"record", "7": b"record of 7"})
 
         async def forget(users: Any) -> None:
-            scan = users._redis.scan_iter
+            read = users._redis.mget
 
-            async def scanned(*values: Any, **options: Any) -> AsyncIterator[bytes]:
-                async for key in scan(*values, **options):
-                    yield key
+            async def written_meanwhile(*keys: Any) -> Any:
                 for variant in ("", "test.new"):
-                    real.flows.write_lists("g1", 2, {USER: b"list"}, variant)
+                    real.flows.write_lists("g1", 2, {USER: b"list", "7": b"list of 7"}, variant)
+                return await read(*keys)
 
-            users._redis.scan_iter = scanned
+            users._redis.mget = written_meanwhile
             await users.forget_user(USER)
 
         real.users(forget)
-        assert real.client.exists("gen:g1:lists:test.new:0", "gen:g1:lists:test.new:1") == 1
+        assert real.read("g1", "7", variant="test.new")[0].listed == b"list of 7"
         assert [text for text in everything(real) if USER.encode() in text] == []
 
     def test_a_key_of_another_type(self, real: Store) -> None:
         """It does not fail the deletion."""
         fill(real)
-        real.client.set("gen:x:users:1", "not ours")
+        real.publish("g3")
+        others = [f"gen:g3:{kind}:{bucket}" for kind in ("users", "lists") for bucket in range(2)]
+        for key in others:
+            real.client.set(key, "not ours")
         real.users(lambda users: users.forget_user(USER))
         assert [text for text in everything(real) if USER.encode() in text] == []
-        assert real.client.get("gen:x:users:1") == b"not ours"
+        assert real.client.mget(others) == [b"not ours"] * 4
 
     def test_impressions_alone(self, store: Store) -> None:
         """For impressions that were logged during the deletion of the user."""

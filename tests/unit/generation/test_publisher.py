@@ -34,7 +34,7 @@ def test_a_published_generation_is_complete(folder, store, tmp_path):
         assert b"".join(store.read_part("g1", name, part.bytes)) == (folder.path / name).read_bytes()
     ids, records = folder.users()
     assert store.read_records("g1", manifest.user_buckets, list(ids)) == [records.bytes_at(n) for n in range(1_100)]
-    store.claim("g2")
+    store.claim("g2", 1)
 
 
 @pytest.mark.parametrize("part", DAMAGED)
@@ -140,7 +140,7 @@ def test_a_user_deleted_meanwhile_is_not_restored(folder, tmp_path):
 
 def nothing_of(store, folder):
     """Whether the store holds no byte of a generation."""
-    stored = store.stored_sizes(folder.manifest, store.claim("g1"))
+    stored = store.stored_sizes(folder.manifest, store.claim("g1", folder.manifest.user_buckets))
     return not any(map(sum, stored.chunks.values())) and not sum(stored.records)
 
 

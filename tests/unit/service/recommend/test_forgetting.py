@@ -231,6 +231,27 @@ async def test_a_user_deleted_during_the_call_of_ranking_is_not_logged(monkeypat
     assert users.written == ["another"]
 
 
+@pytest.mark.parametrize("rate", [0.0, 1e9])
+async def test_deleted_and_merged_users_take_no_memory(short_waits, monkeypatch, ranked, rate):
+    """Neither while no slate is logged nor after a batch: a user is kept for a batch in flight alone."""
+    log = ImpressionLog(Users(), None, rate)
+    verbs = UserVerbs(Users(), log)
+    for user in ("merged", "merged too"):
+        await verbs.merge(user, "login", SERVED)
+    await verbs.forget(USER)
+    assert log._deleted == set()
+
+    async def forgetting(*_):
+        log.forget(USER)
+        return np.zeros(1)
+
+    monkeypatch.setattr(impressions, "answered", forgetting)
+    log.note(query("another"))
+    await log.flush()
+    assert log._deleted == set()
+    await verbs.finish()
+
+
 async def test_impressions_are_deleted_a_second_time_also_in_a_full_store(short_waits):
     """The store raises an error after it deleted what it could, and another process may still log a slate."""
     users = Users(full=True)

@@ -1,5 +1,6 @@
 -- Add the events of one user to the history, to the log and to the counts of items. Returns the number of new events.
--- KEYS: events, event ids, log, counts of the log
+-- A repeated call, whose first reply was lost, adds nothing and returns the first reply.
+-- KEYS: events, event ids, log, counts of the log, the key of this call
 -- ARGV: events kept, their expiry, ids kept, their expiry, 1 to log and count the events, now in milliseconds, the oldest
 -- timestamp kept, the name of the dataset, the expiry of counts of minutes and of hours, then of each event: its id or
 -- nothing, 1 if it is part of the history, the event as JSON, the item, the key of the minute's counts and of the hour's,
@@ -7,6 +8,9 @@
 -- include functions/user_history
 -- include functions/log_event
 -- include functions/count_event
+-- include functions/call_reply
+local earlier = earlier_reply(KEYS[5])
+if earlier then return earlier end
 local new = 0
 local ids = false
 local newest, late
@@ -38,4 +42,4 @@ if ids then
 end
 if late then sort_events(KEYS[1]) end
 trim_events(KEYS[1], ARGV[1], ARGV[2], ARGV[7])
-return new
+return keep_reply(KEYS[5], new)

@@ -1,0 +1,182 @@
+"""The deletion of a user from all generations: its cost does not grow with users, and a publish restores no user."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recsys.generation.manifest import GenerationFolder, Manifest
+from recsys.generation.publisher import Publisher
+from recsys.store.publisher_lock import ClaimOwner
+from recsys.store.stored_types import user_bucket
+from tests.contracts.stores import Store, click, keys, manifest, small_manifest
+from tests.contracts.users.test_forget_user import USER, everything
+from training.untrained_generation import random_generation
+
+FEW, MANY = 1_500, 100_000
+"""Users of a generation in 2 and in 195 hashes."""
+
+VERBS = {
+    "merge": lambda users: users.merge_user(USER, "login", [click("old", 0.5, user=USER)]),
+    "delete": lambda users: users.forget_user(USER),
+}
+
+
+def commands(store: Store, work: Callable[[Any], Any]) -> int:
+    """The commands that a store executes for some work, those of its scripts too."""
+    store.users(lambda users: users.read_lost())  # loads what a first connection sends
+    store.client.config_resetstat()
+    store.users(work)
+    return sum(command["calls"] for command in store.client.info("commandstats").values())
+
+
+def fill(store: Store, users: int) -> None:
+    """Three generations of so many users, some of whom have a record, a list and events."""
+    store.client.flushall()
+    known = [USER, *map(str, range(users // 20))]
+    for generation in ("g1", "g2", "g3"):
+        whole = replace(manifest(generation), dims={"users": users, "items": 10})
+        store.generations.write_users(generation, whole.user_buckets, dict.fromkeys(known, b"record"))
+        store.generations.write_manifest(generation, whole.to_json())
+        for variant in ("", "test.new"):
+            store.flows.write_lists(generation, whole.user_buckets, dict.fromkeys(known, b"list"), variant)
+    store.add(click("a", user=USER))
+    store.client.mset({f"user:{user}:other": "x" for user in range(users // 10)})
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_number_of_commands_does_not_grow_with_users(real: Store, verb: str) -> None:
+    """A user has one hash in each generation: as many commands for 1,500 users as for 100,000."""
+    counted = []
+    for users in (FEW, MANY):
+        fill(real, users)
+        counted.append(commands(real, VERBS[verb]))
+        assert [text for text in everything(real) if verb == "delete" and USER.encode() in text] == []
+    assert counted[0] == counted[1]
+
+
+class TestUnfinished:
+    @pytest.mark.parametrize("verb", VERBS)
+    @pytest.mark.parametrize("written", ["before", "after"])
+    def test_a_publish_restores_no_deleted_user(self, store: Store, verb: str, written: str) -> None:
+        """The user's hash is written before the deletion or after it, and again by a publish that continues."""
+        whole, records = _small(users=3), {USER: b"one", "7": b"two", "8": b"three"}
+        claim = store.generations.claim("g1", 1)
+        if written == "before":
+            store.generations.write_users("g1", 1, records, claim)
+        store.users(VERBS[verb])
+        store.generations.write_users("g1", 1, records, claim)
+        again = store.generations.claim("g1", 1)
+        store.generations.write_users("g1", 1, records, again)
+        assert list(store.generations.stored_sizes(whole, again).records) == [3]
+        store.generations.write_manifest("g1", whole.to_json(), again)
+        assert store.generations.read_records("g1", 1, [USER, "7", "8"]) == [None, b"two", b"three"]
+        assert store.client is None or "gen:g1:forgotten" not in keys(store)
+
+    def test_a_deletion_in_the_middle_of_an_upload(self, store: Store, tmp_path: Path) -> None:
+        """Users of hashes that are written and of hashes that are not; the manifest is written nevertheless."""
+        folder = random_generation(tmp_path / "made", "g1", 20, 4, 5_000, 100)
+        ids, _ = folder.users()
+        gone = [ids[row] for row in range(0, 5_000, 250)]
+        publisher = Publisher(_Deleting(store, gone), tmp_path)  # type: ignore[arg-type]  # a store that deletes meanwhile
+        whole = publisher.publish(folder)
+        _check_published(store, folder, whole, gone)
+        publisher.publish(folder)
+        _check_published(store, folder, whole, gone)
+
+    def test_a_claim_is_stored_with_its_buckets_first(self, store: Store) -> None:
+        """A deletion after a claim, before anything else is written, is enough."""
+        store.generations.claim("g1", 7)
+        store.users(VERBS["delete"])
+        claim = store.generations.claim("g1", 7)
+        store.generations.write_users("g1", 7, {USER: b"one"}, claim)
+        assert store.generations.read_records("g1", 7, [USER]) == [None]
+
+    def test_nothing_is_left_of_a_claim(self, real: Store) -> None:
+        """Neither after the manifest nor after a publish that failed; tombstones have no id and expire."""
+        for finish in (True, False):
+            claim = real.generations.claim("g1", 1)
+            real.users(VERBS["delete"])
+            assert 0 < real.client.ttl("gen:g1:forgotten") <= 86_400
+            assert [text for text in everything(real) if USER.encode() in text] == []
+            real.generations.write_users("g1", 1, {USER: b"one", "7": b"two"}, claim)
+            if finish:
+                real.generations.write_manifest("g1", _small(users=2).to_json(), claim)
+                assert "generations:unfinished" not in keys(real)
+                real.client.flushall()
+            else:
+                real.generations.discard(_small(users=2), claim)
+                assert keys(real) == {"publishing", "impressions:deleted"}
+
+    def test_an_abandoned_claim_is_forgotten(self, real: Store) -> None:
+        """Its parts have expired after two days: the next claim removes it, or it expires. It collects no tombstones."""
+        real.generations.release(real.generations.claim("g1", 1))
+        assert 86_400 < real.client.ttl("generations:unfinished") <= 2 * 86_400
+        real.client.zincrby("generations:unfinished", -2 * 86_400 - 1, "1:g1")
+        real.generations.claim("g2", 1)
+        real.users(VERBS["delete"])
+        assert "gen:g1:forgotten" not in keys(real)
+        assert real.client.zrange("generations:unfinished", 0, -1) == [b"1:g2"]
+
+
+class TestStoreOfTheReleaseBefore:
+    def test_a_finished_generation(self, store: Store) -> None:
+        """Its manifest has the number of hashes; the claim had none."""
+        store.publish("g1", {USER: b"record", "7": b"record of 7"})
+        assert store.client is None or "generations:unfinished" not in keys(store)
+        store.users(VERBS["delete"])
+        assert [state.record for state in store.read("g1", USER, "7")] == [None, b"record of 7"]
+
+    @pytest.mark.parametrize("verb", VERBS)
+    def test_a_publish_in_progress(self, real: Store, verb: str) -> None:
+        """Its claim has no number of hashes: those that are written are found by their names."""
+        owner = ClaimOwner.current("g9").to_json()
+        assert "buckets" not in json.loads(owner)
+        real.client.set("publishing", f"1 1 {owner}", px=30_000)
+        bucket = user_bucket(USER, 3)
+        real.client.hset(f"gen:g9:users:{bucket}", mapping={USER: b"record", "7": b"record of 7"})
+        real.users(VERBS[verb])
+        assert real.client.hgetall(f"gen:g9:users:{bucket}") == {b"7": b"record of 7", b"": b"1"}
+
+    def test_a_manifest_that_can_not_be_read(self, real: Store) -> None:
+        """It does not fail the deletion."""
+        real.publish("g1", {USER: b"record"})
+        real.client.set("gen:g0:manifest", "not JSON")
+        real.client.zadd("generations", {"g0": 0, "lost": 0})
+        real.users(VERBS["delete"])
+        assert real.read("g1", USER)[0].record is None
+
+
+def _small(users: int) -> Manifest:
+    """A manifest without parts."""
+    return replace(small_manifest("g1"), parts={}, dims={"users": users})
+
+
+class _Deleting:
+    """A store of generations in which users are deleted in the middle of the upload of records."""
+
+    def __init__(self, store: Store, gone: list[str]) -> None:
+        self._store, self._gone, self._writes = store, gone, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store.generations, name)
+
+    def write_users(self, *given: Any) -> None:
+        """Write some; after the first ones, delete users."""
+        self._store.generations.write_users(*given)
+        self._writes += 1
+        if self._writes == 1:
+            for user in self._gone:
+                self._store.users(lambda users, user=user: users.forget_user(user))
+
+
+def _check_published(store: Store, folder: GenerationFolder, whole: Manifest, gone: list[str]) -> None:
+    ids, records = folder.users()
+    found = store.generations.read_records("g1", whole.user_buckets, list(ids))
+    expected = [None if user in gone else records.bytes_at(row) for row, user in enumerate(ids)]
+    assert found == expected
