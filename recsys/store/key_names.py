@@ -8,7 +8,7 @@ impression is a slate that a user was shown.
 | fence | string | the number of publishes begun; its value at the begin of a publish is the fence of that generation |
 | publishing | string | the publisher: fence, time of the claim, process as JSON; expires unless it is renewed |
 | generations | zset | the ids of generations with a manifest, by fence |
-| generations:unfinished | zset | `buckets:id` of the generations without a manifest, by the time of their claim; expires |
+| generations:unfinished | zset | `buckets:id` of generations without a manifest, by the time of their claim; expires |
 | promoted | string | the highest fence that was ever live; a generation goes live by itself only above it |
 | alias:{name} | string | the id that the alias names |
 | gen:{id}:manifest | string | the manifest |

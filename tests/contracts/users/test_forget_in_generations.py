@@ -114,7 +114,7 @@ class TestUnfinished:
                 assert keys(real) == {"publishing", "impressions:deleted"}
 
     def test_an_abandoned_claim_is_forgotten(self, real: Store) -> None:
-        """Its parts have expired after two days: the next claim removes it, or it expires. It collects no tombstones."""
+        """Its parts expire after two days: the next claim removes it, or it expires. It collects no tombstones."""
         real.generations.release(real.generations.claim("g1", 1))
         assert 86_400 < real.client.ttl("generations:unfinished") <= 2 * 86_400
         real.client.zincrby("generations:unfinished", -2 * 86_400 - 1, "1:g1")
