@@ -22,7 +22,7 @@ def status(
     return schema.StatusResponse(
         ready=live is not None,
         generation=live.id if live else None,
-        live=state.live,
+        live=None if state.fault else state.live,
         topology=settings.topology,
         store=state.fault or "ok",
         away=pipeline.away,
