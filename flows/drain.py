@@ -34,7 +34,7 @@ from flows.run_records import recorded_flow
 from flows.steps.parquet_export import LISTS
 from recsys.environment import Environment
 from recsys.lists import exploration_record
-from recsys.lists.impression import Impression
+from recsys.lists.impression import Impression, arms_text
 from recsys.model.features import FEATURES
 from recsys.retrieval.registry import names_of
 from recsys.store.from_environment import open_store
@@ -75,6 +75,7 @@ COLUMNS = pa.schema(
         ("explored", pa.bool_()),
         ("propensity", pa.float64()),
         ("exploration", pa.binary()),
+        ("assigned", pa.string()),
     ]
 )
 
@@ -207,7 +208,7 @@ def to_table(shown: Mapping[str, Impression], events: Mapping[str, Sequence[Even
     for entry, impression in shown.items():
         user = str(impression.user_id)
         taken = taken_after(impression, events[user], wait)
-        arms = ",".join(f"{name}={arm}" for name, arm in impression.arms.items())
+        arms, assigned = arms_text(impression.arms), arms_text(impression.assigned)
         context = json.dumps(dict(impression.context), sort_keys=True)
         for at, item in enumerate(map(str, impression.items)):
             slate = entry, user, impression.generation, impression.time, impression.asked
@@ -217,7 +218,7 @@ def to_table(shown: Mapping[str, Impression], events: Mapping[str, Sequence[Even
             types = taken.get(item, [])
             label = bool(types), types[0] if types else None, types
             slate_end = arms, context, impression.from_store, impression.dataset, impression.time + wait
-            rows.append((*slate, *kind, *place, sources, *label, *slate_end, *_draw(impression, at)))
+            rows.append((*slate, *kind, *place, sources, *label, *slate_end, *_draw(impression, at), assigned))
     arrays = [
         pa.array(list(column), field.type) for column, field in zip(zip(*rows, strict=True), COLUMNS, strict=True)
     ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from socket import gethostname
 from typing import Annotated
 
@@ -144,6 +144,7 @@ def make_report(environment: Environment, inputs: ReportInputs, since: float | N
     experiment, name = inputs.experiment, inputs.experiment.name
     window = window_of(experiment, time.time(), since)
     rows = read_rows(exports(environment, FOLDER), experiment, window, inputs.targets)
+    window = replace(window, since=max(window.since, rows.assigned_since or 0.0))
     reading = read(rows, window, experiment.definition.primary, experiment.definition.assignment == "salt")
     verdict = judge(reading)
     served = operation_table(inputs.looks, name, window.groups, experiment.changes[-1].at)

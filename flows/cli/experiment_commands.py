@@ -132,7 +132,7 @@ def report(options: argparse.Namespace) -> None:
     with prefect_imports():
         from flows.experiment_report import experiment_report, experiment_reports
         from training.data.mapping import stated_moment
-        from training.experiments.experiment_page import group_table, lift_table
+        from training.experiments.experiment_page import assignment_table, group_table, lift_table
     if options.all and options.since:
         raise ExperimentError("--since is for one experiment: name it in place of --all.")
     if options.all:
@@ -143,7 +143,9 @@ def report(options: argparse.Namespace) -> None:
     since = None if options.since is None else stated_moment(options.since, "--since")
     result = experiment_report(options.name, since)
     tables = [group_table(*each) for each in result.reading.segments.items()]
+    served = assignment_table(result.reading)
     lines = [result.verdict, *(table.text() for table in (*tables, lift_table(result.reading)))]
+    lines.append(f"{served.text()}\n{served.note}")
     print_result(options, asdict(result), "\n\n".join(lines), f"\nPage: {result.page}", f"Rows: {result.rows}")
 
 

@@ -39,7 +39,7 @@ def write_rows(rows: UserRows, target: Location) -> str:
 
 
 def _slates(files: Sequence[Location], targets: Sequence[str]) -> pd.DataFrame:
-    """The slates of one day's files. Files of an earlier version have no arms: the period before reads them."""
+    """The slates of one day's files. Files of the release before have no assigned arms: null."""
     tables = []
     for file in files:
         with reaching(file, "read"):

@@ -15,7 +15,7 @@ class AssignedArms:
 
     arms: the user's arm in each experiment, "control" included. served: what the arms change in the slate, by
     experiment, without the control. away: the experiments whose arm can't be served, so that the slate is the
-    control's. forced: whether a person chose the arm for a test, which no analysis takes into account.
+    control's. forced: whether a person chose the arm for a test: no report counts the slate.
     """
 
     arms: Mapping[str, str] = field(default_factory=dict)
@@ -24,8 +24,13 @@ class AssignedArms:
     forced: bool = False
 
     @property
+    def assignment(self) -> Mapping[str, str]:
+        """The user's arms, for impressions: reports compare users by these, whether or not the arms could be served."""
+        return {} if self.forced else self.arms
+
+    @property
     def exposures(self) -> Mapping[str, str]:
-        """The arms that the slate is made by, for impressions and analysis."""
+        """The arms that the slate is made by, for impressions."""
         return {} if self.forced else {name: arm for name, arm in self.arms.items() if name not in self.away}
 
     @property

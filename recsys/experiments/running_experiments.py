@@ -24,7 +24,10 @@ SHOWN, NAMED = 40, 20
 
 @dataclass(frozen=True, slots=True)
 class _Running:
-    """A running or paused experiment, with the arms as halts leave them."""
+    """A running or paused experiment, with the arms as halts leave them.
+
+    lanes: as the document has them. A gateway's halt moves no user to another arm: reports compare users by their arm.
+    """
 
     experiment: Experiment
     lanes: Lanes
@@ -32,8 +35,8 @@ class _Running:
     @classmethod
     def of(cls, experiment: Experiment, halts: Halts) -> _Running:
         halted = {arm: reason for (name, arm), reason in halts.items() if name == experiment.name}
-        experiment = experiment.model_copy(update={"halted": {**experiment.halted, **halted}})
-        return cls(experiment, experiment.lanes)
+        stopped = experiment.model_copy(update={"halted": {**experiment.halted, **halted}})
+        return cls(stopped, experiment.lanes)
 
     def arm_of(self, user: Id, surface: str, context: Mapping[str, str], named: Mapping[str, str]) -> str | None:
         """The user's arm, CONTROL, or None if the request does not take part. named: the arms that the caller names."""
@@ -77,7 +80,7 @@ class RunningExperiments:
             if each.experiment.runs_at(now) and (arm := each.arm_of(user, surface, context, named)):
                 name = each.experiment.name
                 arms[name] = arm
-                if arm in each.experiment.halted:  # only a caller still names such an arm
+                if arm in each.experiment.halted:  # by a gateway, or a caller still names the arm
                     halted.add(name)
                 elif arm != CONTROL:
                     served[name] = each.experiment.definition.arms[arm]

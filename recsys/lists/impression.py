@@ -30,10 +30,12 @@ class Impression:
 
     items: n ids. places: [n] from 0 on. scores: [n], of the ranker. sources: [n] flags of the sources. features:
     [n, F], the columns of `features.names`. surface: the place of the product that showed the items.
-    arms: the user's arm ("control" included) in each experiment that the slate took part in. context: of the request,
-    the columns that the generation has. from_store: whether the history is the store's: the request had no session,
-    and the store answered. dataset: the name of the one that the generation was trained on; empty if unknown.
-    own_features: `features.own_names`. exploration: the draws of a slate that explores, by place of the slate.
+    arms: the arm ("control" included) that served the slate, by experiment; without experiments whose arm could not be
+    served. assigned: the user's arm in each experiment, also if it could not be served; None in an impression of the
+    release before, which lacks it. context: of the request, the columns that the generation has. from_store: whether
+    the history is the store's: the request had no session, and the store answered. dataset: the name of the one that
+    the generation was trained on; empty if unknown. own_features: `features.own_names`. exploration: the draws of a
+    slate that explores, by place of the slate.
     """
 
     generation: str
@@ -52,6 +54,7 @@ class Impression:
     from_store: bool = True
     dataset: str = ""
     own_features: Sequence[str] = ()
+    assigned: Mapping[str, str] | None = None
     exploration: Exploration | None = None
 
     @property
@@ -63,7 +66,7 @@ class Impression:
         """The bytes that the store holds."""
         head = [self.generation, self.user_id, self.time, self.asked, self.mode, self.items, self.features.shape[1]]
         head += [self.surface, dict(self.arms), dict(self.context), self.from_store, self.dataset]
-        head += [[*self.own_features]]
+        head += [[*self.own_features], None if self.assigned is None else dict(self.assigned)]
         text = np.frombuffer(json.dumps(head, separators=(",", ":")).encode(), np.uint8)
         columns = self.features.reshape(-1), self.scores, self.places, self.sources, text
         if self.exploration is None:
@@ -82,3 +85,8 @@ class Impression:
         # An impression of an earlier version lacks the last of these.
         made = cls(generation, user_id, time, asked, mode, items, places, scores, sources, features, *later)
         return replace(made, exploration=exploration_record.unpack(columns[-1].tobytes())) if explored else made
+
+
+def arms_text(arms: Mapping[str, str] | None) -> str | None:
+    """Arms by experiment as in the files of `drain`: `name=arm,name=arm`; None if they are not known."""
+    return None if arms is None else ",".join(f"{name}={arm}" for name, arm in arms.items())

@@ -57,8 +57,8 @@ class ImpressionLog:
     def __init__(self, users: RedisUserStore, features: Call, per_second: float) -> None:
         self._users = users
         self._features = features
-        self._per_second = per_second
-        self._tokens, self._filled = per_second, time.monotonic()
+        self._per_second, self._most_tokens = per_second, max(1.0, per_second)
+        self._tokens, self._filled = self._most_tokens, time.monotonic()
         self._waiting: deque[tuple[Query, float]] = deque(maxlen=QUEUE)
         self._deleted: set[str] = set()  # users deleted while a batch with their slates was in flight
         self._logging, self._noted = asyncio.Lock(), asyncio.Event()
@@ -68,13 +68,13 @@ class ImpressionLog:
 
         The slates of visitors without an id are not logged: no event could label such a slate, and no deletion would
         reach it. No user sees the slate of a load-test user. The slates of an experiment are logged however they were
-        made: a report that lacks some of an arm would be biased.
+        made, also by the control in place of an arm: a report that lacks some of an arm would be biased.
         """
         if query.user_id is None or is_load_test(query.user_id):
             return
         if not len(query.items) or self._per_second == 0:
             return
-        if not (query.is_ranked or query.assigned.exposures):
+        if not (query.is_ranked or query.assigned.assignment):
             return
         if not self._take_token():
             metrics.impressions_total.labels("over_rate").inc()
@@ -128,7 +128,7 @@ class ImpressionLog:
                 made = await self._ranked(ranked)
                 metrics.impressions_total.labels("changed").inc(len(ranked) - len(made))
             except Exception as error:  # the slates of an experiment stay: arms that fail would have fewer users
-                made = [_unranked(query, moment) for query, moment in ranked if query.assigned.exposures]
+                made = [_unranked(query, moment) for query, moment in ranked if query.assigned.assignment]
                 _count_lost(len(ranked) - len(made), error)
         if rows := [*unranked, *made]:
             try:
@@ -155,7 +155,7 @@ class ImpressionLog:
         made = []
         for (query, moment), at, row in zip(batch, shown, found, strict=True):
             impression = _impression(query, moment, at, row)
-            if impression is None and query.assigned.exposures:
+            if impression is None and query.assigned.assignment:
                 impression = _unranked(query, moment)
             made.append(impression)
         return [each for each in made if each is not None]
@@ -167,9 +167,9 @@ class ImpressionLog:
         metrics.impressions_total.labels("logged").inc(len(rows))
 
     def _take_token(self) -> bool:
-        """Whether the rate allows one more slate (a token bucket of one second)."""
+        """Whether the rate allows one more slate (a token bucket of one second, of one slate at least)."""
         now = time.monotonic()
-        self._tokens = min(self._per_second, self._tokens + (now - self._filled) * self._per_second)
+        self._tokens = min(self._most_tokens, self._tokens + (now - self._filled) * self._per_second)
         self._filled = now
         if self._tokens < 1:
             return False
@@ -221,6 +221,7 @@ def _of_items(
         features=features,
         surface=query.surface,
         arms=query.assigned.exposures,
+        assigned=query.assigned.assignment,
         context=_context(query),
         from_store=not query.session and Degraded.STORE not in query.degraded,
         dataset=query.generation.dataset,

@@ -13,7 +13,7 @@ from recsys.experiments.document import Experiment
 from training.experiments.confidence_sequence import LEAST_TAKEN, LEAST_USERS
 from training.experiments.reading import ALL, NUMERATORS, MeasuredLift, Metric, Reading, Segment
 from training.experiments.sample_ratio import ALPHA
-from training.experiments.verdict import Verdict, percent
+from training.experiments.verdict import Verdict, counted_since, percent
 from training.experiments.window import Window
 from training.report.charts import COLOURS, NARROW, SOFT, Chart, chart
 from training.report.page import Report, Section, Table
@@ -51,6 +51,7 @@ def page(
                 group_table(*each, f"{RATES} {conversions}" if each[0] == ALL else "")
                 for each in reading.segments.items()
             ),
+            assignment_table(reading),
             served,
             *_users(reading),
             _arms(experiment),
@@ -136,6 +137,25 @@ def group_table(name: str, segment: Segment, note: str = "") -> Table:
     return Table(title, ["", "users", "slates", *NUMERATORS.values()], rows, note)
 
 
+def assignment_table(reading: Reading) -> Table:
+    """How many slates and users of control and of each arm were not served as assigned."""
+    title, groups = "Served as assigned", reading.segments[ALL].groups
+    if reading.by == "served":
+        return Table(title, [], [], counted_since(reading))
+    rows = [
+        [name, *(f"{n:,}" for n in (each.slates, each.not_served_slates, each.users, each.not_served_users))]
+        for name, each in groups.items()
+    ]
+    slates, users = (
+        sum(figures) for figures in zip(*((each.not_served_slates, each.not_served_users) for each in groups.values()))
+    )
+    note = (
+        f"{slates:,} slates of {users:,} users were not served as assigned: the control made these slates, and they "
+        f"count for the assigned arm. {counted_since(reading)}"
+    )
+    return Table(title, ["", "slates", "not as assigned", "users", "with such slates"], rows, note.strip())
+
+
 def _cell(lift: MeasuredLift | None) -> str:
     if lift is None:
         return "too few"
@@ -146,7 +166,7 @@ def _users(reading: Reading) -> Iterator[Table]:
     """Whether the users of the groups are as many as the shares say."""
     left_out = (
         f"{reading.crossed:,} users with slates of two arms are left out, and {reading.unknown:,} slates of arms that "
-        "the experiment does not have."
+        "the experiment does not have or that are halted."
     )
     if (ratio := reading.sample_ratio) is None:
         why = "the caller assigns users, the shares changed inside the window, or one group has all users"

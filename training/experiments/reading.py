@@ -17,7 +17,7 @@ from recsys.types import F64
 from training.experiments import confidence_sequence, sample_ratio
 from training.experiments.confidence_sequence import LEAST_TAKEN, LEAST_USERS
 from training.experiments.ratio import Moments, Ratio, adjusted, lift, ratio
-from training.experiments.user_rows import UserRows
+from training.experiments.user_rows import NOT_SERVED, UserRows
 from training.experiments.window import Window
 
 Metric = Literal["click", "conversion"]
@@ -49,7 +49,8 @@ class MeasuredLift:
 class GroupFigures:
     """The users of control or of an arm. counts: clicks and conversions. rates: the same per slate.
 
-    errors: the standard error of each rate; 0 for fewer than two users.
+    errors: the standard error of each rate; 0 for fewer than two users. not_served_slates: slates that the control
+    made, because the arm could not be served. not_served_users: users with such a slate.
     """
 
     users: int
@@ -57,6 +58,8 @@ class GroupFigures:
     counts: Mapping[Metric, int]
     rates: Mapping[Metric, float]
     errors: Mapping[Metric, float]
+    not_served_slates: int
+    not_served_users: int
 
     def enough(self, metric: Metric) -> bool:
         """Whether an interval covers with so many users and clicks."""
@@ -86,7 +89,7 @@ class Reading:
     """An experiment as read at one moment. segments: all surfaces together (ALL), and each of several by its name.
 
     sample_ratio: None where the caller assigns users, the shares changed inside the window, or one group has all users.
-    one_assignment: whether the shares did not change. crossed, unknown: as of `UserRows`.
+    one_assignment: whether the shares did not change. crossed, unknown, by, assigned_since, left_out: as of `UserRows`.
     """
 
     primary: Metric
@@ -95,6 +98,9 @@ class Reading:
     one_assignment: bool
     crossed: int
     unknown: int
+    by: Literal["assigned", "served"]
+    assigned_since: float | None
+    left_out: int
 
 
 def read(rows: UserRows, window: Window, primary: Metric, by_salt: bool = True) -> Reading:
@@ -103,7 +109,8 @@ def read(rows: UserRows, window: Window, primary: Metric, by_salt: bool = True) 
     users = {name: rows.of(surface) for name, surface in names.items()}
     segments = {name: _segment(table, window.groups) for name, table in users.items()}
     checked = _sample_ratio(users[ALL]["arm"], window.shares) if by_salt and window.one_assignment else None
-    return Reading(primary, segments, checked, window.one_assignment, rows.crossed, rows.unknown)
+    left_out = rows.crossed, rows.unknown, rows.by, rows.assigned_since, rows.left_out
+    return Reading(primary, segments, checked, window.one_assignment, *left_out)
 
 
 def _segment(users: pd.DataFrame, names: Sequence[str]) -> Segment:
@@ -131,7 +138,8 @@ def _figures(users: pd.DataFrame) -> GroupFigures:
         metric: float(np.sqrt(ratio(Moments.of(_values(users, metric))).variance)) if len(users) > 1 else 0.0
         for metric in NUMERATORS
     }
-    return GroupFigures(len(users), slates, counts, rates, errors)
+    not_served = users[NOT_SERVED]
+    return GroupFigures(len(users), slates, counts, rates, errors, int(not_served.sum()), int((not_served > 0).sum()))
 
 
 def _lift(control: pd.DataFrame, arm: pd.DataFrame, metric: Metric, alpha: float) -> MeasuredLift:

@@ -5,6 +5,7 @@ If the assignment is broken, the sentence says so, and no other figure counts.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -30,16 +31,29 @@ class Verdict:
 
 def judge(reading: Reading) -> Verdict:
     """The verdict on the primary metric, on all surfaces together."""
-    segment = reading.segments[ALL]
+    segment, counted = reading.segments[ALL], counted_since(reading)
     if sentence := _broken(reading):
-        return Verdict(dict.fromkeys(segment.lifts, "broken"), sentence)
+        return Verdict(dict.fromkeys(segment.lifts, "broken"), f"{sentence} {counted}".strip())
     words: dict[str, Word] = {}
     sentences = []
     for arm, lifts in segment.lifts.items():
         measured = lifts[reading.primary]
         words[arm], sentence = _too_few(reading, arm) if measured is None else _of_lift(arm, measured, reading.primary)
         sentences.append(sentence)
-    return Verdict(words, " ".join(sentences))
+    return Verdict(words, " ".join([*sentences, counted]).strip())
+
+
+def counted_since(reading: Reading) -> str:
+    """From when the slates are counted by the assigned arm, if the window has others; empty without such slates."""
+    if reading.by == "served":
+        return (
+            "No slate of the window has the assigned arm, because the release before wrote the files: the slates are "
+            "counted by the arm that served them."
+        )
+    if reading.assigned_since is None:
+        return ""
+    since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(reading.assigned_since))
+    return f"Assignment is logged since {since}; the {reading.left_out:,} slates before are left out."
 
 
 def breaches(reading: Reading, guardrails: Guardrails) -> dict[str, str]:

@@ -33,8 +33,11 @@ def store(shop):
     found.close()
 
 
-def write_slates(home, users=1_200, lift=0.4, share=0.5):
-    """Files as `drain` leaves them: each user has slates on some of the last six days, and an arm on the last three."""
+def write_slates(home, users=1_200, lift=0.4, share=0.5, refused=10**9):
+    """Files as `drain` leaves them: each user has slates on some of the last six days, and an arm on the last three.
+
+    refused: the arm of the second of so many users could not be served.
+    """
     draw, now, rows = np.random.default_rng(3), time.time(), []
     new, rate = draw.random(users) < share, draw.beta(2, 8, users)
     for user in range(users):
@@ -43,9 +46,10 @@ def write_slates(home, users=1_200, lift=0.4, share=0.5):
             during = at > now - 3 * DAY + 60
             taken = draw.random() < rate[user] * (1 + lift * new[user] * during)
             arm = f"look={'new' if new[user] else 'control'}" if during else ""
-            rows.append((f"{user}-{number}", f"user-{user}", at, "mail" if user % 3 else "home", taken, arm))
+            served = "" if user % refused == 1 else arm
+            rows.append((f"{user}-{number}", f"user-{user}", at, "mail" if user % 3 else "home", taken, served, arm))
     names, kinds = (
-        ["impression", "user_id", "time", "surface", "label", "arms"],
+        ["impression", "user_id", "time", "surface", "label", "arms", "assigned"],
         dict(zip(SCHEMA.names, SCHEMA.types, strict=True)),
     )
     for day in {int(row[2] // DAY) for row in rows}:

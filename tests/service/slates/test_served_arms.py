@@ -203,7 +203,7 @@ class TestArmsFromOutside:
         answer = send("models=new").json()
         assert (answer["generation"], answer["arms"]) == (models.second, {"models": "new"})
         assert len(models.impressions()) == before[0] + 1
-        assert models.impressions()[-1].arms == {}
+        assert models.impressions()[-1].arms == models.impressions()[-1].assigned == {}
         assert models.count() == before[1]
         for values, words in (
             (["nothing=new"], "There is no experiment 'nothing'; there is models, rules, flag."),
@@ -266,7 +266,7 @@ class TestListsAndLog:
         logged = models.impressions()[before:]
         assert len(logged) == 8
         for each in logged:
-            assert each.arms == {"models": models.arm_of("models", each.user_id)}
+            assert each.arms == each.assigned == {"models": models.arm_of("models", each.user_id)}
             assert each.generation == generation_of(models, each.user_id)
             assert np.isnan(each.features).all() == (each.mode == "batch")
 
@@ -288,7 +288,9 @@ class TestListsAndLog:
 
 class TestFallback:
     def test_an_arm_whose_generation_is_refused_is_halted_and_its_users_get_the_control(self, world, tmp_path):
-        """The halt has the reason, and `live` is not touched."""
+        """The halt has the reason, and `live` is not touched. The users stay assigned: their slates are logged as such,
+        with the arms that served them beside, ranked or from a list.
+        """
 
         def spoil(folder):
             table = np.load(folder / "embeddings.npy")
@@ -301,5 +303,18 @@ class TestFallback:
         with redis.Redis.from_url(world.url) as client:
             wait_for(lambda: client.exists(halt_key("models", "new")))
             assert b"Generation g-bad was refused by gateway" in client.get(halt_key("models", "new"))
-        wait_for(lambda: world.web.recommend(5).arms == {"models": "control"})
-        assert world.web.recommend(5).generation == world.live
+        wait_for(lambda: world.experiments.halts(world.document))
+        users, slates = range(1_000, 1_003), {}
+        for user in users:
+            for mode in ("realtime", "batch"):
+                answer = world.web.recommend(user, mode=mode)
+                assert (answer.arms, answer.arms_away) == ({"models": "new"}, ["models"])
+                assert answer.generation == world.live
+
+        def logged():
+            found = [Impression.unpack(each.data) for each in world.flows.read_impressions(count=10_000)]
+            slates.update({(each.user_id, each.mode): each for each in found if each.user_id in users})
+            return len(slates) == 6
+
+        wait_for(logged)
+        assert all((each.assigned, each.arms) == ({"models": "new"}, {}) for each in slates.values())

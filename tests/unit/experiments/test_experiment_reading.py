@@ -11,6 +11,7 @@ from recsys.errors import ExperimentError
 from recsys.experiments import changes
 from recsys.experiments.definition import checked
 from recsys.experiments.document import ExperimentsDocument
+from training.experiments.experiment_page import assignment_table
 from training.experiments.guardrails import ArmCounts
 from training.experiments.looks import Look
 from training.experiments.operation_table import operation_table
@@ -24,12 +25,15 @@ WINDOW = Window(since=100.0, until=200.0, before=0.0, start=50.0, shares={"contr
 
 
 def shown(*slates):
-    """Shown items: two for each slate (user, time, types of events with the second item, arms, surface)."""
+    """Shown items: two for each slate (user, time, types of events with the second item, arms, surface, assigned).
+
+    Without another word the assigned arms are those that served the slate.
+    """
     rows = []
-    for number, (user, time, types, arms, *surface) in enumerate(slates):
+    for number, (user, time, types, arms, *more) in enumerate(slates):
+        place, assigned = (*more, *("home", arms)[len(more) :])
         for taken in ([], types):
-            place = (*surface, "home")[0]
-            row = f"{number}", user, float(time), place, bool(taken), taken, arms
+            row = f"{number}", user, float(time), place, bool(taken), taken, arms, assigned
             rows.append(dict(zip(SCHEMA.names, row, strict=True)))
     return pa.Table.from_pylist(rows, SCHEMA)
 
@@ -54,9 +58,9 @@ class TestRows:
         )
         users = rows.of()
         assert users.index.tolist() == ["b", "a"]
-        assert users.loc["a"].tolist() == ["new", 120.0, 3, 2, 1, 1, 1, 0]
-        assert users.loc["b"].tolist() == ["control", 110.0, 1, 0, 0, 0, 0, 0]
-        assert rows.of("mail").loc["a"].tolist() == ["new", 160.0, 1, 1, 0, 0, 0, 0]
+        assert users.loc["a"].tolist() == ["new", 120.0, 3, 2, 1, 0, 1, 1, 0]
+        assert users.loc["b"].tolist() == ["control", 110.0, 1, 0, 0, 0, 0, 0, 0]
+        assert rows.of("mail").loc["a"].tolist() == ["new", 160.0, 1, 1, 0, 0, 0, 0, 0]
         assert rows.surfaces == ["home", "mail"]
 
     def test_users_of_two_arms_are_left_out_and_counted(self):
@@ -69,6 +73,57 @@ class TestRows:
         )
         assert rows.of().index.tolist() == ["b"]
         assert (rows.crossed, rows.unknown) == (1, 1)
+
+    def test_a_slate_that_the_control_made_in_place_of_an_arm_counts_for_the_arm(self):
+        """Users are compared as they were assigned; the reading has how many slates and users were served otherwise."""
+        rows = rows_of(
+            ("a", 110, ["view"], "look=new"),
+            ("a", 120, ["view"], "", "home", "look=new"),
+            ("a", 130, [], "other=x", "mail", "other=x,look=new"),
+            ("b", 120, [], "look=control"),
+            ("c", 120, [], "", "home", "other=x"),
+        )
+        assert (rows.crossed, rows.unknown, rows.by) == (0, 0, "assigned")
+        assert rows.of()[["slates", "clicks", "not_served"]].T.to_dict("list") == {"a": [3, 2, 2], "b": [1, 0, 0]}
+        reading = read(rows, WINDOW, "click")
+        figures = [(each.not_served_slates, each.not_served_users) for each in reading.segments[ALL].groups.values()]
+        assert figures == [(0, 0), (2, 1)]
+        table = assignment_table(reading)
+        assert table.rows == [["control", "1", "0", "1", "0"], ["new", "3", "2", "1", "1"]]
+        assert table.note.startswith("2 slates of 1 users were not served as assigned")
+        assert reading.sample_ratio.users == {"control": 1, "new": 1}
+
+    def test_slates_until_the_last_one_of_the_release_before_are_left_out(self):
+        """Old and new gateways log at the same time during an upgrade: no report mixes both ways of counting."""
+        days = [
+            [("a", 110, ["view"], "look=new", "home", None), ("b", 120, [], "look=control")],
+            [("a", 130, [], "look=new"), ("b", 140, [], "", "home", None), ("c", 135, [], "")],
+            [("a", 150, ["view"], "", "home", "look=new"), ("b", 160, [], "look=control")],
+        ]
+        rows = user_rows([slates_of(shown(*each), ()) for each in days], "look", WINDOW)
+        assert rows.of()[["slates", "not_served", "first"]].T.to_dict("list") == {"a": [1, 1, 150.0], "b": [1, 0, 160.0]}
+        assert (rows.by, rows.assigned_since, rows.left_out) == ("assigned", 140.0, 3)
+        sentence = judge(read(rows, WINDOW, "click")).sentence
+        assert "Assignment is logged since 1970-01-01 00:02:20 UTC; the 3 slates before are left out." in sentence
+        longer = replace(WINDOW, since=141.0)
+        later = user_rows([slates_of(shown(*each), ()) for each in days], "look", longer)
+        assert (later.assigned_since, later.left_out) == (None, 0)
+        nothing = user_rows([slates_of(shown(*each), ()) for each in days[:2]], "look", WINDOW)
+        assert (len(nothing.during), nothing.by, nothing.left_out) == (0, "assigned", 3)
+
+    def test_a_window_of_slates_of_the_release_before_is_read_by_the_served_arms(self):
+        """As of an experiment that ended before the upgrade. The verdict says so."""
+        rows = rows_of(
+            ("a", 110, ["view"], "look=new", "home", None),
+            ("a", 120, [], "", "home", None),
+            ("b", 120, [], "look=control", "home", None),
+            ("c", 210, [], "look=new"),
+        )
+        assert rows.of()[["slates", "not_served"]].T.to_dict("list") == {"a": [1, 0], "b": [1, 0]}
+        reading = read(rows, WINDOW, "click")
+        assert (reading.by, reading.assigned_since, reading.left_out) == ("served", None, 0)
+        assert judge(reading).sentence.endswith("counted by the arm that served them.")
+        assert assignment_table(reading).note.startswith("No slate of the window has the assigned arm")
 
     def test_without_targets_every_event_converts(self):
         """A dataset that names no target types has as many conversions as clicks."""
@@ -92,7 +147,7 @@ def drawn(lift=0.0, users=4_000, share=0.5, before=True):
     table = pd.DataFrame({"user_id": np.arange(users).astype(str), "surface": "home"})
     clicks = draw.binomial(slates, rate * (1 + lift * arm))
     during = table.assign(arm=np.where(arm, "new", "control"), first=np.arange(users, dtype=float), slates=slates)
-    during = during.assign(clicks=clicks, conversions=clicks // 2)
+    during = during.assign(clicks=clicks, conversions=clicks // 2, not_served=0)
     earlier = draw.binomial(past, rate)
     return UserRows(during, table.assign(slates=past, clicks=earlier, conversions=earlier // 2, first=0.0), 0, 0)
 

@@ -55,14 +55,22 @@ def test_without_a_ramp_users_are_in_the_control_and_the_generation_is_held():
     assert found.generations(NOW) == ("g2",)
 
 
-def test_a_halted_arm_has_no_users_and_its_generation_is_not_held():
-    """Its users are in the control; a caller that still names the arm gets the control with a note."""
+def test_an_arm_that_a_gateway_halts_keeps_its_users_and_its_generation_is_not_held():
+    """They get the control with a note. A user who moved to the control would have slates of two arms in a report."""
     halts = {("one", "new"): "Refused.", ("flag", "new"): "Refused."}
-    found = running({"name": "one"}, {"name": "flag", "assignment": "caller"}, halts=halts)
-    by_flag = assigned(found, named={"flag": "new"})
-    assert by_flag.arms == {"one": "control", "flag": "new"}
-    assert (by_flag.away, by_flag.served, by_flag.exposures) == (("flag",), {}, {"one": "control"})
-    assert found.generations(NOW) == ()
+    found = running({"name": "one"}, {"name": "flag", "assignment": "caller"}, {"name": "two"}, halts=halts)
+    both = assigned(found, named={"flag": "new"})
+    assert both.arms == both.assignment == {"one": "new", "flag": "new", "two": "new"}
+    assert (both.away, [*both.served], both.exposures) == (("one", "flag"), ["two"], {"two": "new"})
+    assert found.generations(NOW) == ("g2",)
+
+
+def test_an_arm_that_the_document_halts_has_no_users():
+    """The halt is a line of the history, and reports begin after it."""
+    definition = checked({"name": "one", "arms": {"new": {"share": 1.0, "generation": "g2"}}})
+    experiment = Experiment(definition=definition, status="running", ramp=1.0, halted={"new": "Refused."})
+    found = RunningExperiments(ExperimentsDocument(version=1, experiments={"one": experiment}))
+    assert (assigned(found).arms, assigned(found).away) == ({"one": "control"}, ())
 
 
 def test_experiments_of_two_layers_each_change_their_part():
@@ -79,6 +87,7 @@ def test_experiments_of_two_layers_each_change_their_part():
     away = both.without_generation()
     assert (away.generation, away.candidates, away.away) == (None, 50, ("one",))
     assert away.exposures == {"two": "few", "three": "a"}
+    assert away.assignment == {"one": "new", "two": "few", "three": "a"}
 
 
 class TestArmsOfTheCaller:
@@ -117,7 +126,8 @@ class TestForcedArm:
         """At any ramp and in any audience; other experiments give the control."""
         found = running({"name": "one", "audience": {"surfaces": ["feed"]}}, {"name": "two"}, ramp=0.0)
         forced = found.force("one", "new", "x-tandem-arm")
-        assert (forced.arms, forced.generation, forced.exposures) == ({"one": "new"}, "g2", {})
+        assert (forced.arms, forced.generation) == ({"one": "new"}, "g2")
+        assert forced.exposures == forced.assignment == {}
         assert found.force("one", "control", "x-tandem-arm").generation is None
 
     def test_an_arm_of_an_experiment_that_does_not_run_is_refused_with_a_sentence(self):

@@ -1,6 +1,6 @@
 """Stored records: user records, lists and impressions come back as they were, or are refused."""
 
-import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ from recsys.lists.user_list import UserList
 from recsys.lists.user_record import UserRecord
 from recsys.types import Source
 
+RELEASED = Path(__file__).parents[2] / "released" / "impressions"
 COUNT = 3
 FLAGS = np.array([Source.TOWER | Source.TRENDING, 1 << 8, 1 << 15 | Source.EASE], np.uint16)
 ROWS, SCORES = np.arange(COUNT, dtype=np.int32), np.arange(COUNT, dtype=np.float32)
@@ -38,6 +39,7 @@ RECORDS = (
         False,
         "shop",
         ("own_price", "gap_price"),
+        ARMS | {"away": "a"},
     ),
 )
 
@@ -72,10 +74,9 @@ def test_a_user_without_a_record_or_a_list():
     assert SimilarList.unpack(None) is None
 
 
-@pytest.mark.parametrize(("fields", "surface"), [(5, "home"), (6, "default")])
-def test_an_impression_of_an_earlier_version_can_be_read(monkeypatch, fields, surface):
-    """It has no arms and no context, or not even a surface."""
-    dumps = json.dumps
-    monkeypatch.setattr(json, "dumps", lambda head, **more: dumps(head[:-fields], **more))
-    again = Impression.unpack(RECORDS[3].pack())
-    assert (again.surface, again.arms, again.context, again.from_store) == (surface, {}, {}, True)
+@pytest.mark.parametrize(("file", "arms"), [("ranked", {"look": "new", "other": "control"}), ("fell_back", {})])
+def test_an_impression_of_the_release_before_can_be_read(file, arms):
+    """It has the arms that served the slate; which arms were assigned is not known."""
+    again = Impression.unpack((RELEASED / f"{file}.bin").read_bytes())
+    assert (again.items, again.surface, again.context, again.dataset) == (["a", "b"], "home", {"device": "tv"}, "shop")
+    assert (again.arms, again.assigned, again.exploration) == (arms, None, None)

@@ -53,10 +53,12 @@ def world(monkeypatch):
     return World(monkeypatch)
 
 
-def users_of(world):
-    """The arms of a user of the arm `new`."""
+def served(world):
+    """The arms that serve a user of the arm `new`: none while the arm is halted."""
     user = next(user for user in range(100) if world.store.document.experiments["test-g2"].lanes.arm_of(user) == "new")
-    return world.follower.current.assign(user, "default", {}, time.time(), {}).arms
+    found = world.follower.current.assign(user, "default", {}, time.time(), {})
+    assert found.assignment["test-g2"] == "new"
+    return found.exposures
 
 
 def test_an_arm_that_lacks_a_stage_for_seconds_is_halted(world):
@@ -98,16 +100,16 @@ def test_a_gateway_that_may_not_write_a_halt_serves_the_control_by_itself(world,
     for _ in range(3):
         world.check()
         world.follower.refresh()
-    assert users_of(world) == {"test-g2": "control"}
+    assert served(world) == {}
     assert caplog.text.count("this process alone serves the control") == 1
     world.refusals.clear()
     world.store.answer_from("g2", "g3")
     world.follower.refresh()
-    assert users_of(world)["test-g2"] == "control"
+    assert "test-g2" not in served(world)
     for generations in ((), ("g2",)):
         world.store.answer_from(*generations)
         world.follower.refresh()
-    assert users_of(world) == {"test-g2": "new"}
+    assert served(world) == {"test-g2": "new"}
 
 
 def test_a_halt_during_an_outage_of_redis_is_written_when_redis_is_back(world, monkeypatch):
@@ -121,6 +123,6 @@ def test_a_halt_during_an_outage_of_redis_is_written_when_redis_is_back(world, m
         outage.setattr(world.store, "halt", away)
         assert world.check() == {}
         world.follower.refresh()
-        assert users_of(world) == {"test-g2": "control"}
+        assert served(world) == {}
     world.follower.refresh()
     assert world.store.halted == {ARM: "Generation g2 was refused by gateway: A hash differs."}

@@ -41,11 +41,11 @@ def pinned(arms, arm, build=lambda situation: situation):
 
 
 def test_an_arm_that_is_not_in_force_gives_the_control_and_a_note(arms):
-    """The answer names the arm, and the slate is no exposure of it."""
+    """The answer names the arm, the slate is no exposure of it, and the user stays assigned for reports."""
     arms[1].clear()
     found = pinned(arms, "new")
     assert (found.generation, found.assigned.arms, found.assigned.away) == (LIVE, {"test-g2": "new"}, ("test-g2",))
-    assert found.assigned.exposures == {}
+    assert (found.assigned.exposures, found.assigned.assignment) == ({}, {"test-g2": "new"})
 
 
 def test_a_request_that_the_arms_generation_alone_refuses_gets_the_control(arms):
