@@ -38,7 +38,8 @@ def experiment():
     clicks = draw.binomial(slates, (draw.beta(2, 8, users) * np.where(arm == "new", 1.4, 1.0)).clip(max=1))
     table = pd.DataFrame({"user_id": np.arange(users).astype(str), "arm": arm, "first": 1.0})
     table["surface"] = draw.choice(["home", "mail", "a-surface-with-a-longer-name"], users)
-    rows = UserRows(table.assign(slates=slates, clicks=clicks, conversions=clicks // 3, not_served=0), _before(table), 3, 0)
+    table = table.assign(slates=slates, clicks=clicks, conversions=clicks // 3, not_served=0)
+    rows = UserRows(table, _before(table), 3, 0)
     window = window_of(experiment, 9 * DAY)
     reading = read(rows, window, "click")
     sentence = "A conversion is an event of type purchase."

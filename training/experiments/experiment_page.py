@@ -146,9 +146,8 @@ def assignment_table(reading: Reading) -> Table:
         [name, *(f"{n:,}" for n in (each.slates, each.not_served_slates, each.users, each.not_served_users))]
         for name, each in groups.items()
     ]
-    slates, users = (
-        sum(figures) for figures in zip(*((each.not_served_slates, each.not_served_users) for each in groups.values()))
-    )
+    slates = sum(each.not_served_slates for each in groups.values())
+    users = sum(each.not_served_users for each in groups.values())
     note = (
         f"{slates:,} slates of {users:,} users were not served as assigned: the control made these slates, and they "
         f"count for the assigned arm. {counted_since(reading)}"

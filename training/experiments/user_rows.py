@@ -118,7 +118,8 @@ class _WindowSlates:
         self._arm = rf"(?:^|,){re.escape(experiment)}=([^,]+)"
         self._assigned: list[pd.DataFrame] = []  # sums of each day, since the last slate without an assigned arm
         self._served: list[pd.DataFrame] = []  # sums of each day by the served arm
-        self._any_assigned, self._since, self._left_out = False, None, 0
+        self._any_assigned, self._left_out = False, 0
+        self._since: float | None = None
 
     def add(self, slates: pd.DataFrame) -> None:
         """Add the slates of a day; days come oldest first."""

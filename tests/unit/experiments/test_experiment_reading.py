@@ -101,7 +101,8 @@ class TestRows:
             [("a", 150, ["view"], "", "home", "look=new"), ("b", 160, [], "look=control")],
         ]
         rows = user_rows([slates_of(shown(*each), ()) for each in days], "look", WINDOW)
-        assert rows.of()[["slates", "not_served", "first"]].T.to_dict("list") == {"a": [1, 1, 150.0], "b": [1, 0, 160.0]}
+        figures = rows.of()[["slates", "not_served", "first"]].T.to_dict("list")
+        assert figures == {"a": [1, 1, 150.0], "b": [1, 0, 160.0]}
         assert (rows.by, rows.assigned_since, rows.left_out) == ("assigned", 140.0, 3)
         sentence = judge(read(rows, WINDOW, "click")).sentence
         assert "Assignment is logged since 1970-01-01 00:02:20 UTC; the 3 slates before are left out." in sentence
