@@ -169,10 +169,12 @@ def test_the_next_scheduled_run_starts_after_a_kill(killed, client, server):
 
 
 def test_the_next_scheduled_run_starts_after_a_kill_of_the_worker_alone(killed, client):
-    """The flow reports that it crashed, as nothing reads its output any more."""
+    """The flow reports its end itself: it goes on, or it has crashed."""
     with killed_runs(killed, client, server=False, flows=False) as runs:
         wait_for_scheduled_runs(killed, client, LEASE_SECONDS)
-        assert [client.read_flow_run(run).state.name for run in runs] == ["Crashed", "Submitting"]
+        running, pending = (client.read_flow_run(run).state.name for run in runs)
+        assert running in ("Failed", "Crashed")  # its store does not answer
+        assert pending == "Submitting"
 
 
 def test_the_lease_alone_lets_the_next_scheduled_run_start(killed, client):
