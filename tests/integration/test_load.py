@@ -19,9 +19,9 @@ from tests.servers.store_server import StoreServer
 
 
 def stored(url):
-    """The keys and values of the store, without those of the registry of processes."""
+    """The keys and values of the store, without the registry of processes and the replies to calls, kept for 10 s."""
     with redis.Redis.from_url(url) as client:
-        keys = sorted(key for key in client.scan_iter() if not key.startswith(b"process:"))
+        keys = sorted(key for key in client.scan_iter() if not key.startswith(b"process:") and b":call:" not in key)
         return {key: client.dump(key) for key in keys}
 
 
