@@ -50,8 +50,8 @@ class Publisher:
         manifest = folder.manifest
         with self._claimed(manifest) as claim:
             upload = Upload(self.store, folder, claim, progress)
-            self._check_room(manifest, upload.stored)
             try:
+                self._check_room(manifest, upload.stored)
                 # Bytes equal to a verified folder need no second hash: .1 s of .6 at 278 MiB.
                 hashed = not folder.is_verified
                 with self._scratch_folder() as scratch:
