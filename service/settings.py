@@ -131,7 +131,7 @@ class Settings(BaseSettings):
         SecretStr(""), validation_alias="PREFECT_API_AUTH_STRING", description="user:password for it, of a server."
     )
     poll_seconds: float = Field(
-        2.0,
+        1.5,
         gt=0,
         le=5,
         description="Seconds between two checks for a newly promoted generation, in addition to the store's messages. "

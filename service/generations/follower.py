@@ -47,7 +47,7 @@ class GenerationFollower:
         registry: RedisProcessRegistry,
         holders: Sequence[GenerationHolder[Any]],
         fallback: Callable[[], Sequence[str]] = tuple,
-        poll_seconds: float = 2.0,
+        poll_seconds: float = 1.5,
         redis: Outage | None = None,
         experiments: ExperimentsFollower | None = None,
     ) -> None:

@@ -1,7 +1,7 @@
 """The guard of a stage such as ranking: the timeout, circuit breaker, outage log and counts of every call of the stage.
 
 The pipeline of a slate and the calls of a single query (/similar, /explain, the Explorer) go through the same guards.
-So no request waits for a stage that is known to be away, whatever its verb.
+So no request waits for a stage that is known to be away.
 """
 
 from __future__ import annotations
@@ -30,8 +30,10 @@ ARMS = 8
 
 
 class StageGuard:
-    """Guards the calls of one stage. A generation that fails must not open the circuit breaker for the others, so the
-    generation of an experiment's arm has a circuit breaker of its own.
+    """The guard of one stage.
+
+    A generation that fails must not open the circuit breaker for the others. So the generation of an experiment's arm
+    has a circuit breaker of its own.
     """
 
     def __init__(self, name: str, degraded: Degraded, outage: Outage) -> None:

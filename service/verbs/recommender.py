@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -207,16 +208,20 @@ class Recommender:
         self._observe([query], deadline, "explain")
         return explained
 
+    @asynccontextmanager
     async def traced_slate(
         self, request: schema.RecommendRequest, deadline: Deadline, forced: ForcedArm | None = None
-    ) -> Query:
-        """The answered query of one user, with what was removed. No impression is logged: no user sees the slate."""
+    ) -> AsyncIterator[Query]:
+        """The answered query of one user, with what was removed. No impression is logged: no user sees the slate.
+
+        The place in admission is held until the caller has the reasons of the slate, which a model computes too.
+        """
         query = self._slate_query(request, request.user_id, self._situation(request.surface, deadline, forced))
         query.traced = True
         with self._admission.slates(1):
             await self._dependencies.pipeline.run([query])
-        self._observe([query], deadline, "explain")
-        return query
+            self._observe([query], deadline, "explain")
+            yield query
 
     async def _status(self, *_: object) -> schema.StatusResponse:
         parts = self._dependencies

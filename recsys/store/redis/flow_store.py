@@ -26,7 +26,7 @@ from recsys.store.key_names import (
     variants_key,
 )
 from recsys.store.redis.connection import sync_client, translated_errors
-from recsys.store.redis.record_deletion import forget_record
+from recsys.store.redis.deletions.record_deletion import forget_record
 from recsys.store.redis.scripts import WRITE_LISTS
 from recsys.store.redis.store_address import address
 from recsys.store.redis.stored_events import parse_event, parse_events

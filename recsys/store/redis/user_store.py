@@ -23,12 +23,12 @@ from recsys.store.key_names import (
     users_key,
 )
 from recsys.store.redis.connection import Command, async_client, own_values, round_trip, translated_errors
+from recsys.store.redis.deletions.record_deletion import forget_user_in_generations
+from recsys.store.redis.deletions.stream_deletion import StreamDeletion
 from recsys.store.redis.event_counters import count_values
-from recsys.store.redis.record_deletion import forget_user_in_generations
 from recsys.store.redis.scripts import ADD_EVENTS, ADD_IMPRESSIONS, LIMIT_STREAM, MERGE_USERS
 from recsys.store.redis.store_address import address
 from recsys.store.redis.stored_events import event_prefixes, event_text, parse_events, parse_trending, text_without_user
-from recsys.store.redis.stream_deletion import StreamDeletion
 from recsys.store.stored_types import (
     EVENT_IDS_EXPIRE,
     EVENT_IDS_KEPT,

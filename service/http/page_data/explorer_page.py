@@ -76,8 +76,8 @@ async def _slate(recommender: Recommender, request: Request) -> BaseModel:
     if parsed.user_ids is not None:
         raise QueryError("The Explorer shows one user; name the user in user_id.", "user_ids")
     forced = recommender.permit(parsed, request.headers.getlist(request_arms.HEADER))
-    query = await recommender.traced_slate(parsed, deadline, forced)
-    return await with_reasons(query, recommender.dependencies.explainer)
+    async with recommender.traced_slate(parsed, deadline, forced) as query:
+        return await with_reasons(query, recommender.dependencies.explainer)
 
 
 def _search(request: Request) -> SearchRequest:

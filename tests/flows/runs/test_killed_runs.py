@@ -110,7 +110,7 @@ def kill(process):
 
 @contextmanager
 def killed_runs(killed, client, server=True, flows=True):
-    """Kill the worker and, if asked, the server and the flows of two runs. Start the server again. The runs' ids."""
+    """Kill the worker, the flows of two runs and the server, then start the server again. The ids of the runs."""
     with ExitStack() as stack:
         worker = stack.enter_context(killed.operator.worker())
         runs = killed.begin(client, worker)

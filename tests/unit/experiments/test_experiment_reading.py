@@ -113,7 +113,7 @@ class TestRows:
         assert (len(nothing.during), nothing.by, nothing.left_out) == (0, "assigned", 3)
 
     def test_a_window_of_slates_of_the_release_before_is_read_by_the_served_arms(self):
-        """As of an experiment that ended before the upgrade. The verdict says so."""
+        """As of an experiment that ended before the upgrade. The verdict names that."""
         rows = rows_of(
             ("a", 110, ["view"], "look=new", "home", None),
             ("a", 120, [], "", "home", None),

@@ -77,11 +77,16 @@ def test_every_verb_that_needs_a_model_takes_a_place_in_admission(world):
     """While the places are taken, /rank, /similar, /explain and the Explorer get `overloaded`, as several users do."""
     recommender = Recommender(dependencies(world), world.store, Settings(max_under_way=1))
     item = world.served.item_id(0)
+
+    async def explorer(deadline):
+        async with recommender.traced_slate(RecommendRequest(user_id=4), deadline):
+            raise AssertionError("The slate was made.")
+
     calls = (
         partial(recommender.rank, RankRequest(items=[item])),
         partial(recommender.similar, SimilarRequest(item_id=item)),
         partial(recommender.explain, ExplainRequest(user_id=4, item_id=item)),
-        partial(recommender.traced_slate, RecommendRequest(user_id=4)),
+        explorer,
         partial(recommender.recommend, RecommendRequest(user_ids=[4, 5])),
     )
     for call in calls:
