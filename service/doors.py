@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Coroutine
+from typing import Any
 
 from starlette.types import ASGIApp
 
@@ -70,8 +72,16 @@ class Doors:
             self._admin = _admin(bounded(self.http_app(admin=True), lambda: self.closing), settings)
         self._drain = Drain(self._rpc, settings.drain_seconds)
 
-    async def open(self) -> None:
-        """Start them before the HTTP server accepts; SettingsError if a port is taken."""
+    async def open(self, ready: Coroutine[Any, Any, None]) -> None:
+        """Start them when there is something to answer from, before the HTTP server accepts.
+
+        SettingsError if a port is taken. After SIGTERM none is started, and `closing` is true.
+        """
+        if self._drain:
+            self._drain.await_signal()
+            await self._drain.wait_for_start(ready)
+        if self.closing:
+            return
         if self._rpc:
             await self._rpc.start()
         if self._keys:
@@ -80,8 +90,6 @@ class Doors:
             self._following.append(asyncio.create_task(self._operations.readings.follow()))
         if self._admin:
             await self._admin.start()
-        if self._drain:
-            self._drain.await_signal()
 
     def log_start(self, unready: str | None) -> None:
         """Log the addresses, and why no slate can be made yet; `python -m service serve` does it for what it starts."""

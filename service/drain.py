@@ -3,7 +3,7 @@
 BentoML sends SIGTERM to the workers of all services at once. A worker answers requests for TANDEM_DRAIN_SECONDS more,
 and then calls uvicorn's own handler, which closes idle connections and waits for the requests in flight. Meanwhile the
 HTTP answers of a gateway close their connections, and its gRPC server stops too. Retrieval and ranking end after the
-connections of their gateways are closed.
+connections of their gateways are closed. A gateway that waits for its first generation ends at once.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -42,6 +42,7 @@ class Drain:
         self._seconds = seconds
         self._backend = backend
         self._parent = os.getppid()
+        self._start: asyncio.Task[None] | None = None
         self._draining: asyncio.Task[None] | None = None
 
     @property
@@ -55,6 +56,17 @@ class Drain:
         if threading.current_thread() is threading.main_thread() and callable(close):  # in a test neither may hold
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._begin, close)
 
+    async def wait_for_start(self, ready: Coroutine[Any, Any, None]) -> None:
+        """Wait until this worker can answer, but no longer than until SIGTERM: `begun` is true then."""
+        self._start = asyncio.create_task(ready)
+        try:
+            await self._start
+        except asyncio.CancelledError:
+            if not self.begun:
+                raise
+        finally:
+            self._start = None
+
     async def finish(self) -> None:
         """Return when the gRPC server has drained. Call it after uvicorn has closed its connections."""
         if self._draining is None:  # the server ended without a signal
@@ -63,11 +75,13 @@ class Drain:
 
     def _begin(self, close: Callable[[int, None], Any]) -> None:
         if self._draining is None:
-            self._draining = asyncio.create_task(self._drain(close))
+            # A parent that was killed is replaced, and its ports are needed: no time for load balancers then.
+            serves = self._start is None and os.getppid() == self._parent
+            self._draining = asyncio.create_task(self._drain(close, self._seconds if serves else 0.0))
+        if self._start:
+            self._start.cancel()
 
-    async def _drain(self, close: Callable[[int, None], Any]) -> None:
-        # A parent that was killed is replaced, and its ports are needed: no time for load balancers then.
-        seconds = self._seconds if os.getppid() == self._parent else 0.0
+    async def _drain(self, close: Callable[[int, None], Any], seconds: float) -> None:
         rpc = asyncio.create_task(self._drain_rpc(seconds))
         await asyncio.sleep(seconds)
         if self._backend:

@@ -68,8 +68,9 @@ class Gateway:
     async def follow_live(self) -> None:
         """Follow the live generation, and start the servers when it is in force, or when none can be for now."""
         self._following = asyncio.create_task(self._recommender.follow())
-        await self._recommender.settled()
-        await DOORS.open()
+        await DOORS.open(self._recommender.settled())
+        if DOORS.closing:
+            return
         wiring.count_workers(wiring.GATEWAY, environment(), settings())
         if bentoml.server_context.worker_index == 1:
             DOORS.log_start(self._recommender.unready)

@@ -65,6 +65,23 @@ def test_a_killed_parent_leaves_no_process(home, tmp_path, victim):
     assert wait_until_gone(below) == set()
 
 
+def test_a_gateway_that_waits_for_a_stage_ends_on_sigterm(home, tmp_path):
+    """Retrieval hangs before the gateway has warmed up, which takes the gateway 60 s."""
+    running = Deployment(home, tmp_path / "log")
+    running.start()
+    try:
+        wait_for(lambda: workers(running, "Retrieval"), 120, 0.02)
+        [hung] = workers(running, "Retrieval")
+        os.kill(hung, signal.SIGSTOP)
+        wait_for(lambda: "Running startup hook: follow_live" in running.log.read_text(), 120)
+        [gateway] = workers(running, "Gateway")
+        os.kill(gateway, signal.SIGTERM)
+        assert wait_until_gone({gateway}, 20) == set()
+    finally:
+        running.process.kill()
+        os.kill(hung, signal.SIGKILL)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGSTOP])
 def test_an_embedded_store_that_dies_or_hangs_is_restarted(home, tmp_path, sent):
