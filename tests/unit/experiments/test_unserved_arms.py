@@ -11,7 +11,7 @@ from training.experiments.user_rows import SCHEMA, slates_of, user_rows
 from training.experiments.verdict import judge
 from training.experiments.window import Window
 
-EXPERIMENTS, USERS, DAYS = 200, 500, 2
+EXPERIMENTS, USERS, DAYS = 50, 500, 2
 WINDOW = Window(since=0.0, until=DAYS, before=-DAYS, start=0.0, shares={"control": 0.5, "new": 0.5})
 
 
@@ -57,7 +57,7 @@ def share_with_a_difference(experiments, assigned):
 
 
 def test_an_arm_that_can_not_be_served_to_its_best_users_shows_no_difference():
-    """By the assigned arm at most 5 % and two standard errors of 200 A/A tests differ."""
+    """By the assigned arm at most 5 % and two standard errors of 50 A/A tests differ."""
     share, lift = share_with_a_difference(EXPERIMENTS, assigned=True)
     assert share <= ALPHA + 2 * math.sqrt(ALPHA * (1 - ALPHA) / EXPERIMENTS)
     assert abs(lift) < 0.03
