@@ -67,19 +67,22 @@ def test_a_killed_parent_leaves_no_process(home, tmp_path, victim):
 
 def test_a_gateway_that_waits_for_a_stage_ends_on_sigterm(home, tmp_path):
     """Retrieval hangs, so the gateway waits for its first generation, 15 s long."""
-    running = Deployment(home, tmp_path / "log")
+    running, hung = Deployment(home, tmp_path / "log"), set()
     running.start()
     try:
         wait_for(lambda: workers(running, "Retrieval"), 120, 0.02)
-        [hung] = workers(running, "Retrieval")
-        os.kill(hung, signal.SIGSTOP)
+        hung = workers(running, "Retrieval")
+        for pid in hung:
+            os.kill(pid, signal.SIGSTOP)
         wait_for(lambda: "Running startup hook: follow_live" in running.log.read_text(), 120)
         [gateway] = workers(running, "Gateway")
         os.kill(gateway, signal.SIGTERM)
         assert wait_until_gone({gateway}, 10) == set()
     finally:
         running.process.kill()
-        os.kill(hung, signal.SIGKILL)
+        running.process.wait()
+        for pid in hung:
+            os.kill(pid, signal.SIGKILL)  # a stopped process handles no SIGTERM
 
 
 @pytest.mark.slow
