@@ -80,8 +80,8 @@ class Readings:
         start = next(each for each in kept if end.at - each.at <= RECENT_SECONDS + SAMPLE_SECONDS / 2)
         start = kept[-2] if start is end else start
         minutes = [*{each.at // 60: each for each in kept}.values()]  # the last reading of each minute
-        if len(minutes) == 1:
-            minutes = [kept[0], end]
+        if minutes[0] is not kept[0]:
+            minutes = [kept[0], *minutes]  # the requests of the first minute begin at the first reading
         return LastHour(
             {verb: figures(verb, start, end) for verb in counters.VERBS},
             [figures(SHOWN_VERB, before, after) for before, after in pairwise(minutes)],

@@ -95,3 +95,14 @@ def test_an_hour_is_kept_with_a_point_for_each_minute():
     assert 59 <= len(hour.minutes) <= 61
     assert sum(each.seconds for each in hour.minutes) == pytest.approx(HOUR, abs=60)
     assert all(each.rate == pytest.approx(1 / SAMPLE_SECONDS) for each in hour.minutes)
+
+
+def test_the_first_minute_counts_from_the_first_reading():
+    """Its requests stay in the chart when the second minute begins."""
+    taken = iter(counted(SAMPLE_SECONDS * n, (n, n, n, n)) for n in range(7))
+    readings = Readings(1, lambda: next(taken))
+    for _ in range(7):
+        asyncio.run(readings.add())
+    minutes = readings.last_hour().minutes
+    assert [each.seconds for each in minutes] == [45.0, 45.0]
+    assert sum(each.rate * each.seconds for each in minutes) == pytest.approx(6)
