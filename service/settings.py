@@ -82,7 +82,12 @@ class Settings(BaseSettings):
         description="Deadline of a request; default from slo.toml.",
     )
     max_batch: int = Field(32, ge=1, le=512, description="Requests merged into one call, at most.")
-    max_in_flight: int = Field(2, ge=1, le=64, description="Batches in flight in a gateway process, at most.")
+    max_in_flight: int = Field(
+        2,
+        ge=1,
+        le=64,
+        description="Batches in flight, at most, for each generation that answers and each class of deadlines.",
+    )
     max_under_way: int = Field(
         512,
         ge=1,

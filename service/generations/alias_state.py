@@ -26,8 +26,9 @@ def arm_alias(generation: str) -> str:
 class AliasState:
     """The content of the store at the last read.
 
-    was_read: False before the first try. named: the generation of each alias that names one, as last read. fault: why
-    the store can't be read now. processes: the announcements of the other processes, none while there is a fault.
+    was_read: False before the first read, which may have failed. named: the generation of each alias that names one, as
+    last read. fault: why the store can't be read now. processes: the announcements of the other processes, none while
+    there is a fault.
     """
 
     was_read: bool = False

@@ -131,6 +131,7 @@ class GenerationFollower:
         with self._announcing:
             self._stopped.set()
             self._was_read.set()  # which ends the wait of the thread that loads
+            self._was_loaded.set()  # and that of `start`; a load in progress ends with the process
             with suppress(StoreError):
                 self._registry.withdraw(self._name)
         self._registry.close()
@@ -179,7 +180,7 @@ class GenerationFollower:
                 self._registry.announce(holding)
                 self._announced = holding, now
             except StoreUnavailable:
-                pass  # the next refresh reports it
+                pass  # the next read reports the outage
             except StoreError as error:
                 if not self._read_only:
                     logger.warning(

@@ -102,7 +102,7 @@ class GenerationLoader:
             for holder in self._holders:
                 holder.load(generation, self._stay)
         except StoreUnavailable:
-            return False  # the next refresh reports it
+            return False  # the next read reports the outage
         except Exception as error:  # a damaged file can raise anything
             if not isinstance(error, TandemError):
                 logger.exception("Generation %s could not be loaded.", generation)

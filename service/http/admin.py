@@ -33,6 +33,7 @@ class AdminPort:
     def __init__(self, app: ASGIApp, host: str, port: int, tls: Tls | None = None) -> None:
         """tls: the certificate that the port serves, None for plain HTTP."""
         self._place = host, port
+        self._serving: asyncio.Task[None] | None = None
         self._server = _Server(
             uvicorn.Config(
                 app,
@@ -55,7 +56,8 @@ class AdminPort:
     async def stop(self) -> None:
         """Accept no more requests, and wait for the requests in flight."""
         self._server.should_exit = True
-        await self._serving
+        if self._serving:
+            await self._serving
 
     def _socket(self) -> socket.socket:
         host, port = self._place

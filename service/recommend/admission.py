@@ -61,11 +61,11 @@ class Admission:
         return not (self.full or (count > 1 and self._of_many >= MOST_OF_MANY * self.limit))
 
     @contextmanager
-    def slates(self, count: int) -> Iterator[None]:
+    def slates(self, count: int, adapts: bool = True) -> Iterator[None]:
         """Hold the places of one request; QueryError `overloaded` if there is none.
 
-        A request is admitted as a whole: its last slates may exceed the limit. The time of a request for several users
-        does not change the limit, because its slates wait for each other.
+        A request is admitted as a whole: its last slates may exceed the limit. adapts: whether its time may change the
+        limit. The time of a request for several users never does, because its slates wait for each other.
         """
         many, places = count > 1, min(count, MOST_OF_ONE)
         if not self.admits(count):
@@ -75,7 +75,7 @@ class Admission:
         self._of_many += places * many
         try:
             yield
-            if not many:
+            if adapts and not many:
                 self._adapt(self._clock() - start)
         finally:
             self._in_flight -= places

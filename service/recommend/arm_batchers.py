@@ -18,8 +18,9 @@ HELD = 32
 """Batchers that are kept: four generations of arms and `live`, with some classes each."""
 
 CLASSES_PER_DOUBLING = 2
-"""Classes of deadlines: the latest of a class is at most 1.41 times the earliest. A stage may take .6 of the latest,
-which is then .85 of the earliest. Class borders lie between round numbers of milliseconds, such as 304 and 430."""
+"""Classes of deadlines: on arrival the latest of a class has at most 1.41 times the time left of the earliest. A stage
+may take .6 of the latest, which is then .85 of the earliest. Class borders lie between round numbers of milliseconds,
+such as 304 and 430."""
 
 LEAST_CLASS_SECONDS = 0.064
 """Shorter deadlines are of the same class."""

@@ -31,8 +31,8 @@ async def call_backend(
 ) -> Any | None:
     """The backend's records of `dtype` for the rows of a request, under the rules of `call_stage`.
 
-    None also if the backend answered that it can't answer this query, as for an item that it has not received yet. That
-    is no failure of the stage, and opens no circuit breaker.
+    None also if the backend marked the row as failed: it was late, does not hold the generation, or has not received
+    the item yet. That opens no circuit breaker, because a client that asks for new items could open it for all.
     """
     found = await call_stage(pipeline, stage, query, lambda: answered(call, request, dtype), share)
     if found is None:

@@ -17,7 +17,10 @@ BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0
 """Seconds. The p99 promises of slo.toml are among these, so that the requests above them are counted exactly."""
 
 stage_seconds = Histogram(
-    "tandem_stage_seconds", "Time of a stage for one batch of queries", ["stage"], buckets=BUCKETS
+    "tandem_stage_seconds",
+    "Time of a call of a stage, for a batch of queries or one query of /similar and /explain",
+    ["stage"],
+    buckets=BUCKETS,
 )
 request_seconds = Histogram("tandem_request_seconds", "Time of a request", ["verb", "code"], buckets=BUCKETS)
 batch_queries = Histogram("tandem_batch_queries", "Queries merged into one call", buckets=(1, 2, 4, 8, 16, 32, 64, 128))

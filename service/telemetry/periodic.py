@@ -10,7 +10,7 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable
 
-from recsys.errors import TandemError
+from recsys.errors import StoreUnavailable
 from service.telemetry import metrics
 from service.telemetry.throttled_logger import ThrottledLogger
 
@@ -33,9 +33,9 @@ class _Failures:
     def pause_after(self, error: BaseException) -> float:
         """Log and count a failure; seconds until the next step.
 
-        An error of Tandem, such as an unavailable store, has its own line elsewhere and is not counted.
+        An unavailable store has its own line elsewhere and is not counted.
         """
-        if not isinstance(error, TandemError):
+        if not isinstance(error, StoreUnavailable):
             self._count(1)
             self._log.warn(self._follower, self._pause, error=error)
         return self._pause

@@ -19,6 +19,7 @@ from service import schema
 from service.telemetry import metrics
 from service.telemetry.outage import Outage
 from service.telemetry.periodic import repeat_in_thread
+from service.telemetry.throttled_logger import ThrottledLogger
 from service.verbs.vocabulary import known_row
 
 logger = logging.getLogger("tandem")
@@ -34,6 +35,8 @@ ITEM_BYTES = 4096
 
 EXPIRY_SECONDS = 60.0
 """Time between two removals of expired items."""
+
+UNPREPARED = ThrottledLogger("Items put could not be joined to the tables of a generation before requests use them.")
 
 
 class ItemFollower:
@@ -77,9 +80,15 @@ class ItemFollower:
         if time.monotonic() >= self._expire_at:
             known, self._expire_at = known.unexpired(self._clock()), time.monotonic() + EXPIRY_SECONDS
         if known is not self.current:
-            for prepare in self._prepare:
-                prepare(known)
+            self._prepare_for(known)
         self.current = known
+
+    def _prepare_for(self, known: PutItems) -> None:
+        for prepare in self._prepare:
+            try:
+                prepare(known)
+            except Exception as error:  # of one generation: the others have the items, and its requests join them
+                UNPREPARED.warn(error=error)
 
     def _refresh_when_changed(self) -> None:
         announced = self._reader.wait(POLL_SECONDS, POLL_SECONDS if self._fault else CALM_SECONDS)

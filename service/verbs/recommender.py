@@ -203,7 +203,7 @@ class Recommender:
         query = self._slate_query(request, request.user_id, self._situation(request.surface, deadline, forced))
         row = known_row(request.item_id, query.generation)
         query.traced = True
-        with self._admission.slates(1):
+        with self._admission.slates(1, adapts=False):  # reasons take longer than a slate
             explained = await self._dependencies.explainer.explain(query, row)
         self._observe([query], deadline, "explain")
         return explained
@@ -218,7 +218,7 @@ class Recommender:
         """
         query = self._slate_query(request, request.user_id, self._situation(request.surface, deadline, forced))
         query.traced = True
-        with self._admission.slates(1):
+        with self._admission.slates(1, adapts=False):  # reasons take longer than a slate
             await self._dependencies.pipeline.run([query])
             self._observe([query], deadline, "explain")
             yield query

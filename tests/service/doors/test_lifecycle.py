@@ -11,6 +11,7 @@ import pytest
 
 from recsys.store.embedded_valkey import EmbeddedValkey
 from recsys.store.redis.generation_store import RedisGenerationStore
+from tests.fakes.issued_keys import IssuedKeys
 from tests.sample_data import tiny
 from tests.servers.deployment import (
     ROOT,
@@ -66,8 +67,11 @@ def test_a_killed_parent_leaves_no_process(home, tmp_path, victim):
 
 
 def test_a_gateway_that_waits_for_a_stage_ends_on_sigterm(home, tmp_path):
-    """Retrieval hangs, so the gateway waits for its first generation, 15 s long."""
-    running, hung = Deployment(home, tmp_path / "log"), set()
+    """Retrieval hangs, so the gateway waits for its first generation, 15 s long. No part of its stop fails."""
+    keys = IssuedKeys(tmp_path / "keys.toml")
+    keys.add("operator", "admin")
+    own = {"TANDEM_KEYS": str(keys.path), "TANDEM_ADMIN_PORT": str(free_port())}
+    running, hung = Deployment(home, tmp_path / "log", **own), set()
     running.start()
     try:
         wait_for(lambda: workers(running, "Retrieval"), 120, 0.02)
@@ -78,6 +82,7 @@ def test_a_gateway_that_waits_for_a_stage_ends_on_sigterm(home, tmp_path):
         [gateway] = workers(running, "Gateway")
         os.kill(gateway, signal.SIGTERM)
         assert wait_until_gone({gateway}, 10) == set()
+        assert "Traceback" not in running.log.read_text()
     finally:
         running.process.kill()
         running.process.wait()

@@ -187,6 +187,22 @@ def test_a_process_that_loads_for_long_announces_itself_meanwhile(world, monkeyp
     ranking.stop()
 
 
+def test_a_stop_ends_a_start_that_waits_for_a_load(world):
+    """Else a gateway that is told to end while it loads its first generation would go on until the load has ended."""
+    *_, follower = world
+    loading, go_on = threading.Event(), threading.Event()
+    ranking = follower(load=lambda name: loading.set() or (go_on.wait(60) and name))
+    starting = threading.Thread(target=ranking.start)
+    starting.start()
+    try:
+        assert loading.wait(20)
+        ranking.stop()
+        starting.join(20)
+        assert not starting.is_alive()
+    finally:
+        go_on.set()
+
+
 def test_a_stopped_process_stays_out_of_the_registry(world):
     """A refresh that ends after the stop does not announce it again, and no gateway waits for it."""
     _, registry, _, follower = world

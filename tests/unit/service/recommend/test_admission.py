@@ -123,6 +123,16 @@ def test_a_request_for_many_users_does_not_lower_the_limit():
     assert admission.limit == START
 
 
+def test_a_person_who_reads_explanations_does_not_lower_the_limit():
+    """They take longer than slates, and the limit is that of the shoppers."""
+    now = [0.0]
+    admission = Admission(0.5, 512, lambda: now[0])
+    for _ in range(50):
+        with admission.slates(1, adapts=False):
+            now[0] += 0.4
+    assert admission.limit == START
+
+
 @pytest.mark.parametrize("users", [2, 30, 100])
 @pytest.mark.parametrize("most", [4, LEAST, START])
 def test_requests_for_many_users_leave_room_for_single_users(users, most):

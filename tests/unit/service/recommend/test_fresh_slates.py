@@ -12,6 +12,7 @@ import pytest
 from recsys.environment import Environment
 from recsys.errors import QueryError
 from recsys.fresh_items.extended_tables import TableExtender
+from recsys.fresh_items.put_items import Put
 from recsys.rules import compile_rules, parse
 from recsys.slates.served_generation import ServedGeneration
 from recsys.store.memory.memory_items import MemoryItems
@@ -102,6 +103,23 @@ def test_a_full_store_drops_items_that_the_generation_has(path, monkeypatch):
     assert {item.text for item in follower.current.items} == {"x", "comedy-2"}
     with pytest.raises(QueryError, match="python -m flows run"):
         put("comedy-3")
+
+
+def test_a_generation_that_cannot_join_the_items_put_holds_up_no_other(caplog):
+    """It has a line in the log; the others have the items."""
+    store = MemoryItems()
+    follower, joined = ItemFollower(store), []
+
+    def fails(_):
+        raise ValueError("a damaged table")
+
+    follower.before_use(fails)
+    follower.before_use(joined.append)
+    asyncio.run(store.put([Put("put-1", None, None, {})]))
+    follower.refresh()
+    assert [each.items for each in joined] == [follower.current.items]
+    assert follower.current
+    assert "a damaged table" in caplog.text
 
 
 def test_no_request_joins_the_items_put_to_the_tables(path, monkeypatch):

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from recsys.errors import StoreUnavailable
+from recsys.errors import StoreError, StoreUnavailable
 from recsys.fresh_items.put_items import NOTHING_PUT
 from service.telemetry import metrics, periodic
 from service.verbs.impressions import ImpressionLog
@@ -52,8 +52,9 @@ async def follow(following, step):
 
 
 def test_a_task_that_fails_goes_on_with_one_line_and_a_count(caplog):
-    """Also if something that the step waits for is cancelled. An unavailable store has its own line elsewhere."""
-    step = Step(ValueError("x"), StoreUnavailable("No Redis answers."), asyncio.CancelledError(), KeyError("y"))
+    """Also if what it waits for is cancelled, or the store refuses. An unavailable store has its own line elsewhere."""
+    errors = ValueError("x"), StoreUnavailable("No Redis answers."), asyncio.CancelledError(), StoreError("not allowed")
+    step = Step(*errors)
     asyncio.run(follow(periodic.repeat("some-task", step.awaited), step))
     assert failures("some-task") == 3
     assert caplog.text.count("The follower some-task failed") == 1
