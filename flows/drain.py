@@ -2,8 +2,9 @@
 into Parquet files.
 
 A file of impressions has a row for each shown item: the features that ranked it and, as the label, whether the user
-took it within the wait, and saw it in no newer slate before. With `impressions = true` in [collected] of `dataset.toml`
-the ranker trains on these rows.
+took it within the wait. An event labels the newest slate with its item only. With `impressions = true` in [collected]
+of `dataset.toml` the ranker trains on these rows.
+
 Entries leave Redis, oldest first, after their files are complete. The first entry names the files, so a rerun after a
 kill writes the same files again.
 """
@@ -27,12 +28,11 @@ from flows import WAIT_HELP, WAIT_SECONDS
 from flows.collection.collect_events import CollectedEvents, collect_events
 from flows.collection.credited_events import (
     AT_ONCE,
-    Slates,
+    StoredSlates,
     Taken,
     credited_events,
     read_slate,
     read_stored_slates,
-    slates_behind,
 )
 from flows.collection.day_files import join_days, remove_old_days
 from flows.forgetting.deleted_users import remove_deleted_users
@@ -154,7 +154,8 @@ def drain(
 
 def drain_all(store: RedisFlowStore, folder: Location, wait: float, shown: StepProgress) -> DrainResult:
     """Move all impressions that are old enough. Later ones are for the next run: without a wait they would not end."""
-    done, now, stored = DrainResult(), store.now(), read_stored_slates(store)  # entries have times of the same clock
+    done, now = DrainResult(), store.now()  # entries have times of the same clock
+    stored = read_stored_slates(store)
     while True:
         step = drain_some(store, folder, wait, now, stored)
         done = done.plus(step)
@@ -167,10 +168,10 @@ def drain_all(store: RedisFlowStore, folder: Location, wait: float, shown: StepP
 
 
 @store_step
-def drain_some(store: RedisFlowStore, folder: Location, wait: float, now: float, stored: Slates) -> DrainResult:
+def drain_some(store: RedisFlowStore, folder: Location, wait: float, now: float, stored: StoredSlates) -> DrainResult:
     """Write the oldest impressions that are old enough, and then remove them from the store.
 
-    now: by the store's clock. stored: all slates of the store at that time or before this step.
+    now: by the store's clock. stored: all slates of the store, read after that.
     """
     entries = store.read_impressions(count=AT_ONCE)
     # Only entries before the first young one: a rerun then begins with the same entry and writes the same files.
@@ -178,7 +179,7 @@ def drain_some(store: RedisFlowStore, folder: Location, wait: float, now: float,
     shown = {entry.entry: impression for entry in ripe if (impression := read_slate(entry)) is not None}
     users = list({str(impression.user_id) for impression in shown.values()})
     events = dict(zip(users, store.read_events(users), strict=True))
-    later = slates_behind(ripe[-1].entry, stored, users) if ripe else {}
+    later = stored.behind(ripe[-1].entry, users) if ripe else {}
     credited = credited_events(shown, later, events, wait)
     files, rows, taken = [], 0, 0
     for day, of_day in _by_day(shown).items():

@@ -207,10 +207,10 @@ class RedisUserStore:
 
         Files lose the merged users later. A login that was deleted since its merge gets no impressions.
         """
-        names = {text_of(user): text_of(into) for user, into in names_after(merges).items()}
+        names = names_after(merges)
         with translated_errors(self.address):
             await self._log.forget([prefix for merge in merges for prefix in event_prefixes(merge.user)])
-            await self._impressions.rename(names)
+            await self._impressions.rename({text_of(user): text_of(into) for user, into in names.items()})
         for merge in merges:
             await self._note_deleted(merge.user, merged=True)
         # After the copy: a deletion that is noted later deletes the impressions once more (`forget_impressions`).
@@ -218,9 +218,7 @@ class RedisUserStore:
         with translated_errors(self.address):
             noted: Any = await self._redis.xrange(DELETED_USERS, since)
             deleted = {fields[b"u"] for _, fields in noted if b"m" not in fields}
-            if gone := [
-                login for login in names.values() if digest_of(str(login, "utf-8", "surrogatepass")) in deleted
-            ]:
+            if gone := [text_of(login) for login in names.values() if digest_of(login) in deleted]:
                 await self._impressions.forget(gone)
 
     async def _forget_entries(self, user: Id, keys: Sequence[bytes]) -> None:

@@ -8,8 +8,10 @@ from collections import Counter
 import pyarrow.parquet as pq
 import pytest
 import redis
+from prefect.utilities.collections import visit_collection
 
 from flows import drain as module
+from flows.collection.credited_events import StoredSlates
 from recsys.store import RedisFlowStore, RedisUserStore
 from recsys.store.stored_types import UserMerge
 from recsys.types import Event
@@ -130,7 +132,7 @@ def test_a_run_after_a_kill_writes_the_same_files(world, monkeypatch):
 
 def test_the_session_before_a_login_labels_slates_of_the_login(world):
     """A visitor takes an item and logs in, then takes another item of the same slate. The slate's arm is that of the
-    visitor's id, so that the slate takes part in no experiment of the login.
+    visitor's id, so that the slate takes part in no experiment of the login. Its history is not the login's.
     """
     packed = shown("visitor", world.now - 3_000, ("a", "b"), arms={"test": "new"}, assigned={"test": "new"}).pack()
     with redis.Redis.from_url(world.url) as client:
@@ -150,7 +152,15 @@ def test_the_session_before_a_login_labels_slates_of_the_login(world):
     (file,) = world.home.rglob("date=*/*.parquet")
     rows = pq.read_table(file).to_pylist()
     assert [(row["user_id"], row["event_types"]) for row in rows] == [("login", ["click"]), ("login", ["purchase"])]
-    assert {(row["arms"], row["assigned"]) for row in rows} == {("test=new", "")}
+    assert {(row["arms"], row["assigned"], row["from_store"]) for row in rows} == {("test=new", "", False)}
+
+
+def test_prefect_visits_no_slate_before_a_step():
+    """It visits all elements of a collection: seconds for each step of the flow."""
+    stored, visited = StoredSlates(), []
+    stored.add("1-0", shown())
+    visit_collection(stored, visit_fn=visited.append, return_data=False)
+    assert visited == [stored]
 
 
 def test_every_event_labels_one_slate(world):

@@ -86,8 +86,7 @@ def drained(store, folder):
 
 def taken(slate, events):
     """The types of the events that are credited to a slate, by item."""
-    found = credited_events({"1-0": slate}, {}, {str(slate.user_id): events}, WAIT)
-    return {item: types for item, types in found.get("1-0", {}).items() if types}
+    return credited_events({"1-0": slate}, {}, {str(slate.user_id): events}, WAIT)["1-0"]
 
 
 def drained_files(store, folder):
@@ -251,11 +250,8 @@ class TestStore:
         for _ in range(35):
             add(own_valkey_url, IMPRESSION_LIMITS, [slate] * 6_000)
             minutes.append(flows.now())
-        now, stored, total = (
-            minutes[4] + WAIT,
-            read_stored_slates.fn(flows),
-            DrainResult(),
-        )  # five minutes are old enough
+        now = minutes[4] + WAIT  # five minutes are old enough
+        stored, total = read_stored_slates.fn(flows), DrainResult()
         while (step := one_step(flows, tmp_path, now, stored)).impressions:
             total = total.plus(step)
         assert total.impressions >= 30_000

@@ -37,7 +37,9 @@ class _Changes:
 
 
 class StreamDeletion:
-    """Deletes users' entries from one stream, and the bytes of all deleted entries. It belongs to one event loop.
+    """Deletes or renames users' entries of one stream, and deletes the bytes of all deleted entries.
+
+    It belongs to one event loop.
 
     whole: whether an entry is deleted if its first value equals a given value, or if its first value begins with one.
     """
