@@ -2,7 +2,9 @@
 into Parquet files.
 
 A file of impressions has a row for each shown item: the features that ranked it and, as the label, whether the user
-took it within the wait. With `impressions = true` in [collected] of `dataset.toml` the ranker trains on these rows.
+took it within the wait. An event labels the newest slate with its item only. With `impressions = true` in [collected]
+of `dataset.toml` the ranker trains on these rows.
+
 Entries leave Redis, oldest first, after their files are complete. The first entry names the files, so a rerun after a
 kill writes the same files again.
 """
@@ -10,9 +12,8 @@ kill writes the same files again.
 from __future__ import annotations
 
 import json
-import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import groupby, takewhile
 from typing import Annotated
@@ -25,6 +26,14 @@ from pydantic import Field
 
 from flows import WAIT_HELP, WAIT_SECONDS
 from flows.collection.collect_events import CollectedEvents, collect_events
+from flows.collection.credited_events import (
+    AT_ONCE,
+    StoredSlates,
+    Taken,
+    credited_events,
+    read_slate,
+    read_stored_slates,
+)
 from flows.collection.day_files import join_days, remove_old_days
 from flows.forgetting.deleted_users import remove_deleted_users
 from flows.forgetting.restored_users import delete_restored_users
@@ -40,16 +49,11 @@ from recsys.retrieval.registry import names_of
 from recsys.store.from_environment import open_store
 from recsys.store.redis.flow_store import RedisFlowStore
 from recsys.store.run_record import RunFigures
-from recsys.store.stored_types import LoggedImpression
-from recsys.types import Event
 from recsys.utc_day import day_of
 from training.data import collected_events, impressions
 from training.data.day_partitions import DAY, write_table
 from training.data.locations import Location, exports
 from training.progress import StepProgress
-
-AT_ONCE = 2_000
-"""Impressions of a step, at most: some 40,000 rows, 10 MB."""
 
 COLUMNS = pa.schema(
     [
@@ -150,9 +154,10 @@ def drain(
 
 def drain_all(store: RedisFlowStore, folder: Location, wait: float, shown: StepProgress) -> DrainResult:
     """Move all impressions that are old enough. Later ones are for the next run: without a wait they would not end."""
-    done = DrainResult()
+    done, now = DrainResult(), store.now()  # entries have times of the same clock
+    stored = read_stored_slates(store)
     while True:
-        step = drain_some(store, folder, wait)
+        step = drain_some(store, folder, wait, now, stored)
         done = done.plus(step)
         shown(0.5, f"{done.impressions:,} impressions")
         if step.impressions + step.damaged < AT_ONCE:
@@ -163,18 +168,22 @@ def drain_all(store: RedisFlowStore, folder: Location, wait: float, shown: StepP
 
 
 @store_step
-def drain_some(store: RedisFlowStore, folder: Location, wait: float) -> DrainResult:
-    """Write the oldest impressions that are old enough by the store's clock, and then remove them from the store."""
-    now = store.now()  # entries have times of the same clock
+def drain_some(store: RedisFlowStore, folder: Location, wait: float, now: float, stored: StoredSlates) -> DrainResult:
+    """Write the oldest impressions that are old enough, and then remove them from the store.
+
+    now: by the store's clock. stored: all slates of the store, read after that.
+    """
     entries = store.read_impressions(count=AT_ONCE)
     # Only entries before the first young one: a rerun then begins with the same entry and writes the same files.
     ripe = list(takewhile(lambda entry: entry.arrived + wait <= now, entries))
-    shown = {entry.entry: impression for entry in ripe if (impression := _read(entry)) is not None}
+    shown = {entry.entry: impression for entry in ripe if (impression := read_slate(entry)) is not None}
     users = list({str(impression.user_id) for impression in shown.values()})
     events = dict(zip(users, store.read_events(users), strict=True))
+    later = stored.behind(ripe[-1].entry, users) if ripe else {}
+    credited = credited_events(shown, later, events, wait)
     files, rows, taken = [], 0, 0
     for day, of_day in _by_day(shown).items():
-        table = to_table(of_day, events, wait)
+        table = to_table(of_day, credited, wait)
         path = folder / f"{DAY}{day}" / f"{ripe[0].entry}.parquet"
         write_table(table, path)
         files.append(str(path))
@@ -190,24 +199,12 @@ def _by_day(shown: Mapping[str, Impression]) -> dict[str, dict[str, Impression]]
     return days
 
 
-def _read(entry: LoggedImpression) -> Impression | None:
-    """The impression of an entry; None if it is damaged, of another ranker, or has text that no file can hold."""
-    try:
-        impression = Impression.unpack(entry.data)
-        for text in (impression.user_id, *impression.items):
-            str(text).encode()
-    except ValueError:
-        return None
-    width = len(FEATURES) + len(impression.own_features)
-    return impression if len(impression.items) and impression.features.shape[1] == width else None
-
-
-def to_table(shown: Mapping[str, Impression], events: Mapping[str, Sequence[Event]], wait: float) -> pa.Table:
-    """The rows of impressions, by their entry. events: each user's events, oldest first, by the user's id as text."""
+def to_table(shown: Mapping[str, Impression], taken: Taken, wait: float) -> pa.Table:
+    """The rows of impressions, by their entry."""
     rows: list[tuple[object, ...]] = []
     for entry, impression in shown.items():
         user = str(impression.user_id)
-        taken = taken_after(impression, events[user], wait)
+        taken_items = taken.get(entry, {})
         arms, assigned = arms_text(impression.arms), arms_text(impression.assigned)
         context = json.dumps(dict(impression.context), sort_keys=True)
         for at, item in enumerate(map(str, impression.items)):
@@ -215,7 +212,7 @@ def to_table(shown: Mapping[str, Impression], events: Mapping[str, Sequence[Even
             kind = impression.mode, impression.surface
             place = item, int(impression.places[at]), float(impression.scores[at])
             sources = ",".join(names_of(int(impression.sources[at])))
-            types = taken.get(item, [])
+            types = taken_items.get(item, [])
             label = bool(types), types[0] if types else None, types
             slate_end = arms, context, impression.from_store, impression.dataset, impression.time + wait
             rows.append((*slate, *kind, *place, sources, *label, *slate_end, *_draw(impression, at), assigned))
@@ -243,18 +240,3 @@ def _draw(shown: Impression, at: int) -> tuple[bool, float | None, bytes | None]
     if shown.exploration is None or shown.propensities is None:
         return False, None, None
     return True, float(shown.propensities[at]), None if at else exploration_record.pack(shown.exploration)
-
-
-def taken_after(shown: Impression, events: Sequence[Event], wait: float) -> dict[str, list[str]]:
-    """The types of the user's events with each item within `wait` seconds after a slate, by item, each type once.
-
-    events: oldest first. The first type is that of the first event.
-    """
-    until = shown.time + wait
-    second = math.floor(shown.time)  # clients that send whole seconds: such a time may precede the slate
-    types: dict[str, list[str]] = defaultdict(list)
-    for event in events:
-        in_time = shown.time <= event.timestamp <= until or event.timestamp == second
-        if in_time and event.event_type not in types[str(event.item_id)]:
-            types[str(event.item_id)].append(event.event_type)
-    return types

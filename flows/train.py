@@ -42,13 +42,11 @@ from recsys.store.from_environment import OpenStore, open_store
 from recsys.store.redis.generation_store import RedisGenerationStore
 from recsys.store.run_record import RunFigures
 from training.config import TrainingConfig
-from training.data.interaction_log import encode
 from training.data.mapping import Mapping
 from training.device import find_device
 from training.evaluation.metric_table import METRICS, SERVED, Evaluation
 from training.export import Origin
 from training.gate.check import Check, failed
-from training.gate.dataset_profile import DataProfile
 from training.options import training_config
 from training.processes.engine import Engine, open_engine
 from training.progress import LearningCurves, RunProgress
@@ -118,9 +116,8 @@ def train_and_publish(
     generations, deletions = store.generations(), Deletions(store.flows())
     curves, checkpoints = LearningCurves(), Checkpoints(environment.folder("checkpoints"))
     run = TrainingRun(config, progress.shown_on(board, curves), checkpoints, engine)
-    dataset, notes = ingest(data, environment, run, deletions.before)
-    log = encode(dataset)
-    with reporting(RunReport(DataProfile.of(dataset, log), config, curves.curves), environment) as report:
+    dataset, log, profile, notes = ingest(data, environment, run, deletions.before)
+    with reporting(RunReport(profile, config, curves.curves), environment) as report:
         live = report.live = read_live_generation(generations)
         enforce_gate(report, check_dataset(report.data, live), force)
 

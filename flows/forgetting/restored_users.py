@@ -10,13 +10,11 @@ import asyncio
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from flows.orchestration import store_step
 from recsys.files.atomic_write import atomic_write
 from recsys.generation.manifest import Manifest
-from recsys.lists.impression import Impression
 from recsys.store.redis.flow_store import RedisFlowStore
 from recsys.store.redis.generation_store import RedisGenerationStore
 from recsys.store.redis.user_store import RedisUserStore
@@ -85,9 +83,7 @@ def _stored_users(store: RedisFlowStore, generations: RedisGenerationStore) -> I
     after = ""
     while shown := store.read_impressions(after):
         after = shown[-1].entry
-        for each in shown:
-            with suppress(ValueError):  # of another version of the code
-                yield str(Impression.unpack(each.data).user_id)
+        yield from (each.user for each in shown)
 
 
 async def _forget(url: str, users: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from prefect import get_run_logger
@@ -21,12 +22,13 @@ from recsys.generation.manifest import GenerationFolder
 from recsys.user_digest import DeletedUsers
 from training import recipe
 from training.data.dataset import Dataset, read
-from training.data.interaction_log import Log
+from training.data.interaction_log import Log, encode
 from training.data.mapping import Mapping
 from training.evaluation.live_model import LiveModel
 from training.evaluation.metric_table import Comparison, Evaluation
 from training.evaluation.split import Split
 from training.export import Origin, export
+from training.gate.dataset_profile import DataProfile
 from training.ranker.fit_ranker import RankerFit
 from training.ranker.shown_slates import ShownSlates
 from training.recipe import TrainedModel, TrainingRun
@@ -38,10 +40,13 @@ publish_and_promote = store_step(publication.publish)
 
 
 @step
-def ingest(data: str, environment: Environment, run: TrainingRun, deleted: DeletedUsers) -> tuple[Dataset, list[str]]:
-    """The validated dataset at `data` and notes about it; bad rows go to TANDEM_HOME/quarantine/NAME.
+def ingest(
+    data: str, environment: Environment, run: TrainingRun, deleted: DeletedUsers
+) -> tuple[Dataset, Log, DataProfile, list[str]]:
+    """The validated dataset at `data`, its log and profile, and notes; bad rows go to TANDEM_HOME/quarantine/NAME.
 
-    deleted: users whose rows before their deletion are left out.
+    deleted: users whose rows before their deletion are left out. The dataset that is returned has no rows of
+    interactions: Prefect holds what a task returns to the end of the flow, and the log has these rows in fewer bytes.
     """
     quarantine = environment.folder("quarantine") / file_name(Mapping.read(data).name)
     shutil.rmtree(quarantine, ignore_errors=True)
@@ -49,7 +54,9 @@ def ingest(data: str, environment: Environment, run: TrainingRun, deleted: Delet
         dataset = read(data, quarantine, deleted, run.engine, shown)
     for assumption in dataset.notes.assumptions:
         get_run_logger().warning(assumption)
-    return dataset, dataset.notes.lines(len(dataset.interactions), str(quarantine))
+    log, rows = encode(dataset), dataset.interactions
+    profile, notes = DataProfile.of(dataset, log), dataset.notes.lines(len(rows), str(quarantine))
+    return replace(dataset, interactions=rows.iloc[:0].copy()), log, profile, notes
 
 
 def file_name(name: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from recsys.model.event_types import IMPRESSION as IMPRESSION
 from recsys.types import Event, Id
@@ -161,6 +162,23 @@ class DeletedUser:
     merged: bool = False
 
 
+class UserMerge(NamedTuple):
+    """A visitor who was merged into a login. at: unix seconds."""
+
+    user: Id
+    into: Id
+    at: float
+
+
+def names_after(merges: Iterable[UserMerge]) -> dict[str, str]:
+    """The login of each visitor after these merges, in their order: a login may be merged again."""
+    names: dict[str, str] = {}
+    for merge in merges:
+        user, into = str(merge.user), str(merge.into)
+        names = {visitor: into if login == user else login for visitor, login in names.items()} | {user: into}
+    return names
+
+
 @dataclass(frozen=True, slots=True)
 class LoggedEvent:
     """An event in the log of all users.
@@ -180,6 +198,12 @@ class Cursor:
 
     entry: str
     number: int
+
+
+def place_of(entry: str) -> tuple[int, int]:
+    """The place of an entry in its stream: milliseconds of the store's clock, and a number."""
+    moment, _, number = entry.partition("-")
+    return int(moment), int(number)
 
 
 def _seconds_of(entry: str) -> float:
@@ -226,11 +250,19 @@ class CollectedBatch:
 
 @dataclass(frozen=True, slots=True)
 class LoggedImpression:
-    """A packed `Impression` that waits for `flows drain`; arrived: unix seconds of the store's clock."""
+    """A packed `Impression` that waits for `flows drain`.
+
+    user: after a merge the login, where `data` has the visitor.
+    """
 
     entry: str
+    user: str
     data: bytes
-    arrived: float
+
+    @property
+    def arrived(self) -> float:
+        """Unix seconds of the store's clock."""
+        return _seconds_of(self.entry)
 
 
 @dataclass(frozen=True, slots=True)

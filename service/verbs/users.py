@@ -14,7 +14,7 @@ from recsys.lists.user_list import UserList
 from recsys.lists.user_record import UserRecord
 from recsys.slates.served_generation import ServedGeneration
 from recsys.store.redis.user_store import RedisUserStore
-from recsys.store.stored_types import EVENTS_EXPIRE, UserState
+from recsys.store.stored_types import EVENTS_EXPIRE, UserMerge, UserState
 from recsys.types import Event, Id
 from service import schema
 from service.telemetry.throttled_logger import ThrottledLogger
@@ -43,7 +43,7 @@ class UserVerbs:
         self._users = users
         self._impressions = impressions
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._merged: list[Id] = []
+        self._merges: list[UserMerge] = []
         self._finishing = asyncio.Event()
 
     async def add_events(
@@ -92,8 +92,7 @@ class UserVerbs:
         return schema.ForgottenResponse(user_id=user_id, forgotten=True)
 
     async def merge(self, user_id: Id, into: Id, generation: ServedGeneration) -> schema.MergedResponse:
-        """Give a user's events and trained history to another user, and delete the first: from streams a bit later."""
-        self._impressions.forget(user_id)
+        """Give a user's events, history and slates to another user, and delete the first: in streams a bit later."""
         kept = await asyncio.shield(self._start(self._merge(user_id, into, generation)))
         return schema.MergedResponse(user_id=user_id, into=into, events=kept)
 
@@ -130,30 +129,31 @@ class UserVerbs:
         except ValueError as error:
             logger.warning("The trained history of a merged user can't be read, and is lost: %s", error)
             trained = []
+        merge = UserMerge(user_id, into, time.time())
         try:
             return await self._users.merge_user(user_id, into, trained, _dataset(generation))
         finally:
-            self._sweep_later([user_id])
+            self._sweep_later([merge])
 
-    def _sweep_later(self, users: Sequence[Id]) -> None:
-        """Remove merged users from the streams with the next sweep."""
-        self._merged += users
-        if len(self._merged) == len(users):
+    def _sweep_later(self, merges: Sequence[UserMerge]) -> None:
+        """Merge users in the streams with the next sweep."""
+        self._merges = sorted([*self._merges, *merges], key=lambda merge: merge.at)
+        if len(self._merges) == len(merges):
             self._start(self._sweep())
 
     async def _sweep(self) -> None:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._finishing.wait(), SWEEP_SECONDS)
-        users, self._merged = self._merged, []
+        merges, self._merges = self._merges, []
         await asyncio.sleep(LOGGED_WITHIN)
         try:
-            await self._users.forget_streams(users)
+            await self._users.merge_streams(merges)
         except StoreError as error:
             last = self._finishing.is_set()
             if last or not isinstance(error, StoreUnavailable):  # an outage of Redis has its own line
                 logger.warning("Merged users may be left in the log of events and in impressions: %s", error)
             if not last:
-                self._sweep_later(users)
+                self._sweep_later(merges)
 
 
 def to_event(user_id: Id, event: schema.Event | schema.SessionEvent, now: float) -> Event:

@@ -24,7 +24,7 @@ from recsys.store.redis.redis_experiments import RedisExperimentStore
 from recsys.store.redis.redis_registry import RedisProcessRegistry
 from recsys.store.redis.run_store import RedisRunStore
 from recsys.store.run_record import RunRecord
-from recsys.store.stored_types import Cursor, LostEntries, Trending
+from recsys.store.stored_types import Cursor, LostEntries, Trending, UserMerge
 from tests.contracts.stores import LONG, Store, click, is_notified, manifest, of_generation
 from tests.servers.debian_program import REDIS
 from tests.servers.store_server import StoreServer
@@ -174,7 +174,7 @@ def test_the_user_of_the_gateway(real: Store, urls: dict[str, str]) -> None:
     assert store.users(lambda users: users.merge_user("6", "7", [click("c", now, user="6")])) == 4
     store.generations.write_users("g2", 1, {"6": b"record"}, claim)
     assert store.generations.read_records("g2", 1, ["6"]) == [None]
-    store.users(lambda users: users.forget_streams(["6"]))
+    store.users(lambda users: users.merge_streams([UserMerge("6", "7", now)]))
     store.users(lambda users: users.forget_user("7"))
     (state,) = real.read("g1", "7")
     assert (state.record, state.events, state.listed) == (None, [], None)

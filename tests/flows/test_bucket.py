@@ -9,7 +9,6 @@ import redis
 
 from flows.collection.collect_events import collect_events
 from flows.collection.day_files import join_days
-from flows.drain import drain_some
 from flows.forgetting.deleted_users import remove_deleted_users
 from recsys.environment import Environment
 from recsys.errors import LocationError
@@ -17,7 +16,7 @@ from recsys.store import MemoryStore, RedisFlowStore
 from recsys.store.redis.event_collection import RedisEventCollection
 from recsys.types import Event
 from tests.chaos.event_sender import forget, send
-from tests.flows.feedback.test_drain import NOON, WAIT, WANTED, act, log, shown
+from tests.flows.feedback.test_drain import NOON, WANTED, act, log, one_step, shown
 from tests.flows.ring_dataset import ring
 from tests.servers.s3_server import NAME
 from training import __main__ as training
@@ -129,16 +128,15 @@ class TestRefusals:
             pytest.fail("lists would be made")
 
 
-def test_impressions_are_drained_into_a_bucket(bucket, variables, monkeypatch):
+def test_impressions_are_drained_into_a_bucket(bucket, variables):
     """Impressions leave the store after their file is written, and stay if it can't be written."""
     store, later = MemoryStore(), time.time() + 3_600
-    monkeypatch.setattr(store, "now", lambda: later)
     log(store, shown("7", dataset="shop"), shown("8", dataset="shop"))
     act(store, Event("7", "a", NOON))
     with pytest.raises(LocationError, match="there is no such bucket"):
-        drain_some.fn(store, Location("s3://no-such-bucket/impressions"), WAIT)
+        one_step(store, "s3://no-such-bucket/impressions", later)
     assert len(store.read_impressions()) == 2
-    done = drain_some.fn(store, Location(f"s3://{NAME}/impressions"), WAIT)
+    done = one_step(store, f"s3://{NAME}/impressions", later)
     assert store.read_impressions() == []
     shown_items = impressions.read([Location(file) for file in done.files], WANTED)
     assert (len(shown_items), len(shown_items.grades), done.rows) == (1, 3, 6)

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from flows.collection.credited_events import credited_events
 from flows.drain import to_table
 from recsys.experiments.assigned_arms import AssignedArms
 from recsys.experiments.definition import Arm, Explore
@@ -73,7 +74,7 @@ def write(home: Path, queries, events, seed=1):
         shown[f"{number:06}-0"] = Impression(*about, *columns, **more)
         took = np.flatnonzero(random.random(len(ids)) < chances(query, events))
         taken[query.user_id] = [Event(query.user_id, ids[at], query.now + 1) for at in took]
-    _write(home / "impressions", to_table(shown, taken, 60.0))
+    _write(home / "impressions", to_table(shown, credited_events(shown, {}, taken, 60.0), 60.0))
 
 
 def write_events(home: Path, events):

@@ -1,5 +1,7 @@
 """Which events of the log came from a logged slate: the user took an item that a slate had shown shortly before.
 
+An event comes from one slate, the newest one with its item: the rule by which `flows drain` labels slates.
+
 Such an event is a choice among the items of its slate, not among all items. It is no answer of a query over all items:
 a model that repeats the slates of the live generation would seem good.
 """
@@ -9,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import reduce
 from operator import and_
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,6 +23,8 @@ from training.data.day_partitions import read_files, read_schema
 from training.data.impressions import PREFIX, columns_of
 from training.data.interaction_log import Log
 from training.data.locations import Location
+
+Moment = float | pd.Series
 
 COLUMNS = pa.schema(
     [
@@ -64,11 +68,17 @@ def slate_events(
             "timestamp": log.times[at],
         }
     ).merge(_taken(files, dataset, columns_of(features), since), on=["user_id", "item_id"])
-    second = np.floor(events["time"])  # clients that send whole seconds: such a time may precede the slate
-    taken = events[(events["timestamp"] >= second) & (events["timestamp"] <= events["labelled_until"])]
+    taken = events[in_time(events["timestamp"], events["time"], events["labelled_until"])]
+    taken = taken.sort_values("time", kind="stable").drop_duplicates("at", keep="last")
     found.from_slate[taken["at"]] = True
     found.from_usable[taken.loc[taken["usable"], "at"]] = True
     return found
+
+
+def in_time(event: Moment, shown: Moment, until: Moment) -> Any:
+    """Whether events are between their slates and the ends of the slates' waits; all are unix seconds."""
+    second = np.floor(shown)  # clients that send whole seconds: such a time may precede the slate
+    return ((shown <= event) & (event <= until)) | (event == second)
 
 
 def _taken(files: Sequence[Location], dataset: str, wanted: Sequence[str], since: float) -> pd.DataFrame:

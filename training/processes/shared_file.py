@@ -32,14 +32,26 @@ def shared_file(value: object, folder: Path) -> Iterator[Path]:
         with suppress(OSError), abandoned.open("r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             abandoned.unlink()
-    path = folder / f"{uuid4().hex}.shared"
-    with path.open("wb") as file:
+    with _locked_file(folder) as (path, file):
         try:
-            fcntl.flock(file, fcntl.LOCK_EX)
             _write(value, file)
             yield path
         finally:
             path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _locked_file(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
+    """A new file with a lock. Before the lock another process may remove the file as an abandoned one: then the next
+    one is taken.
+    """
+    while True:
+        path = folder / f"{uuid4().hex}.shared"
+        with path.open("wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if path.exists():
+                yield path, file
+                return
 
 
 def _write(value: object, file: BinaryIO) -> None:

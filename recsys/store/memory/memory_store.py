@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from recsys.store.memory.memory_generations import MemoryGenerations
 from recsys.store.process_registry import Announcement
@@ -24,7 +25,10 @@ from recsys.store.stored_types import (
     LoggedImpression,
     LostEntries,
     Trending,
+    UserMerge,
     UserState,
+    names_after,
+    place_of,
     user_bucket,
 )
 from recsys.types import Event, Id, is_load_test
@@ -39,7 +43,7 @@ class MemoryStore(MemoryGenerations):
         self._events: dict[str, list[Event]] = {}
         self._event_ids: dict[str, list[str]] = {}
         self._log: list[LoggedEvent] = []
-        self._impressions: list[tuple[str, LoggedImpression]] = []
+        self._impressions: list[LoggedImpression] = []
         self._deleted_users: list[DeletedUser] = []
         self._entries = self._logged = 0
         self._trending: Trending | None = None
@@ -96,14 +100,14 @@ class MemoryStore(MemoryGenerations):
 
     async def add_impressions(self, impressions: Sequence[tuple[Id, bytes]]) -> None:
         for user, data in impressions:
-            self._impressions.append((str(user), LoggedImpression(self._entry(), data, time.time())))
+            self._impressions.append(LoggedImpression(self._entry(), str(user), data))
 
     async def read_lost(self) -> LostEntries:
         return LostEntries(0, 0)
 
     async def forget_user(self, user: Id) -> None:
         self._forget_state(str(user))
-        self._forget_entries([user])
+        self._forget_events([user])
         await self.forget_impressions(user)
 
     def _forget_state(self, user: str) -> None:
@@ -130,18 +134,26 @@ class MemoryStore(MemoryGenerations):
         self._forget_state(str(user))
         return self._keep(into, moved)
 
-    async def forget_streams(self, users: Sequence[Id]) -> None:
-        self._forget_entries(users)
-        for user in users:
-            self._note_deleted(user, merged=True)
+    async def merge_streams(self, merges: Sequence[UserMerge]) -> None:
+        self._forget_events([merge.user for merge in merges])
+        names = names_after(merges)
+        self._impressions = [replace(shown, user=names.get(shown.user, shown.user)) for shown in self._impressions]
+        for merge in merges:
+            self._note_deleted(merge.user, merged=True)
+        since = min((merge.at for merge in merges), default=0.0)
+        deleted = {user.digest for user in self._deleted_users if user.at >= since and not user.merged}
+        self._forget_slates(login for login in names.values() if digest_of(login) in deleted)
 
-    def _forget_entries(self, users: Sequence[Id]) -> None:
+    def _forget_events(self, users: Sequence[Id]) -> None:
         texts = {*map(str, users)}
         self._log = [logged for logged in self._log if str(logged.event.user_id) not in texts]
-        self._impressions = [shown for shown in self._impressions if shown[0] not in texts]
+
+    def _forget_slates(self, users: Iterable[Id]) -> None:
+        texts = {*map(str, users)}
+        self._impressions = [shown for shown in self._impressions if shown.user not in texts]
 
     async def forget_impressions(self, user: Id) -> None:
-        self._impressions = [shown for shown in self._impressions if shown[0] != str(user)]
+        self._forget_slates([user])
         self._note_deleted(user)
 
     def _note_deleted(self, user: Id, *, merged: bool = False) -> None:
@@ -175,7 +187,7 @@ class MemoryStore(MemoryGenerations):
         self._similar.update({(generation, row): packed for row, packed in lists.items()})
 
     def read_log(self, after: str = "", count: int = 1_000) -> list[LoggedEvent]:
-        return [logged for logged in self._log if _place(logged.entry) > _place(after)][:count]
+        return [logged for logged in self._log if not after or place_of(logged.entry) > place_of(after)][:count]
 
     def read_cursor(self, generation: str) -> Cursor | None:
         return self._cursors.get(generation)
@@ -190,10 +202,10 @@ class MemoryStore(MemoryGenerations):
         self._trending = trending
 
     def read_impressions(self, after: str = "", count: int = 1_000) -> list[LoggedImpression]:
-        return [shown for _, shown in self._impressions if _place(shown.entry) > _place(after)][:count]
+        return [shown for shown in self._impressions if not after or place_of(shown.entry) > place_of(after)][:count]
 
     def drop_impressions(self, entries: Sequence[str]) -> None:
-        self._impressions = [shown for shown in self._impressions if shown[1].entry not in entries]
+        self._impressions = [shown for shown in self._impressions if shown.entry not in entries]
 
     async def close(self) -> None:
         """There is no connection to close."""
@@ -232,8 +244,3 @@ class MemoryProcessRegistry:
 def _without_user(event: Event) -> str:
     """An event without its user, as text: the ids 7 and "7" differ, as in Redis."""
     return json.dumps([*event[1:4], dict(event.context)], sort_keys=True)
-
-
-def _place(entry: str) -> tuple[int, int]:
-    moment, _, count = entry.partition("-")
-    return (int(moment), int(count)) if entry else (0, 0)

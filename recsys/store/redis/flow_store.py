@@ -160,7 +160,7 @@ class RedisFlowStore:
     def read_impressions(self, after: str = "", count: int = 1_000) -> list[LoggedImpression]:
         """Return impressions after an entry, oldest first."""
         return [
-            LoggedImpression(entry, fields.get(b"d", b""), int(entry.partition("-")[0]) / 1000)
+            LoggedImpression(entry, str(fields.get(b"u", b""), "utf-8", "surrogatepass"), fields.get(b"d", b""))
             for entry, fields in self._entries_after(IMPRESSIONS, after, count)
         ]
 

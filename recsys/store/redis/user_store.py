@@ -44,11 +44,16 @@ from recsys.store.stored_types import (
     LostEntries,
     StreamLimits,
     Trending,
+    UserMerge,
     UserState,
+    names_after,
     user_bucket,
 )
 from recsys.types import Event, Id, is_load_test
 from recsys.user_digest import digest_of
+
+_CLOCKS_DIFFER = 60.0
+"""Seconds by which the clocks of a gateway and the store may differ."""
 
 _HOT_SECONDS = 1.0
 """The limit of a read on the hot path, and of a connect and a reply elsewhere: longer than any deadline of a query."""
@@ -194,26 +199,39 @@ class RedisUserStore:
         with translated_errors(self.address):
             await self._redis.unlink(*keys)
             await forget_user_in_generations(self._redis, user)
-        await self._forget_entries([user], keys)
+        await self._forget_entries(user, keys)
         await self._note_deleted(user)
 
-    async def forget_streams(self, users: Sequence[Id]) -> None:
-        """Delete merged users from the log and from the impressions, in one pass for all, and from files later."""
-        await self._forget_entries(users)
-        for user in users:
-            await self._note_deleted(user, merged=True)
+    async def merge_streams(self, merges: Sequence[UserMerge]) -> None:
+        """Give the impressions of merged users to their logins, in one pass for all, and delete the users from the log.
 
-    async def _forget_entries(self, users: Sequence[Id], keys: Sequence[bytes] = ()) -> None:
-        """Delete users from the streams. keys: deleted with the last entry of the log.
+        Files lose the merged users later. A login that was deleted since its merge gets no impressions.
+        """
+        names = names_after(merges)
+        with translated_errors(self.address):
+            await self._log.forget([prefix for merge in merges for prefix in event_prefixes(merge.user)])
+            await self._impressions.rename({text_of(user): text_of(into) for user, into in names.items()})
+        for merge in merges:
+            await self._note_deleted(merge.user, merged=True)
+        # After the copy: a deletion that is noted later deletes the impressions once more (`forget_impressions`).
+        since = int(1_000 * (min(merge.at for merge in merges) - _CLOCKS_DIFFER))
+        with translated_errors(self.address):
+            noted: Any = await self._redis.xrange(DELETED_USERS, since)
+            deleted = {fields[b"u"] for _, fields in noted if b"m" not in fields}
+            if gone := [text_of(login) for login in names.values() if digest_of(login) in deleted]:
+                await self._impressions.forget(gone)
+
+    async def _forget_entries(self, user: Id, keys: Sequence[bytes]) -> None:
+        """Delete a user from the streams. keys: deleted with the last entry of the log.
 
         They were deleted once before; an event that arrived since is in them and is about to be deleted from the log.
         """
         try:
             with translated_errors(self.address):
-                await self._log.forget([prefix for user in users for prefix in event_prefixes(user)], keys)
+                await self._log.forget(event_prefixes(user), keys)
         finally:  # in a full store the log can't be copied, and both streams are only marked
             with translated_errors(self.address):
-                await self._impressions.forget([*map(text_of, users)])
+                await self._impressions.forget([text_of(user)])
 
     async def forget_impressions(self, user: Id) -> None:
         """Delete a user's impressions only, from the store now, and from files with the next `flows drain`."""

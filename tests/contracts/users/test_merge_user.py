@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
 
 from recsys.errors import StoreError
-from recsys.store.stored_types import EVENTS_KEPT
+from recsys.store.stored_types import EVENTS_KEPT, UserMerge
 from recsys.types import Event
 from recsys.user_digest import digest_of
 from tests.contracts.stores import Store, click, keys
@@ -24,6 +25,15 @@ def merge(store: Store, *more: Event, user: str | int = ANON, into: str | int = 
 
 def stored_events(store: Store, user: str | int = LOGIN) -> list[tuple[Any, ...]]:
     return [(event.item_id, event.timestamp, event.event_type) for event in store.read("g1", user)[0].events]
+
+
+def now_of(user: str | int, into: str | int = LOGIN) -> UserMerge:
+    """A merge of now."""
+    return UserMerge(user, into, time.time())
+
+
+def impressions(store: Store) -> list[tuple[str, bytes]]:
+    return [(each.user, each.data) for each in store.flows.read_impressions()]
 
 
 def test_events_move_in_the_order_of_time(store: Store) -> None:
@@ -80,9 +90,9 @@ def test_the_newest_events_stay(store: Store) -> None:
 
 
 def test_nothing_is_left(store: Store) -> None:
-    """Records, lists and events of the user are deleted, log entries and impressions by `forget_streams`.
+    """Records, lists and events of the user are deleted, log entries by `merge_streams`.
 
-    The log has the moved events under the other user.
+    The log has the moved events under the other user, who gets the impressions too.
     """
     store.publish("g1", {ANON: b"record", LOGIN: b"record of login"})
     store.publish("g2", {ANON: b"record"})
@@ -91,7 +101,7 @@ def test_nothing_is_left(store: Store) -> None:
     store.users(lambda users: users.add_impressions([(ANON, b"shown"), (LOGIN, b"shown to login")]))
     merge(store, click("old", 0.5, user=ANON))
     assert store.client is None or {key for key in keys(store) if ANON in key} == set()
-    store.users(lambda users: users.forget_streams([ANON, "nobody"]))
+    store.users(lambda users: users.merge_streams([now_of(ANON), now_of("nobody")]))
     noted = store.flows.read_deleted_users()
     assert [(user.digest, user.merged) for user in noted] == [(digest_of(ANON), True), (digest_of("nobody"), True)]
     for generation in ("g1", "g2"):
@@ -101,8 +111,50 @@ def test_nothing_is_left(store: Store) -> None:
     assert (other.record, other.listed) == (b"record of login", b"list of login")
     logged = [(str(each.event.user_id), each.event.item_id) for each in store.flows.read_log()]
     assert logged == [(LOGIN, "x"), (LOGIN, "a")]
-    assert [each.data for each in store.flows.read_impressions()] == [b"shown to login"]
+    assert impressions(store) == [(LOGIN, b"shown"), (LOGIN, b"shown to login")]
     assert store.client is None or [text for text in everything(store) if ANON.encode() in text] == []
+
+
+def test_impressions_keep_their_places_over_several_steps_of_the_copy(store: Store) -> None:
+    """With those of other users between them; 7 and "7" are one user. A second merge changes nothing."""
+    users = [("7", b"v"), ("8", b"o"), ("é", b"w")] * 400
+    store.users(lambda opened: opened.add_impressions(users))
+    before = [each.entry for each in store.flows.read_impressions(count=2_000)]
+    for _ in range(2):
+        store.users(lambda opened: opened.merge_streams([now_of(7), now_of("é", 9)]))
+        found = store.flows.read_impressions(count=2_000)
+        assert [each.entry for each in found] == before
+        assert [(each.user, each.data) for each in found] == [(LOGIN, b"v"), ("8", b"o"), ("9", b"w")] * 400
+
+
+def test_a_login_that_is_merged_again(store: Store) -> None:
+    """Before the impressions have moved: they go to the last login."""
+    store.users(lambda users: users.add_impressions([("a", b"of a"), ("b", b"of b")]))
+    store.users(lambda users: users.merge_streams([now_of("a", "b"), now_of("b", "c")]))
+    assert impressions(store) == [("c", b"of a"), ("c", b"of b")]
+
+
+def test_a_login_that_was_deleted_since_gets_no_impression(store: Store) -> None:
+    """Between the merge and the pass over the stream. Another login gets those of its visitor."""
+    store.users(lambda users: users.add_impressions([(ANON, b"shown"), ("other", b"of other"), ("else", b"of else")]))
+    merges = [now_of(ANON), now_of("other", "other login")]
+    store.users(lambda users: users.forget_user(LOGIN))
+    store.users(lambda users: users.merge_streams(merges))
+    assert impressions(store) == [("other login", b"of other"), ("else", b"of else")]
+
+
+def test_impressions_in_a_full_store_move_later(real: Store) -> None:
+    """The copy is refused, and nothing is lost: the gateway tries again."""
+    real.users(lambda users: users.add_impressions([(ANON, b"shown")]))
+    real.client.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(StoreError, match="is full"):
+            real.users(lambda users: users.merge_streams([now_of(ANON)]))
+    finally:
+        real.client.config_set("maxmemory", 0)
+    assert impressions(real) == [(ANON, b"shown")]
+    real.users(lambda users: users.merge_streams([now_of(ANON)]))
+    assert impressions(real) == [(LOGIN, b"shown")]
 
 
 @pytest.mark.parametrize("ids", [(7, "login"), ("7", 8), ('"7",', "[7"), ("7,8", "é\n\\"), ("🙂", "7\ud800")])

@@ -14,6 +14,7 @@ from flows.drain import drain
 from recsys.environment import Environment
 from recsys.errors import SettingsError
 from recsys.store import RedisUserStore
+from recsys.store.stored_types import UserMerge
 from recsys.types import LOAD_TEST_USERS, Event
 from tests.chaos.event_sender import add_yesterday, collect
 from training.data.collected_events import SCHEMA
@@ -85,7 +86,7 @@ def test_a_deleted_and_a_merged_user_leave_the_files(harness, home, own_valkey_u
     async def merge(store):
         await store.add_events([Event("visitor", "d", NOW)])
         await store.merge_user("visitor", "login")
-        await store.forget_streams(["visitor"])  # as the gateway does some seconds later
+        await store.merge_streams([UserMerge("visitor", "login", NOW)])  # as the gateway does some seconds later
 
     in_store(own_valkey_url, merge)
     assert drain().deleted == 4

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 import redis
 
-from flows.drain import SCHEMA, DrainResult, drain_some, taken_after
+from flows.collection.credited_events import credited_events, read_stored_slates
+from flows.drain import SCHEMA, DrainResult, drain_some
 from flows.forgetting.deleted_users import remove_deleted_users
 from recsys.errors import DatasetError, LocationError
 from recsys.lists.impression import Impression
@@ -73,11 +74,19 @@ def act(store, *events):
     asyncio.run(store.add_events(events))
 
 
-def drained(store, folder, later=3600.0):
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(store, "now", lambda: time.time() + later)
-        done = drain_some.fn(store, Location(str(folder)), WAIT)
+def one_step(store, folder, now, stored=None):
+    """One step of the flow at a time. stored: what the run has read."""
+    return drain_some.fn(store, Location(str(folder)), WAIT, now, stored or read_stored_slates.fn(store))
+
+
+def drained(store, folder):
+    done = one_step(store, folder, time.time() + 3600)
     return replace(done, files=[*map(Path, done.files)])
+
+
+def taken(slate, events):
+    """The types of the events that are credited to a slate, by item."""
+    return credited_events({"1-0": slate}, {}, {str(slate.user_id): events}, WAIT)["1-0"]
 
 
 def drained_files(store, folder):
@@ -95,7 +104,7 @@ class TestLabels:
             Event("7", "b", NOON + WAIT, "purchase"),
             Event("7", "late", NOON + WAIT + 1, "click"),
         ]
-        assert taken_after(shown(), done, WAIT) == {"a": ["click", "purchase"], "b": ["purchase"]}
+        assert taken(shown(), done) == {"a": ["click", "purchase"], "b": ["purchase"]}
 
     def test_a_timestamp_in_whole_seconds(self):
         """A whole second equal to the slate's second counts; a fraction before the slate does not."""
@@ -104,7 +113,7 @@ class TestLabels:
             Event("7", "a", NOON, "click"),
             Event("7", "b", NOON + 0.2, "click"),
         ]
-        assert taken_after(shown(at=NOON + 0.3), done, WAIT) == {"a": ["click"]}
+        assert taken(shown(at=NOON + 0.3), done) == {"a": ["click"]}
 
     def test_a_row_for_each_item_shown(self, store, tmp_path):
         """A row has place, score, sources, features, label and the user's arms; ids are text."""
@@ -128,10 +137,9 @@ class TestLabels:
     def test_slates_of_generations_with_different_own_columns(self, store, tmp_path):
         """One file has the columns of all, NaN in slates without them; a training reads slates of its own columns."""
         own = {"dataset": "shop", "own_features": ("own_price", "gap_price")}
-        log(store, shown("7", dataset="shop"), shown("8", width=WIDTH + 2, **own), shown("9", width=WIDTH + 1, **own))
+        log(store, shown("7", dataset="shop"), shown("8", width=WIDTH + 2, **own))
         act(store, Event("7", "a", NOON + 5, "purchase"), Event("8", "b", NOON + 5, "purchase"))
         done = drained(store, tmp_path)
-        assert (done.impressions, done.damaged) == (2, 1)
         (file,) = done.files
         frame = pq.read_table(file, partitioning=None).to_pandas()
         assert frame["feature.gap_price"].isna().tolist() == [True] * 3 + [False] * 3
@@ -144,6 +152,19 @@ class TestLabels:
             assert (len(read), read.left_out) == (1, {impressions.OTHER_FEATURES: 1})
         other = replace(WANTED, features=(*FEATURES, "own_stock", "gap_stock"))
         assert len(impressions.read([Location(str(file))], other)) == 0
+
+    def test_a_slate_with_another_number_of_features_trains_no_ranker(self, store, tmp_path):
+        """An upgrade keeps its user, arms and events; the loader counts it among the slates without features."""
+        more = {"dataset": "shop", "assigned": {"test": "new"}, "own_features": ("own_price",)}
+        log(store, shown("7", width=WIDTH - 1, **more), shown("8", dataset="shop"))
+        act(store, Event("7", "b", NOON + 5, "purchase"), Event("8", "b", NOON + 5, "purchase"))
+        done = drained(store, tmp_path)
+        assert (done.impressions, done.damaged, done.taken) == (2, 0, 2)
+        table = pq.read_table(done.files[0], partitioning=None)
+        assert table["assigned"].to_pylist()[:3] == ["test=new"] * 3
+        assert table["event_types"].to_pylist()[:3] == [[], ["purchase"], []]
+        read = impressions.read([Location(str(done.files[0]))], WANTED)
+        assert (len(read), read.left_out) == (1, {impressions.NO_FEATURES: 1})
 
 
 class TestFiles:
@@ -184,12 +205,12 @@ class TestFiles:
         assert drained(store, tmp_path).impressions == 1
 
     def test_unreadable_impressions_are_counted_and_deleted(self, store, tmp_path):
-        """Damaged, of another ranker, without items, or with text that no file can hold: the others are drained."""
+        """Damaged, without items, or with text that no file can hold: the others are drained."""
         broken = bytearray(shown().pack())
         broken[-1] ^= 1
-        log(store, bytes(broken), b"", shown(width=3), shown(items=()), shown(user="\ud800"), shown("sound"))
+        log(store, bytes(broken), b"", shown(items=()), shown(user="\ud800"), shown("sound"))
         done = drained(store, tmp_path)
-        assert (done.impressions, done.damaged, done.waiting) == (1, 5, 0)
+        assert (done.impressions, done.damaged, done.waiting) == (1, 4, 0)
         assert store.read_impressions() == []
 
 
@@ -199,7 +220,7 @@ class TestStore:
         real, flows = time.time, RedisFlowStore(own_valkey_url)
         add(own_valkey_url, IMPRESSION_LIMITS, [shown().pack()])
         monkeypatch.setattr(time, "time", lambda: real() + 3600)
-        done = drain_some.fn(flows, Location(str(tmp_path)), WAIT)
+        done = one_step(flows, tmp_path, flows.now())
         assert (done.impressions, done.waiting) == (0, 1)
         flows.close()
 
@@ -212,8 +233,8 @@ class TestStore:
         add(own_valkey_url, IMPRESSION_LIMITS, [shown().pack()])
         rounds = []
 
-        def busy(store, folder, wait):
-            done = drain_some(store, folder, wait)
+        def busy(*arguments):
+            done = drain_some(*arguments)
             add(own_valkey_url, IMPRESSION_LIMITS, [shown().pack()])
             rounds.append(done)
             assert len(rounds) < 4
@@ -223,15 +244,15 @@ class TestStore:
         assert module.drain(0.0).impressions == 1
         assert valkey.xlen("impressions") == 1
 
-    def test_no_impression_of_35_minutes_is_lost(self, valkey, own_valkey_url, tmp_path, monkeypatch):
+    def test_no_impression_of_35_minutes_is_lost(self, valkey, own_valkey_url, tmp_path):
         """Of 100 impressions a second each is drained or waits; the default limit of memory removes none unread."""
         flows, slate, minutes = RedisFlowStore(own_valkey_url), shown(items=("a",)).pack(), []
         for _ in range(35):
             add(own_valkey_url, IMPRESSION_LIMITS, [slate] * 6_000)
             minutes.append(flows.now())
-        monkeypatch.setattr(flows, "now", lambda: minutes[4] + WAIT)  # the impressions of five minutes are old enough
-        total = DrainResult()
-        while (step := drain_some.fn(flows, Location(str(tmp_path)), WAIT)).impressions:
+        now = minutes[4] + WAIT  # five minutes are old enough
+        stored, total = read_stored_slates.fn(flows), DrainResult()
+        while (step := one_step(flows, tmp_path, now, stored)).impressions:
             total = total.plus(step)
         assert total.impressions >= 30_000
         assert total.impressions + valkey.xlen("impressions") == 210_000

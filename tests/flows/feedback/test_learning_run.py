@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
+from flows.collection.credited_events import credited_events
 from flows.drain import to_table
 from recsys.lists.impression import Impression
 from recsys.model.features import FEATURES
@@ -59,7 +60,8 @@ def explored(folder, frame, items=40, k=3):
         took = [row for row in made.items if random.random() < (0.9 if row == (last + 1) % items else 0.05)]
         taken[str(user)] = [Event(str(user), row, now + 1) for row in took]
     (folder / "date=2023-11-30").mkdir(parents=True)
-    pq.write_table(to_table(shown, taken, 60.0), folder / "date=2023-11-30" / "1-0.parquet")
+    table = to_table(shown, credited_events(shown, {}, taken, 60.0), 60.0)
+    pq.write_table(table, folder / "date=2023-11-30" / "1-0.parquet")
 
 
 def test_a_model_that_explored_slates_speak_against_is_refused(tmp_path, prefect_url):

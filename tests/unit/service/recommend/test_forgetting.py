@@ -52,8 +52,8 @@ class Users:
         self.calls.append(f"merged {user}")
         return 0
 
-    async def forget_streams(self, users):
-        self.calls.append(f"swept {', '.join(users)}")
+    async def merge_streams(self, merges):
+        self.calls.append(f"swept {', '.join(merge.user for merge in merges)}")
         if self.full:
             self.full = False
             raise StoreFull("Redis is full.")
@@ -277,6 +277,13 @@ async def test_one_sweep_covers_all_users_merged_before_it(short_waits):
     await verbs.merge("d", "login", SERVED)
     await verbs.finish()
     assert users.calls == [f"merged {user}" for user in "abc"] + ["swept a, b, c"] * 2 + ["merged d", "swept d"]
+
+
+async def test_a_slate_that_is_not_logged_yet_survives_a_merge(short_waits, log):
+    """The sweep gives the slate to the login."""
+    log.note(query())
+    await UserVerbs(Users(), log).merge(USER, "login", SERVED)
+    assert [query.user_id for query, _ in log._waiting] == [USER]
 
 
 async def test_a_gateway_that_stops_sweeps_first(short_waits, monkeypatch):

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from flows.collection.credited_events import credited_events
 from flows.drain import to_table
 from recsys.lists.impression import Impression
 from recsys.model.features import FEATURES
@@ -56,7 +57,8 @@ def folder(tmp_path_factory):
         )
         took = [row for row in made.items if random.random() < TAKEN[row]]
         events[str(user)] = [Event(str(user), row, at + 1) for row in took]
-    table, day = to_table(shown, events, 60.0), tmp_path_factory.mktemp("impressions")
+    table = to_table(shown, credited_events(shown, {}, events, 60.0), 60.0)
+    day = tmp_path_factory.mktemp("impressions")
     for name, part in (
         ("date=2026-12-01", table),
         ("date=2026-11-01", table.drop_columns(["explored", "propensity", "exploration"])),

@@ -1,5 +1,7 @@
 """Item tables and records of users that Dask workers compute have the same bits as those of one process."""
 
+import fcntl
+
 import numpy as np
 import pytest
 import torch
@@ -70,3 +72,22 @@ def test_files_of_killed_processes_are_removed(tmp_path):
         assert {*tmp_path.iterdir()} == {first, second}
         assert read_shared(first) == [1]
     assert not [*tmp_path.iterdir()]
+
+
+def test_a_file_that_is_not_locked_yet_may_be_taken_for_an_abandoned_one(tmp_path, monkeypatch):
+    """Another process removes it between its creation and its lock: the object is in the next file."""
+    lock, meanwhile = fcntl.flock, []
+
+    def late(file, how):
+        if not meanwhile:
+            meanwhile.append(file.name)
+            with shared_file([2], tmp_path):
+                pass
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with shared_file([1], tmp_path) as path:
+        assert read_shared(path) == [1]
+    assert meanwhile
+    assert str(path) not in meanwhile
+    assert list(tmp_path.iterdir()) == []

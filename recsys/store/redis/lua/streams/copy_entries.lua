@@ -1,7 +1,8 @@
 #!lua
 -- Copy a stream, some entries at a time; the last step puts the copy in the place of the stream.
 -- The first line makes a full store refuse the script: without the line, PEXPIRE would allow the writes that follow it.
--- KEYS: lock, stream, copy. ARGV: token, milliseconds of the lock, - in the first step, entries of a step
+-- KEYS: lock, stream, copy. ARGV: token, milliseconds of the lock, - in the first step, entries of a step, then pairs of
+-- a first value to replace in the copy and its replacement
 -- A step continues behind the last entry of the copy, so a repeated step copies no entry twice. No copy is left behind
 -- a repeated last step: the result is 'again', because another copy would begin in the middle of the stream.
 -- include functions/check_token
@@ -20,8 +21,14 @@ elseif redis.call('EXISTS', KEYS[3]) == 0 then
 else
   from = '(' .. last_id(KEYS[3])
 end
+local replacements = {}
+for at = 5, #ARGV, 2 do replacements[ARGV[at]] = ARGV[at + 1] end
 local entries = redis.call('XRANGE', KEYS[2], from, '+', 'COUNT', ARGV[4])
-for _, entry in ipairs(entries) do redis.call('XADD', KEYS[3], entry[1], unpack(entry[2])) end
+for _, entry in ipairs(entries) do
+  local values = entry[2]
+  values[2] = replacements[values[2]] or values[2]
+  redis.call('XADD', KEYS[3], entry[1], unpack(values))
+end
 if #entries == tonumber(ARGV[4]) then
   redis.call('PEXPIRE', KEYS[3], ARGV[2])
   return {'more', entries[#entries][1]}
