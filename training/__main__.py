@@ -143,7 +143,7 @@ def run_evaluate(options: argparse.Namespace) -> None:
         run = recipe.TrainingRun(config, shown.shown_on(board, curves), checkpoints)
         slates = recipe.read_impressions(table, parts, run)
         ranker = recipe.train_ranker(parts, run, slates)
-        evaluation = recipe.evaluate(parts, ranker, run, slates=slates)
+        evaluation = recipe.evaluate(parts, ranker, run, slates=slates, event_before=True)
         checkpoints.clear()
         board.result(config, evaluation)
     evaluation = replace(evaluation, seconds=round(time.monotonic() - start, 1))

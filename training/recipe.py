@@ -37,7 +37,7 @@ from training.evaluation.inspection import preview
 from training.evaluation.live_model import LiveModel, compare
 from training.evaluation.metric_table import Comparison, Evaluation
 from training.evaluation.ranking import metric_rows
-from training.evaluation.scorers import baselines, other_ranker, stages
+from training.evaluation.scorers import at_event_before, baselines, other_ranker, stages
 from training.evaluation.split import Split, split
 from training.evaluation.verdicts import ArmJudgement
 from training.offpolicy import explored_files
@@ -149,18 +149,22 @@ def evaluate(
     run: TrainingRun,
     live: LiveModel | Comparison | None = None,
     slates: ShownSlates | None = None,
+    event_before: bool = False,
 ) -> Evaluation:
     """The metric table of the baselines, the stages and the served model, all trained on what precedes the test.
 
     live: to compare with, or a Comparison with the reason why it can't be scored. slates: the explored ones judge too.
+    event_before: measure the stages a second time, each query at the time of the user's newest event.
     """
     config, progress, start = run.config, run.progress, time.monotonic()
     stage = stage_before_test(parts, ranker, run)
     tested = stage.ranker(ranker.net, parts.log)
     with progress.step("baselines") as step:
         fitted, left_out = baselines(parts.before_test, config.threads, config.seed, step)
+    ours = stages(stage, tested)
+    moved = at_event_before(ours) if event_before else {}
     with progress.step("evaluation") as step:
-        rows = metric_rows(parts, {**fitted, **stages(stage, tested), **other_ranker(parts, stage, ranker)}, step)
+        rows = metric_rows(parts, {**fitted, **ours, **moved, **other_ranker(parts, stage, ranker)}, step)
     if isinstance(live, LiveModel):
         with progress.step("evaluation of the live generation") as step:
             live = compare(parts, stage, ranker.net, live, step)

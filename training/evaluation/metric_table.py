@@ -27,6 +27,9 @@ BASELINES = ("popularity", "recency_popularity", "item_knn", "ease_decay", "ials
 """Rows that the served model has to beat. A baseline whose package is missing has no row."""
 
 SERVED = "two_stage"
+EVENT_BEFORE = "_event_before"
+"""The suffix of a model's second row: the same targets, each query at the time of the user's newest event."""
+
 SEGMENTS = ("all", "warm", "cold", "new")
 """Test events: all; of users with and without an earlier event; of items without an earlier event."""
 
@@ -73,12 +76,13 @@ class Evaluation:
 
     items: the number of ranked items. rows: {model: {"recall@10": …, "warm_recall@10": …, "se_recall@10": …,
     "warm_se_recall@10": …, "cold_queries": …, "coverage@10": …}}, for METRICS, FURTHER and SEGMENTS; the metrics of a
-    segment without queries are None. Rows beside the served model's have SE_DIFFERENCE, too. order: the simple order
-    that ranks the candidates; None where a trained ranker does. preview: the spread of the scores and the slates of
-    some users. targets: the event types that the figures are about, but for segments of OVERALL and OF_TYPE; empty
-    means every positive type. seen: the seen items that the rankings leave out, in words. comparison: with the live
-    generation; None where no comparable generation is live. impressions: what the ranker learned from slates that users
-    were shown; None without such slates. policy: the tested model by slates that explored; None without impressions.
+    segment without queries are None. Rows beside the served model's have SE_DIFFERENCE, too. Names with EVENT_BEFORE
+    are of the same models at another time. order: the simple order that ranks the candidates; None where a trained
+    ranker does. preview: the spread of the scores and the slates of some users. targets: the event types that the
+    figures are about, but for segments of OVERALL and OF_TYPE; empty means every positive type. seen: the seen items
+    that the rankings leave out, in words. comparison: with the live generation; None where no comparable generation is
+    live. impressions: what the ranker learned from slates that users were shown; None without such slates. policy: the
+    tested model by slates that explored; None without impressions.
     """
 
     protocol: str
@@ -145,7 +149,9 @@ class Evaluation:
     def legend(self) -> str:
         """How the rankings were made, for the footer of a table."""
         rules = ["Full ranking", "nothing sampled", *([self.seen] if self.seen else []), "ties against the model"]
-        return f"{'; '.join(rules)}. union: each source asked for k items."
+        moved = any(name.endswith(EVENT_BEFORE) for name in self.rows)
+        times = f" …{EVENT_BEFORE}: each query at the time of the user's newest event." if moved else ""
+        return f"{'; '.join(rules)}. union: each source asked for k items.{times}"
 
     @property
     def title(self) -> str:

@@ -7,13 +7,15 @@ turn a user's history and an item into vectors, are one source.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 
+from recsys.kernels import time_features
 from recsys.model.ranker import Ranker
 from recsys.retrieval.retriever import Retriever
-from recsys.types import F32, PAD, Candidates, Histories
+from recsys.types import CLOCK, F32, PAD, Candidates, Histories
 from training.data.interaction_log import Log
 from training.evaluation.baselines import (
     DECAY,
@@ -25,7 +27,7 @@ from training.evaluation.baselines import (
     popularity,
     recency_popularity,
 )
-from training.evaluation.metric_table import SERVED
+from training.evaluation.metric_table import EVENT_BEFORE, SERVED
 from training.evaluation.ranking import Score, SourceUnion
 from training.evaluation.split import Split
 from training.progress import StepProgress, no_step
@@ -78,6 +80,23 @@ def stages(stage: FirstStage, ranker: Ranker) -> dict[str, Score | SourceUnion]:
         "union": SourceUnion(lambda histories: union(histories, stage.retriever, n_items)),
         SERVED: lambda histories: two_stage(histories, stage.retriever, ranker, n_items),
     }
+
+
+def at_event_before(scorers: Mapping[str, Score | SourceUnion]) -> dict[str, Score | SourceUnion]:
+    """The scorers that order items, with each query at the time of the user's newest event; named with EVENT_BEFORE."""
+
+    def moved(score: Score) -> Score:
+        return lambda histories: score(at_newest_event(histories))
+
+    return {f"{name}{EVENT_BEFORE}": moved(each) for name, each in scorers.items() if not isinstance(each, SourceUnion)}
+
+
+def at_newest_event(histories: Histories) -> Histories:
+    """The histories with each query at the time of its newest event. A query without an event keeps its own time."""
+    now = np.where(histories.items[:, -1] != PAD, histories.times[:, -1], histories.now)
+    context, clock = histories.context.copy(), histories.context[:, :CLOCK]
+    context[:, :CLOCK] = np.where(clock > 0, time_features.clock(now), 0)
+    return replace(histories, now=now, context=context)
 
 
 def other_ranker(parts: Split, stage: FirstStage, fit: RankerFit) -> dict[str, Score | SourceUnion]:
