@@ -171,7 +171,7 @@ def impression_checks(evaluation: Evaluation) -> list[Check]:
         return []
     if found.reason:
         return [Check("impressions", "not judged", found.sentence)]
-    return [Check("impressions", "passed", found.sentence, found.ours, found.theirs - NOISE * found.error)]
+    return [Check("impressions", "passed", found.sentence, found.ours, found.theirs)]
 
 
 def score_checks(scores: Scores, which: str) -> list[Check]:
