@@ -47,7 +47,7 @@ class Demo:
         start = self.start + day * DAY
         of_day = self.shown[(self.shown["time"] >= start) & (self.shown["time"] < start + DAY)]
         week = draw(self.shown, start - 7 * DAY, DAY, 7)
-        return read(draw(change(of_day.copy()), start, DAY, 1), week, self.training)
+        return read(draw(change(of_day.copy()), start, DAY, 1), week, self.training, self.folder.manifest.id)
 
     def skew(self, rows):
         """The skew of drawn rows, against the records of the generation and the events of the log since."""
@@ -112,5 +112,9 @@ def test_resampled_windows_are_quiet(demo):
     rows, alarms = draw(demo.shown, demo.start, DAYS * DAY, 1), []
     for _ in range(RESAMPLED):
         drawn = rows.iloc[random.choice(len(rows), 2 * USERS, replace=False)]
-        alarms += [reading.sentence] if (reading := read(drawn[:USERS], drawn[USERS:], None)).alarms else []
+        alarms += (
+            [reading.sentence]
+            if (reading := read(drawn[:USERS], drawn[USERS:], None, demo.folder.manifest.id)).alarms
+            else []
+        )
     assert len(alarms) <= 0.05 * RESAMPLED, alarms
