@@ -133,7 +133,7 @@ def train_and_publish(
         enforce_gate(report, check_tested_model(evaluation, report.data, live), force)
 
         trained = train_on_everything(log, ranker, evaluation, run)
-        enforce_gate(report, check_final_model(log, trained), force)
+        enforce_gate(report, check_final_model(parts, trained), force)
 
         origin = Origin(dataset.name, dataset.notes.bad_rows(), report.data, failed(report.checks))
         folder = environment.folder("generations")

@@ -35,8 +35,8 @@ from training.data.mapping import Moments
 from training.data.slate_events import slate_events
 from training.evaluation.inspection import preview
 from training.evaluation.live_model import LiveModel, compare
-from training.evaluation.metric_table import Comparison, Evaluation
-from training.evaluation.ranking import metric_rows
+from training.evaluation.metric_table import SERVED, TOWER, Comparison, Evaluation, Row
+from training.evaluation.ranking import metric_rows, newest_events
 from training.evaluation.scorers import baselines, other_ranker, stages
 from training.evaluation.split import Split, split
 from training.evaluation.verdicts import ArmJudgement
@@ -48,7 +48,8 @@ from training.ranker.fit_ranker import RankerFit, fit_ranker
 from training.ranker.shown_slates import ShownSlates
 from training.ranker.slate_examples import grade_of
 from training.retrieval_stage import FirstStage, fit_first_stage
-from training.towers.checkpoint import SERVED, Checkpoints
+from training.towers import checkpoint
+from training.towers.checkpoint import Checkpoints
 from training.towers.validation import tower_validation
 
 
@@ -199,8 +200,15 @@ def train_on_everything(log: Log, ranker: RankerFit, evaluation: Evaluation, run
     use_threads(run.config)
     with run.progress.step("towers on everything") as step:
         config = ranker.with_epochs(run.config)
-        stage = fit_first_stage(log, config, step, None, run.checkpoints, SERVED, run.engine)
+        stage = fit_first_stage(log, config, step, None, run.checkpoints, checkpoint.SERVED, run.engine)
     return TrainedModel(stage, ranker.net, evaluation)
+
+
+def published_rows(parts: Split, trained: TrainedModel) -> dict[str, Row]:
+    """The rows of the towers alone and of both stages of the model to publish, on the newest test events."""
+    same = replace(parts, test=parts.test[newest_events(parts)])
+    found = stages(trained.stage, trained.stage.ranker(trained.net, parts.log))
+    return metric_rows(same, {name: found[name] for name in (TOWER, SERVED)})
 
 
 def use_threads(config: TrainingConfig) -> None:

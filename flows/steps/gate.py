@@ -24,10 +24,11 @@ from training.data.interaction_log import Log
 from training.evaluation.inspection import score_spread
 from training.evaluation.live_model import LiveModel
 from training.evaluation.metric_table import Comparison
+from training.evaluation.split import Split
 from training.gate.check import Check, failed
 from training.gate.dataset_profile import DataProfile, LiveGeneration
 from training.gate.gate import check_data, check_model, check_trained, comparable
-from training.recipe import TrainedModel
+from training.recipe import TrainedModel, published_rows
 from training.report.run_page import RunReport
 
 
@@ -57,9 +58,10 @@ check_tested_model = step(check_model)
 
 
 @step
-def check_final_model(log: Log, trained: TrainedModel) -> list[Check]:
-    """The checks of the model that is published. Metrics can't be measured: the model was trained on all events."""
-    return check_trained(score_spread(log, trained.stage, trained.stage.ranker(trained.net, log)))
+def check_final_model(parts: Split, trained: TrainedModel) -> list[Check]:
+    """The checks of the model that is published: it was trained on all events, so the tested model's figures help."""
+    spread = score_spread(parts.log, trained.stage, trained.stage.ranker(trained.net, parts.log))
+    return check_trained(spread, trained.evaluation, published_rows(parts, trained))
 
 
 def enforce_gate(report: RunReport, checks: Sequence[Check], force: bool) -> None:

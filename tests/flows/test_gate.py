@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from recsys.store.stored_types import LIVE
 from tests.flows.ring_dataset import log_of, ring
 from tests.sample_data import tiny
 from training.gate.dataset_profile import DataProfile, LiveGeneration
+from training.retrieval_stage import FirstStage
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +104,24 @@ def test_a_live_generation_that_can_not_be_loaded_does_not_fail_the_run(tmp_path
     found = load_live_model.fn(LiveGeneration("g1", data), data, log, MemoryStore(), tmp_path)
     assert found.live == "g1"
     assert found.reason.startswith("live can't be loaded (")
+
+
+def test_a_published_model_with_permuted_embeddings_is_refused(world, tmp_path, monkeypatch):
+    """The tested model passes; the one trained on everything has the embeddings of other items in its tables."""
+    from flows import train
+
+    def permuted(*args):
+        trained = train_on_everything(*args)
+        stage, order = trained.stage, np.random.default_rng(0).permutation(len(trained.stage.tables))
+        tables = replace(stage.tables, embeddings=stage.tables.embeddings[order], rounded=stage.tables.rounded[order])
+        return replace(trained, stage=FirstStage.over(stage.towers, tables, stage.exclude_seen))
+
+    train_on_everything = train.train_on_everything
+    monkeypatch.setattr(train, "train_on_everything", permuted)
+    error = refused(world, tiny.write(tmp_path / "data"))
+    failed = {check["name"] for check in error.failed}
+    assert failed >= {"recall@10 of tower, trained on everything", "ndcg@10 of tower, trained on everything"}
+    assert all(name.endswith("trained on everything") for name in failed)
 
 
 def test_a_smaller_log_and_a_damaged_catalogue_are_refused_before_the_training(world, tmp_path):

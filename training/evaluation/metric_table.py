@@ -26,9 +26,14 @@ PERSONAL = ("newest_items", "frequent_items", "frequent_decayed")
 BASELINES = ("popularity", "recency_popularity", "item_knn", "ease_decay", "ials", *PERSONAL)
 """Rows that the served model has to beat. A baseline whose package is missing has no row."""
 
-SERVED = "two_stage"
+SERVED, TOWER = "two_stage", "tower"
+"""The rows of the served model, and of the towers alone."""
+
 SEGMENTS = ("all", "warm", "cold", "new")
 """Test events: all; of users with and without an earlier event; of items without an earlier event."""
+
+NEWEST = "newest"
+"""A further segment: the newest test events of target types, on which the gate also scores the model to publish."""
 
 OVERALL, OF_TYPE = "overall", "type:"
 """Further segments of a log with several event types: all types, and one type, whether it is a target type or not."""

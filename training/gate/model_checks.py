@@ -1,5 +1,4 @@
-"""The gate's checks of a model: a new model has to beat the best baseline and be not much worse than the live one, and
-its ranker has to give sane scores.
+"""The gate's checks of a model: a new model has to beat the best baseline and be not much worse than the live one.
 
 The gate decides whether a newly trained model may go live. The metrics are recall@10 and NDCG@10.
 """
@@ -11,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from training.evaluation.metric_table import BASELINES, METRICS, SE_DIFFERENCE, Comparison, Evaluation
-from training.evaluation.preview import Scores
 from training.gate.check import NOISE, Check, check
 from training.gate.dataset_profile import LiveGeneration
 
@@ -38,9 +36,7 @@ TOLERANCE = 0.1
 """Share of the live generation's figure that may be lost besides noise. The live generation may have learned from newer
 events than the tested towers: that costs 5 % on MovieTweetings with 7 % newer events."""
 
-EVEN = 0.9
-"""Share of queries whose candidates may all have the same score. An order by co-visitation is even for users without a
-past; a ranker that lost its weights is even for all."""
+BELOW = f"{TOLERANCE:.0%} and {NOISE:g} standard errors below"
 
 Figures = Mapping[str, float | None]
 
@@ -155,8 +151,7 @@ class Metric:
             return Check(name, "not judged", sentence, mine)
         bound = max((1 - TOLERANCE) * other - NOISE * self.error(ours, theirs), 0.0)
         sentence = (
-            f"{self.name}: {mine:.4f}, and live {live.id} has {other:.4f} {basis}; {bound:.4f} would pass, "
-            f"{TOLERANCE:.0%} and {NOISE:g} standard errors below."
+            f"{self.name}: {mine:.4f}, and live {live.id} has {other:.4f} {basis}; {bound:.4f} would pass, {BELOW}."
         )
         return check(name, mine >= bound, sentence, mine, bound)
 
@@ -172,15 +167,3 @@ def impression_checks(evaluation: Evaluation) -> list[Check]:
     if found.reason:
         return [Check("impressions", "not judged", found.sentence)]
     return [Check("impressions", "passed", found.sentence, found.ours, found.theirs)]
-
-
-def score_checks(scores: Scores, which: str) -> list[Check]:
-    """What holds of any ranker. which: the model that gave the scores."""
-    queries = f"{scores.queries:,} queries to the model {which}"
-    bound = math.floor(EVEN * scores.queries)
-    finite = f"{queries}: {scores.broken:,} got scores that are no finite numbers; none may."
-    different = f"{queries}: {scores.even:,} got the same score for every candidate; {bound:,} may."
-    return [
-        check(f"finite scores, {which}", not scores.broken, finite, scores.broken, 0),
-        check(f"different scores, {which}", scores.even <= bound, different, scores.even, bound),
-    ]
