@@ -66,6 +66,10 @@ class TrainingRun:
     engine: Engine = LOCAL
 
 
+Rival = LiveModel | Comparison | None
+"""A generation to compare with, or the reason why it can't be scored; None if there is none."""
+
+
 @dataclass(frozen=True)
 class TrainedModel:
     """A model of every event of the log, and the evaluation of the same recipe without the newest part."""
@@ -148,12 +152,13 @@ def evaluate(
     parts: Split,
     ranker: RankerFit,
     run: TrainingRun,
-    live: LiveModel | Comparison | None = None,
+    live: Rival = None,
     slates: ShownSlates | None = None,
+    best: Rival = None,
 ) -> Evaluation:
     """The metric table of the baselines, the stages and the served model, all trained on what precedes the test.
 
-    live: to compare with, or a Comparison with the reason why it can't be scored. slates: the explored ones judge too.
+    live, best: the live generation and the best one of 30 days, to compare with. slates: the explored ones judge too.
     """
     config, progress, start = run.config, run.progress, time.monotonic()
     stage = stage_before_test(parts, ranker, run)
@@ -162,9 +167,6 @@ def evaluate(
         fitted, left_out = baselines(parts.before_test, config.threads, config.seed, step)
     with progress.step("evaluation") as step:
         rows = metric_rows(parts, {**fitted, **stages(stage, tested), **other_ranker(parts, stage, ranker)}, step)
-    if isinstance(live, LiveModel):
-        with progress.step("evaluation of the live generation") as step:
-            live = compare(parts, stage, ranker.net, live, step)
     events = parts.log.catalogue.spec.events
     evaluation = Evaluation(
         protocol=parts.protocol,
@@ -177,13 +179,23 @@ def evaluate(
         targets=events.targets,
         seen=parts.log.exclude_seen.footer(events),
         preview=preview(parts, stage, tested, config.seed),
-        comparison=live,
+        comparison=_compared(parts, stage, ranker, live, progress),
+        best=_compared(parts, stage, ranker, best, progress),
         impressions=ranker.impressions,
         policy=_judged(parts, stage, ranker, slates, progress),
     )
     learned = ranker.impressions.lines if ranker.impressions else []
     notes = [*parts.log.assumptions, *parts.warnings, *ranker.warnings, *learned, *left_out]
     return replace(evaluation, warnings=[*notes, *evaluation.shortfalls()])
+
+
+def _compared(
+    parts: Split, stage: FirstStage, ranker: RankerFit, rival: Rival, progress: RunProgress
+) -> Comparison | None:
+    if not isinstance(rival, LiveModel):
+        return rival
+    with progress.step(f"evaluation of {rival.id}") as step:
+        return compare(parts, stage, ranker.net, rival, step)
 
 
 def _judged(

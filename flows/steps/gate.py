@@ -5,19 +5,20 @@ The checks themselves are in `training.gate`. These are the Prefect tasks that r
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 from prefect import get_run_logger
 from prefect.artifacts import create_table_artifact
 
 from flows.orchestration import best_effort, step, store_step
 from flows.progress import artifact_key
+from recsys.environment import Environment
 from recsys.errors import GateRefused, GenerationError
 from recsys.generation import content_checks
 from recsys.generation.cache import GenerationCache
-from recsys.generation.manifest import Manifest
+from recsys.generation.manifest import GenerationFolder, Manifest
 from recsys.store.redis.generation_store import RedisGenerationStore
 from recsys.store.stored_types import LIVE
 from training.data.interaction_log import Log
@@ -28,7 +29,8 @@ from training.evaluation.split import Split
 from training.gate.check import Check, failed
 from training.gate.dataset_profile import DataProfile, LiveGeneration
 from training.gate.gate import check_data, check_model, check_trained, comparable
-from training.recipe import TrainedModel, published_rows
+from training.gate.past_generations import best_of
+from training.recipe import Rival, TrainedModel, published_rows
 from training.report.run_page import RunReport
 
 
@@ -41,16 +43,29 @@ def read_live_generation(store: RedisGenerationStore) -> LiveGeneration | None:
 
 
 @store_step
-def load_live_model(
-    live: LiveGeneration | None, data: DataProfile, log: Log, store: RedisGenerationStore, cache: Path
-) -> LiveModel | Comparison | None:
-    """The live generation's model, or the reason why it can't be scored; None if nothing comparable is live."""
+def load_rivals(
+    live: LiveGeneration | None, data: DataProfile, parts: Split, store: RedisGenerationStore, environment: Environment
+) -> tuple[Rival, Rival]:
+    """The live generation and the best one of 30 days, if the model under test can be compared with them."""
     if live is None or comparable(data, live) is None:
-        return None
+        return None, None
+    same = (live.protocol, live.targets) == (parts.protocol, parts.log.catalogue.spec.events.targets)
+    best = best_of(live.past, time.time()) if same else None
+    live_one = _load(live.id, parts.log, store, environment)
+    return live_one, _load(best.id, parts.log, store, environment) if best else None
+
+
+def _load(generation: str, log: Log, store: RedisGenerationStore, environment: Environment) -> LiveModel | Comparison:
+    """A generation of the store or of this host, or the reason why it can't be scored."""
+    folder = GenerationFolder(environment.folder("generations") / generation)
     try:
-        return LiveModel(GenerationCache(cache, store, content_checks.check).fetch(live.id), log)
+        if store.read_manifest(generation) is None and folder.path.is_dir():
+            folder.verify()
+        else:
+            folder = GenerationCache(environment.folder("cache"), store, content_checks.check).fetch(generation)
+        return LiveModel(folder, log)
     except GenerationError as error:
-        return Comparison(live.id, reason=f"live can't be loaded ({str(error).rstrip('.')})")
+        return Comparison(generation, reason=f"it can't be loaded ({str(error).rstrip('.')})")
 
 
 check_dataset = step(check_data)

@@ -55,10 +55,10 @@ Row = dict[str, float | None]
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The figures of the tested model and the live generation on the test queries that neither model learned from.
+    """The figures of the tested model and another generation on the test queries that neither model learned from.
 
-    live: the id of the live generation. ours, theirs: rows of the metric table, without coverage; empty where there is
-    no such query. reason: why the live generation was not scored; empty where it was.
+    live: the id of that generation: the live one, or the best one of 30 days. ours, theirs: rows of the metric table,
+    without coverage; empty where there is no such query. reason: why it was not scored; empty where it was.
     """
 
     live: str
@@ -82,8 +82,9 @@ class Evaluation:
     that ranks the candidates; None where a trained ranker does. preview: the spread of the scores and the slates of
     some users. targets: the event types that the figures are about, but for segments of OVERALL and OF_TYPE; empty
     means every positive type. seen: the seen items that the rankings leave out, in words. comparison: with the live
-    generation; None where no comparable generation is live. impressions: what the ranker learned from slates that users
-    were shown; None without such slates. policy: the tested model by slates that explored; None without impressions.
+    generation; None where no comparable generation is live. best: with the best generation of 30 days; None where that
+    is the live one. impressions: what the ranker learned from slates that users were shown; None without such slates.
+    policy: the tested model by slates that explored; None without impressions.
     """
 
     protocol: str
@@ -98,6 +99,7 @@ class Evaluation:
     targets: tuple[str, ...] = ()
     seen: str = ""
     comparison: Comparison | None = None
+    best: Comparison | None = None
     impressions: ImpressionComparison | None = None
     policy: ArmJudgement | None = None
 
