@@ -109,12 +109,9 @@ def test_a_shuffled_column_is_skew(demo):
 def test_resampled_windows_are_quiet(demo):
     """Of windows that are drawn from the same users as their reference at most 5 % have an alarm of any column."""
     random = np.random.default_rng(0)
-    rows, alarms = draw(demo.shown, demo.start, DAYS * DAY, 1), []
+    rows, generation, alarms = draw(demo.shown, demo.start, DAYS * DAY, 1), demo.folder.manifest.id, []
     for _ in range(RESAMPLED):
         drawn = rows.iloc[random.choice(len(rows), 2 * USERS, replace=False)]
-        alarms += (
-            [reading.sentence]
-            if (reading := read(drawn[:USERS], drawn[USERS:], None, demo.folder.manifest.id)).alarms
-            else []
-        )
+        reading = read(drawn[:USERS], drawn[USERS:], None, generation)
+        alarms += [reading.sentence] if reading.alarms else []
     assert len(alarms) <= 0.05 * RESAMPLED, alarms
