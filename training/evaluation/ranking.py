@@ -39,8 +39,8 @@ CHUNK = 256
 """Queries ranked at once, at most."""
 
 EVENTS = 1_000
-"""Newest test events, at most, on which the gate scores the model to publish: three seconds of CPU on the demo's data,
-and a recall of .13 has a standard error of .011."""
+"""Newest test events, at most, on which the gate scores the model to publish: two seconds of CPU on the demo's data,
+and a recall of .12 has a standard error of .011."""
 
 Score = Callable[[Histories], F32]
 """Returns the scores of every catalogue item for B histories: [B, n] float32, -inf where it can't recommend an item."""
