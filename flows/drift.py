@@ -43,7 +43,7 @@ SKEW_ROWS = 1_000
 
 @dataclass(frozen=True)
 class DriftResult:
-    """The result of a run. generation: of the compared slates, empty without any. users: by sample.
+    """The result of a run. generation: of most slates, empty without any. users: by sample.
 
     sentence, alarms: which columns drifted. skewed: features of which too many logged values differ. page: its path.
     """
@@ -75,9 +75,8 @@ def drift() -> DriftResult:
     with open_store(environment) as store:
         generation = most_served(slates.window)
         folder = load_generation(store, generation, environment) if generation else None
-        slates = DrawnSlates(*(each[each["generation"] == generation] for each in (slates.window, slates.week)))
-        reading = compare(slates, folder)
-        skew = recompute(store, folder, slates.window) if folder else Skew()
+        reading = compare(slates, generation, folder)
+        skew = recompute(store, folder, slates.window[slates.window["generation"] == generation]) if folder else Skew()
         live = bool(generation) or store.generations().alias(LIVE) is not None
     begin = "" if live else f"{NOTHING_LIVE} "
     return _report(environment, generation, reading, skew, until - DAY_SECONDS, until, begin)
@@ -100,9 +99,9 @@ def load_generation(store: OpenStore, generation: str, environment: Environment)
 
 
 @step
-def compare(slates: DrawnSlates, folder: GenerationFolder | None) -> DriftReading:
-    """The drift of the window's rows. folder: of the generation that made them."""
-    return read(slates.window, slates.week, training_slates.read(folder) if folder else None)
+def compare(slates: DrawnSlates, generation: str, folder: GenerationFolder | None) -> DriftReading:
+    """The drift of the window's rows. generation, folder: of the one that made most of them."""
+    return read(slates.window, slates.week, training_slates.read(folder) if folder else None, generation)
 
 
 @store_step

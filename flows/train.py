@@ -5,6 +5,7 @@ The trained models and tables together are a generation. The checks before it is
 
 from __future__ import annotations
 
+import time
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +23,7 @@ from flows.steps.gate import (
     check_final_model,
     check_tested_model,
     enforce_gate,
-    load_live_model,
+    load_rivals,
     read_live_generation,
 )
 from flows.steps.report import reporting, write_report
@@ -47,6 +48,7 @@ from training.device import find_device
 from training.evaluation.metric_table import METRICS, SERVED, Evaluation
 from training.export import Origin
 from training.gate.check import Check, failed
+from training.gate.gate import better_before
 from training.options import training_config
 from training.processes.engine import Engine, open_engine
 from training.progress import LearningCurves, RunProgress
@@ -124,15 +126,18 @@ def train_and_publish(
         parts = own_split(dataset, log, config)
         slates = read_impressions(dataset, parts, run, deletions.before)
         ranker = train_ranker(parts, run, slates)
-        rival = load_live_model(live, report.data, log, generations, environment.folder("cache"))
-        evaluation = report.evaluation = evaluate(dataset.name, parts, ranker, run, rival, slates)
+        rivals = load_rivals(live, report.data, parts, generations, environment)
+        evaluation = report.evaluation = evaluate(dataset.name, parts, ranker, run, rivals, slates)
         board.result(config, evaluation)
         enforce_gate(report, check_tested_model(evaluation, report.data, live), force)
 
         trained = train_on_everything(log, ranker, evaluation, run)
-        enforce_gate(report, check_final_model(log, trained), force)
+        enforce_gate(report, check_final_model(parts, trained), force)
 
-        origin = Origin(dataset.name, dataset.notes.bad_rows(), report.data, failed(report.checks))
+        # What was forced is meant: the next run is compared with nothing older.
+        forced = failed(report.checks)
+        past = [] if forced else better_before(live, report.data, evaluation, time.time())
+        origin = Origin(dataset.name, dataset.notes.bad_rows(), report.data, forced, past)
         folder = environment.folder("generations")
         with generations_lock(folder):  # `drain` removes no user meanwhile
             generation = build(log, trained, origin, folder, run)

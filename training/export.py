@@ -38,6 +38,7 @@ from training.data.log_columns import id_type
 from training.drift import training_slates
 from training.evaluation.metric_table import SERVED, Evaluation
 from training.gate.dataset_profile import DataProfile
+from training.gate.past_generations import PastGeneration
 from training.processes.engine import LOCAL, Engine
 from training.progress import StepProgress, no_step
 from training.recipe import TrainedModel
@@ -49,13 +50,14 @@ class Origin:
     """What a manifest records of a run beside its model: the dataset and the gate.
 
     name: of the dataset. bad_rows: rows in quarantine. profile: for the gate of the next run. forced: failed checks of
-    the gate that the run was forced past.
+    the gate that the run was forced past. past: the better generations of 30 days before it.
     """
 
     name: str = ""
     bad_rows: int = 0
     profile: DataProfile | None = None
     forced: Sequence[str] = ()
+    past: Sequence[PastGeneration] = ()
 
 
 def export(
@@ -118,7 +120,7 @@ def _manifest(path: Path, log: Log, trained: TrainedModel, config: TrainingConfi
             "item_id_type": id_type(log.catalogue.ids),
             "user_id_type": id_type(log.user_ids),
         },
-        metrics=_metrics(trained.evaluation),
+        metrics=_metrics(trained.evaluation) | {"past": [asdict(each) for each in origin.past]},
         forced=list(origin.forced),
     )
 

@@ -35,8 +35,8 @@ from training.data.mapping import Moments
 from training.data.slate_events import slate_events
 from training.evaluation.inspection import preview
 from training.evaluation.live_model import LiveModel, compare
-from training.evaluation.metric_table import Comparison, Evaluation
-from training.evaluation.ranking import metric_rows
+from training.evaluation.metric_table import SERVED, TOWER, Comparison, Evaluation, Row
+from training.evaluation.ranking import metric_rows, newest_events
 from training.evaluation.scorers import at_event_before, baselines, other_ranker, stages
 from training.evaluation.split import Split, split
 from training.evaluation.verdicts import ArmJudgement
@@ -48,7 +48,8 @@ from training.ranker.fit_ranker import RankerFit, fit_ranker
 from training.ranker.shown_slates import ShownSlates
 from training.ranker.slate_examples import grade_of
 from training.retrieval_stage import FirstStage, fit_first_stage
-from training.towers.checkpoint import SERVED, Checkpoints
+from training.towers import checkpoint
+from training.towers.checkpoint import Checkpoints
 from training.towers.validation import tower_validation
 
 
@@ -63,6 +64,10 @@ class TrainingRun:
     progress: RunProgress = NO_PROGRESS
     checkpoints: Checkpoints | None = None
     engine: Engine = LOCAL
+
+
+Rival = LiveModel | Comparison | None
+"""A generation to compare with, or the reason why it can't be scored; None if there is none."""
 
 
 @dataclass(frozen=True)
@@ -147,13 +152,14 @@ def evaluate(
     parts: Split,
     ranker: RankerFit,
     run: TrainingRun,
-    live: LiveModel | Comparison | None = None,
+    live: Rival = None,
     slates: ShownSlates | None = None,
+    best: Rival = None,
     event_before: bool = False,
 ) -> Evaluation:
     """The metric table of the baselines, the stages and the served model, all trained on what precedes the test.
 
-    live: to compare with, or a Comparison with the reason why it can't be scored. slates: the explored ones judge too.
+    live, best: the live generation and the best one of 30 days, to compare with. slates: the explored ones judge too.
     event_before: measure the stages a second time, each query at the time of the user's newest event.
     """
     config, progress, start = run.config, run.progress, time.monotonic()
@@ -165,9 +171,6 @@ def evaluate(
     moved = at_event_before(ours) if event_before else {}
     with progress.step("evaluation") as step:
         rows = metric_rows(parts, {**fitted, **ours, **moved, **other_ranker(parts, stage, ranker)}, step)
-    if isinstance(live, LiveModel):
-        with progress.step("evaluation of the live generation") as step:
-            live = compare(parts, stage, ranker.net, live, step)
     events = parts.log.catalogue.spec.events
     evaluation = Evaluation(
         protocol=parts.protocol,
@@ -180,13 +183,23 @@ def evaluate(
         targets=events.targets,
         seen=parts.log.exclude_seen.footer(events),
         preview=preview(parts, stage, tested, config.seed),
-        comparison=live,
+        comparison=_compared(parts, stage, ranker, live, progress),
+        best=_compared(parts, stage, ranker, best, progress),
         impressions=ranker.impressions,
         policy=_judged(parts, stage, ranker, slates, progress),
     )
     learned = ranker.impressions.lines if ranker.impressions else []
     notes = [*parts.log.assumptions, *parts.warnings, *ranker.warnings, *learned, *left_out]
     return replace(evaluation, warnings=[*notes, *evaluation.shortfalls()])
+
+
+def _compared(
+    parts: Split, stage: FirstStage, ranker: RankerFit, rival: Rival, progress: RunProgress
+) -> Comparison | None:
+    if not isinstance(rival, LiveModel):
+        return rival
+    with progress.step(f"evaluation of {rival.id}") as step:
+        return compare(parts, stage, ranker.net, rival, step)
 
 
 def _judged(
@@ -203,8 +216,15 @@ def train_on_everything(log: Log, ranker: RankerFit, evaluation: Evaluation, run
     use_threads(run.config)
     with run.progress.step("towers on everything") as step:
         config = ranker.with_epochs(run.config)
-        stage = fit_first_stage(log, config, step, None, run.checkpoints, SERVED, run.engine)
+        stage = fit_first_stage(log, config, step, None, run.checkpoints, checkpoint.SERVED, run.engine)
     return TrainedModel(stage, ranker.net, evaluation)
+
+
+def published_rows(parts: Split, trained: TrainedModel) -> dict[str, Row]:
+    """The rows of the towers alone and of both stages of the model to publish, on the newest test events."""
+    same = replace(parts, test=parts.test[newest_events(parts)])
+    found = stages(trained.stage, trained.stage.ranker(trained.net, parts.log))
+    return metric_rows(same, {name: found[name] for name in (TOWER, SERVED)})
 
 
 def use_threads(config: TrainingConfig) -> None:

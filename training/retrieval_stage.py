@@ -70,8 +70,8 @@ def fit_first_stage(
     """
     log = log.without_revoked()
     key = validation.key if validation else purpose
-    checkpoint = checkpoints.of(log, config.tower, config.seed, key) if checkpoints else None
     device = find_device(config.device)
+    checkpoint = checkpoints.of(log, config.tower, config.seed, key, device) if checkpoints else None
     towers, epochs = fit_towers(log, config.tower, config.seed, progress, validation, checkpoint, device)
     tables = build_tables(log, towers, engine)
     return FirstStage.over(towers.cpu(), tables, log.exclude_seen, epochs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from recsys.generation.manifest import MANIFEST, GenerationFolder
 from recsys.generation.publisher import Check, Publisher
 from recsys.store.redis.generation_store import RedisGenerationStore
 from recsys.store.stored_types import LEASE, AliasMove
+from training.gate.past_generations import best_of, past_of
 from training.progress import RunProgress
 
 
@@ -40,7 +42,8 @@ def publish(
     with progress.step("publishing") as step:
         manifest = publisher.publish(folder, step)
     moved = store.promote(manifest.id, forward=True) if promote else None
-    deleted = publisher.delete_old(environment.folder("generations")) if promote else []
+    best = best_of(past_of(manifest), time.time())  # the next training scores it
+    deleted = publisher.delete_old(environment.folder("generations"), best.id if best else None) if promote else []
     return PublishResult(manifest.id, manifest.size, moved, deleted)
 
 

@@ -5,29 +5,32 @@ The checks themselves are in `training.gate`. These are the Prefect tasks that r
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 from prefect import get_run_logger
 from prefect.artifacts import create_table_artifact
 
 from flows.orchestration import best_effort, step, store_step
 from flows.progress import artifact_key
+from recsys.environment import Environment
 from recsys.errors import GateRefused, GenerationError
 from recsys.generation import content_checks
 from recsys.generation.cache import GenerationCache
-from recsys.generation.manifest import Manifest
+from recsys.generation.manifest import GenerationFolder, Manifest
 from recsys.store.redis.generation_store import RedisGenerationStore
 from recsys.store.stored_types import LIVE
 from training.data.interaction_log import Log
 from training.evaluation.inspection import score_spread
 from training.evaluation.live_model import LiveModel
 from training.evaluation.metric_table import Comparison
+from training.evaluation.split import Split
 from training.gate.check import Check, failed
 from training.gate.dataset_profile import DataProfile, LiveGeneration
 from training.gate.gate import check_data, check_model, check_trained, comparable
-from training.recipe import TrainedModel
+from training.gate.past_generations import best_of
+from training.recipe import Rival, TrainedModel, published_rows
 from training.report.run_page import RunReport
 
 
@@ -40,16 +43,29 @@ def read_live_generation(store: RedisGenerationStore) -> LiveGeneration | None:
 
 
 @store_step
-def load_live_model(
-    live: LiveGeneration | None, data: DataProfile, log: Log, store: RedisGenerationStore, cache: Path
-) -> LiveModel | Comparison | None:
-    """The live generation's model, or the reason why it can't be scored; None if nothing comparable is live."""
+def load_rivals(
+    live: LiveGeneration | None, data: DataProfile, parts: Split, store: RedisGenerationStore, environment: Environment
+) -> tuple[Rival, Rival]:
+    """The live generation and the best one of 30 days, if the model under test can be compared with them."""
     if live is None or comparable(data, live) is None:
-        return None
+        return None, None
+    same = (live.protocol, live.targets) == (parts.protocol, parts.log.catalogue.spec.events.targets)
+    best = best_of(live.past, time.time()) if same else None
+    live_one = _load(live.id, parts.log, store, environment)
+    return live_one, _load(best.id, parts.log, store, environment) if best else None
+
+
+def _load(generation: str, log: Log, store: RedisGenerationStore, environment: Environment) -> LiveModel | Comparison:
+    """A generation of the store or of this host, or the reason why it can't be scored."""
+    folder = GenerationFolder(environment.folder("generations") / generation)
     try:
-        return LiveModel(GenerationCache(cache, store, content_checks.check).fetch(live.id), log)
+        if store.read_manifest(generation) is None and folder.path.is_dir():
+            folder.verify()
+        else:
+            folder = GenerationCache(environment.folder("cache"), store, content_checks.check).fetch(generation)
+        return LiveModel(folder, log)
     except GenerationError as error:
-        return Comparison(live.id, reason=f"live can't be loaded ({str(error).rstrip('.')})")
+        return Comparison(generation, reason=f"it can't be loaded ({str(error).rstrip('.')})")
 
 
 check_dataset = step(check_data)
@@ -57,9 +73,10 @@ check_tested_model = step(check_model)
 
 
 @step
-def check_final_model(log: Log, trained: TrainedModel) -> list[Check]:
-    """The checks of the model that is published. Metrics can't be measured: the model was trained on all events."""
-    return check_trained(score_spread(log, trained.stage, trained.stage.ranker(trained.net, log)))
+def check_final_model(parts: Split, trained: TrainedModel) -> list[Check]:
+    """The checks of the model that is published: it was trained on all events, so the tested model's figures help."""
+    spread = score_spread(parts.log, trained.stage, trained.stage.ranker(trained.net, parts.log))
+    return check_trained(spread, trained.evaluation, published_rows(parts, trained))
 
 
 def enforce_gate(report: RunReport, checks: Sequence[Check], force: bool) -> None:

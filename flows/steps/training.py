@@ -24,14 +24,13 @@ from training import recipe
 from training.data.dataset import Dataset, read
 from training.data.interaction_log import Log, encode
 from training.data.mapping import Mapping
-from training.evaluation.live_model import LiveModel
-from training.evaluation.metric_table import Comparison, Evaluation
+from training.evaluation.metric_table import Evaluation
 from training.evaluation.split import Split
 from training.export import Origin, export
 from training.gate.dataset_profile import DataProfile
 from training.ranker.fit_ranker import RankerFit
 from training.ranker.shown_slates import ShownSlates
-from training.recipe import TrainedModel, TrainingRun
+from training.recipe import Rival, TrainedModel, TrainingRun
 
 read_impressions = step(recipe.read_impressions)
 train_ranker = step(recipe.train_ranker)
@@ -70,11 +69,15 @@ def evaluate(
     parts: Split,
     ranker: RankerFit,
     run: TrainingRun,
-    live: LiveModel | Comparison | None,
+    rivals: tuple[Rival, Rival],
     slates: ShownSlates | None,
 ) -> Evaluation:
-    """The metric table on the newest part of the log, also as an artifact. live: the generation to compare with."""
-    evaluation = recipe.evaluate(parts, ranker, run, live, slates)
+    """The metric table on the newest part of the log, also as an artifact.
+
+    rivals: the live generation and the best one of 30 days, to compare with.
+    """
+    live, best = rivals
+    evaluation = recipe.evaluate(parts, ranker, run, live, slates, best)
     text = "\n\n".join([evaluation.to_markdown(), *(f"Note: {warning}" for warning in evaluation.warnings)])
     with best_effort():
         create_markdown_artifact(text, key=artifact_key("metrics", name), description=f"Metrics of {name}")

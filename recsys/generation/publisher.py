@@ -68,10 +68,10 @@ class Publisher:
         progress(1.0, f"{manifest.size / 2**20:.0f} MiB")
         return manifest
 
-    def delete_old(self, folder: Path | None = None) -> list[str]:
+    def delete_old(self, folder: Path | None = None, kept: str | None = None) -> list[str]:
         """Delete all but the newest KEPT generations and those in use, in `folder` too; return their ids.
 
-        In use are generations that an alias names or an experiment needs.
+        In use are generations that an alias names or an experiment needs. kept: a generation that stays in `folder`.
         """
         named = {*self.store.aliases(), *self.store.needed()}
         stored = self.store.generations()
@@ -79,7 +79,7 @@ class Publisher:
         if folder is not None:
             # Folders are deleted first: after a kill in between, the store still lists the generation for the next run.
             unpublished = sorted(path.name for path in folder.glob("g*") if path.name not in stored)
-            for generation in [*old, *unpublished[:-KEPT]]:
+            for generation in {*old, *unpublished[:-KEPT]} - {kept}:
                 shutil.rmtree(folder / generation, ignore_errors=True)
         return [generation for generation in old if self._delete(generation)]
 

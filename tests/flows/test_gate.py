@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
@@ -12,9 +12,12 @@ from recsys.environment import Environment
 from recsys.errors import GateRefused
 from recsys.store import MemoryStore, open_store
 from recsys.store.stored_types import LIVE
-from tests.flows.ring_dataset import log_of, ring
 from tests.sample_data import tiny
-from training.gate.dataset_profile import DataProfile, LiveGeneration
+from training.data.dataset import read
+from training.data.interaction_log import encode
+from training.evaluation.split import split
+from training.gate.dataset_profile import LiveGeneration
+from training.retrieval_stage import FirstStage
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +64,7 @@ def test_a_good_run_passes_and_records_what_the_next_run_is_compared_with(world)
     assert manifest.forced == []
     assert manifest.data["filled"] == {"title": 1.0, "categories": 1.0, "year": 1.0}
     assert sum(manifest.metrics["scores"]["histogram"]) == result.evaluation.queries
+    assert manifest.metrics["past"] == []
     assert result.report.name == f"{manifest.id}.html"
 
 
@@ -95,14 +99,41 @@ def test_the_live_generation_is_scored_on_the_queries_of_the_new_test(world, tmp
     assert "The gate refused this run" in page
 
 
-def test_a_live_generation_that_can_not_be_loaded_does_not_fail_the_run(tmp_path):
-    """The report has the reason instead of the comparison."""
-    from flows.steps.gate import load_live_model
+def test_the_best_generation_is_read_from_this_host_and_may_be_gone(world, tmp_path, monkeypatch):
+    """The store keeps no old generations. If no folder is there either, the report has the reason."""
+    from flows.steps.gate import load_rivals
 
-    data, log = DataProfile("ring", 10, 3, 4), log_of(ring(users=10))
-    found = load_live_model.fn(LiveGeneration("g1", data), data, log, MemoryStore(), tmp_path)
-    assert found.live == "g1"
-    assert found.reason.startswith("live can't be loaded (")
+    environment, result = world
+    own, store = LiveGeneration.of(result.manifest), MemoryStore()
+    best = replace(own.past[-1], id=own.id)
+    live = replace(own, id="g1", past=(best, replace(best, id="g1")))
+    parts = split(encode(read(str(tiny.write(tmp_path / "data")))), tiny.CONFIG)
+    gone, scored = load_rivals.fn(live, own.data, parts, store, environment)
+    assert gone.live == "g1"
+    assert gone.reason.startswith("it can't be loaded (")
+    assert scored.id == own.id
+    assert load_rivals.fn(live, own.data, replace(parts, protocol="loo"), store, environment)[1] is None
+    assert load_rivals.fn(live, replace(own.data, name="films"), parts, store, environment) == (None, None)
+    monkeypatch.setenv("TANDEM_HOME", str(tmp_path / "other"))
+    assert load_rivals.fn(live, own.data, parts, store, Environment.read())[1].reason.startswith("it can't be loaded (")
+
+
+def test_a_published_model_with_permuted_embeddings_is_refused(world, tmp_path, monkeypatch):
+    """The tested model passes; the one trained on everything has the embeddings of other items in its tables."""
+    from flows import train
+
+    def permuted(*args):
+        trained = train_on_everything(*args)
+        stage, order = trained.stage, np.random.default_rng(0).permutation(len(trained.stage.tables))
+        tables = replace(stage.tables, embeddings=stage.tables.embeddings[order], rounded=stage.tables.rounded[order])
+        return replace(trained, stage=FirstStage.over(stage.towers, tables, stage.exclude_seen))
+
+    train_on_everything = train.train_on_everything
+    monkeypatch.setattr(train, "train_on_everything", permuted)
+    error = refused(world, tiny.write(tmp_path / "data"))
+    failed = {check["name"] for check in error.failed}
+    assert failed >= {"recall@10 of tower, trained on everything", "ndcg@10 of tower, trained on everything"}
+    assert all(name.endswith("trained on everything") for name in failed)
 
 
 def test_a_smaller_log_and_a_damaged_catalogue_are_refused_before_the_training(world, tmp_path):

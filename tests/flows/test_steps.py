@@ -32,15 +32,25 @@ def test_a_part_that_comes_back_changed_is_never_published(generation, tmp_path)
 
 
 def test_old_generations_are_deleted_unless_an_alias_names_them(generation, tmp_path):
-    """The newest three generations, the live one and the previous one stay, in the store and on the disk."""
+    """The newest three generations, the live one and the previous one stay, in the store and on the disk.
+
+    The best one of 30 days stays on the disk, until another one is the best.
+    """
     store = MemoryStore()
     for name in (f"g{n}" for n in range(6)):
         store.write_manifest(name, generation.manifest.to_json())
         (tmp_path / name).mkdir()
     store.promote("g1")
     store.promote("g0")
+    for _ in range(2):
+        Publisher(store, tmp_path).delete_old(tmp_path, "g2")
+        assert store.generations() == ["g0", "g1", "g3", "g4", "g5"]
+        assert (tmp_path / "g2").exists()
+    for n in "789":
+        (tmp_path / f"g{n}").mkdir()  # of trainings that were not published
     Publisher(store, tmp_path).delete_old(tmp_path)
-    assert store.generations() == ["g0", "g1", "g3", "g4", "g5"]
+    for n in "789":
+        (tmp_path / f"g{n}").rmdir()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["g0", "g1", "g3", "g4", "g5"]
 
 

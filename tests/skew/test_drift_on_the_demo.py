@@ -47,7 +47,7 @@ class Demo:
         start = self.start + day * DAY
         of_day = self.shown[(self.shown["time"] >= start) & (self.shown["time"] < start + DAY)]
         week = draw(self.shown, start - 7 * DAY, DAY, 7)
-        return read(draw(change(of_day.copy()), start, DAY, 1), week, self.training)
+        return read(draw(change(of_day.copy()), start, DAY, 1), week, self.training, self.folder.manifest.id)
 
     def skew(self, rows):
         """The skew of drawn rows, against the records of the generation and the events of the log since."""
@@ -109,8 +109,9 @@ def test_a_shuffled_column_is_skew(demo):
 def test_resampled_windows_are_quiet(demo):
     """Of windows that are drawn from the same users as their reference at most 5 % have an alarm of any column."""
     random = np.random.default_rng(0)
-    rows, alarms = draw(demo.shown, demo.start, DAYS * DAY, 1), []
+    rows, generation, alarms = draw(demo.shown, demo.start, DAYS * DAY, 1), demo.folder.manifest.id, []
     for _ in range(RESAMPLED):
         drawn = rows.iloc[random.choice(len(rows), 2 * USERS, replace=False)]
-        alarms += [reading.sentence] if (reading := read(drawn[:USERS], drawn[USERS:], None)).alarms else []
+        reading = read(drawn[:USERS], drawn[USERS:], None, generation)
+        alarms += [reading.sentence] if reading.alarms else []
     assert len(alarms) <= 0.05 * RESAMPLED, alarms

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from recsys.types import I64
-from training.drift import ALARM_PSI, ALPHA, ITEM_PSI, TRAINED_ITEM_PSI
+from training.drift import ALPHA
 from training.drift.drawn_rows import CONTEXT, is_number
 from training.drift.statistics import binned, counted, holm, p_of_categories, p_of_numbers, psi
 
@@ -30,7 +30,8 @@ ITEMS = "item", "first_item"
 class ColumnDrift:
     """The difference of a column. p: corrected for all columns of both comparisons. judged: whether it may alarm.
 
-    bins: names of bins or categories. reference, window: shares of the rows in each of them.
+    limit: the PSI of an alarm. bins: names of bins or categories. reference, window: shares of the rows in each of
+    them.
     """
 
     against: str
@@ -38,6 +39,7 @@ class ColumnDrift:
     psi: float
     p: float
     judged: bool
+    limit: float
     bins: Sequence[str]
     reference: Sequence[float]
     window: Sequence[float]
@@ -50,8 +52,7 @@ class ColumnDrift:
     @property
     def alarm(self) -> bool:
         """Whether the column drifted."""
-        of_items = TRAINED_ITEM_PSI if self.against == TRAINING else ITEM_PSI
-        return self.judged and self.p < ALPHA and self.psi >= (of_items if self.column in ITEMS else ALARM_PSI)
+        return self.judged and self.p < ALPHA and self.psi >= self.limit
 
 
 @dataclass(frozen=True)
@@ -65,23 +66,32 @@ class _Pair:
     window: I64
 
 
-def compare(pairs: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], judged: str) -> list[ColumnDrift]:
-    """The differences of all columns, the largest PSI first. pairs: (reference, window) by what is compared with.
+@dataclass(frozen=True)
+class Samples:
+    """Samples with the columns of `columns_to_compare`. limits: the PSI of an alarm, of a column and of the items."""
 
-    Both have the columns of `columns_to_compare`. A column is compared if both samples have LEAST_USERS values.
-    judged: the comparison that may alarm.
+    reference: pd.DataFrame
+    window: pd.DataFrame
+    limits: tuple[float, float]
+
+
+def compare(pairs: Mapping[str, Samples], judged: str) -> list[ColumnDrift]:
+    """The differences of all columns, the largest PSI first. pairs: by what the window is compared with.
+
+    A column is compared if both samples have LEAST_USERS values. judged: the comparison that may alarm.
     """
     found: dict[tuple[str, str], _Pair] = {}
-    for against, (reference, window) in pairs.items():
-        for column in _shared(reference, window):
-            pair = _pair(column, reference, window)
+    for against, samples in pairs.items():
+        for column in _shared(samples.reference, samples.window):
+            pair = _pair(column, samples.reference, samples.window)
             if pair is not None:
                 found[against, column] = pair
     corrected = holm([pair.p for pair in found.values()])
-    drifts = [
-        ColumnDrift(*names, pair.psi, p, names[0] == judged, pair.bins, _shares(pair.reference), _shares(pair.window))
-        for (names, pair), p in zip(found.items(), corrected.tolist(), strict=True)
-    ]
+    drifts = []
+    for ((against, column), pair), p in zip(found.items(), corrected.tolist(), strict=True):
+        limit = pairs[against].limits[column in ITEMS]
+        shares = _shares(pair.reference), _shares(pair.window)
+        drifts.append(ColumnDrift(against, column, pair.psi, p, against == judged, limit, pair.bins, *shares))
     return sorted(drifts, key=lambda drift: -drift.psi)
 
 

@@ -26,12 +26,17 @@ PERSONAL = ("newest_items", "frequent_items", "frequent_decayed")
 BASELINES = ("popularity", "recency_popularity", "item_knn", "ease_decay", "ials", *PERSONAL)
 """Rows that the served model has to beat. A baseline whose package is missing has no row."""
 
-SERVED = "two_stage"
+SERVED, TOWER = "two_stage", "tower"
+"""The rows of the served model, and of the towers alone."""
+
 EVENT_BEFORE = "_event_before"
 """The suffix of a model's second row: the same targets, each query at the time of the user's newest event."""
 
 SEGMENTS = ("all", "warm", "cold", "new")
 """Test events: all; of users with and without an earlier event; of items without an earlier event."""
+
+NEWEST = "newest"
+"""A further segment: the newest test events of target types, on which the gate also scores the model to publish."""
 
 OVERALL, OF_TYPE = "overall", "type:"
 """Further segments of a log with several event types: all types, and one type, whether it is a target type or not."""
@@ -53,10 +58,10 @@ Row = dict[str, float | None]
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The figures of the tested model and the live generation on the test queries that neither model learned from.
+    """The figures of the tested model and another generation on the test queries that neither model learned from.
 
-    live: the id of the live generation. ours, theirs: rows of the metric table, without coverage; empty where there is
-    no such query. reason: why the live generation was not scored; empty where it was.
+    live: the id of that generation: the live one, or the best one of 30 days. ours, theirs: rows of the metric table,
+    without coverage; empty where there is no such query. reason: why it was not scored; empty where it was.
     """
 
     live: str
@@ -81,8 +86,9 @@ class Evaluation:
     ranker does. preview: the spread of the scores and the slates of some users. targets: the event types that the
     figures are about, but for segments of OVERALL and OF_TYPE; empty means every positive type. seen: the seen items
     that the rankings leave out, in words. comparison: with the live generation; None where no comparable generation is
-    live. impressions: what the ranker learned from slates that users were shown; None without such slates. policy: the
-    tested model by slates that explored; None without impressions.
+    live. best: with the best generation of 30 days; None where that is the live one. impressions: what the ranker
+    learned from slates that users were shown; None without such slates. policy: the tested model by slates that
+    explored; None without impressions.
     """
 
     protocol: str
@@ -97,6 +103,7 @@ class Evaluation:
     targets: tuple[str, ...] = ()
     seen: str = ""
     comparison: Comparison | None = None
+    best: Comparison | None = None
     impressions: ImpressionComparison | None = None
     policy: ArmJudgement | None = None
 

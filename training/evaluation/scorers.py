@@ -27,7 +27,7 @@ from training.evaluation.baselines import (
     popularity,
     recency_popularity,
 )
-from training.evaluation.metric_table import EVENT_BEFORE, SERVED
+from training.evaluation.metric_table import EVENT_BEFORE, SERVED, TOWER
 from training.evaluation.ranking import Score, SourceUnion
 from training.evaluation.split import Split
 from training.progress import StepProgress, no_step
@@ -76,7 +76,7 @@ def stages(stage: FirstStage, ranker: Ranker) -> dict[str, Score | SourceUnion]:
     embeddings = stage.tables.embeddings
     n_items = len(embeddings)
     return {
-        "tower": lambda histories: stage.encoder.encode(histories) @ embeddings.T,
+        TOWER: lambda histories: stage.encoder.encode(histories) @ embeddings.T,
         "union": SourceUnion(lambda histories: union(histories, stage.retriever, n_items)),
         SERVED: lambda histories: two_stage(histories, stage.retriever, ranker, n_items),
     }

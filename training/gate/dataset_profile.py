@@ -21,6 +21,7 @@ from training.data.dataset import Dataset
 from training.data.interaction_log import Log
 from training.evaluation.metric_table import SERVED, Row
 from training.evaluation.preview import Scores
+from training.gate.past_generations import PastGeneration, past_of
 
 AVAILABLE = "available"
 NOT_IN_MANIFEST = {"hashes", "examples"}
@@ -160,7 +161,7 @@ def _has_value(values: pd.Series) -> pd.Series:
 class LiveGeneration:
     """What the gate compares of the live generation, the models and tables that servers use, from its manifest.
 
-    scores: None if no ranker gave scores.
+    scores: None if no ranker gave scores. past: the better generations of 30 days before it, and itself.
     """
 
     id: str
@@ -170,6 +171,7 @@ class LiveGeneration:
     scores: Scores | None = None
     format: int = FORMAT
     targets: tuple[str, ...] = ()
+    past: tuple[PastGeneration, ...] = ()
 
     @classmethod
     def of(cls, manifest: Manifest) -> LiveGeneration:
@@ -183,4 +185,5 @@ class LiveGeneration:
             scores=Scores.from_json(metrics["scores"]) if metrics.get("scores") else None,
             format=manifest.format,
             targets=tuple(metrics.get("targets", ())),
+            past=past_of(manifest),
         )

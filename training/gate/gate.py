@@ -7,13 +7,17 @@ returns all its checks, also those that passed. docs/gate.md explains a refusal.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from recsys.generation.manifest import FORMAT
-from training.evaluation.metric_table import Evaluation
+from training.evaluation.metric_table import Evaluation, Row
 from training.evaluation.preview import Scores
 from training.gate.check import Check
 from training.gate.data_checks import data_checks
 from training.gate.dataset_profile import DataProfile, LiveGeneration
-from training.gate.model_checks import impression_checks, metric_checks, score_checks
+from training.gate.model_checks import impression_checks, metric_checks
+from training.gate.output_checks import newest_checks, score_checks
+from training.gate.past_generations import PastGeneration, better
 from training.gate.policy_check import policy_checks
 
 
@@ -40,9 +44,22 @@ def check_model(evaluation: Evaluation, data: DataProfile, live: LiveGeneration 
     return [*checks, *score_checks(evaluation.preview.scores, "tested")]
 
 
-def check_trained(scores: Scores) -> list[Check]:
-    """Checks of the scores of the model to publish. It learned from every event, so no test measures it."""
-    return score_checks(scores, "trained on everything")
+def check_trained(scores: Scores, evaluation: Evaluation, published: Mapping[str, Row]) -> list[Check]:
+    """Checks of the model to publish. It learned from every event, so no test measures it.
+
+    published: its rows of the metric table on the newest test events, beside those of the tested model.
+    """
+    return [*score_checks(scores, "trained on everything"), *newest_checks(evaluation, published)]
+
+
+def better_before(
+    live: LiveGeneration | None, data: DataProfile, evaluation: Evaluation, now: float
+) -> Sequence[PastGeneration]:
+    """What the manifest of a new generation keeps of those before it: the better ones in the same kind of test."""
+    other = comparable(data, live)
+    if other is None or (other.protocol, other.targets) != (evaluation.protocol, evaluation.targets):
+        return []
+    return better(other.past, evaluation.served, now)
 
 
 def comparable(data: DataProfile, live: LiveGeneration | None) -> LiveGeneration | None:

@@ -19,7 +19,6 @@ from training.device import find_device
 from training.evaluation.impression_comparison import HELD_OUT, ImpressionComparison
 from training.evaluation.metric_table import K
 from training.evaluation.metrics import ndcg
-from training.gate.check import NOISE
 from training.progress import StepProgress, no_step
 from training.ranker.examples import MASKED, UNCOUNTED, Examples
 from training.ranker.fit_net import fit_net
@@ -76,7 +75,7 @@ def compare(
         ours=round(float(np.average(mine, weights=weights)), 6),
         theirs=round(float(np.average(other, weights=weights)), 6),
         error=round(error, 6),
-        serves=difference >= -NOISE * error,
+        serves=difference > 0,
         rates=tuple(bias.rates.round(4).tolist()),
     )
 

@@ -18,12 +18,26 @@ import torch
 from recsys.files.atomic_write import atomic_write
 from training.config import TowerConfig
 from training.data.interaction_log import DAY, Log
+from training.device import CPU
+from training.processes import process_group
 
 KEPT = 7 * DAY
 """Age in seconds at which a checkpoint is deleted."""
 
 MOST = 6
 """Checkpoints after a successful run, at most: an evaluation has two. Each is some times as large as its towers."""
+
+CODE = (
+    "training/towers",
+    "training/processes",
+    "training/data/interaction_log.py",
+    "training/device.py",
+    "training/evaluation/metrics.py",
+    "recsys/model",
+    "recsys/kernels",
+    "recsys/types.py",
+)
+"""The folders and modules whose text decides what a training of towers returns for the same data."""
 
 SERVED = "served"
 """The purpose of the towers that are served. No later command trains them on the same log again."""
@@ -51,7 +65,7 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """A folder of checkpoints, each named by a hash of the configuration and the data of its training."""
+    """A folder of checkpoints, each named by a hash of the data, the configuration and the code of its training."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -60,12 +74,16 @@ class Checkpoints:
                 path.unlink(missing_ok=True)
         self._served: list[Path] = []
 
-    def of(self, log: Log, config: TowerConfig, seed: int, purpose: str) -> Checkpoint:
-        """The checkpoint of a training on `log`; purpose: what else decides its result, such as the validation."""
-        digest = hashlib.sha256()
+    def of(self, log: Log, config: TowerConfig, seed: int, purpose: str, device: torch.device = CPU) -> Checkpoint:
+        """The checkpoint of a training on `log` by the ranks of this run.
+
+        purpose: what else decides its result, such as the validation.
+        """
+        digest = hashlib.sha256(_code())
         for array in (log.users, log.items, log.times, log.types, log.contexts, log.weights, log.catalogue.content):
             digest.update(array.tobytes())
-        digest.update(json.dumps([asdict(config), seed, purpose, len(log.catalogue)]).encode())
+        how = [torch.__version__, device.type, process_group.world_size()]
+        digest.update(json.dumps([asdict(config), seed, purpose, len(log.catalogue), *how]).encode())
         digest.update(log.catalogue.spec.to_json().encode())
         path = self._folder / f"towers-{digest.hexdigest()[:24]}.pt"
         if purpose == SERVED:
@@ -79,3 +97,11 @@ class Checkpoints:
         newest_first = sorted(self._folder.glob("towers-*.pt"), key=lambda path: -path.stat().st_mtime)
         for path in newest_first[MOST:]:
             path.unlink(missing_ok=True)
+
+
+def _code() -> bytes:
+    """The text of the modules of CODE, each after its path."""
+    root = Path(__file__).resolve().parents[2]
+    found = [root / name for name in CODE]
+    modules = [module for path in found for module in (sorted(path.rglob("*.py")) if path.is_dir() else [path])]
+    return b"".join(f"{module.relative_to(root)}\0".encode() + module.read_bytes() for module in modules)

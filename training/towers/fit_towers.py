@@ -75,9 +75,8 @@ def _train(
     training = start()
     try:
         saved = process_group.broadcast(checkpoint.load() if checkpoint else None)
-        if saved and not training.restore(saved):
-            training.close()
-            training = start()
+        if saved:
+            training.restore(saved)
         while not training.complete:
             training.train_epoch(progress)
             if checkpoint is not None:
@@ -163,7 +162,7 @@ class TowerTraining:
             progress(self._epochs / self._config.epochs, epoch, validation=self._validations[-1])
 
     def _draw_per_rank(self) -> None:
-        """Seed the draws of an epoch: each rank has its own, and any number of ranks continues from a checkpoint."""
+        """Seed the draws of an epoch: each rank has its own, also after a restart from the checkpoint of rank 0."""
         seeds = np.random.SeedSequence([self._seed, self._epochs, process_group.rank()])
         torch.manual_seed(int(seeds.generate_state(1)[0]))
         self._rng = np.random.default_rng(seeds)
@@ -201,19 +200,15 @@ class TowerTraining:
             "validations": self._validations,
         }
 
-    def restore(self, state: dict[str, Any]) -> bool:
-        """Restore a `state_dict`; False where another release made it: this training is then unusable."""
-        try:
-            self.towers.load_state_dict(state["towers"])
-            self._average.load_state_dict(state["average"])
-            self._best.load_state_dict(state["best"])
-            self._optimizers.load_state_dict(state["optimizers"])
-            torch.set_rng_state(state["torch"])
-            self._rng.bit_generator.state = state["numpy"]
-            self._epochs, self._validations = state["epochs"], state["validations"]
-        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError):
-            return False
-        return True
+    def restore(self, state: dict[str, Any]) -> None:
+        """Restore a `state_dict`."""
+        self.towers.load_state_dict(state["towers"])
+        self._average.load_state_dict(state["average"])
+        self._best.load_state_dict(state["best"])
+        self._optimizers.load_state_dict(state["optimizers"])
+        torch.set_rng_state(state["torch"])
+        self._rng.bit_generator.state = state["numpy"]
+        self._epochs, self._validations = state["epochs"], state["validations"]
 
 
 @torch.no_grad()

@@ -140,6 +140,22 @@ def test_a_pushed_item_is_named(served, home, tmp_path):
     fired(served[1], tmp_path, ["TandemDrift week first_item"])
 
 
+@pytest.mark.parametrize("alarms", [[], ["week/item"]])
+def test_a_week_of_nightly_generations_is_compared(served, tmp_path, monkeypatch, alarms):
+    """What users were shown is compared with a week, although the generation of the window served on no day of it."""
+    monkeypatch.setenv("TANDEM_HOME", str(tmp_path))
+    monkeypatch.setenv("REDIS_URL", served[1])
+    for days in range(1, 8):
+        earlier = {name: served[0][name] - days * DAY for name in ("time", "asked")}
+        write(tmp_path, served[0].assign(generation=f"g20260101-00000{days}-abcdef", **earlier))
+    rows = served[0].copy()
+    rows.loc[rows["place"].isin([1, 2]) & bool(alarms), "item_id"] = "pushed-1"
+    write(tmp_path, rows)
+    result = drift()
+    assert "the week before" in result.sentence
+    assert result.alarms == alarms
+
+
 def test_no_slates_yet(served, tmp_path, monkeypatch, capsys):
     """Too few users are a sentence, for people and for programs, and no alert."""
     monkeypatch.setenv("TANDEM_HOME", str(tmp_path))

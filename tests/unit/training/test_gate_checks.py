@@ -202,8 +202,24 @@ def test_scores_have_to_be_numbers_and_to_differ():
     """One broken query is too many; so are more than nine in ten queries with one score for all candidates."""
     for scores, name in ((replace(SPREAD, broken=1), "finite scores"), (replace(SPREAD, even=901), "different scores")):
         lines(check_model(evaluation(row(0.2, 0.1), scores=scores), DATA, None), f"{name}, tested")
-        lines(check_trained(scores), f"{name}, trained on everything")
-    assert failed(check_trained(replace(SPREAD, even=900))) == []
+        lines(check_trained(scores, *newest(0.3)), f"{name}, trained on everything")
+    assert failed(check_trained(replace(SPREAD, even=900), *newest(0.3))) == []
+
+
+def newest(ours, theirs=0.2):
+    """The evaluation and the rows of the model to publish: the recall of its towers, and of the tested model's."""
+    rows = {f"newest_{name}": value for name, value in row(theirs, theirs / 2).items()}
+    rows |= {f"newest_se_{metric}": 0.01 for metric in ("recall@10", "ndcg@10")}
+    return evaluation(rows, tower=rows), {"tower": row(ours, ours / 2), "two_stage": row(0.4, 0.2)}
+
+
+def test_the_model_to_publish_has_to_know_the_newest_events():
+    """A tenth and two standard errors below the tested model's towers pass, although both stages find more."""
+    bound = 0.9 * 0.2 - 0.02
+    assert failed(check_trained(SPREAD, *newest(bound + 1e-4))) == []
+    line, *_ = failed(check_trained(SPREAD, *newest(bound - 1e-4)))
+    assert line.startswith("recall@10 of tower, the newest 2,000 queries of the test: 0.1599 by the model trained on ")
+    assert "and 0.2000 by the tested model" in line
 
 
 @pytest.mark.parametrize(("high", "verdict"), [(-0.01, "failed"), (0.01, "passed"), (None, "not judged")])

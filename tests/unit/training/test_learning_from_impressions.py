@@ -5,6 +5,7 @@ import time
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
+import pytest
 import torch
 
 from recsys.model.features import FEATURES
@@ -159,12 +160,21 @@ class TestPositionBias:
 
 
 class TestChoice:
-    def shown(self, folder, sign, count=4_000):
-        """Slates whose users take the smallest TASTE up to the held-out tenth, and by TASTE times `sign` afterwards."""
+    def shown(self, folder, share, count=4_000):
+        """Slates whose users take the smallest TASTE, but for `share` of those of the held-out tenth: the largest."""
         rows = slates(count, (START, TEST - WAIT))
         held = rows["time"].to_numpy() >= np.quantile(rows["time"], 0.9)
-        take(rows, np.where(held, sign, -1) * rows[TASTE].to_numpy())
+        largest = held & (np.arange(len(rows)) // PLACES % 50 < 50 * share)
+        take(rows, np.where(largest, 1, -1) * rows[TASTE].to_numpy())
         return ShownSlates(read(write(folder, rows)), TEST)
+
+    @pytest.mark.parametrize(("share", "serves"), [(0.6, True), (0.72, False)])
+    def test_the_net_with_the_higher_figure_serves(self, tmp_path, share, serves):
+        """Also where the difference is within two standard errors."""
+        examples = log_examples()
+        found = fit_with_impressions(net_of(examples), examples, self.shown(tmp_path, share), CONFIG)[1]
+        assert abs(found.ours - found.theirs) < 2 * found.error
+        assert found.serves == (found.ours > found.theirs) == serves
 
     def test_a_net_that_is_worse_on_newer_slates_does_not_serve(self, tmp_path):
         """The slates that train have labels of another taste than the newer ones."""
@@ -176,7 +186,7 @@ class TestChoice:
 
     def test_few_slates_train_nothing(self, tmp_path):
         """Fewer than 200 held-out slates can't tell which net is better."""
-        examples, slates = log_examples(), self.shown(tmp_path, -1, 1_000)
+        examples, slates = log_examples(), self.shown(tmp_path, 0.0, 1_000)
         alone = net_of(examples)
         net, found = fit_with_impressions(alone, examples, slates, CONFIG)
         assert net is alone

@@ -1,6 +1,8 @@
 """The training of the towers: the loss, crops, devices, and checkpoints from which a killed training continues."""
 
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,9 +20,11 @@ from recsys.model.towers import EmbeddedHistory, Towers
 from recsys.model.user_encoder import UserEncoder
 from recsys.types import CLOCK, CONTEXTS
 from tests.flows.ring_dataset import START, log_of, quick, ring
+from tests.servers.deployment import ROOT
+from training.processes import process_group
 from training.recipe import train
 from training.towers import gradients
-from training.towers.checkpoint import MOST, SERVED, Checkpoints
+from training.towers.checkpoint import CODE, MOST, SERVED, Checkpoints
 from training.towers.crops import Batch, Crops
 from training.towers.fit_towers import fit_towers, item_embeddings
 from training.towers.loss import Negatives, corrected_softmax
@@ -45,6 +49,15 @@ KILLED = """
         return -abs(len(validated) - 2)
 
     fit_towers(log, config, 7, validate=validate, checkpoint=Checkpoints(Path({folder!r})).of(log, config, 7, "test"))
+"""
+
+
+SAVE = """
+from pathlib import Path
+from tests.flows.ring_dataset import log_of, quick, ring
+from training.towers.checkpoint import Checkpoints
+
+Checkpoints(Path("kept")).of(log_of(ring(users=6)), quick().tower, 1, "test").save({})
 """
 
 
@@ -216,16 +229,54 @@ def test_a_checkpoint_of_another_training_is_not_used(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_checkpoint_of_another_release_changes_nothing(tmp_path, one_thread):
-    """With a checkpoint of other weights the training starts at its first epoch."""
-    log, config = log_of(ring(users=60)), replace(quick().tower, epochs=1)
-    checkpoint = Checkpoints(tmp_path).of(log, config, 1, "test")
-    fit_towers(log, config, 1, checkpoint=checkpoint)
-    state = checkpoint.load()
-    state["best"]["user.nobody"] = torch.zeros(3)
-    checkpoint.save(state)
-    resumed = fit_towers(log, config, 1, checkpoint=checkpoint)
-    assert same(resumed.towers, fit_towers(log, config, 1).towers)
+def copied_code(folder):
+    """Copy the modules that train into a folder. Returns a function: the names of the checkpoints that they saved."""
+    for name in ("training", "recsys", "tests/flows"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+
+    def saved():
+        env = {**os.environ, "PYTHONPATH": str(folder)}
+        subprocess.run([sys.executable, "-c", SAVE], check=True, cwd=folder, env=env)
+        return {path.name for path in (folder / "kept").iterdir()}
+
+    return saved
+
+
+@pytest.mark.parametrize("module", ["training/towers/loss.py", "recsys/model/towers.py"])
+def test_an_edited_module_has_no_old_checkpoint(tmp_path, module):
+    """After an edit of a module that trains the towers, another checkpoint is saved; other modules change nothing."""
+    saved = copied_code(tmp_path)
+    before = saved()
+    for edited in ("training/ranker/fit_net.py", module):
+        (tmp_path / edited).write_text((tmp_path / edited).read_text() + "\nOTHER = 1\n")
+        found = saved()
+        assert (found == before) == (edited != module)
+
+
+def test_another_device_number_of_ranks_or_torch_has_no_old_checkpoint(tmp_path, monkeypatch):
+    """Each of them gives other towers from the same data."""
+    log, config, checkpoints = log_of(ring(users=60)), quick().tower, Checkpoints(tmp_path)
+    checkpoints.of(log, config, 1, "test").save({"x": torch.zeros(2)})
+    assert checkpoints.of(log, config, 1, "test").load()
+    assert checkpoints.of(log, config, 1, "test", torch.device("cuda")).load() is None
+    with monkeypatch.context() as patched:
+        patched.setattr(process_group, "world_size", lambda: 2)
+        assert checkpoints.of(log, config, 1, "test").load() is None
+    monkeypatch.setattr(torch, "__version__", "0.0")
+    assert checkpoints.of(log, config, 1, "test").load() is None
+
+
+def test_the_key_reads_each_module_that_the_towers_import():
+    """But for reading, files and errors, which the data in the key stands for."""
+    needless = {"recsys.errors", "recsys.files.atomic_write", "training.config", "training.progress"}
+    needless |= {"training.evaluation.ranking", "training.evaluation.split"}
+    imported = {
+        found
+        for module in (ROOT / "training" / "towers").glob("*.py")
+        for found in re.findall(r"^from ((?:recsys|training)[\w.]*) import", module.read_text(), re.MULTILINE)
+    }
+    paths = [name.replace(".", "/") for name in imported - needless]
+    assert [path for path in paths if not any(f"{path}.py".startswith(part) for part in CODE)] == []
 
 
 def test_old_checkpoints_are_deleted(tmp_path):
