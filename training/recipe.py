@@ -37,7 +37,7 @@ from training.evaluation.inspection import preview
 from training.evaluation.live_model import LiveModel, compare
 from training.evaluation.metric_table import Comparison, Evaluation
 from training.evaluation.ranking import metric_rows
-from training.evaluation.scorers import baselines, other_ranker, stages
+from training.evaluation.scorers import baselines, scorers_at, served_at
 from training.evaluation.split import Split, split
 from training.evaluation.verdicts import ArmJudgement
 from training.offpolicy import explored_files
@@ -156,11 +156,10 @@ def evaluate(
     """
     config, progress, start = run.config, run.progress, time.monotonic()
     stage = stage_before_test(parts, ranker, run)
-    tested = stage.ranker(ranker.net, parts.log)
     with progress.step("baselines") as step:
         fitted, left_out = baselines(parts.before_test, config.threads, config.seed, step)
     with progress.step("evaluation") as step:
-        rows = metric_rows(parts, {**fitted, **stages(stage, tested), **other_ranker(parts, stage, ranker)}, step)
+        rows = metric_rows(parts, scorers_at(parts, stage, ranker, fitted), step)
     if isinstance(live, LiveModel):
         with progress.step("evaluation of the live generation") as step:
             live = compare(parts, stage, ranker.net, live, step)
@@ -175,7 +174,7 @@ def evaluate(
         order=ranker.order,
         targets=events.targets,
         seen=parts.log.exclude_seen.footer(events),
-        preview=preview(parts, stage, tested, config.seed),
+        preview=preview(parts, served_at(parts, stage, ranker.net), config.seed),
         comparison=live,
         impressions=ranker.impressions,
         policy=_judged(parts, stage, ranker, slates, progress),
