@@ -86,8 +86,10 @@ def gather(
             done += len(some)
             progress(0.5 * done / len(queries), "candidates")  # the training is the other half
     width = max(chunk.x.shape[1] for chunk in chunks)
+    x = np.concatenate([_padded(chunk.x, width) for chunk in chunks])
+    x[rng.permutation(len(x))[::UNCOUNTED], :, RECENT:FLAGS] = 0
     return Examples(
-        np.concatenate([_padded(chunk.x, width) for chunk in chunks]),
+        x,
         np.concatenate([_padded(chunk.answer, width) for chunk in chunks]),
         np.concatenate([_padded(chunk.real, width) for chunk in chunks]),
         np.concatenate([chunk.weight for chunk in chunks]),
@@ -114,7 +116,6 @@ def _examples(parts: Split, stage: FirstStage, queries: list[I64], k: int, rng: 
     priority = rng.random(answer.shape, np.float32) - answer + 2 * ~real
     kept = np.sort(np.argsort(priority, axis=1, kind="stable")[:, :k], axis=1)
     x = features.build(stage.tables, histories, candidates, parts.before_test.recent_events)
-    x[::UNCOUNTED, :, RECENT:FLAGS] = 0
     return Examples(
         np.take_along_axis(x, kept[..., None], axis=1),
         np.take_along_axis(answer, kept, axis=1),

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from recsys.kernels.feature_kernels import FLAGS, RECENT
 from tests.flows.ring_dataset import START, log_of, quick, ring
 from training import recipe
 from training.advisor.replayed_slates import ReplayedService
@@ -54,6 +55,15 @@ def test_labels_read_the_popularity_of_the_midnight_before(parts, monkeypatch):
         for midnight in np.floor(moments / DAY) * DAY:
             assert counted == max((times < midnight).sum(), (times <= start).sum())
     assert len(seen) > 5
+
+
+def test_a_quarter_of_the_examples_has_no_counts_however_few_a_day_has(parts, monkeypatch):
+    """Also where each day has one query, and so each chunk."""
+    monkeypatch.setattr(examples, "CHUNK", 1)
+    stage = fit_first_stage(parts.before_labels, BRIEF)
+    found = examples.gather(parts, stage, BRIEF.ranker, np.random.default_rng(0))
+    counted = found.x[:, :, RECENT:FLAGS].any(axis=(1, 2))
+    assert 0.2 < 1 - counted.mean() < 0.3
 
 
 def test_an_evaluation_knows_the_hit_of_yesterday(parts):
