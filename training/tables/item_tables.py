@@ -53,9 +53,7 @@ def recounted(tables: ItemTables, log: Log, rows: I32 | None = None) -> ItemTabl
     """
     windows, age = popularity_windows(log), _age(log)
     if rows is not None:
-        known, (windows_here, age_here) = rows != PAD, (windows, age)
-        windows, age = np.zeros_like(tables.popularity), np.zeros_like(tables.age)
-        windows[rows[known]], age[rows[known]] = windows_here[known], age_here[known]
+        windows, age = (_in_rows(each, rows, len(tables)) for each in (windows, age))
     return replace(tables, popularity=windows, by_popularity=_by_popularity(windows), age=age)
 
 
@@ -66,6 +64,13 @@ def popularity_windows(log: Log) -> F32:
         return popularity(log[int(np.searchsorted(log.times, log.end - days * DAY)) :])
 
     return np.stack([popularity(log), recent(30), recent(7), recency_popularity(log)], axis=1)
+
+
+def _in_rows(values: F32, rows: I32, n: int) -> F32:
+    """Values of items in the rows of n other ones; 0 in a row without an item."""
+    found, known = np.zeros((n, *values.shape[1:]), np.float32), rows != PAD
+    found[rows[known]] = values[known]
+    return found
 
 
 def _by_popularity(windows: F32) -> I32:
