@@ -37,7 +37,7 @@ from training.evaluation.inspection import preview
 from training.evaluation.live_model import LiveModel, compare
 from training.evaluation.metric_table import SERVED, TOWER, Comparison, Evaluation, Row
 from training.evaluation.ranking import metric_rows, newest_events
-from training.evaluation.scorers import at_event_before, baselines, other_ranker, stages
+from training.evaluation.scorers import baselines, scorers_at, served_at, stages
 from training.evaluation.split import Split, split
 from training.evaluation.verdicts import ArmJudgement
 from training.offpolicy import explored_files
@@ -164,13 +164,10 @@ def evaluate(
     """
     config, progress, start = run.config, run.progress, time.monotonic()
     stage = stage_before_test(parts, ranker, run)
-    tested = stage.ranker(ranker.net, parts.log)
     with progress.step("baselines") as step:
         fitted, left_out = baselines(parts.before_test, config.threads, config.seed, step)
-    ours = stages(stage, tested)
-    moved = at_event_before(ours) if event_before else {}
     with progress.step("evaluation") as step:
-        rows = metric_rows(parts, {**fitted, **ours, **moved, **other_ranker(parts, stage, ranker)}, step)
+        rows = metric_rows(parts, scorers_at(parts, stage, ranker, fitted, event_before), step)
     events = parts.log.catalogue.spec.events
     evaluation = Evaluation(
         protocol=parts.protocol,
@@ -182,7 +179,7 @@ def evaluate(
         order=ranker.order,
         targets=events.targets,
         seen=parts.log.exclude_seen.footer(events),
-        preview=preview(parts, stage, tested, config.seed),
+        preview=preview(parts, served_at(parts, stage, ranker.net), config.seed),
         comparison=_compared(parts, stage, ranker, live, progress),
         best=_compared(parts, stage, ranker, best, progress),
         impressions=ranker.impressions,

@@ -20,7 +20,7 @@ from training.data.interaction_log import Log
 from training.device import find_device
 from training.processes.engine import LOCAL, Engine
 from training.progress import StepProgress, no_step
-from training.tables.item_tables import build_tables
+from training.tables.item_tables import build_tables, recounted
 from training.towers.checkpoint import Checkpoints
 from training.towers.fit_towers import fit_towers
 from training.towers.validation import TowerValidation
@@ -42,6 +42,16 @@ class FirstStage:
         """Join towers and the tables that were built with them."""
         encoder = UserEncoder(towers.user, tables.embeddings)
         return cls(towers, tables, exclude_seen, encoder, Retriever(encoder, tables, exclude_seen.everything), epochs)
+
+    def rebuilt(self, log: Log) -> FirstStage:
+        """The same towers with all item tables of another log."""
+        log = log.without_revoked()
+        return FirstStage.over(self.towers, build_tables(log, self.towers), self.exclude_seen, self.epochs)
+
+    def recounted(self, log: Log) -> FirstStage:
+        """The same towers and neighbours of items with the popularity and the age of items in another log."""
+        tables = recounted(self.tables, log.without_revoked())
+        return FirstStage.over(self.towers, tables, self.exclude_seen, self.epochs)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the parts that `over` joins: a worker joins them again."""

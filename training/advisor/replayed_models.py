@@ -20,7 +20,6 @@ from training.evaluation.protocols import QUERY_SEED
 from training.evaluation.split import Split
 from training.progress import StepProgress, no_step
 from training.retrieval_stage import FirstStage
-from training.tables.item_tables import build_tables
 
 AGES = (DAY, 7 * DAY)
 """Seconds between two trainings."""
@@ -72,6 +71,5 @@ def stale_models(
 
 def _service_at(parts: Split, stage: FirstStage, net: RankerNet, moment: float) -> ReplayedService:
     """The models under test with tables of every event before a moment, and of what the models know already."""
-    known = parts.log[parts.model_events | (parts.log.times < moment)].without_revoked()
-    tables = build_tables(known, stage.towers)
-    return ReplayedService.of(known, FirstStage.over(stage.towers, tables, known.exclude_seen), net, parts.log)
+    known = parts.known_to_test(moment)
+    return ReplayedService.of(known, stage.rebuilt(known), net, parts.log)

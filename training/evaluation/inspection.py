@@ -6,6 +6,8 @@ Such an ordered list of recommended items is a slate.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from recsys.model.ranker import Ranker
@@ -13,9 +15,9 @@ from recsys.types import F32, I32, PAD
 from training.data.interaction_log import Log
 from training.evaluation.metric_table import K
 from training.evaluation.preview import BINS, Preview, Scores, Slate
-from training.evaluation.ranking import chunk_rows
+from training.evaluation.ranking import Score, chunk_rows
 from training.evaluation.scorers import two_stage
-from training.evaluation.split import Split
+from training.evaluation.split import Split, by_cut
 from training.retrieval_stage import FirstStage
 
 QUERIES = 1_000
@@ -61,24 +63,27 @@ class ScoreCounts:
         return Scores(self._queries, tuple(self._bars.tolist()), self._even, self._broken)
 
 
-def preview(parts: Split, stage: FirstStage, ranker: Ranker, seed: int = 0) -> Preview:
-    """The spread of the scores over a sample of the test queries, and the slates of SLATES users among them."""
+def preview(parts: Split, served_at: Callable[[float], Score], seed: int = 0) -> Preview:
+    """The spread of the scores over a sample of the test queries, and the slates of SLATES users among them.
+
+    served_at: the served model over the item tables of a moment.
+    """
     _, first = np.unique(parts.query, return_index=True)
     events = parts.test[np.random.default_rng(seed).permutation(first)[:QUERIES]]
     _, once = np.unique(parts.log.users[events], return_index=True)
     shown = np.isin(np.arange(len(events)), np.sort(once)[:SLATES])
     counts, slates = ScoreCounts(), list[Slate]()
-    rows = chunk_rows(len(stage.tables))
-    for start in range(0, len(events), rows):
-        chunk = slice(start, start + rows)
-        histories, seen = parts.past(events[chunk])
-        scores = two_stage(histories, stage.retriever, ranker, len(stage.tables))
-        counts.add(scores)
-        scores[:, ~parts.ranked] = -np.inf
-        if parts.log.exclude_seen.excludes:
-            scores[seen] = -np.inf
-        for row in np.flatnonzero(shown[chunk]):
-            slates.append(_slate(parts, events[start + row], histories.items[row], scores[row]))
+    for cut, chunks in by_cut(parts.test_cuts(events), chunk_rows(len(parts.ranked))):
+        served = served_at(cut)
+        for chunk in chunks:
+            histories, seen = parts.past(events[chunk])
+            scores = served(histories)
+            counts.add(scores)
+            scores[:, ~parts.ranked] = -np.inf
+            if parts.log.exclude_seen.excludes:
+                scores[seen] = -np.inf
+            for row in np.flatnonzero(shown[chunk]):
+                slates.append(_slate(parts, events[chunk[row]], histories.items[row], scores[row]))
     return Preview(counts.scores, tuple(slates))
 
 

@@ -22,12 +22,12 @@ from recsys.types import CLOCK, F32, I32, I64, PAD, U8, Bool, Histories
 from training.data.catalogue import Catalogue
 from training.data.interaction_log import Log
 from training.evaluation.metric_table import SERVED, Comparison
-from training.evaluation.ranking import metric_row, rank_targets, segments
-from training.evaluation.scorers import scores_of_all, two_stage
+from training.evaluation.ranking import Scorers, metric_row, rank_targets, segments
+from training.evaluation.scorers import scores_of_all, served
 from training.evaluation.split import Split
 from training.progress import StepProgress, no_step
 from training.retrieval_stage import FirstStage
-from training.tables.item_tables import build_tables
+from training.tables.item_tables import recounted
 
 LIVE = "live"
 """The name of the live generation among the scorers of a comparison."""
@@ -36,8 +36,12 @@ LIVE = "live"
 class LiveModel:
     """A generation as a scorer of the items of another catalogue."""
 
-    def __init__(self, folder: GenerationFolder, log: Log) -> None:
-        """Load a verified generation; GenerationError where a part can't be read. log: that features count."""
+    def __init__(self, folder: GenerationFolder, log: Log, counted: Log | None = None) -> None:
+        """Load a verified generation; GenerationError where a part can't be read. log: that features count.
+
+        counted: the log of the popularity and the age of items; None for those of the generation.
+        """
+        self._folder, self._log = folder, log
         manifest, catalogue = folder.manifest, log.catalogue
         self.id, self.data_end = manifest.id, manifest.data_end
         with readable(manifest.id):
@@ -50,10 +54,16 @@ class LiveModel:
             available = np.zeros(len(tables), bool)
             available[self._rows[known]] = catalogue.available[known]
             tables = replace(tables, available=available)
+            if counted is not None:
+                tables = recounted(tables, counted.without_revoked(), self._rows[:-1])
             self._retriever = Retriever.load(folder, tables)
             self._ranker = Ranker.load(folder, tables).counting(log.events_by(self._rows, len(tables)))
         self._types = _type_rows(spec, catalogue.spec)
         self._contexts = _context_rows(spec, catalogue.spec)
+
+    def recounted(self, known: Log) -> LiveModel:
+        """The same model with the popularity and the age of items in another log."""
+        return LiveModel(self._folder, self._log, known)
 
     def score(self, histories: Histories) -> F32:
         """The ranker's scores of the retrieved candidates, -inf elsewhere: [B, n] float32, by the catalogue's rows."""
@@ -81,12 +91,13 @@ def compare(
     if not chosen.any():
         return Comparison(live.id)
     same, stage = replace(parts, test=parts.test[chosen]), with_tables_of(parts, stage, live.data_end)
-    ranker = stage.ranker(net, parts.log)
-    scorers = {
-        SERVED: lambda histories: two_stage(histories, stage.retriever, ranker, len(stage.tables)),
-        LIVE: live.score,
-    }
-    ranked = rank_targets(same, scorers, progress)
+
+    def scorers_at(cut: float) -> Scorers:
+        known = parts.known_to_test(max(cut, after(live.data_end)))
+        ours, theirs = stage.recounted(known), live.recounted(known) if cut > live.data_end else live
+        return {SERVED: served(ours, ours.ranker(net, parts.log)), LIVE: theirs.score}
+
+    ranked = rank_targets(same, scorers_at, progress)
     users, events = same.log.users[same.test], segments(same)
     ours, theirs = (ranked[name].places for name in (SERVED, LIVE))
     return Comparison(
@@ -102,11 +113,13 @@ def with_tables_of(parts: Split, stage: FirstStage, live_end: float) -> FirstSta
     The towers stay as they are: they end before the test. With tables that end there, too, a model like the live
     generation seems a fifth worse on MovieTweetings (docs/decisions.md, 2026-11-30).
     """
-    known = parts.model_events | (parts.log.times <= live_end)
-    if (known == parts.model_events).all():
-        return stage
-    log = parts.log[known].without_revoked()
-    return FirstStage.over(stage.towers, build_tables(log, stage.towers), log.exclude_seen)
+    known = parts.known_to_test(after(live_end))
+    return stage if len(known) == len(parts.before_test) else stage.rebuilt(known)
+
+
+def after(moment: float) -> float:
+    """The cut behind the events of a moment."""
+    return float(np.nextafter(moment, np.inf))
 
 
 def unknown_to_both(parts: Split, live_end: float) -> Bool:

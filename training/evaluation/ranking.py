@@ -29,7 +29,7 @@ from training.evaluation.metric_table import (
     prefix_of,
 )
 from training.evaluation.metrics import mean_and_error, ndcg, places, recall, shown_items
-from training.evaluation.split import Split
+from training.evaluation.split import Split, by_cut
 from training.progress import StepProgress, no_step
 
 CELLS = 1 << 24
@@ -56,12 +56,22 @@ class SourceUnion:
     score: Score
 
 
+Scorers = Mapping[str, Score | SourceUnion]
+
+ScorersAt = Callable[[float], Scorers]
+"""The scorers over the item tables of a moment, one of `Split.cuts`."""
+
+
 @dataclass(frozen=True)
 class Ranking:
-    """The result of one scorer. places: [T] int64, of each target. shown: [n] bool, items in the first K of a query."""
+    """The result of one scorer. places: [T] int64, of each target. shown: [n] bool, items in the first K of a query.
+
+    ordered: False for a SourceUnion.
+    """
 
     places: I64
     shown: Bool
+    ordered: bool
 
 
 def chunk_rows(items: int) -> int:
@@ -69,9 +79,7 @@ def chunk_rows(items: int) -> int:
     return max(1, min(CHUNK, CELLS // max(items, 1)))
 
 
-def metric_rows(
-    parts: Split, scorers: Mapping[str, Score | SourceUnion], progress: StepProgress = no_step
-) -> dict[str, Row]:
+def metric_rows(parts: Split, scorers: Scorers | ScorersAt, progress: StepProgress = no_step) -> dict[str, Row]:
     """The rows of an `Evaluation`: the metrics of each scorer over all test queries."""
     users, events = parts.log.users[parts.test], segments(parts)
     items = max(int(parts.ranked.sum()), 1)
@@ -80,7 +88,7 @@ def metric_rows(
     for name, ranking in ranked.items():
         row = metric_row(ranking.places, parts.query, users, events, None if name == SERVED else served)
         row[COVERAGE] = round(int(ranking.shown.sum()) / items, 6)
-        if isinstance(scorers[name], SourceUnion):
+        if not ranking.ordered:
             row |= {key: None for key in row if "ndcg" in key or key == COVERAGE}
         rows[name] = row
     return rows
@@ -107,39 +115,44 @@ def newest_events(parts: Split) -> Bool:
     return chosen
 
 
-def rank_targets(
-    parts: Split, scorers: Mapping[str, Score | SourceUnion], progress: StepProgress = no_step
-) -> dict[str, Ranking]:
-    """The place of each target by each scorer.
+def rank_targets(parts: Split, scorers: Scorers | ScorersAt, progress: StepProgress = no_step) -> dict[str, Ranking]:
+    """The place of each target by each scorer: the same scorers for all queries, or those of each query's cut.
 
     A target that would never be shown has the last place: a seen item (where seen items are left out), an item that is
     not available, and an item with a score of -inf.
     """
-    available = parts.ranked
-    rows = chunk_rows(len(available))
-    ranked = {name: Ranking(np.empty(len(parts.test), np.int64), np.zeros_like(available)) for name in scorers}
-    by_query = np.argsort(parts.query, kind="stable")
-    starts = np.flatnonzero(np.diff(parts.query[by_query], prepend=-1))
-    ends = np.append(starts[1:], len(by_query))
-    for first in range(0, len(starts), rows):
-        chunk = slice(first, first + rows)
-        targets = by_query[starts[first] : ends[chunk][-1]]
-        histories, seen = parts.past(parts.test[by_query[starts[chunk]]])
-        hidden = np.tile(~available, (len(histories), 1))
-        if parts.log.exclude_seen.excludes:
-            hidden[seen] = True
-        items, owner = parts.log.items[parts.test[targets]], parts.query[targets] - first
-        for name, scorer in scorers.items():
-            if isinstance(scorer, SourceUnion):
-                place = -np.where(hidden, np.float32(-np.inf), scorer.score(histories))[owner, items]
-                ranked[name].places[targets] = np.minimum(place, len(available))
-                continue
-            scores = np.where(hidden, np.float32(-np.inf), scorer(histories))
-            ranked[name].places[targets] = places(scores, owner, items)
-            ranked[name].shown[shown_items(scores, K)] = True
-        done = min(first + rows, len(starts))
-        progress(done / len(starts), f"{done:,} queries")
+    ranked, done = dict[str, Ranking](), 0
+    _, first = np.unique(parts.query, return_index=True)
+    for cut, chunks in by_cut(parts.test_cuts(parts.test[first]), chunk_rows(len(parts.ranked))):
+        scorers_now = scorers(cut) if callable(scorers) else scorers
+        for queries in chunks:
+            _rank(parts, scorers_now, queries, ranked)
+            done += len(queries)
+            progress(done / len(first), f"{done:,} queries")
     return ranked
+
+
+def _rank(parts: Split, scorers: Scorers, queries: I64, ranked: dict[str, Ranking]) -> None:
+    """Set the places of the targets of some queries, ascending."""
+    targets = np.flatnonzero(np.isin(parts.query, queries))
+    owner, items = np.searchsorted(queries, parts.query[targets]), parts.log.items[parts.test[targets]]
+    _, first = np.unique(owner, return_index=True)
+    histories, seen = parts.past(parts.test[targets[first]])
+    hidden = np.tile(~parts.ranked, (len(histories), 1))
+    if parts.log.exclude_seen.excludes:
+        hidden[seen] = True
+    for name, scorer in scorers.items():
+        union = isinstance(scorer, SourceUnion)
+        if name not in ranked:
+            nothing = np.empty(len(parts.test), np.int64), np.zeros_like(parts.ranked)
+            ranked[name] = Ranking(*nothing, ordered=not union)
+        if isinstance(scorer, SourceUnion):
+            place = -np.where(hidden, np.float32(-np.inf), scorer.score(histories))[owner, items]
+            ranked[name].places[targets] = np.minimum(place, len(parts.ranked))
+            continue
+        scores = np.where(hidden, np.float32(-np.inf), scorer(histories))
+        ranked[name].places[targets] = places(scores, owner, items)
+        ranked[name].shown[shown_items(scores, K)] = True
 
 
 def metric_row(

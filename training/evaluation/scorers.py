@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from recsys.kernels import time_features
-from recsys.model.ranker import Ranker
+from recsys.model.ranker import Ranker, RankerNet
 from recsys.retrieval.retriever import Retriever
 from recsys.types import CLOCK, F32, PAD, Candidates, Histories
 from training.data.interaction_log import Log
@@ -28,7 +28,7 @@ from training.evaluation.baselines import (
     recency_popularity,
 )
 from training.evaluation.metric_table import EVENT_BEFORE, SERVED, TOWER
-from training.evaluation.ranking import Score, SourceUnion
+from training.evaluation.ranking import Score, Scorers, ScorersAt, SourceUnion
 from training.evaluation.split import Split
 from training.progress import StepProgress, no_step
 from training.ranker.fit_ranker import RankerFit
@@ -47,28 +47,70 @@ def baselines(
     """The baselines, fitted on what is not revoked in `log`, and a sentence for each baseline that is left out."""
     log = log.without_revoked()
     fits: dict[str, Callable[[], Score]] = {
-        "popularity": lambda: same_for_all(popularity(log)),
-        "recency_popularity": lambda: same_for_all(recency_popularity(log)),
         "item_knn": lambda: ItemKnn(log).score,
         "ease_decay": lambda: Ease(log, EASE_REGULARIZATION).score,
         "ials": lambda: Ials(log, threads, seed).score,
     }
-    if not log.exclude_seen.everything:
-        n, recent = len(log.catalogue), recency_popularity(log)
-        fits |= {
-            "newest_items": lambda: lambda histories: newest_items(histories, n, recent),
-            "frequent_items": lambda: lambda histories: frequent_items(histories, n, recent),
-            "frequent_decayed": lambda: lambda histories: frequent_items(histories, n, recent, DECAY),
-        }
     left_out = []
     if not Ials.installed():
         del fits["ials"]
         left_out.append("Not compared with ials: the package `implicit` is missing, which `make test` installs.")
-    fitted: dict[str, Score] = {}
-    for name, fit in fits.items():
-        progress(len(fitted) / len(fits), name)
+    fitted = counted_baselines(log)
+    for done, (name, fit) in enumerate(fits.items()):
+        progress(done / len(fits), name)
         fitted[name] = fit()
     return fitted, left_out
+
+
+def counted_baselines(log: Log) -> dict[str, Score]:
+    """The baselines that are counts of what is not revoked in `log`, fast enough to count for each day."""
+    log = log.without_revoked()
+    n, recent = len(log.catalogue), recency_popularity(log)
+    counted: dict[str, Score] = {
+        "popularity": same_for_all(popularity(log)),
+        "recency_popularity": same_for_all(recent),
+    }
+    if not log.exclude_seen.everything:
+        counted |= {
+            "newest_items": lambda histories: newest_items(histories, n, recent),
+            "frequent_items": lambda histories: frequent_items(histories, n, recent),
+            "frequent_decayed": lambda histories: frequent_items(histories, n, recent, DECAY),
+        }
+    return counted
+
+
+def scorers_at(
+    parts: Split, stage: FirstStage, fit: RankerFit, fitted: Mapping[str, Score], event_before: bool = False
+) -> ScorersAt:
+    """The baselines, the stages and the served model over the item tables of a moment.
+
+    stage: of the events before the test. fitted: the baselines, of which those that are counts are counted again.
+    event_before: the stages a second time, each query at the time of the user's newest event.
+    """
+
+    def at(cut: float) -> Scorers:
+        known = parts.known_to_test(cut)
+        dated = stage.recounted(known)
+        shown = stages(dated, dated.ranker(fit.net, parts.log))
+        moved = at_event_before(shown) if event_before else {}
+        return {**fitted, **counted_baselines(known), **shown, **moved, **other_ranker(parts, dated, fit)}
+
+    return at
+
+
+def served_at(parts: Split, stage: FirstStage, net: RankerNet) -> Callable[[float], Score]:
+    """The served model alone over the item tables of a moment. stage: of the events before the test."""
+
+    def at(cut: float) -> Score:
+        dated = stage.recounted(parts.known_to_test(cut))
+        return served(dated, dated.ranker(net, parts.log))
+
+    return at
+
+
+def served(stage: FirstStage, ranker: Ranker) -> Score:
+    """The two stages: retrieval and the ranker."""
+    return lambda histories: two_stage(histories, stage.retriever, ranker, len(stage.tables))
 
 
 def stages(stage: FirstStage, ranker: Ranker) -> dict[str, Score | SourceUnion]:
@@ -78,7 +120,7 @@ def stages(stage: FirstStage, ranker: Ranker) -> dict[str, Score | SourceUnion]:
     return {
         TOWER: lambda histories: stage.encoder.encode(histories) @ embeddings.T,
         "union": SourceUnion(lambda histories: union(histories, stage.retriever, n_items)),
-        SERVED: lambda histories: two_stage(histories, stage.retriever, ranker, n_items),
+        SERVED: served(stage, ranker),
     }
 
 
@@ -103,8 +145,7 @@ def other_ranker(parts: Split, stage: FirstStage, fit: RankerFit) -> dict[str, S
     """The two stages with the ranker that does not serve, with impressions or without; nothing if there is none."""
     if fit.other is None or fit.impressions is None:
         return {}
-    ranker, n_items = stage.ranker(fit.other, parts.log), len(stage.tables)
-    return {fit.impressions.other: lambda histories: two_stage(histories, stage.retriever, ranker, n_items)}
+    return {fit.impressions.other: served(stage, stage.ranker(fit.other, parts.log))}
 
 
 def same_for_all(scores: F32) -> Score:

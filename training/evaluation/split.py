@@ -7,16 +7,16 @@ DatasetError: each label and each test event has to be later than the events tha
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
 from recsys.errors import DatasetError
-from recsys.types import I64, Bool, Histories
+from recsys.types import F64, I64, Bool, Histories
 from training.config import TrainingConfig
-from training.data.interaction_log import Log
+from training.data.interaction_log import DAY, Log
 from training.data.mapping import Moments
 from training.data.slate_events import SlateEvents
 from training.evaluation.protocols import IN_TIME, check_protocol, cut_in_time, hidden_items, leave_one_out
@@ -31,7 +31,8 @@ class Split:
 
     tower_events, model_events: [E] bool, the events of before_labels and of before_test. labels: [L] int64 positions
     in `before_test`, ascending. test: [T] int64 positions in `log`, ascending; each event is the target of a query or,
-    in horizon, one of a query's targets. warnings: sentences on the split, for the report.
+    in horizon, one of a query's targets. warnings: sentences on the split, for the report. hidden: rows of items whose
+    events no model knows.
     """
 
     protocol: str
@@ -41,6 +42,7 @@ class Split:
     labels: I64
     test: I64
     warnings: tuple[str, ...] = ()
+    hidden: I64 = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def __post_init__(self) -> None:
         labels = np.flatnonzero(self.model_events)[self.labels]
@@ -56,6 +58,37 @@ class Split:
     def before_test(self) -> Log:
         """What the models under test know."""
         return _part(self.log, self.model_events)
+
+    def known_to_labels(self, cut: float) -> Log:
+        """What item tables of the moment `cut` count, for the labels: `before_labels`, and all events before `cut`."""
+        return self._known(self.tower_events, cut)
+
+    def known_to_test(self, cut: float) -> Log:
+        """What item tables of the moment `cut` count, for the test: `before_test`, and all events before `cut`."""
+        return self._known(self.model_events, cut)
+
+    def _known(self, events: Bool, cut: float) -> Log:
+        later = self.log.times < cut
+        if later.any() and len(self.hidden):
+            later &= ~np.isin(self.log.items, self.hidden)
+        return _part(self.log, events | later)
+
+    def cuts(self, moments: F64) -> F64:
+        """The moments of the item tables that queries at some moments read: the midnight (UTC) before each query.
+
+        In serving, nightly trainings make tables as new. `loo` and `horizon` test what a model of one moment knows:
+        their queries read its own tables, and their cuts are 0.
+        """
+        midnights: F64 = np.floor(moments / DAY) * DAY
+        return midnights if self.protocol == "rolling" else np.zeros_like(midnights)
+
+    def label_cuts(self, events: I64) -> F64:
+        """`cuts` of the ranker's queries, each given by one of its labels."""
+        return self.cuts(self.before_test.times[self.before_test.first_touch[events]])
+
+    def test_cuts(self, events: I64) -> F64:
+        """`cuts` of test queries, each given by one of its events."""
+        return self.cuts(self.log.times[self.log.first_touch[events]])
 
     @cached_property
     def warm(self) -> Bool:
@@ -132,6 +165,14 @@ class Split:
             )
 
 
+def by_cut(cuts: F64, most: int) -> Iterator[tuple[float, list[I64]]]:
+    """The positions of the queries with each cut [Q], in chunks of at most `most`; the earliest cut first."""
+    order = np.argsort(cuts, kind="stable")
+    for same in np.split(order, np.flatnonzero(np.diff(cuts[order])) + 1):
+        if len(same):
+            yield float(cuts[same[0]]), [same[start : start + most] for start in range(0, len(same), most)]
+
+
 def split(
     log: Log,
     config: TrainingConfig,
@@ -161,10 +202,11 @@ def split(
             f"The test window holds no event of a target type ({', '.join(log.catalogue.spec.events.targets)}). Name "
             "a type that happens more often as target in [events], or begin the test earlier (test_from)."
         )
-    visible = ~np.isin(log.items, hidden_items(log, new_items))
+    hidden = hidden_items(log, new_items)
+    visible = ~np.isin(log.items, hidden)
     known = cut.model_events & visible
     labels = np.searchsorted(np.flatnonzero(known), cut.labels[visible[cut.labels]])
-    return Split(protocol, log, cut.tower_events & visible, known, labels, cut.test, cut.warnings)
+    return Split(protocol, log, cut.tower_events & visible, known, labels, cut.test, cut.warnings, hidden)
 
 
 def _part(log: Log, events: Bool) -> Log:

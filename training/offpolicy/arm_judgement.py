@@ -7,7 +7,7 @@ replay with the models of its generation, or of the generation that made each sl
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from recsys.errors import ExperimentError
@@ -67,11 +67,15 @@ def judge_arm(
     return _result(kept, draws, left_out, [*inactive])
 
 
-def judge_target(slates: Sequence[LoggedSlate], target: ReplayedTarget) -> ArmJudgement:
-    """The result of slates for one target."""
+def judge_targets(pairs: Iterable[tuple[Sequence[LoggedSlate], ReplayedTarget]]) -> ArmJudgement:
+    """The result of slates, each with the target that they are judged for."""
+    kept: list[LoggedSlate] = []
+    draws: list[TargetDraws] = []
     left_out = Counter[str]()
-    usable = _usable(slates, target, left_out)
-    return _result(usable, target.draws(usable), left_out)
+    for slates, target in pairs:
+        usable = _usable(slates, target, left_out)
+        kept, draws = kept + usable, draws + target.draws(usable)
+    return _result(kept, draws, left_out)
 
 
 def _usable(slates: Sequence[LoggedSlate], target: ReplayedTarget, left_out: Counter[str]) -> list[LoggedSlate]:

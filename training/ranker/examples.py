@@ -17,7 +17,7 @@ from recsys.model import features
 from recsys.types import F32, I64, PAD, Bool
 from training.config import RankerConfig
 from training.evaluation.metrics import recall
-from training.evaluation.split import Split
+from training.evaluation.split import Split, by_cut
 from training.progress import StepProgress, no_step
 from training.retrieval_stage import FirstStage
 
@@ -70,17 +70,26 @@ class Examples:
 def gather(
     parts: Split, stage: FirstStage, config: RankerConfig, rng: np.random.Generator, progress: StepProgress = no_step
 ) -> Examples:
-    """The examples of `config.queries` label queries at most, with `config.candidates` candidates of each at most."""
+    """The examples of `config.queries` label queries at most, with `config.candidates` candidates of each at most.
+
+    stage: of the events before the labels. Its popularity and ages are counted again for each day of the labels.
+    """
     queries = parts.label_queries()
     if len(queries) > config.queries:
         queries = [queries[at] for at in np.sort(rng.choice(len(queries), config.queries, replace=False))]
-    chunks = [_none(features.width(stage.tables))]
-    for start in range(0, len(queries), CHUNK):
-        chunks.append(_examples(parts, stage, queries[start : start + CHUNK], config.candidates, rng))
-        progress(0.5 * min(1.0, (start + CHUNK) / len(queries)), "candidates")  # the training is the other half
+    chunks, done = [_none(features.width(stage.tables))], 0
+    first = np.array([events[0] for events in queries], np.int64)
+    for cut, of_cut in by_cut(parts.label_cuts(first), CHUNK):
+        dated = stage.recounted(parts.known_to_labels(cut))
+        for some in of_cut:
+            chunks.append(_examples(parts, dated, [queries[at] for at in some], config.candidates, rng))
+            done += len(some)
+            progress(0.5 * done / len(queries), "candidates")  # the training is the other half
     width = max(chunk.x.shape[1] for chunk in chunks)
+    x = np.concatenate([_padded(chunk.x, width) for chunk in chunks])
+    x[rng.permutation(len(x))[::UNCOUNTED], :, RECENT:FLAGS] = 0
     return Examples(
-        np.concatenate([_padded(chunk.x, width) for chunk in chunks]),
+        x,
         np.concatenate([_padded(chunk.answer, width) for chunk in chunks]),
         np.concatenate([_padded(chunk.real, width) for chunk in chunks]),
         np.concatenate([chunk.weight for chunk in chunks]),
@@ -107,7 +116,6 @@ def _examples(parts: Split, stage: FirstStage, queries: list[I64], k: int, rng: 
     priority = rng.random(answer.shape, np.float32) - answer + 2 * ~real
     kept = np.sort(np.argsort(priority, axis=1, kind="stable")[:, :k], axis=1)
     x = features.build(stage.tables, histories, candidates, parts.before_test.recent_events)
-    x[::UNCOUNTED, :, RECENT:FLAGS] = 0
     return Examples(
         np.take_along_axis(x, kept[..., None], axis=1),
         np.take_along_axis(answer, kept, axis=1),

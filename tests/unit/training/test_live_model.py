@@ -6,18 +6,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recsys.model.ranker import Ranker
+from recsys.model.features import width
+from recsys.model.ranker import Ranker, RankerNet
 from recsys.retrieval.retriever import Retriever
-from recsys.types import CLOCK, Histories
+from recsys.types import CLOCK, PAD, Histories
 from tests.flows.ring_dataset import log_of, quick, ring
 from tests.sample_data import tiny
 from training.data import dataset
-from training.data.interaction_log import encode
-from training.evaluation.live_model import LiveModel, unknown_to_both, with_tables_of
+from training.data.interaction_log import DAY, encode
+from training.evaluation.live_model import LiveModel, compare, unknown_to_both, with_tables_of
 from training.evaluation.protocols import PROTOCOLS
 from training.evaluation.scorers import two_stage
 from training.evaluation.split import split
 from training.retrieval_stage import fit_first_stage
+from training.tables.item_tables import popularity_windows, recounted
 
 NEW = "drama-new"
 LATER = 6_000
@@ -106,3 +108,36 @@ def test_the_tested_model_has_tables_as_fresh_as_the_live_ones():
     assert fresh.tables.popularity[:, 0].sum() == (parts.log.times <= end).sum() > len(parts.before_test)
     assert fresh.towers is stage.towers
     assert with_tables_of(parts, stage, 0.0) is stage
+
+
+def test_popularity_and_ages_are_counted_again_in_the_rows_of_the_generation(world):
+    """By item id they are those of the newer log; an item that the newer log lacks has none."""
+    folder, _, now = world
+    tables = folder.tables()
+    rows = np.array([PAD if row is None else row for row in tables.ids.find(now.catalogue.ids.tolist())], np.int32)
+    found, expected = recounted(tables, now, rows), popularity_windows(now)
+    for row, item in zip(rows, range(len(rows)), strict=True):
+        if row != PAD:
+            np.testing.assert_array_equal(found.popularity[row], expected[item])
+    assert (rows == PAD).sum() == 1
+    best = found.popularity[found.by_popularity, 3]
+    assert (np.diff(best) <= 0).all()
+
+
+def test_the_live_generation_is_compared_with_tables_of_each_day(world, monkeypatch):
+    """Queries after the end of its data read popularity of the day before, as the tested model's queries do."""
+    folder, _, now = world
+    days = now.times + DAY * (np.arange(len(now)) // (len(now) // 20))  # the later events are all of one day
+    log = replace(now, times=days)
+    config = quick()
+    config = replace(config, tower=replace(config.tower, epochs=1))
+    parts = split(log, config)
+    live, seen = LiveModel(folder, log), []
+    inner = LiveModel.recounted
+    monkeypatch.setattr(LiveModel, "recounted", lambda self, known: seen.append(known.end) or inner(self, known))
+    stage = fit_first_stage(parts.before_test, config)
+    compared = compare(parts, stage, RankerNet(width(stage.tables)), live)
+    assert compared.ours is not None
+    assert len(seen) > 1
+    assert np.all(np.diff(seen) > 0)
+    assert seen[0] > live.data_end

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -11,9 +11,9 @@ from recsys.model.ranker import RankerNet
 from recsys.types import Event
 from training.advisor.replayed_queries import user_record
 from training.advisor.replayed_slates import ReplayedService
-from training.evaluation.split import Split
+from training.evaluation.split import Split, by_cut
 from training.evaluation.verdicts import ArmJudgement
-from training.offpolicy.arm_judgement import judge_target
+from training.offpolicy.arm_judgement import judge_targets
 from training.offpolicy.logged_draws import LoggedSlate
 from training.offpolicy.replay.replayed_target import ReplayedTarget
 from training.retrieval_stage import FirstStage
@@ -26,7 +26,7 @@ def judge_tested(slates: Sequence[LoggedSlate], parts: Split, stage: FirstStage,
     """The tested model against the logged policy. stage: of the events before the test.
 
     The history of a slate's user is that of the whole log until the second before the request: an event of the same
-    second may be the reward.
+    second may be the reward. The slates of a day are judged with the popularity and the age of items before that day.
     """
     log, before = parts.log, parts.before_test
     order, offsets = log.by_user
@@ -39,4 +39,11 @@ def judge_tested(slates: Sequence[LoggedSlate], parts: Split, stage: FirstStage,
         events = order[offsets[row] : offsets[row + 1]]
         return user_record(log, events[log.times[events] < np.floor(slate.asked)]), ()
 
-    return judge_target(slates, ReplayedTarget(ReplayedService.of(before, stage, net, log), past, before.end))
+    def days() -> Iterator[tuple[Sequence[LoggedSlate], ReplayedTarget]]:
+        cuts = parts.cuts(np.array([slate.asked for slate in slates], np.float64))
+        for cut, chunks in by_cut(cuts, len(slates)):
+            known = parts.known_to_test(cut)
+            service = ReplayedService.of(known, stage.recounted(known), net, log)
+            yield [slates[at] for at in chunks[0]], ReplayedTarget(service, past, before.end)
+
+    return judge_targets(days())
