@@ -192,19 +192,17 @@ class Ranker:
         ranker_net.leave_out(contiguous(candidates.items), scores)
         return scores
 
-    @torch.inference_mode()
-    def contributions(self, row: F32) -> F32:
-        """The loss of one candidate's score when each of its features [F] alone is set to its training mean: [F].
+    def contributions(self, rows: F32) -> F32:
+        """The loss of each candidate's score when each of its features [K, F] alone is set to its training mean.
 
-        0 for a feature that the net lacks.
+        The result is [K, F] float32, 0 for a feature that the net lacks.
         """
-        width = len(self._net.mean)
-        x = torch.from_numpy(np.repeat(row[None, self._inputs], width + 1, axis=0))
-        places = torch.arange(width)
-        x[places, places] = self._net.mean
-        scores = self._net(x)
-        lost = np.zeros(len(row), np.float32)
-        lost[self._inputs] = (scores[-1] - scores[:-1]).numpy()
+        x = contiguous(rows[:, self._inputs].T[None])
+        scores, lost = self._scores(x), np.zeros(rows.shape, np.float32)
+        for place, column in enumerate(np.arange(rows.shape[1])[self._inputs].tolist()):
+            without = x.copy()
+            without[0, place] = float(self._net.mean[place])
+            lost[:, column] = (scores - self._scores(without))[0]
         return lost
 
 

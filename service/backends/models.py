@@ -158,15 +158,16 @@ class RankingModel(_Model["Ranker"]):
         """The scores of the candidates of each query."""
         return wire.ranked(ranker.score(wire.histories(queries), wire.candidates(queries)))
 
-    @over_rows(wire.EXPLAIN, wire.EXPLAINED)
+    @over_rows(wire.FEATURES_OF, wire.EXPLAINED)
     def explain(self, queries: np.ndarray, ranker: Ranker) -> list[bytes]:
-        """The features of the candidate at a place, and what each contributes to its score."""
+        """The features of the candidates at some places, what each contributes to a score, and the means of both."""
         found = np.zeros(len(queries), wire.EXPLAINED)
-        features, _ = ranker.features_and_scores(wire.histories(queries), wire.candidates(queries))
-        for row, (of_query, place) in enumerate(zip(features, queries["place"].tolist(), strict=True)):
-            width = of_query.shape[1]
-            found["features"][row, :width] = of_query[place]
-            found["contributions"][row, :width] = ranker.contributions(of_query[place])
+        features, scores = ranker.features_and_scores(wire.histories(queries), wire.candidates(queries))
+        for row, (of_query, places) in enumerate(zip(features, queries["places"].clip(min=0), strict=True)):
+            known, width = np.isfinite(scores[row]), of_query.shape[1]
+            for name, of_all in (("features", of_query), ("contributions", ranker.contributions(of_query))):
+                found[name][row, :, :width] = of_all[places]
+                found[f"mean_{name}"][row, :width] = of_all[known].sum(axis=0) / max(known.sum(), 1)
         return wire.each(found)
 
     @over_rows(wire.FEATURES_OF, wire.FEATURES_FOUND)

@@ -117,7 +117,7 @@ def brute(folder, log, user, now):
 class TestExplain:
     def test_a_kept_item_against_a_recomputation(self, quiet, tiny_world):
         """Place, scores, and the contribution of each feature: the loss of score with the mean of the feature in its
-        place.
+        place; and how much more that is than for the mean candidate.
         """
         folder, log = tiny_world
         body = {"user_id": int(log.user_ids[USER]), "k": 8}
@@ -131,12 +131,15 @@ class TestExplain:
         x = torch.from_numpy(rows[at])
         with torch.inference_mode():
             score = float(net(x))
+            every = torch.from_numpy(rows[candidates.items[0] >= 0])
             for feature in explained["features"]:
                 place = names.index(feature["name"])
-                without = x.clone()
-                without[place] = net.mean[place]
+                without, none_has = x.clone(), every.clone()
+                without[place] = none_has[:, place] = net.mean[place]
+                contribution, mean = score - float(net(without)), float((net(every) - net(none_has)).mean())
                 assert feature["value"] == pytest.approx(float(x[place]), abs=1e-3)
-                assert feature["contribution"] == pytest.approx(score - float(net(without)), abs=5e-3)
+                assert feature["contribution"] == pytest.approx(contribution, abs=5e-3)
+                assert feature["relative"] == pytest.approx(contribution - mean, abs=5e-3)
         assert sorted(each["name"] for each in explained["features"]) == sorted(names)
         assert names[-2:] == ("own_year", "gap_year")
 
