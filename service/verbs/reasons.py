@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from math import isclose
 from typing import NamedTuple
 
 import numpy as np
 
+from recsys.kernels.feature_kernels import NAMES, RANKS
 from recsys.kernels.query_features import ALIKE_WITHIN
 from recsys.model.neighbour_tables import RECENT, VOTE_DECAY, Neighbours, powers
 from recsys.slates.query import Query
@@ -24,6 +26,9 @@ AGAINST = "against it: "
 USERS_ITEMS = "the user's items"
 """In a sentence where no single item of the user decides."""
 
+SMALL_IS_HIGH = {NAMES[row] for row in RANKS}
+"""Features whose smallest value, 0, is the first place."""
+
 
 class Reason(NamedTuple):
     """Some features that say the same, in words. contribution: the sum of their `relative` contributions."""
@@ -33,12 +38,13 @@ class Reason(NamedTuple):
 
 
 class _Kind(NamedTuple):
-    """The features of one reason. more, less: words for a value above and below the mean over the candidates.
+    """The features of one reason. names: a pattern, whose group, such as a column, is `{0}` in the words.
 
-    item: finds the row of the user's item that `{item}` in `more` stands for. `{what}` is a source or a column.
+    more, less: words for a value above and below the mean over the candidates. item: finds the row of the user's item
+    that is `{item}` in `more`.
     """
 
-    names: re.Pattern[str]
+    names: str
     more: str
     less: str
     item: Callable[[Query, int], int | None] | None = None
@@ -47,37 +53,43 @@ class _Kind(NamedTuple):
 def reasons(query: Query, row: int, features: Sequence[schema.Feature], means: Mapping[str, float]) -> list[Reason]:
     """The reasons of a candidate: those that raise its score, then those that lower it, the largest first.
 
-    means: of the features' values over the candidates. A feature with the same value for all is no reason.
+    means: of the features' values over the candidates. A feature that has the same value for all is no reason.
     """
-    kinds: dict[int, list[schema.Feature]] = {}
+    alike: dict[tuple[_Kind, tuple[str, ...]], list[schema.Feature]] = {}
     for feature in features:
-        kind = next((at for at, each in enumerate(_KINDS) if each.names.fullmatch(feature.name)), None)
+        kind = _kind_of(feature.name)
         if kind is not None and not isclose(feature.value, means[feature.name], rel_tol=1e-4, abs_tol=1e-6):
-            kinds.setdefault(kind, []).append(feature)
-    found = [_reason(query, row, _KINDS[kind], of_kind, means) for kind, of_kind in kinds.items()]
-    raising = [each for each in found if each.contribution >= LEAST]
-    lowering = [each for each in found if each.contribution <= -LEAST]
-    ordered = sorted(raising, key=lambda each: -each.contribution)
-    return ordered + sorted(lowering, key=lambda each: each.contribution)
+            alike.setdefault(kind, []).append(feature)
+    found = [_reason(query, row, kind, of_kind, means) for kind, of_kind in alike.items()]
+    large = [each for each in found if abs(each.contribution) >= LEAST]
+    return sorted(large, key=lambda each: (each.contribution < 0, -abs(each.contribution)))
+
+
+@lru_cache(1_024)  # a slate of 30 items asks for some 1,600 names
+def _kind_of(feature: str) -> tuple[_Kind, tuple[str, ...]] | None:
+    """The kind of a feature and the groups of its name; None for a feature of the query, such as `wait`."""
+    for kind in _KINDS:
+        if match := re.fullmatch(kind.names, feature):
+            return kind, match.groups()
+    return None
 
 
 def _reason(
-    query: Query, row: int, kind: _Kind, features: Sequence[schema.Feature], means: Mapping[str, float]
+    query: Query,
+    row: int,
+    of: tuple[_Kind, tuple[str, ...]],
+    features: Sequence[schema.Feature],
+    means: Mapping[str, float],
 ) -> Reason:
     """The reason that features of one kind give. The feature that contributes most decides between its words."""
+    kind, groups = of
     total = sum(each.relative for each in features)
     first = max(features, key=lambda each: each.relative * total)
-    above = first.value > means[first.name]
-    if first.name.endswith("_rank"):  # the first place is 0
-        above = not above
-    by = kind.item(query, row) if kind.item and above else None
-    named = USERS_ITEMS if by is None else _name(query, by)
-    words = (kind.more if above else kind.less).format(item=named, what=first.name.partition("_")[2])
+    is_more = (first.value > means[first.name]) != (first.name in SMALL_IS_HIGH)
+    by = kind.item(query, row) if kind.item and is_more else None
+    named = USERS_ITEMS if by is None else query.generation.title(by) or str(query.generation.item_id(by))
+    words = (kind.more if is_more else kind.less).format(*groups, item=named)
     return Reason((AGAINST if total < 0 else "") + words, total)
-
-
-def _name(query: Query, row: int) -> str:
-    return query.generation.title(row) or str(query.generation.item_id(row))
 
 
 def _newest_first(query: Query, count: int) -> I32:
@@ -113,31 +125,29 @@ def _newest(query: Query, _: int) -> int | None:
     return int(newest[0]) if len(newest) else None
 
 
-def _kind(names: str, more: str, less: str, item: Callable[[Query, int], int | None] | None = None) -> _Kind:
-    return _Kind(re.compile(names), more, less, item)
-
-
 _KINDS = (
-    _kind("tower.*|from_tower", "near the user's taste as a whole", "far from the user's taste as a whole"),
-    _kind(
+    _Kind("tower.*|from_tower", "near the user's taste as a whole", "far from the user's taste as a whole"),
+    _Kind(
         "covisit_.*|from_covisit", "often taken soon after {item}", "seldom taken soon after {item}", _voter("covisit")
     ),
-    _kind("follow_.*", "often taken right after {item}", "seldom taken right after {item}", _voter("follow")),
-    _kind("ease_.*|from_ease", "goes together with {item}", "seldom goes together with {item}", _voter("ease")),
-    _kind("like_.*", "similar to {item}", "unlike {item}", _most_similar),
-    _kind("last_content_affinity", "described like {item}", "described unlike the user's newest item", _newest),
-    _kind("content_affinity", "described like {item}", "described unlike {item}"),
-    _kind("popularity_(10m|1h|24h)", "taken by many in the last day", "taken by few in the last day"),
-    _kind("popularity_all", "taken by many since it is known", "taken by few since it is known"),
-    _kind("popularity_.*|from_popular", "taken by many in the last weeks", "taken by few in the last weeks"),
-    _kind("momentum", "taken more often than weeks ago", "taken less often than weeks ago"),
-    _kind("age", "known for longer than the others", "newer than the others"),
-    _kind("repeat_.*|from_repeat", "the user took it before", "the user did not take it before"),
-    _kind("lift_daypart", "taken more at this time of the day", "taken less at this time of the day"),
-    _kind("lift_weekend", "taken more on such a day of the week", "taken less on such a day of the week"),
-    _kind("lift_context", "taken more in this context", "taken less in this context"),
-    _kind("from_.*", "proposed by {what}", "not proposed by {what}"),
-    _kind("own_.*", "its {what} is above the others'", "its {what} is below the others'"),
-    _kind("gap_.*", "its {what} is above that of {item}", "its {what} is below that of {item}"),
+    _Kind("follow_.*", "often taken right after {item}", "seldom taken right after {item}", _voter("follow")),
+    _Kind("ease_.*|from_ease", "goes together with {item}", "seldom goes together with {item}", _voter("ease")),
+    _Kind("like_.*", "similar to {item}", "unlike {item}", _most_similar),
+    _Kind("last_content_affinity", "described like {item}", "described unlike the user's newest item", _newest),
+    _Kind("content_affinity", "described like {item}", "described unlike {item}"),
+    _Kind(
+        "popularity_(?:10m|1h|24h)", "taken more than others in the last day", "taken less than others in the last day"
+    ),
+    _Kind("popularity_all", "taken more than others so far", "taken less than others so far"),
+    _Kind("popularity_.*|from_popular", "taken more than others lately", "taken less than others lately"),
+    _Kind("momentum", "taken more often than before", "taken less often than before"),
+    _Kind("age", "known for longer than others", "newer than others"),
+    _Kind("repeat_.*|from_repeat", "the user took it before", "the user did not take it before"),
+    _Kind("lift_daypart", "taken more at this time of the day", "taken less at this time of the day"),
+    _Kind("lift_weekend", "taken more on such a day of the week", "taken less on such a day of the week"),
+    _Kind("lift_context", "taken more in this context", "taken less in this context"),
+    _Kind("from_fresh", "among the newest items", "not among the newest items"),
+    _Kind("from_(.*)", "proposed by {0}", "not proposed by {0}"),  # sources that a deployment adds
+    _Kind("(?:own|gap)_(.*)", "its {0} is above that of others", "its {0} is below that of others"),
 )
 """The kinds of reasons; the first whose names match counts. Features of the query, such as `wait`, have none."""

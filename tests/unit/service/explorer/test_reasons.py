@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from recsys.model.features import names
 from service import schema
 from service.verbs.reasons import reasons
 from tests.fakes.in_process import InProcessService
@@ -68,16 +69,24 @@ def test_features_that_say_the_same_are_one_reason_and_lowering_ones_are_last(an
     row = int(answered.items[0])
     features = ("popularity_7d", 2.0, 0.2), ("popularity_rank", 0.0, 0.4), ("tower_rank", 3.0, -0.9), ("age", 2.0, 0.5)
     assert words(answered, row, *features) == [
-        "taken by many in the last weeks",
-        "known for longer than the others",
+        "taken more than others lately",
+        "known for longer than others",
         "against it: far from the user's taste as a whole",
     ]
 
 
-def test_own_columns_are_named(answered):
-    """The value of the column, and its difference to the history."""
+def test_each_own_column_is_a_reason(answered):
+    """Its value and its difference to the history say the same; the name of a column may end as a rank does."""
     row = int(answered.items[0])
-    assert words(answered, row, ("own_list price", 2.0, 0.5), ("gap_list price", 0.0, 0.4)) == [
-        "its list price is above the others'",
-        "its list price is below that of the user's items",
+    features = ("own_list price", 2.0, 0.2), ("gap_list price", 9.0, 0.3), ("own_sales_rank", 2.0, -0.4)
+    assert words(answered, row, *features) == [
+        "its list price is above that of others",
+        "against it: its sales_rank is above that of others",
     ]
+
+
+def test_each_feature_of_a_candidate_has_words(answered):
+    """Those of the query have none: they are the same for all candidates."""
+    row = int(answered.items[0])
+    silent = [name for name in names(answered.generation.spec) if not words(answered, row, (name, 2.0, 0.5))]
+    assert silent == ["history_length", "wait", "gap"]
