@@ -5,8 +5,6 @@ Its APIs call `backends.models.RankingModel`.
 
 from __future__ import annotations
 
-import asyncio
-
 import bentoml
 
 from service import wiring, workers
@@ -31,8 +29,8 @@ class Ranking(BackendService):
 
     @rows_api()
     async def explain(self, rows: wire.Rows) -> wire.Rows:
-        """What each feature of some candidates contributes to their scores; on a thread: a row takes 20 to 40 ms."""
-        return await asyncio.to_thread(self._compute, "explain", rows)
+        """The contribution of each feature of a candidate to its score."""
+        return self._compute("explain", rows)
 
     @rows_api()
     async def features(self, rows: wire.Rows) -> wire.Rows:

@@ -193,16 +193,18 @@ class Ranker:
         return scores
 
     def contributions(self, rows: F32) -> F32:
-        """The loss of each candidate's score when each of its features [K, F] alone is set to its training mean.
+        """The loss of each row's score when each of its features [N, F] alone is set to its training mean: [N, F].
 
-        The result is [K, F] float32, 0 for a feature that the net lacks.
+        0 for a feature that the net lacks.
         """
-        x = contiguous(rows[:, self._inputs].T[None])
-        scores, lost = self._scores(x), np.zeros(rows.shape, np.float32)
-        for place, column in enumerate(np.arange(rows.shape[1])[self._inputs].tolist()):
-            without = x.copy()
-            without[0, place] = float(self._net.mean[place])
-            lost[:, column] = (scores - self._scores(without))[0]
+        known = rows[:, self._inputs]
+        count, width = known.shape
+        x = np.repeat(known[None], width + 1, axis=0)  # the last is as it was
+        every = np.arange(width)
+        x[every, :, every] = self._net.mean.numpy()[:, None]
+        scores = self._scores(contiguous(x.reshape(-1, width).T[None])).reshape(width + 1, count)
+        lost = np.zeros(rows.shape, np.float32)
+        lost[:, self._inputs] = (scores[-1] - scores[:-1]).T
         return lost
 
 

@@ -50,13 +50,12 @@ class Backends:
     def local(cls, retrieval: RetrievalModel, ranking: RankingModel) -> Backends:
         """Calls of models in this process; large batches run on a thread, so that the event loop stays free."""
         calls: dict[str, Any] = {api: _local(getattr(ranking, api)) for api in RANKING}
-        calls["explain"] = _local(ranking.explain, on_loop=0)  # one row takes 20 to 40 ms
         return cls(**calls | {api: _local(getattr(retrieval, api)) for api in RETRIEVAL})
 
 
-def _local(compute: Callable[[wire.Rows], wire.Rows], on_loop: int = ON_LOOP) -> Call:
+def _local(compute: Callable[[wire.Rows], wire.Rows]) -> Call:
     async def call(rows: wire.Rows) -> wire.Rows:
-        if len(rows) > on_loop:
+        if len(rows) > ON_LOOP:
             return await asyncio.to_thread(compute, rows)
         await asyncio.sleep(0)  # other requests enter the batcher meanwhile; without the store nothing else yields
         return compute(rows)

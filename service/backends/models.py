@@ -18,6 +18,7 @@ from recsys.errors import TandemError
 from recsys.fresh_items.put_items import NOTHING_PUT, PutItems
 from recsys.generation.manifest import NAME
 from recsys.model.event_counts import NO_COUNTS, EventCounts
+from recsys.types import PAD
 from service.backends import wire
 from service.backends.shard_records import FOUND, found_records
 from service.generations.holder import GenerationHolder
@@ -160,14 +161,14 @@ class RankingModel(_Model["Ranker"]):
 
     @over_rows(wire.FEATURES_OF, wire.EXPLAINED)
     def explain(self, queries: np.ndarray, ranker: Ranker) -> list[bytes]:
-        """The features of the candidates at some places, what each contributes to a score, and the means of both."""
+        """The features of the candidates at some places, and what each contributes to the score."""
         found = np.zeros(len(queries), wire.EXPLAINED)
-        features, scores = ranker.features_and_scores(wire.histories(queries), wire.candidates(queries))
-        for row, (of_query, places) in enumerate(zip(features, queries["places"].clip(min=0), strict=True)):
-            known, width = np.isfinite(scores[row]), of_query.shape[1]
-            for name, of_all in (("features", of_query), ("contributions", ranker.contributions(of_query))):
-                found[name][row, :, :width] = of_all[places]
-                found[f"mean_{name}"][row, :width] = of_all[known].sum(axis=0) / max(known.sum(), 1)
+        features, _ = ranker.features_and_scores(wire.histories(queries), wire.candidates(queries))
+        for row, (of_query, places) in enumerate(zip(features, queries["places"], strict=True)):
+            values = of_query[places[places != PAD]]
+            count, width = values.shape
+            found["features"][row, :count, :width] = values
+            found["contributions"][row, :count, :width] = ranker.contributions(values)
         return wire.each(found)
 
     @over_rows(wire.FEATURES_OF, wire.FEATURES_FOUND)

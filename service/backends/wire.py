@@ -69,9 +69,8 @@ SIMILAR = np.dtype([*_HEADER, ("item", "<i4"), _FILTER])
 SIMILAR_FOUND = np.dtype([("failed", "u1"), *_CANDIDATES, ("scores", "<f4", CANDIDATES), _MISSING])
 FEATURES_OF = np.dtype([*_HISTORY, *_CANDIDATES, ("places", "<i4", SLATE)])
 FEATURES_FOUND = np.dtype([("failed", "u1"), ("scores", "<f4", SLATE), ("features", "<f4", (SLATE, _WIDTH))])
-_OF_PLACES = [(name, "<f4", (SLATE, _WIDTH)) for name in ("features", "contributions")]
-_MEANS = [(name, "<f4", _WIDTH) for name in ("mean_features", "mean_contributions")]  # over all candidates
-EXPLAINED = np.dtype([("failed", "u1"), *_OF_PLACES, *_MEANS])  # answers FEATURES_OF
+EXPLAINED = np.dtype([("failed", "u1"), *((name, "<f4", (SLATE, _WIDTH)) for name in ("features", "contributions"))])
+"""Answers FEATURES_OF, too."""
 
 WIDTHS = {
     "retrieve": RETRIEVE.itemsize,
