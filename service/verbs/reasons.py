@@ -23,9 +23,6 @@ LEAST = 0.005
 AGAINST = "against it: "
 """Begins a reason that lowers the score."""
 
-USERS_ITEMS = "the user's items"
-"""In a sentence where no single item of the user decides."""
-
 SMALL_IS_HIGH = {NAMES[row] for row in RANKS}
 """Features whose smallest value, 0, is the first place."""
 
@@ -40,8 +37,8 @@ class Reason(NamedTuple):
 class _Kind(NamedTuple):
     """The features of one reason. names: a pattern, whose group, such as a column, is `{0}` in the words.
 
-    more, less: words for a value above and below the mean over the candidates. item: finds the row of the user's item
-    that is `{item}` in `more`.
+    more, less: words for a value above and below the mean over the candidates. item: finds the user's item that is
+    `{item}` in `more`; there is no reason if it finds none.
     """
 
     names: str
@@ -61,7 +58,7 @@ def reasons(query: Query, row: int, features: Sequence[schema.Feature], means: M
         if kind is not None and not isclose(feature.value, means[feature.name], rel_tol=1e-4, abs_tol=1e-6):
             alike.setdefault(kind, []).append(feature)
     found = [_reason(query, row, kind, of_kind, means) for kind, of_kind in alike.items()]
-    large = [each for each in found if abs(each.contribution) >= LEAST]
+    large = [each for each in found if each is not None and abs(each.contribution) >= LEAST]
     return sorted(large, key=lambda each: (each.contribution < 0, -abs(each.contribution)))
 
 
@@ -80,14 +77,19 @@ def _reason(
     of: tuple[_Kind, tuple[str, ...]],
     features: Sequence[schema.Feature],
     means: Mapping[str, float],
-) -> Reason:
-    """The reason that features of one kind give. The feature that contributes most decides between its words."""
+) -> Reason | None:
+    """The reason that features of one kind give. The feature that contributes most decides between its words.
+
+    None where it would be about an item of the user and there is none: ranks of candidates without votes are arbitrary.
+    """
     kind, groups = of
     total = sum(each.relative for each in features)
     first = max(features, key=lambda each: each.relative * total)
     is_more = (first.value > means[first.name]) != (first.name in SMALL_IS_HIGH)
     by = kind.item(query, row) if kind.item and is_more else None
-    named = USERS_ITEMS if by is None else query.generation.title(by) or str(query.generation.item_id(by))
+    if kind.item and (not len(query.history[0]) or (is_more and by is None)):
+        return None
+    named = "" if by is None else query.generation.title(by) or str(query.generation.item_id(by))
     words = (kind.more if is_more else kind.less).format(*groups, item=named)
     return Reason((AGAINST if total < 0 else "") + words, total)
 
@@ -128,13 +130,18 @@ def _newest(query: Query, _: int) -> int | None:
 _KINDS = (
     _Kind("tower.*|from_tower", "near the user's taste as a whole", "far from the user's taste as a whole"),
     _Kind(
-        "covisit_.*|from_covisit", "often taken soon after {item}", "seldom taken soon after {item}", _voter("covisit")
+        "covisit_.*|from_covisit",
+        "often taken soon after {item}",
+        "seldom taken soon after the user's items",
+        _voter("covisit"),
     ),
-    _Kind("follow_.*", "often taken right after {item}", "seldom taken right after {item}", _voter("follow")),
-    _Kind("ease_.*|from_ease", "goes together with {item}", "seldom goes together with {item}", _voter("ease")),
-    _Kind("like_.*", "similar to {item}", "unlike {item}", _most_similar),
+    _Kind("follow_.*", "often taken right after {item}", "seldom taken right after the user's items", _voter("follow")),
+    _Kind(
+        "ease_.*|from_ease", "goes together with {item}", "seldom goes together with the user's items", _voter("ease")
+    ),
+    _Kind("like_.*", "similar to {item}", "unlike the user's items", _most_similar),
     _Kind("last_content_affinity", "described like {item}", "described unlike the user's newest item", _newest),
-    _Kind("content_affinity", "described like {item}", "described unlike {item}"),
+    _Kind("content_affinity", "described like the user's items", "described unlike the user's items"),
     _Kind(
         "popularity_(?:10m|1h|24h)", "taken more than others in the last day", "taken less than others in the last day"
     ),
