@@ -192,19 +192,19 @@ class Ranker:
         ranker_net.leave_out(contiguous(candidates.items), scores)
         return scores
 
-    @torch.inference_mode()
-    def contributions(self, row: F32) -> F32:
-        """The loss of one candidate's score when each of its features [F] alone is set to its training mean: [F].
+    def contributions(self, rows: F32) -> F32:
+        """The loss of each row's score when each of its features [N, F] alone is set to its training mean: [N, F].
 
         0 for a feature that the net lacks.
         """
-        width = len(self._net.mean)
-        x = torch.from_numpy(np.repeat(row[None, self._inputs], width + 1, axis=0))
-        places = torch.arange(width)
-        x[places, places] = self._net.mean
-        scores = self._net(x)
-        lost = np.zeros(len(row), np.float32)
-        lost[self._inputs] = (scores[-1] - scores[:-1]).numpy()
+        known = rows[:, self._inputs]
+        count, width = known.shape
+        x = np.repeat(known[None], width + 1, axis=0)  # the last is as it was
+        every = np.arange(width)
+        x[every, :, every] = self._net.mean.numpy()[:, None]
+        scores = self._scores(contiguous(x.reshape(-1, width).T[None])).reshape(width + 1, count)
+        lost = np.zeros(rows.shape, np.float32)
+        lost[:, self._inputs] = (scores[-1] - scores[:-1]).T
         return lost
 
 

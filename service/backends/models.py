@@ -18,6 +18,7 @@ from recsys.errors import TandemError
 from recsys.fresh_items.put_items import NOTHING_PUT, PutItems
 from recsys.generation.manifest import NAME
 from recsys.model.event_counts import NO_COUNTS, EventCounts
+from recsys.types import PAD
 from service.backends import wire
 from service.backends.shard_records import FOUND, found_records
 from service.generations.holder import GenerationHolder
@@ -158,15 +159,16 @@ class RankingModel(_Model["Ranker"]):
         """The scores of the candidates of each query."""
         return wire.ranked(ranker.score(wire.histories(queries), wire.candidates(queries)))
 
-    @over_rows(wire.EXPLAIN, wire.EXPLAINED)
+    @over_rows(wire.FEATURES_OF, wire.EXPLAINED)
     def explain(self, queries: np.ndarray, ranker: Ranker) -> list[bytes]:
-        """The features of the candidate at a place, and what each contributes to its score."""
+        """The features of the candidates at some places, and what each contributes to the score."""
         found = np.zeros(len(queries), wire.EXPLAINED)
         features, _ = ranker.features_and_scores(wire.histories(queries), wire.candidates(queries))
-        for row, (of_query, place) in enumerate(zip(features, queries["place"].tolist(), strict=True)):
-            width = of_query.shape[1]
-            found["features"][row, :width] = of_query[place]
-            found["contributions"][row, :width] = ranker.contributions(of_query[place])
+        for row, (of_query, places) in enumerate(zip(features, queries["places"], strict=True)):
+            values = of_query[places[places != PAD]]
+            count, width = values.shape
+            found["features"][row, :count, :width] = values
+            found["contributions"][row, :count, :width] = ranker.contributions(values)
         return wire.each(found)
 
     @over_rows(wire.FEATURES_OF, wire.FEATURES_FOUND)

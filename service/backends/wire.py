@@ -67,10 +67,10 @@ PLACE = np.dtype([*_HISTORY, ("item", "<i4")])
 PLACED = np.dtype([("failed", "u1"), ("tower", "<f4"), ("place", "<i4"), _MISSING])
 SIMILAR = np.dtype([*_HEADER, ("item", "<i4"), _FILTER])
 SIMILAR_FOUND = np.dtype([("failed", "u1"), *_CANDIDATES, ("scores", "<f4", CANDIDATES), _MISSING])
-EXPLAIN = np.dtype([*_HISTORY, *_CANDIDATES, ("place", "<i4")])
-EXPLAINED = np.dtype([("failed", "u1"), ("features", "<f4", _WIDTH), ("contributions", "<f4", _WIDTH)])
 FEATURES_OF = np.dtype([*_HISTORY, *_CANDIDATES, ("places", "<i4", SLATE)])
 FEATURES_FOUND = np.dtype([("failed", "u1"), ("scores", "<f4", SLATE), ("features", "<f4", (SLATE, _WIDTH))])
+EXPLAINED = np.dtype([("failed", "u1"), *((name, "<f4", (SLATE, _WIDTH)) for name in ("features", "contributions"))])
+"""Answers FEATURES_OF, too."""
 
 WIDTHS = {
     "retrieve": RETRIEVE.itemsize,
@@ -80,7 +80,7 @@ WIDTHS = {
     "similar": SIMILAR.itemsize,
     "find_similar": SIMILAR.itemsize,
     "rank": RANK.itemsize,
-    "explain": EXPLAIN.itemsize,
+    "explain": FEATURES_OF.itemsize,
     "features": FEATURES_OF.itemsize,
 }
 """Bytes of a row in a call, by the API of retrieval or ranking."""

@@ -69,15 +69,22 @@ class LeftOutItem(BaseModel):
     sentence: str
 
 
-class SlateWithReasons(BaseModel):
-    """A slate. features: of each item, the largest contribution first. left_out: the best candidates left out.
+class SlateReason(BaseModel):
+    """What tells an item from the other candidates. contribution: to its score, less the mean over the candidates."""
 
-    unexplained: a sentence if no feature is there.
+    words: str
+    contribution: float
+
+
+class SlateWithReasons(BaseModel):
+    """A slate. reasons: of each item, those that raise its score first. left_out: the best candidates left out.
+
+    unexplained: a sentence if no reason is there.
     """
 
     slate: schema.RecommendResponse
     candidates: int
-    features: list[list[schema.Feature]]
+    reasons: list[list[SlateReason]]
     unexplained: str | None
     left_out: list[LeftOutItem]
 

@@ -1,4 +1,4 @@
-"""The reasons of a slate: what each feature contributes to each score, and which candidates were left out, and why."""
+"""The reasons of a slate: what tells each item from the other candidates; which candidates were left out, and why."""
 
 from __future__ import annotations
 
@@ -8,37 +8,33 @@ import numpy as np
 
 from recsys.slates.query import Degraded, Query
 from recsys.types import Mode
-from service import schema
-from service.explorer.explorer_models import LeftOutItem, SlateWithReasons
+from service.explorer.explorer_models import LeftOutItem, SlateReason, SlateWithReasons
 from service.recommend.stages import can_rank
 from service.verbs import answer_models
-from service.verbs.explain import SlateExplainer, filter_sentence, rule_sentence
+from service.verbs.explain import Explanation, SlateExplainer, filter_sentence, rule_sentence
 
 EXPLAINED_ITEMS, LEFT_OUT_ITEMS = 30, 50
-"""Items whose features an answer has, and left out candidates that it names, at most."""
+"""Items whose reasons an answer has, and left out candidates that it names, at most."""
 
 RANKING_SECONDS = 2.0
-"""Time for the features after the slate is made. Only a person at the Explorer waits for them."""
-
-LEAST_CONTRIBUTION = 0.0005
-"""Smaller contributions are left out: they are 0 in the answer's four decimal places."""
+"""Time for the reasons after the slate is made. Only a person at the Explorer waits for them."""
 
 
 async def with_reasons(query: Query, explainer: SlateExplainer) -> SlateWithReasons:
     """The slate of an answered query that is `traced`, with its reasons, which one call of ranking computes."""
     slate = answer_models.slate(query)
-    features, unexplained = await _features(query, explainer)
+    reasons, unexplained = await _reasons(query, explainer)
     return SlateWithReasons(
         slate=slate,
         candidates=len(query.candidates.items),
-        features=features,
+        reasons=reasons,
         unexplained=unexplained,
         left_out=_left_out(query),
     )
 
 
-async def _features(query: Query, explainer: SlateExplainer) -> tuple[list[list[schema.Feature]], str | None]:
-    """The features of each item of the slate; a sentence if there are none."""
+async def _reasons(query: Query, explainer: SlateExplainer) -> tuple[list[list[SlateReason]], str | None]:
+    """The reasons of each item of the slate; a sentence if there are none."""
     if query.made_by == Mode.BATCH:
         return [], "In mode batch the items have the order of the user's list; the ranker did not score them now."
     if not can_rank(query) or Degraded.RANKING in query.degraded:
@@ -47,19 +43,15 @@ async def _features(query: Query, explainer: SlateExplainer) -> tuple[list[list[
     shown = [places.get(row) for row in query.items[:EXPLAINED_ITEMS].tolist()]
     query.due, query.wire_history = time.monotonic() + RANKING_SECONDS, None  # the record has the old deadline
     scored = [place for place in shown if place is not None]
-    found = await explainer.contributions(query, scored) if scored else []
+    found = await explainer.explanations(query, scored) if scored else []
     if scored and not found:
-        return [], "Ranking did not return the features in time."
-    by_place = dict(zip(scored, map(_rounded, found), strict=True))
+        return [], "Ranking did not return the reasons in time."
+    by_place = dict(zip(scored, map(_slate_reasons, found), strict=True))
     return [[] if place is None else by_place[place] for place in shown], None
 
 
-def _rounded(features: list[schema.Feature]) -> list[schema.Feature]:
-    return [
-        schema.Feature(name=each.name, value=round(each.value, 4), contribution=round(each.contribution, 4))
-        for each in features
-        if abs(each.contribution) >= LEAST_CONTRIBUTION
-    ]
+def _slate_reasons(explanation: Explanation) -> list[SlateReason]:
+    return [SlateReason(words=each.words, contribution=round(each.contribution, 4)) for each in explanation.reasons]
 
 
 def _left_out(query: Query) -> list[LeftOutItem]:

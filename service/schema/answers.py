@@ -122,6 +122,7 @@ class Feature(BaseModel):
     name: str
     value: float
     contribution: float = Field(description="How much the score falls if the feature is set to its training mean.")
+    relative: float = Field(description="The contribution less its mean over the candidates of the slate.")
 
 
 class ExplainResponse(BaseModel):
@@ -143,7 +144,10 @@ class ExplainResponse(BaseModel):
     tower_place: int | None = Field(description="Place by the tower's score alone, among all items that may be shown.")
     score: float | None
     ranked_place: int | None = Field(description="Place by score among the candidates that passed the filters.")
-    features: list[Feature]
+    features: list[Feature] = Field(description="The largest relative contribution first.")
+    reasons: list[str] = Field(
+        description="What tells the item from the other candidates: what raises its score, then what lowers it."
+    )
     rules: list[str]
     history: int
     degraded: list[str]

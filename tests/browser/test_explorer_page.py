@@ -84,6 +84,19 @@ def test_an_event_changes_the_slate_and_each_item_has_reasons(visit, shop, size)
     assert small_targets(page) == []
 
 
+def test_the_first_reasons_of_ten_items_differ(visit):
+    """In words: names of features stand in the details alone."""
+    page = visit(WIDE)
+    first = page.locator(".items > li .bars li:first-child .feature").all_text_contents()
+    assert len(first) == 10
+    assert len(set(first)) >= 3, first
+    assert page.locator(".items code").count() == 0
+    page.locator("button.why").first.click()
+    page.wait_for_selector("#similar li")
+    assert page.locator("#reason .reasons li").first.text_content() == first[0]
+    assert page.locator("#reason code").count() > 5
+
+
 def test_the_keyboard_alone_stores_a_purchase_and_opens_the_details(visit, shop):
     """Tab, arrows, Enter, Space and Escape; the focus is visible and stays at its place."""
     page = visit(WIDE)

@@ -125,15 +125,22 @@ class SimilarResponse(BaseModel):
 
 
 class Feature(BaseModel):
-    """A feature of the ranker. contribution: how much the score falls if the feature is set to its mean."""
+    """A feature of the ranker. contribution: how much the score falls if the feature is set to its mean.
+
+    relative: the contribution less its mean over the candidates of the slate.
+    """
 
     name: str
     value: float
     contribution: float
+    relative: float = 0.0
 
 
 class ExplainResponse(BaseModel):
-    """Why an item has its place in a slate, or why the slate lacks the item (dropped_by, reason)."""
+    """Why an item has its place in a slate, or why the slate lacks the item (dropped_by, reason).
+
+    reasons: what tells the item from the other candidates, in words: what raises its score, then what lowers it.
+    """
 
     user_id: Id | None = None
     item_id: Id
@@ -149,6 +156,7 @@ class ExplainResponse(BaseModel):
     score: float | None = None
     ranked_place: int | None = None
     features: list[Feature]
+    reasons: list[str] = Field(default_factory=list)
     rules: list[str]
     history: int
     degraded: list[str]

@@ -1,6 +1,6 @@
-// The details of one item: its place in the slate or why the slate lacks it, every feature as a bar, and similar items.
+// The details of one item: its place in the slate or why the slate lacks it, its reasons, every feature as a bar, and similar items.
 import { $, call, element, failed, state } from "../common.js";
-import { bars, largest } from "./bars.js";
+import { bars, largest, ofFeatures } from "./bars.js";
 import { entry } from "./entry.js";
 import { count, nameOf } from "./words.js";
 
@@ -55,7 +55,7 @@ async function fill(requestNumber, stateId, id, request, draw) {
 }
 
 function reason(answer) {
-  const features = answer.features.filter(feature => Math.abs(feature.contribution) >= LEAST);
+  const features = ofFeatures(answer.features.filter(feature => Math.abs(feature.relative) >= LEAST));
   const score = answer.score === null ? "not a candidate, so the ranker did not score it" : `score ${answer.score.toFixed(3)}`;
   const facts = [
     score,
@@ -70,8 +70,10 @@ function reason(answer) {
   ];
   if (!features.length) return made;
   const scale = largest(features), rest = features.slice(SHOWN_FEATURES);
-  made.push(element("h3", {}, `What moves its score: ${count(features.length, "feature")}`),
-    element("p", { class: "small soft" }, "A bar is the score less the score with that feature at its mean in the training."),
+  made.push(element("ul", { class: "reasons" }, ...answer.reasons.map(words => element("li", {}, words))),
+    element("h3", {}, `What tells it from the other candidates: ${count(features.length, "feature")}`),
+    element("p", { class: "small soft" },
+      "A bar is what the score loses with that feature at its mean in the training, less the same for the mean candidate."),
     bars(features.slice(0, SHOWN_FEATURES), scale));
   if (rest.length) {
     const words = element("summary", {}, count(rest.length, "smaller contribution"));

@@ -1,10 +1,10 @@
-// The columns of slates: a row for each item with its sources, rules, largest contributions and move, and what was left out.
+// The columns of slates: a row for each item with its sources, rules, first reasons and move, and what was left out.
 import { element } from "../common.js";
-import { bars, largest } from "./bars.js";
+import { bars, largest, ofReasons } from "./bars.js";
 import { entry, titleOf } from "./entry.js";
 import { count, freshness, nameOf } from "./words.js";
 
-const SHOWN_FEATURES = 3;
+const SHOWN_REASONS = 3;
 
 /** How an item moved against another slate: words for a chip, and a class. others: item ids of the other slate, null without one. */
 function move(item, place, others, absent) {
@@ -23,7 +23,7 @@ function chips(item, moved) {
   return element("span", { class: "chips" }, mark, ...sources, ...rules);
 }
 
-function row(item, place, { features, scale, others, absent, canSend, onSend, onDetails }) {
+function row(item, place, { reasons, scale, others, absent, canSend, onSend, onDetails }) {
   const name = nameOf(item), moved = move(item, place, others, absent);
   const words = [`${place + 1}. ${name}`, moved && moved[0].replace("▲", "up").replace("▼", "down")].filter(Boolean).join(", ");
   const choose = () => (canSend ? onSend(item, place) : onDetails(item));
@@ -32,13 +32,13 @@ function row(item, place, { features, scale, others, absent, canSend, onSend, on
     element("button", { type: "button", class: "title", "aria-label": words, onclick: choose }, titleOf(item)),
     element("button", { type: "button", class: "why", "aria-label": `Why ${name}?`, onclick: () => onDetails(item) }, "Why?"),
     chips(item, moved),
-    features ? bars(features.slice(0, SHOWN_FEATURES), scale) : null);
+    reasons ? bars(ofReasons(reasons.slice(0, SHOWN_REASONS)), scale) : null);
 }
 
 /** The column of one answer of /explorer/slate. options: as `row` takes them, with the name of the column. */
 export function column(answer, { name, milliseconds, ...options }) {
-  const { slate, features, unexplained, left_out: leftOut } = answer;
-  const scale = largest(features.flat());
+  const { slate, reasons, unexplained, left_out: leftOut } = answer;
+  const scale = largest(ofReasons(reasons.flat()));
   const without = slate.degraded.length ? `, without ${slate.degraded.join(", ")}` : "";
   const arms = Object.entries(slate.arms).map(([experiment, arm]) => `${experiment}=${arm}`).join(", ");
   const facts = [`mode ${slate.mode}${without}`, `${count(slate.items.length, "item")} of ${count(answer.candidates, "candidate")}`,
@@ -49,7 +49,7 @@ export function column(answer, { name, milliseconds, ...options }) {
     element("p", { class: "small soft facts freshness" }, freshness(slate.freshness)),
     element("p", { class: "small warn facts" }, slate.items.length ? unexplained : "The slate is empty: no item passes the filters."),
     element("ol", { class: "items" }, ...slate.items.map((item, place) =>
-      row(item, place, { ...options, scale, features: features[place] }))),
+      row(item, place, { ...options, scale, reasons: reasons[place] }))),
     removed(slate.removed, leftOut, options.onDetails));
 }
 

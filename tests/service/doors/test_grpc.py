@@ -72,6 +72,21 @@ def test_recommend_similar_and_explain_by_reflection(reflected, published):
     assert explained["reason"].endswith(".")
 
 
+def test_the_first_reasons_of_a_slate_differ_at_both_doors(deployment):
+    """What is the same for all candidates is no reason, nor is the name of a feature."""
+    with Client(deployment.url) as web, Client(f"grpc://{deployment.grpc}") as rpc:
+        items = [item.item_id for item in web.recommend(7, k=10).items]
+        of_web, of_rpc = ([client.explain(7, item, k=10) for item in items] for client in (web, rpc))
+    assert [each.reasons for each in of_web] == [each.reasons for each in of_rpc]
+    first = [each.reasons[0] for each in of_web]
+    assert len(set(first)) >= 3, first
+    names = {feature.name for each in of_web for feature in each.features}
+    assert not {word for reason in first for word in reason.split()} & names
+    for explained in of_web:
+        relative = [abs(feature.relative) for feature in explained.features]
+        assert relative == sorted(relative, reverse=True)
+
+
 def test_a_right_request_gets_the_same_answer_at_both_doors(deployment):
     """The same slates, explanations and similar items, by the client at either address."""
     with Client(deployment.url) as web, Client(f"grpc://{deployment.grpc}") as rpc:

@@ -62,18 +62,26 @@ def test_a_history_has_titles_and_its_newest_event_first(client):
     assert times == sorted(times, reverse=True)
 
 
-def test_the_slate_is_that_of_recommend_with_the_features_of_explain(client):
+def test_the_slate_is_that_of_recommend_with_the_reasons_of_explain(client):
     """One request has what /recommend and one /explain for each item return."""
     plain = post(client, "/recommend", user_id=USER, k=5, mode="realtime", log_impression=False)
     made = post(client, "/explorer/slate", user_id=USER, k=5, mode="realtime")
     assert made["slate"]["items"] == plain["items"]
     assert made["unexplained"] is None
-    for item, features in zip(made["slate"]["items"], made["features"], strict=True):
-        explained = post(client, "/explain", user_id=USER, k=5, mode="realtime", item_id=item["item_id"])["features"]
-        names = [each["name"] for each in features[:5]]
-        assert names == [each["name"] for each in explained[:5]]
-        for mine, theirs in zip(features[:5], explained[:5], strict=True):
-            assert mine["contribution"] == pytest.approx(theirs["contribution"], abs=0.02)
+    for item, reasons in zip(made["slate"]["items"], made["reasons"], strict=True):
+        explained = post(client, "/explain", user_id=USER, k=5, mode="realtime", item_id=item["item_id"])["reasons"]
+        assert [each["words"] for each in reasons[:3]] == explained[:3]
+
+
+def test_first_reasons_differ_and_name_what_the_user_took(client):
+    """What is the same for all candidates, such as the time since the newest event, is no reason."""
+    user = 7
+    taken = {event["title"] for event in get(client, f"/explorer/users/{user}")["newest"]}
+    made = post(client, "/explorer/slate", user_id=user, k=10, mode="realtime")
+    first = [reasons[0]["words"] for reasons in made["reasons"]]
+    assert len(set(first)) >= 3, first
+    words = [reason["words"] for reasons in made["reasons"] for reason in reasons]
+    assert any(each == f"goes together with {title}" for title in taken for each in words), words
 
 
 def test_candidates_that_are_left_out_have_a_reason(client):

@@ -1,5 +1,6 @@
 """The verbs besides a plain slate, over HTTP on a running deployment: filters, similar items, explanations, users."""
 
+import math
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -20,6 +21,7 @@ from recsys.model.ranker import RankerNet
 from recsys.retrieval.retriever import Retriever
 from recsys.store import RedisGenerationStore
 from recsys.store.stored_types import user_bucket
+from service.verbs.explain import COMPARED
 from tests.sample_data import tiny
 from tests.servers.deployment import Deployment, wait_for
 from tests.servers.store_server import StoreServer
@@ -117,7 +119,7 @@ def brute(folder, log, user, now):
 class TestExplain:
     def test_a_kept_item_against_a_recomputation(self, quiet, tiny_world):
         """Place, scores, and the contribution of each feature: the loss of score with the mean of the feature in its
-        place.
+        place; and how much more that is than the mean of candidates that lie evenly.
         """
         folder, log = tiny_world
         body = {"user_id": int(log.user_ids[USER]), "k": 8}
@@ -128,15 +130,18 @@ class TestExplain:
         _, candidates, rows = brute(folder, log, USER, time.time())
         net, names = RankerNet.load(folder.path / RANKER), features.names(folder.spec())
         at = candidates.items[0].tolist().index(folder.tables().ids.row_of(explained["item_id"]))
-        x = torch.from_numpy(rows[at])
+        x, count = torch.from_numpy(rows[at]), int((candidates.items >= 0).sum())
         with torch.inference_mode():
             score = float(net(x))
+            every = torch.from_numpy(rows[: count : math.ceil(count / COMPARED)])
             for feature in explained["features"]:
                 place = names.index(feature["name"])
-                without = x.clone()
-                without[place] = net.mean[place]
+                without, none_has = x.clone(), every.clone()
+                without[place] = none_has[:, place] = net.mean[place]
+                contribution, mean = score - float(net(without)), float((net(every) - net(none_has)).mean())
                 assert feature["value"] == pytest.approx(float(x[place]), abs=1e-3)
-                assert feature["contribution"] == pytest.approx(score - float(net(without)), abs=5e-3)
+                assert feature["contribution"] == pytest.approx(contribution, abs=5e-3)
+                assert feature["relative"] == pytest.approx(contribution - mean, abs=5e-3)
         assert sorted(each["name"] for each in explained["features"]) == sorted(names)
         assert names[-2:] == ("own_year", "gap_year")
 

@@ -331,7 +331,7 @@ class ExplainRequest(_message.Message):
     def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., item_id: _Optional[_Union[Id, _Mapping]] = ..., k: _Optional[int] = ..., session: _Optional[_Iterable[_Union[SessionEvent, _Mapping]]] = ..., exclude: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., context: _Optional[_Mapping[str, str]] = ..., filter: _Optional[_Mapping[str, Texts]] = ..., mode: _Optional[str] = ..., conditions: _Optional[_Mapping[str, Condition]] = ..., surface: _Optional[str] = ..., arms: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class ExplainResponse(_message.Message):
-    __slots__ = ("user_id", "item_id", "title", "generation", "mode", "place", "dropped_by", "reason", "sources", "tower_score", "tower_place", "score", "ranked_place", "features", "rules", "history", "degraded", "unknown_items", "unknown_types", "surface", "arms", "arms_away")
+    __slots__ = ("user_id", "item_id", "title", "generation", "mode", "place", "dropped_by", "reason", "sources", "tower_score", "tower_place", "score", "ranked_place", "features", "rules", "history", "degraded", "unknown_items", "unknown_types", "surface", "arms", "arms_away", "reasons")
     class ArmsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -361,6 +361,7 @@ class ExplainResponse(_message.Message):
     SURFACE_FIELD_NUMBER: _ClassVar[int]
     ARMS_FIELD_NUMBER: _ClassVar[int]
     ARMS_AWAY_FIELD_NUMBER: _ClassVar[int]
+    REASONS_FIELD_NUMBER: _ClassVar[int]
     user_id: Id
     item_id: Id
     title: str
@@ -383,17 +384,20 @@ class ExplainResponse(_message.Message):
     surface: str
     arms: _containers.ScalarMap[str, str]
     arms_away: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., item_id: _Optional[_Union[Id, _Mapping]] = ..., title: _Optional[str] = ..., generation: _Optional[str] = ..., mode: _Optional[str] = ..., place: _Optional[int] = ..., dropped_by: _Optional[str] = ..., reason: _Optional[str] = ..., sources: _Optional[_Iterable[str]] = ..., tower_score: _Optional[float] = ..., tower_place: _Optional[int] = ..., score: _Optional[float] = ..., ranked_place: _Optional[int] = ..., features: _Optional[_Iterable[_Union[Feature, _Mapping]]] = ..., rules: _Optional[_Iterable[str]] = ..., history: _Optional[int] = ..., degraded: _Optional[_Iterable[str]] = ..., unknown_items: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., unknown_types: _Optional[_Iterable[str]] = ..., surface: _Optional[str] = ..., arms: _Optional[_Mapping[str, str]] = ..., arms_away: _Optional[_Iterable[str]] = ...) -> None: ...
+    reasons: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., item_id: _Optional[_Union[Id, _Mapping]] = ..., title: _Optional[str] = ..., generation: _Optional[str] = ..., mode: _Optional[str] = ..., place: _Optional[int] = ..., dropped_by: _Optional[str] = ..., reason: _Optional[str] = ..., sources: _Optional[_Iterable[str]] = ..., tower_score: _Optional[float] = ..., tower_place: _Optional[int] = ..., score: _Optional[float] = ..., ranked_place: _Optional[int] = ..., features: _Optional[_Iterable[_Union[Feature, _Mapping]]] = ..., rules: _Optional[_Iterable[str]] = ..., history: _Optional[int] = ..., degraded: _Optional[_Iterable[str]] = ..., unknown_items: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., unknown_types: _Optional[_Iterable[str]] = ..., surface: _Optional[str] = ..., arms: _Optional[_Mapping[str, str]] = ..., arms_away: _Optional[_Iterable[str]] = ..., reasons: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Feature(_message.Message):
-    __slots__ = ("name", "value", "contribution")
+    __slots__ = ("name", "value", "contribution", "relative")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
     CONTRIBUTION_FIELD_NUMBER: _ClassVar[int]
+    RELATIVE_FIELD_NUMBER: _ClassVar[int]
     name: str
     value: float
     contribution: float
-    def __init__(self, name: _Optional[str] = ..., value: _Optional[float] = ..., contribution: _Optional[float] = ...) -> None: ...
+    relative: float
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[float] = ..., contribution: _Optional[float] = ..., relative: _Optional[float] = ...) -> None: ...
 
 class RankRequest(_message.Message):
     __slots__ = ("user_id", "items", "k", "session", "exclude", "context", "filter", "conditions", "surface", "exclude_seen", "arms")

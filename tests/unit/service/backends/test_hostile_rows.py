@@ -24,7 +24,7 @@ def apis(folder):
         "place": (retrieval.place, wire.PLACE),
         "similar": (retrieval.similar, wire.SIMILAR),
         "rank": (ranking.rank, wire.RANK),
-        "explain": (ranking.explain, wire.EXPLAIN),
+        "explain": (ranking.explain, wire.FEATURES_OF),
         "features": (ranking.features, wire.FEATURES_OF),
     }
 

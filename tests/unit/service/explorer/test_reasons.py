@@ -1,0 +1,101 @@
+"""Reasons in words: what tells an item from the other candidates, and which of the user's items it follows."""
+
+import numpy as np
+import pytest
+
+from recsys.model.features import names
+from service import schema
+from service.verbs.reasons import reasons
+from tests.fakes.in_process import InProcessService
+
+
+@pytest.fixture(scope="module")
+def answered(tiny_world):
+    """A query of a user with a history, with its slate."""
+    world = InProcessService(tiny_world[0])
+    return world.run(world.query(deadline=60, traced=True))
+
+
+def words(query, row, *features, mean=1.0):
+    """The reasons from features given as name, value and relative contribution; all have the same mean value."""
+    made = [schema.Feature(name=name, value=value, contribution=9.0, relative=part) for name, value, part in features]
+    return [each.words for each in reasons(query, row, made, {each.name: mean for each in made})]
+
+
+def votes(query, row, table):
+    """The votes of the user's items for an item, the newest first: title and weight."""
+    neighbours, past = getattr(query.generation.tables, table), query.history[0][::-1].tolist()
+    found = []
+    for step, item in enumerate(past):
+        weight = float(neighbours.weights[item][neighbours.rows[item] == row].sum()) * 0.9**step
+        found.append((query.generation.title(item), weight))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("table", "feature", "begin"),
+    [
+        ("follow", "follow_0.5", "often taken right after "),
+        ("covisit", "covisit_0.9", "often taken soon after "),
+        ("covisit", "from_covisit", "often taken soon after "),
+        ("ease", "ease_0.8", "goes together with "),
+    ],
+)
+def test_a_neighbour_names_the_item_of_the_user_with_the_largest_vote(answered, table, feature, begin):
+    """By its title. Without a vote there is no such reason: a rank then is arbitrary."""
+    for row in answered.items.tolist():
+        title, weight = max(votes(answered, row, table), key=lambda each: each[1])
+        assert words(answered, row, (feature, 2.0, 0.5)) == ([begin + title] if weight else [])
+
+
+def test_a_user_without_a_history_has_no_reasons_about_past_items(tiny_world):
+    """The ranks of candidates without votes differ all the same."""
+    world = InProcessService(tiny_world[0])
+    stranger = world.run(world.query(user="nobody", deadline=60))
+    row = int(stranger.items[0])
+    for rank in "covisit_rank", "ease_rank":
+        assert words(stranger, row, (rank, 0.0, 0.5)) == words(stranger, row, (rank, 2.0, 0.5)) == []
+
+
+def test_the_most_similar_item_of_the_user_is_named(answered):
+    """By the embeddings of the newest twenty."""
+    embeddings, past = answered.generation.tables.embeddings, answered.history[0][-20:]
+    row = int(answered.items[0])
+    best = int(past[np.argmax(embeddings[past] @ embeddings[row])])
+    title = answered.generation.title(best)
+    assert words(answered, row, ("like_3", 2.0, 0.5)) == [f"similar to {title}"]
+
+
+def test_what_is_the_same_for_all_candidates_is_no_reason(answered):
+    """A feature of the query never is; others are not where the item has the mean value."""
+    row = int(answered.items[0])
+    assert words(answered, row, ("wait", 0.9, 5.0), ("history_length", 2.0, 4.0), ("age", 1.0, 3.0)) == []
+
+
+def test_features_that_say_the_same_are_one_reason_and_lowering_ones_are_last(answered):
+    """The order is by the sum; the first place of a rank is its smallest value."""
+    row = int(answered.items[0])
+    features = ("popularity_7d", 2.0, 0.2), ("popularity_rank", 0.0, 0.4), ("tower_rank", 3.0, -0.9), ("age", 2.0, 0.5)
+    assert words(answered, row, *features) == [
+        "taken more than others lately",
+        "known for longer than others",
+        "against it: far from the user's taste as a whole",
+    ]
+
+
+def test_each_own_column_is_a_reason(answered):
+    """Its value and its difference to the history say the same; the name of a column may end as a rank does."""
+    row = int(answered.items[0])
+    features = ("own_list price", 2.0, 0.2), ("gap_list price", 9.0, 0.3), ("own_sales_rank", 2.0, -0.4)
+    assert words(answered, row, *features) == [
+        "its list price is above that of others",
+        "against it: its sales_rank is above that of others",
+    ]
+
+
+def test_each_feature_of_a_candidate_has_words(answered):
+    """Those of the query have none: they are the same for all candidates."""
+    row = int(answered.items[0])
+    features = names(answered.generation.spec)
+    silent = [name for name in features if not any(words(answered, row, (name, value, 0.5)) for value in (0.0, 2.0))]
+    assert silent == ["history_length", "wait", "gap"]
