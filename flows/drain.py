@@ -40,6 +40,7 @@ from flows.forgetting.restored_users import delete_restored_users
 from flows.orchestration import store_step, write_result
 from flows.progress import run_progress
 from flows.run_records import recorded_flow
+from flows.steps import experiment_sums
 from flows.steps.parquet_export import LISTS
 from recsys.environment import Environment
 from recsys.lists import exploration_record
@@ -133,7 +134,9 @@ def drain(
 ) -> DrainResult:
     """Move impressions that are old enough from the store into Parquet files, with features and labels."""
     environment = Environment.read()
-    shown, events = exports(environment, impressions.FOLDER), exports(environment, collected_events.FOLDER)
+    shown, events, sums = (
+        exports(environment, folder) for folder in (impressions.FOLDER, collected_events.FOLDER, experiment_sums.FOLDER)
+    )
     days = environment.collected_days  # a wrong setting is an error before anything is written
     with open_store(environment) as opened, run_progress() as progress:
         store, log = opened.flows(), opened.event_collection()
@@ -143,10 +146,10 @@ def drain(
         with progress.step("events"):
             collected = collect_events(log, events)
         # After the files: this run may have read such a user before.
-        tables = [shown, events, exports(environment, LISTS)]
+        tables = [shown, events, sums, exports(environment, LISTS)]
         deleted = remove_deleted_users(store, tables, environment.home)
         joined = join_days(events, log.collected_until())
-        removed = remove_old_days([shown, events], store.now(), days)
+        removed = remove_old_days([shown, events, sums], store.now(), days)
     done = replace(done, deleted=deleted, restored=restored, events=collected, joined=joined, removed=removed)
     write_result(done)
     return done

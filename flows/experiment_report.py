@@ -20,6 +20,7 @@ from flows.operate.experiments import live_spec
 from flows.orchestration import best_effort, name_run, restart_after_crash, store_step, write_result
 from flows.progress import artifact_key
 from flows.run_records import recorded_flow
+from flows.steps import experiment_sums
 from flows.steps.experiment_rows import read_rows, write_rows
 from recsys.environment import Environment
 from recsys.errors import ExperimentError
@@ -143,7 +144,8 @@ def make_report(environment: Environment, inputs: ReportInputs, since: float | N
     """Read an experiment from files, and write its page and rows."""
     experiment, name = inputs.experiment, inputs.experiment.name
     window = window_of(experiment, time.time(), since)
-    rows = read_rows(exports(environment, FOLDER), experiment, window, inputs.targets)
+    folders = exports(environment, FOLDER), exports(environment, experiment_sums.FOLDER)
+    rows = read_rows(*folders, experiment, window, inputs.targets)
     window = replace(window, since=max(window.since, rows.assigned_since or 0.0))
     reading = read(rows, window, experiment.definition.primary, experiment.definition.assignment == "salt")
     verdict = judge(reading)

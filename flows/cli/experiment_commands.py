@@ -143,9 +143,9 @@ def report(options: argparse.Namespace) -> None:
     since = None if options.since is None else stated_moment(options.since, "--since")
     result = experiment_report(options.name, since)
     tables = [group_table(*each) for each in result.reading.segments.items()]
-    served = assignment_table(result.reading)
-    lines = [result.verdict, *(table.text() for table in (*tables, lift_table(result.reading)))]
-    lines.append(f"{served.text()}\n{served.note}")
+    noted = lift_table(result.reading), assignment_table(result.reading)
+    lines = [result.verdict, *(table.text() for table in tables)]
+    lines += [f"{table.text()}\n{table.note}" for table in noted]
     print_result(options, asdict(result), "\n\n".join(lines), f"\nPage: {result.page}", f"Rows: {result.rows}")
 
 

@@ -33,7 +33,7 @@ def join_days(folder: Location, collected_until: float) -> int:
     over = {day: files for day, files in by_day(folder).items() if day < day_of(collected_until)}
     left = [(day, files) for day, files in over.items() if [file.name for file in files] != [WHOLE_DAY]]
     for day, files in left:
-        _join(folder / f"{DAY}{day}" / WHOLE_DAY, files)
+        _join(folder / f"{DAY}{day}" / WHOLE_DAY, [*files])
     return len(left)
 
 

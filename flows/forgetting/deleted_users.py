@@ -33,8 +33,8 @@ from training.data.locations import Location, reaching
 MOST_SECONDS = 600.0
 """After which a run leaves the other folders to the next run. The limit of `drain` is 900 s."""
 
-TIMES = ("arrived", "time", "made_at")
-"""The column of a file that says when a row was made, by the store's clock if there is one."""
+TIMES = ("arrived", "time", "made_at", "first")
+"""The column of a file that says when a row was made, by the store's clock if there is one. Sums: the first slate."""
 
 Forget = Callable[[DeletedUsers], int]
 """Removes users from one file, and returns the number of rows or places."""
@@ -71,8 +71,8 @@ def remove_deleted_users(
 def _files(tables: Sequence[Location], home: Path) -> dict[str, list[tuple[float, Forget]]]:
     """The files of all folders by folder: when each was changed, unix seconds, and what removes users from it."""
     folders: dict[str, list[tuple[float, Forget]]] = defaultdict(list)
-    for file, changed in (each for table in tables for each in files_of(table)):
-        folders[str(file.parent)].append((changed, partial(remove_from, file)))
+    for file, version in (each for table in tables for each in files_of(table).items()):
+        folders[str(file.parent)].append((version.changed / 1e9, partial(remove_from, file)))
     for path in (*home.glob("reports/*.html"), *home.glob("quarantine/*/*.csv")):
         if (written := _changed(path)) is not None:
             folders[str(path.parent)].append((written, partial(forget_in_text, path)))

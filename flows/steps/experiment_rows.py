@@ -6,24 +6,30 @@ from collections.abc import Sequence
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from flows.orchestration import step
+from flows.steps.experiment_sums import ExperimentSums
 from recsys.experiments.document import Experiment
 from recsys.utc_day import day_of
 from training.data.day_partitions import by_day
-from training.data.locations import Location, reaching, writing
-from training.experiments.user_rows import SCHEMA, UserRows, slates_of, user_rows
+from training.data.locations import Location, writing
+from training.experiments.user_rows import UserRows, user_rows
 from training.experiments.window import Window
 
 
 @step
-def read_rows(folder: Location, experiment: Experiment, window: Window, targets: Sequence[str]) -> UserRows:
-    """The rows of an experiment, from the files of the days that the window and the period before touch."""
+def read_rows(
+    shown: Location, kept: Location, experiment: Experiment, window: Window, targets: Sequence[str]
+) -> UserRows:
+    """The rows of an experiment, from the days of shown items that the window and the period before touch.
+
+    kept: the folder that keeps the sums of these days.
+    """
     first, last = (day_of(at) for at in (window.before, window.until))
-    days = [files for day, files in by_day(folder).items() if first <= day <= last]
-    return user_rows((_slates(files, targets) for files in days), experiment.name, window)
+    days = {day: files for day, files in by_day(shown).items() if first <= day <= last}
+    sums = ExperimentSums(kept, experiment.name, window, targets)
+    return user_rows([sums.of_day(day, files) for day, files in days.items()], window.groups)
 
 
 @step
@@ -36,13 +42,3 @@ def write_rows(rows: UserRows, target: Location) -> str:
     with writing(target) as file:
         pq.write_table(pa.Table.from_pandas(table.sort_values(["user", "surface"]), preserve_index=False), file)
     return str(target)
-
-
-def _slates(files: Sequence[Location], targets: Sequence[str]) -> pd.DataFrame:
-    """The slates of one day's files. Files of the release before have no assigned arms: null."""
-    tables = []
-    for file in files:
-        with reaching(file, "read"):
-            dataset = ds.dataset(file.path, schema=SCHEMA, format="parquet", filesystem=file.filesystem())
-            tables.append(dataset.to_table())
-    return slates_of(pa.concat_tables(tables), targets)

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,24 +23,32 @@ DAY = "date="
 """The begin of a folder's name, before the day."""
 
 
-def files_of(folder: Location) -> list[tuple[Location, float]]:
-    """All complete Parquet files below a folder, and when each was changed, unix seconds. LocationError as `by_day`."""
+@dataclass(frozen=True)
+class FileVersion:
+    """What changes when a file is written again. changed: nanoseconds since 1970; buckets may round to seconds."""
+
+    size: int
+    changed: int
+
+
+def files_of(folder: Location) -> dict[Location, FileVersion]:
+    """All complete Parquet files below a folder, by name. LocationError if the folder can't be listed."""
     with reaching(folder, "read"):
         found = folder.filesystem().get_file_info(fs.FileSelector(folder.path, allow_not_found=True, recursive=True))
     names = {each.path.removeprefix(folder.path).strip("/"): each for each in found}
-    return [
-        (folder / name, (names[name].mtime_ns or 0) / 1e9)
+    return {
+        folder / name: FileVersion(names[name].size or 0, names[name].mtime_ns or 0)
         for name in sorted(names)
         if name.endswith(".parquet") and not name.rpartition("/")[2].startswith(".")  # hidden: incomplete
-    ]
+    }
 
 
-def by_day(folder: Location) -> dict[str, list[Location]]:
+def by_day(folder: Location) -> dict[str, dict[Location, FileVersion]]:
     """The files of a folder by day (2026-12-01), oldest first. LocationError if the folder can't be listed."""
-    days: dict[str, list[Location]] = defaultdict(list)
-    for file, _ in files_of(folder):
+    days: dict[str, dict[Location, FileVersion]] = defaultdict(dict)
+    for file, version in files_of(folder).items():
         if file.parent.name.startswith(DAY):
-            days[file.parent.name.removeprefix(DAY)].append(file)
+            days[file.parent.name.removeprefix(DAY)][file] = version
     return days
 
 

@@ -10,9 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from recsys.experiments.document import Experiment
-from training.experiments.confidence_sequence import LEAST_TAKEN, LEAST_USERS
+from training.experiments.confidence_sequence import ALPHA, LEAST_TAKEN, LEAST_USERS
 from training.experiments.reading import ALL, NUMERATORS, MeasuredLift, Metric, Reading, Segment
-from training.experiments.sample_ratio import ALPHA
 from training.experiments.verdict import Verdict, counted_since, percent
 from training.experiments.window import Window
 from training.report.charts import COLOURS, NARROW, SOFT, Chart, chart
@@ -87,8 +86,8 @@ def _charts(reading: Reading) -> Iterator[Section]:
     }
     if charts := [_chart(metric, rows) for metric, rows in found.items() if rows]:
         note = (
-            "The bars are confidence sequences: with a probability of 95 % they contain the lift at every look. The "
-            "verdict is about all surfaces; one surface of many may show a difference by chance."
+            f"The bars are confidence sequences, valid at every look. {_level(reading)} The verdict is about all "
+            "surfaces; one surface of many may show a difference by chance."
         )
         yield Section("Lift over control", note, charts)
 
@@ -121,8 +120,16 @@ def lift_table(reading: Reading) -> Table:
         for name, segment in reading.segments.items()
         for arm, lifts in segment.lifts.items()
     ]
-    note = "Per slate. * adjusted by the users' slates before the experiment (CUPED)."
+    note = f"Per slate. * adjusted by the users' slates before the experiment (CUPED). {_level(reading)}"
     return Table("Lift", ["", *NUMERATORS.values()], rows, note)
+
+
+def _level(reading: Reading) -> str:
+    """What the intervals of this window promise."""
+    return (
+        f"This is window {reading.window} of the experiment. Its intervals miss the lift with a probability of "
+        f"{reading.level:.2%} at most, those of all windows together with {ALPHA:.0%}."
+    )
 
 
 def group_table(name: str, segment: Segment, note: str = "") -> Table:
@@ -173,8 +180,8 @@ def _users(reading: Reading) -> Iterator[Table]:
         yield Table("Sample ratio", [], [], note)
         return
     rows = [[name, f"{users:,}", f"{ratio.expected[name]:,.0f}"] for name, users in ratio.users.items()]
-    note = f"p = {ratio.p:.2g} over all looks (broken below {ALPHA}), {ratio.fixed_p:.2g} of one look. {left_out}"
-    yield Table("Sample ratio", ["", "users", "by the shares"], rows, note)
+    tests = f"p = {ratio.p:.2g} over all looks (broken below {ratio.level:.2g}), {ratio.fixed_p:.2g} of one look."
+    yield Table("Sample ratio", ["", "users", "by the shares"], rows, f"{tests} {left_out}")
 
 
 def _arms(experiment: Experiment) -> Table:

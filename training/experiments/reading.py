@@ -76,12 +76,16 @@ class Segment:
 
 @dataclass(frozen=True)
 class SampleRatio:
-    """Users by group, those that the shares call for, the sequential p-value, and that of one chi-square test."""
+    """Users by group, those that the shares call for, the sequential p-value, and that of one chi-square test.
+
+    level: the sequential p-value below which the ratio is broken in this window.
+    """
 
     users: Mapping[str, int]
     expected: Mapping[str, float]
     p: float
     fixed_p: float
+    level: float
 
 
 @dataclass(frozen=True)
@@ -89,11 +93,14 @@ class Reading:
     """An experiment as read at one moment. segments: all surfaces together (ALL), and each of several by its name.
 
     sample_ratio: None where the caller assigns users, the shares changed inside the window, or one group has all users.
+    window: its number in the experiment. level: the probability that some interval of this window misses the lift.
     one_assignment: whether the shares did not change. crossed, unknown, by, assigned_since, left_out: as of `UserRows`.
     """
 
     primary: Metric
     segments: Mapping[str, Segment]
+    window: int
+    level: float
     sample_ratio: SampleRatio | None
     one_assignment: bool
     crossed: int
@@ -107,16 +114,18 @@ def read(rows: UserRows, window: Window, primary: Metric, by_salt: bool = True) 
     """Read an experiment. by_salt: False where the caller assigns users."""
     names = {ALL: None, **{surface: surface for surface in rows.surfaces if len(rows.surfaces) > 1}}
     users = {name: rows.of(surface) for name, surface in names.items()}
-    segments = {name: _segment(table, window.groups) for name, table in users.items()}
-    checked = _sample_ratio(users[ALL]["arm"], window.shares) if by_salt and window.one_assignment else None
+    level = confidence_sequence.ALPHA * window.part
+    segments = {name: _segment(table, window.groups, level) for name, table in users.items()}
+    checked = _sample_ratio(users[ALL]["arm"], window) if by_salt and window.one_assignment else None
     left_out = rows.crossed, rows.unknown, rows.by, rows.assigned_since, rows.left_out
-    return Reading(primary, segments, checked, window.one_assignment, *left_out)
+    return Reading(primary, segments, window.number, level, checked, window.one_assignment, *left_out)
 
 
-def _segment(users: pd.DataFrame, names: Sequence[str]) -> Segment:
+def _segment(users: pd.DataFrame, names: Sequence[str], level: float) -> Segment:
+    """The figures of groups. level: of the intervals of all arms together."""
     tables = {name: users[users["arm"] == name] for name in names}
     groups = {name: _figures(table) for name, table in tables.items()}
-    alpha = confidence_sequence.ALPHA / max(1, len(names) - 1)
+    alpha = level / max(1, len(names) - 1)
     lifts = {
         name: {
             metric: _lift(tables[CONTROL], tables[name], metric, alpha)
@@ -163,19 +172,20 @@ def _lift_of_few(control: GroupFigures, arm: GroupFigures, metric: Metric, alpha
     return MeasuredLift(float(changed.value / base.value - 1), float(low), float(high), False)
 
 
-def _sample_ratio(arms: pd.Series, shares: Mapping[str, float]) -> SampleRatio | None:
+def _sample_ratio(arms: pd.Series, window: Window) -> SampleRatio | None:
     """arms: the group of each user, in the order of first slates. None if one group has all users.
 
     Groups without a share are left out, such as the control beside arms of all users.
     """
-    shares = {group: part for group, part in shares.items() if part > ROUNDING}
+    shares = {group: part for group, part in window.shares.items() if part > ROUNDING}
     if len(shares) < 2:
         return None
     arms, groups, parts = arms[arms.isin(shares)], list(shares), list(shares.values())
     users = {group: int((arms == group).sum()) for group in groups}
     expected = {group: len(arms) * part / sum(parts) for group, part in shares.items()}
     p = sample_ratio.sequential_p(arms.map(groups.index).to_numpy(np.int64), parts)
-    return SampleRatio(users, expected, p, sample_ratio.fixed_p([*users.values()], parts) if len(arms) else 1.0)
+    fixed_p = sample_ratio.fixed_p([*users.values()], parts) if len(arms) else 1.0
+    return SampleRatio(users, expected, p, fixed_p, sample_ratio.ALPHA * window.part)
 
 
 def _values(users: pd.DataFrame, metric: Metric, before: bool = False) -> F64:

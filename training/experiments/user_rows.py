@@ -1,38 +1,19 @@
-"""Rows of users, from the files of shown items that `python -m flows drain` writes.
+"""Rows of users, from the sums of days: a user's slates, clicks and conversions in one arm of an experiment.
 
-A row has a user's slates, clicks and conversions in one arm of an experiment, on one surface, and those of before.
-A click is a slate of which the user took an item in time. A conversion is such a slate with an event of a target type.
 The arm is the assigned one, also of slates that the control made because the arm could not be served (intention to
 treat): without these slates the arm's users would be others than the control's.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from training.experiments.window import Window
-
-SCHEMA = pa.schema(
-    [
-        ("impression", pa.string()),
-        ("user_id", pa.string()),
-        ("time", pa.float64()),
-        ("surface", pa.string()),
-        ("label", pa.bool_()),
-        ("event_types", pa.list_(pa.string())),
-        ("arms", pa.string()),
-        ("assigned", pa.string()),
-    ]
-)
-"""The columns of shown items that the rows need."""
+from training.experiments.day_sums import together
 
 FIGURES = ["slates", "clicks", "conversions"]
 BEFORE = [f"{name}_before" for name in FIGURES]
@@ -40,7 +21,6 @@ BEFORE = [f"{name}_before" for name in FIGURES]
 NOT_SERVED = "not_served"
 """The slates that the arm of their user did not serve."""
 
-_SLATE = ["impression", "user_id", "time", "surface", "arms", "assigned"]
 _GROUP = ["user_id", "arm", "surface"]
 
 
@@ -81,88 +61,44 @@ class UserRows:
         return rows.join(past).fillna(dict.fromkeys(BEFORE, 0)).sort_values("first")
 
 
-def slates_of(shown: pa.Table, targets: Sequence[str]) -> pd.DataFrame:
-    """The slates of shown items: _SLATE, click and conversion. targets: types of conversions; all types if empty.
+def user_rows(days: Iterable[pd.DataFrame], groups: Sequence[str]) -> UserRows:
+    """The rows of users in these groups. days: the sums of each day, as `day_sums` makes them.
 
-    A slate may be in two files, after a drain was killed.
+    The release before logged the served arm alone: no report mixes both ways of counting. Slates until the last one
+    without an assigned arm are left out. If no slate has an assigned arm, the served arms count.
     """
-    converted = pc.fill_null(shown["label"], False)
-    if targets:
-        wanted = pc.is_in(pc.list_flatten(shown["event_types"]), pa.array(targets, pa.string()))
-        rows = pc.filter(pc.list_parent_indices(shown["event_types"]), wanted)
-        converted = pa.array(np.isin(np.arange(len(shown)), rows.to_numpy()))
-    items = shown.select([*_SLATE, "label"]).append_column("converted", converted)
-    found = items.group_by(_SLATE).aggregate([("label", "max"), ("converted", "max")])
-    slates: pd.DataFrame = found.rename_columns([*_SLATE, "click", "conversion"]).to_pandas()
-    return slates
+    sums = together([*days])
+    before = _by(["user_id", "surface"], sums[sums["before"]], FIGURES)
+    during = sums[~sums["before"]]
+    unlogged = during.loc[~during["logged"], "last"]
+    if len(unlogged) == len(during) > 0:
+        return _rows(during.assign(arm=during["served"], not_served=0), before, groups, "served", None, 0)
+    since = float(unlogged.max()) if len(unlogged) else None
+    late = during["first"] > (-np.inf if since is None else since)
+    taking = during["arm"].notna() | during["served"].notna()
+    left_out = int(during.loc[~late & taking, "slates"].sum())
+    other = during["arm"] != during["served"]
+    counted = during.assign(not_served=during["slates"].where(other, 0))[late]
+    return _rows(counted, before, groups, "assigned", since, left_out)
 
 
-def user_rows(days: Iterable[pd.DataFrame], experiment: str, window: Window) -> UserRows:
-    """The rows of an experiment. days: slates, a table for each day, oldest first."""
-    before, during = [], _WindowSlates(experiment)
-    for slates in days:
-        earlier = slates["time"].between(window.before, window.start, inclusive="left")
-        before.append(_sums(slates[earlier], ["user_id", "surface"]))
-        during.add(slates[slates["time"].between(window.since, window.until, inclusive="left")])
-    return during.rows(window.groups, _together(before, ["user_id", "surface"], FIGURES))
+def _rows(
+    during: pd.DataFrame,
+    before: pd.DataFrame,
+    groups: Sequence[str],
+    by: Literal["assigned", "served"],
+    since: float | None,
+    left_out: int,
+) -> UserRows:
+    """The rows of users in these groups. since, left_out: of `UserRows`."""
+    found = _by(_GROUP, during, [*FIGURES, NOT_SERVED])
+    known = found["arm"].isin(groups)
+    rows = found[known]
+    crossing = rows.groupby("user_id")["arm"].transform("nunique") > 1
+    crossed, unknown = rows.loc[crossing, "user_id"].nunique(), int(found.loc[~known, "slates"].sum())
+    return UserRows(rows[~crossing], before, crossed, unknown, by, since, left_out)
 
 
-class _WindowSlates:
-    """The slates of a window. The release before logged the served arm alone: no report mixes both ways of counting.
-
-    Slates until the last one without an assigned arm are left out. If no slate of the window has one, the served arms
-    count, as in the release before.
-    """
-
-    def __init__(self, experiment: str) -> None:
-        self._arm = rf"(?:^|,){re.escape(experiment)}=([^,]+)"
-        self._assigned: list[pd.DataFrame] = []  # sums of each day, since the last slate without an assigned arm
-        self._served: list[pd.DataFrame] = []  # sums of each day by the served arm
-        self._any_assigned, self._left_out = False, 0
-        self._since: float | None = None
-
-    def add(self, slates: pd.DataFrame) -> None:
-        """Add the slates of a day; days come oldest first."""
-        slates = slates.assign(arm=self._arms(slates["assigned"]), served=self._arms(slates["arms"]))
-        old = slates["assigned"].isna()
-        self._any_assigned |= not old.all()
-        if not self._any_assigned:
-            self._served.append(_sums(slates.assign(arm=slates["served"], not_served=False), _GROUP, NOT_SERVED))
-        if old.any():
-            self._since = float(slates.loc[old, "time"].max())
-            until = slates["time"] <= self._since
-            taking = until & (slates["arm"].notna() | slates["served"].notna())
-            self._left_out += sum(int(part["slates"].sum()) for part in self._assigned) + int(taking.sum())
-            self._assigned.clear()
-            slates = slates[~until]
-        not_served = slates["arm"] != slates["served"]
-        self._assigned.append(_sums(slates.assign(not_served=not_served), _GROUP, NOT_SERVED))
-
-    def rows(self, groups: Sequence[str], before: pd.DataFrame) -> UserRows:
-        """The rows of users in these groups. before: the rows of the period before."""
-        served = self._since is not None and not self._any_assigned
-        found = _together(self._served if served else self._assigned, _GROUP, [*FIGURES, NOT_SERVED])
-        known = found["arm"].isin(groups)
-        rows = found[known]
-        crossing = rows.groupby("user_id")["arm"].transform("nunique") > 1
-        crossed = rows.loc[crossing, "user_id"].nunique()
-        counted = rows[~crossing], before, crossed, int(found.loc[~known, "slates"].sum())
-        return UserRows(*counted, "served") if served else UserRows(*counted, "assigned", self._since, self._left_out)
-
-    def _arms(self, texts: pd.Series) -> pd.Series:
-        """The arm of each text, None without one."""
-        return texts.astype("string").str.extract(self._arm)[0].astype(object)
-
-
-def _sums(slates: pd.DataFrame, by: list[str], *more: str) -> pd.DataFrame:
-    """The figures of slates by some columns. more: other columns to sum. Slates without an arm are left out."""
-    named = {"first": ("time", "min"), "slates": ("time", "size")}
-    taken = {"clicks": ("click", "sum"), "conversions": ("conversion", "sum")}
-    return slates.groupby(by, as_index=False).agg(**named, **taken, **{name: (name, "sum") for name in more})
-
-
-def _together(parts: Sequence[pd.DataFrame], by: list[str], figures: list[str]) -> pd.DataFrame:
-    """The sums of all days."""
-    empty = pd.DataFrame(columns=[*by, "first", *figures]).astype(dict.fromkeys(figures, np.int64) | {"first": float})
-    joined = pd.concat([part for part in parts if len(part)] or [empty])
-    return joined.groupby(by, as_index=False).agg({"first": "min", **dict.fromkeys(figures, "sum")})
+def _by(columns: list[str], sums: pd.DataFrame, figures: list[str]) -> pd.DataFrame:
+    """The sums of all days by some columns. Rows without an arm are left out."""
+    return sums.groupby(columns, as_index=False).agg({"first": "min", **dict.fromkeys(figures, "sum")})

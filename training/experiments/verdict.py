@@ -13,7 +13,6 @@ from typing import Literal
 from recsys.experiments.definition import CONTROL, Guardrails
 from training.experiments.confidence_sequence import LEAST_TAKEN, LEAST_USERS
 from training.experiments.reading import ALL, NUMERATORS, MeasuredLift, Metric, Reading, SampleRatio
-from training.experiments.sample_ratio import ALPHA
 
 Word = Literal["better", "worse", "no difference yet", "too few users", "broken"]
 
@@ -79,7 +78,7 @@ def percent(share: float) -> str:
 def _broken(reading: Reading) -> str:
     """Why the groups can't be compared; empty if they can."""
     ratio, users = reading.sample_ratio, sum(group.users for group in reading.segments[ALL].groups.values())
-    if ratio is not None and ratio.p < ALPHA:
+    if ratio is not None and ratio.p < ratio.level:
         return (
             f"The sample ratio is broken (p = {ratio.p:.1g}): {_counts(ratio)}. "
             "Find the cause, and do not use the other figures."

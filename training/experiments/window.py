@@ -6,6 +6,7 @@ themselves, and users who moved would be left out.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -25,7 +26,8 @@ class Window:
     """Slates from `since` to `until` are read; those of the period before, from `before` to `start`, explain users.
 
     All in unix seconds. start: of the experiment, which may be earlier than the window's. shares: of users by group,
-    control first. one_assignment: whether no ramp or halt is inside the window.
+    control first. one_assignment: whether no ramp or halt is inside the window. number: of the experiment's windows so
+    far, this one included.
     """
 
     since: float
@@ -34,11 +36,20 @@ class Window:
     start: float
     shares: Mapping[str, float] = field(default_factory=dict)
     one_assignment: bool = True
+    number: int = 1
 
     @property
     def groups(self) -> tuple[str, ...]:
         """Control and the arms."""
         return tuple(self.shares)
+
+    @property
+    def part(self) -> float:
+        """The part of a level of significance that the window has: 6 / (π² k²) for the k-th.
+
+        Each window is a chance of a false alarm. The parts of all windows have the sum 1, however many follow.
+        """
+        return 6 / (math.pi * self.number) ** 2
 
 
 def window_of(experiment: Experiment, now: float, since: float | None = None) -> Window:
@@ -67,4 +78,5 @@ def window_of(experiment: Experiment, now: float, since: float | None = None) ->
         start=start,
         shares={CONTROL: 1 - sum(shares.values()), **shares},
         one_assignment=since is None or since >= changes[last].at,
+        number=sum(bool(change.shares) for change in changes[: last + 1]),
     )

@@ -1,5 +1,6 @@
 """The flow `experiment-report`: from drained slates to a page, rows without user ids, and a verdict."""
 
+import asyncio
 import json
 import time
 from dataclasses import asdict
@@ -7,16 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
 from flows.__main__ import main
-from flows.drain import SCHEMA
+from flows.drain import SCHEMA, drain
 from flows.experiment_report import experiment_report, experiment_reports
 from recsys.errors import ExperimentError
 from recsys.experiments import changes
 from recsys.experiments.definition import checked
 from recsys.store.redis.redis_experiments import RedisExperimentStore
+from recsys.store.redis.user_store import RedisUserStore
+from tests.chaos.event_sender import forget
 
 DEFINITION = {"name": "look", "arms": {"new": {"share": 0.5, "mode": "hybrid"}}}
 DAY = 86_400.0
@@ -143,3 +147,52 @@ def test_an_experiment_that_can_not_be_read_leaves_the_others_judged(store, tmp_
     with pytest.raises(ExperimentError, match="Not read, so not judged: first"):
         experiment_reports()
     assert "new" in store.read().experiments["look"].halted
+
+
+def test_a_second_run_reads_no_file_again(shop, store, tmp_path, monkeypatch):
+    """The schedule reports each ten minutes; a new file is read alone. Deleted and merged users leave the kept sums."""
+    opened, dataset = [], ds.dataset
+
+    def counted(path, *more, **others):
+        opened.extend([path] if "/impressions/" in str(path) else [])
+        return dataset(path, *more, **others)
+
+    monkeypatch.setattr(ds, "dataset", counted)
+    write_slates(tmp_path, lift=0.0)
+    files = sorted((tmp_path / "impressions").rglob("*.parquet"))
+    first = experiment_reports()
+    assert sorted(opened) == [str(file) for file in files]
+    opened.clear()
+    assert experiment_reports().lifts == first.lifts
+    assert opened == []
+    new = files[-1].with_name("2-0.parquet")
+    rows = pq.read_table(files[-1], partitioning=None).slice(0, 40).to_pandas()
+    pq.write_table(pa.Table.from_pandas(rows.assign(impression="later-" + rows["impression"])), new)
+    assert experiment_reports().lifts != first.lifts
+    assert opened == [str(new)]
+    assert users_of_sums(tmp_path) >= {"user-1", "user-2", "user-3"}
+    forget(shop.url, "user-1")
+    merge(shop.url, "user-2", into="user-3")
+    assert drain().deleted > 0
+    for _ in range(2):  # before the next report, and after it
+        assert not users_of_sums(tmp_path) & {"user-1", "user-2"}
+        assert "user-3" in users_of_sums(tmp_path)
+        experiment_reports()
+
+
+def merge(url, visitor, into):
+    """A visitor logs in: as a gateway does."""
+
+    async def scene():
+        users = RedisUserStore(url)
+        await users.merge_user(visitor, into)
+        await users.forget_streams([visitor])
+        await users.close()
+
+    asyncio.run(scene())
+
+
+def users_of_sums(home):
+    """The users in the kept sums."""
+    files = (home / "experiment-sums").rglob("look.parquet")
+    return {user for file in files for user in pq.read_table(file, partitioning=None)["user_id"].to_pylist()}

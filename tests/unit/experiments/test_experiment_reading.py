@@ -11,12 +11,13 @@ from recsys.errors import ExperimentError
 from recsys.experiments import changes
 from recsys.experiments.definition import checked
 from recsys.experiments.document import ExperimentsDocument
+from training.experiments.day_sums import SHOWN, day_sums, slates_of
 from training.experiments.experiment_page import assignment_table
 from training.experiments.guardrails import ArmCounts
 from training.experiments.looks import Look
 from training.experiments.operation_table import operation_table
 from training.experiments.reading import ALL, read
-from training.experiments.user_rows import SCHEMA, UserRows, slates_of, user_rows
+from training.experiments.user_rows import UserRows, user_rows
 from training.experiments.verdict import judge
 from training.experiments.window import Window, window_of
 
@@ -34,13 +35,17 @@ def shown(*slates):
         place, assigned = (*more, *("home", arms)[len(more) :])
         for taken in ([], types):
             row = f"{number}", user, float(time), place, bool(taken), taken, arms, assigned
-            rows.append(dict(zip(SCHEMA.names, row, strict=True)))
-    return pa.Table.from_pylist(rows, SCHEMA)
+            rows.append(dict(zip(SHOWN.names, row, strict=True)))
+    return pa.Table.from_pylist(rows, SHOWN)
 
 
 def rows_of(*slates, targets=("buy",)):
     table = shown(*slates)
-    return user_rows([slates_of(pa.concat_tables([table, table]), targets)], "look", WINDOW)
+    return rows_of_days([pa.concat_tables([table, table])], targets)
+
+
+def rows_of_days(tables, targets=(), window=WINDOW):
+    return user_rows([day_sums(slates_of(table, targets), "look", window) for table in tables], window.groups)
 
 
 class TestRows:
@@ -100,16 +105,16 @@ class TestRows:
             [("a", 130, [], "look=new"), ("b", 140, [], "", "home", None), ("c", 135, [], "")],
             [("a", 150, ["view"], "", "home", "look=new"), ("b", 160, [], "look=control")],
         ]
-        rows = user_rows([slates_of(shown(*each), ()) for each in days], "look", WINDOW)
+        rows = rows_of_days([shown(*each) for each in days])
         figures = rows.of()[["slates", "not_served", "first"]].T.to_dict("list")
         assert figures == {"a": [1, 1, 150.0], "b": [1, 0, 160.0]}
         assert (rows.by, rows.assigned_since, rows.left_out) == ("assigned", 140.0, 3)
         sentence = judge(read(rows, WINDOW, "click")).sentence
         assert "Assignment is logged since 1970-01-01 00:02:20 UTC; the 3 slates before are left out." in sentence
         longer = replace(WINDOW, since=141.0)
-        later = user_rows([slates_of(shown(*each), ()) for each in days], "look", longer)
+        later = rows_of_days([shown(*each) for each in days], window=longer)
         assert (later.assigned_since, later.left_out) == (None, 0)
-        nothing = user_rows([slates_of(shown(*each), ()) for each in days[:2]], "look", WINDOW)
+        nothing = rows_of_days([shown(*each) for each in days[:2]])
         assert (len(nothing.during), nothing.by, nothing.left_out) == (0, "assigned", 3)
 
     def test_a_window_of_slates_of_the_release_before_is_read_by_the_served_arms(self):
@@ -133,7 +138,7 @@ class TestRows:
 
     def test_an_empty_window(self):
         """No slates, or none of the experiment: no rows, and a verdict that says so."""
-        for rows in (user_rows([], "look", WINDOW), rows_of(("a", 110, [], ""))):
+        for rows in (rows_of_days([]), rows_of(("a", 110, [], ""))):
             verdict = judge(read(rows, WINDOW, "click"))
             assert verdict.words == {"new": "too few users"}
             assert verdict.sentence.startswith("Too few users yet for new: control has 0 users with 0 clicks")

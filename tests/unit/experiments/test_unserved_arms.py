@@ -6,8 +6,9 @@ import numpy as np
 import pyarrow as pa
 
 from training.experiments.confidence_sequence import ALPHA
+from training.experiments.day_sums import SHOWN, day_sums, slates_of
 from training.experiments.reading import ALL, read
-from training.experiments.user_rows import SCHEMA, slates_of, user_rows
+from training.experiments.user_rows import user_rows
 from training.experiments.verdict import judge
 from training.experiments.window import Window
 
@@ -42,15 +43,18 @@ def shown(draw, assigned):
             "arms": served,
             "assigned": arm[user] if assigned else pa.nulls(len(user), pa.string()),
         }
-        yield pa.table([pa.array(columns[each.name], each.type) for each in SCHEMA], schema=SCHEMA)
+        yield pa.table([pa.array(columns[each.name], each.type) for each in SHOWN], schema=SHOWN)
 
 
 def share_with_a_difference(experiments, assigned):
     """The share of A/A tests of which some daily look shows a difference or a broken ratio, and the mean lift."""
     differ, lifts = 0, []
     for seed in range(experiments):
-        days = [slates_of(table, ()) for table in shown(np.random.default_rng([59, seed]), assigned)]
-        readings = [read(user_rows(days[: look + 1], "look", WINDOW), WINDOW, "click") for look in range(DAYS)]
+        days = [
+            day_sums(slates_of(table, ()), "look", WINDOW)
+            for table in shown(np.random.default_rng([59, seed]), assigned)
+        ]
+        readings = [read(user_rows(days[: look + 1], WINDOW.groups), WINDOW, "click") for look in range(DAYS)]
         differ += any(judge(each).words["new"] in ("better", "worse", "broken") for each in readings)
         lifts.append(readings[-1].segments[ALL].lifts["new"]["click"].value)
     return differ / experiments, float(np.mean(lifts))
