@@ -77,7 +77,7 @@ def test_the_first_reasons_of_a_slate_differ_at_both_doors(deployment):
     with Client(deployment.url) as web, Client(f"grpc://{deployment.grpc}") as rpc:
         items = [item.item_id for item in web.recommend(7, k=10).items]
         of_web, of_rpc = ([client.explain(7, item, k=10) for item in items] for client in (web, rpc))
-    assert [each.reasons for each in of_web] == [each.reasons for each in of_rpc]
+    assert [each.reasons[:3] for each in of_web] == [each.reasons[:3] for each in of_rpc]
     first = [each.reasons[0] for each in of_web]
     assert len(set(first)) >= 3, first
     names = {feature.name for each in of_web for feature in each.features}
