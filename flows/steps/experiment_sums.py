@@ -67,34 +67,38 @@ class ExperimentSums:
         """The sums of all files of a day. Only files without a part that holds are read."""
         place = self._folder / f"{DAY}{day}" / f"{self._experiment}.parquet"
         sources, sums = _read(place)
-        holding = {part: source for part, source in sources.items() if self._holds(source, files)}
+        versions = {file.text: version for file, version in files.items()}
+        holding = {part: source for part, source in sources.items() if self._holds(source, versions)}
         known = {name for source in holding.values() for name in source.files}
-        added = [self._part({file: version}) for file, version in files.items() if file.text not in known]
-        if not added and len(holding) == len(sources):
+        new = {file: version for file, version in files.items() if file.text not in known}
+        if not new and len(holding) == len(sources):
             return sums
-        sums = together([sums[sums["part"].isin(holding)], *(table for *_, table in added)])
-        holding |= {part: source for part, source, _ in added}
+        sums = sums[sums["part"].isin(holding)]
+        if new:
+            added, table = self._parts({file.name: {file: version} for file, version in new.items()})
+            holding, sums = holding | added, together([sums, table])
         if _share_slates(holding.values()):  # after a drain was killed; a slate counts once
-            part, source, sums = self._part(files)
-            holding = {part: source}
+            holding, sums = self._parts({next(iter(files)).name: files})
         table = pa.Table.from_pandas(sums, SUMS, preserve_index=False)
         write_table(table.replace_schema_metadata({SOURCES: BY_PART.dump_json(holding)}), place)
         return sums
 
-    def _holds(self, source: Source, files: Files) -> bool:
-        versions = {file.text: version for file, version in files.items()}
+    def _holds(self, source: Source, versions: Mapping[str, FileVersion]) -> bool:
+        """Whether a part is still that of its files and of the window. versions: of the files of the day."""
         unchanged = all(versions.get(name) == version for name, version in source.files.items())
         return unchanged and source.targets == self._targets and source.divided_alike(self._bounds)
 
-    def _part(self, files: Files) -> tuple[str, Source, pd.DataFrame]:
-        """Read some files: the part, its source and its sums."""
-        part, slates = next(iter(files)).name, slates_of(_shown(files), self._targets)
-        ids, times = slates["impression"], slates["time"]
-        ends = (str(ids.min()), str(ids.max())) if len(slates) else ("", "")
-        span = (float(times.min()), float(times.max())) if len(slates) else (0.0, 0.0)
-        versions = {file.text: version for file, version in files.items()}
-        source = Source(versions, ends, span, self._bounds, self._targets)
-        return part, source, day_sums(slates, self._experiment, self._window).assign(part=part)
+    def _parts(self, parts: Mapping[str, Files]) -> tuple[dict[str, Source], pd.DataFrame]:
+        """Read the files of some parts: their sources and sums."""
+        slates = slates_of(_shown(parts), self._targets)
+        ends = slates.groupby("part").agg({"impression": ["min", "max"], "time": ["min", "max"]})
+        found = {part: (first, last, oldest, newest) for part, first, last, oldest, newest in ends.itertuples()}
+        sources = {}
+        for part, files in parts.items():
+            first, last, oldest, newest = found.get(part, ("", "", 0.0, 0.0))  # a file may have no rows
+            versions = {file.text: version for file, version in files.items()}
+            sources[part] = Source(versions, (first, last), (oldest, newest), self._bounds, self._targets)
+        return sources, day_sums(slates, self._experiment, self._window)
 
 
 def _read(place: Location) -> tuple[dict[str, Source], pd.DataFrame]:
@@ -112,10 +116,11 @@ def _share_slates(sources: Iterable[Source]) -> bool:
     return any(one[1] >= other[0] for one, other in pairwise(ends))
 
 
-def _shown(files: Iterable[Location]) -> pa.Table:
-    """The rows of some files. Files of the release before have no assigned arms: null."""
+def _shown(parts: Mapping[str, Files]) -> pa.Table:
+    """The rows of some files, with their part. Files of the release before have no assigned arms: null."""
     tables = []
-    for file in files:
+    for part, file in ((part, file) for part, files in parts.items() for file in files):
         with reading_parquet(file):
-            tables.append(ds.dataset(file.path, SHOWN, "parquet", file.filesystem()).to_table())
+            table = ds.dataset(file.path, SHOWN, "parquet", file.filesystem()).to_table()
+        tables.append(table.append_column("part", pa.array([part] * len(table), pa.string())))
     return pa.concat_tables(tables)

@@ -53,26 +53,28 @@ Slates of the window without an arm have no user."""
 
 _SLATE = ["impression", "user_id", "time", "surface", "arms", "assigned"]
 _GROUP = ["user_id", "surface", "before", "logged", "arm", "served"]
+_PART = "part"
 
 
 def slates_of(shown: pa.Table, targets: Sequence[str]) -> pd.DataFrame:
     """The slates of shown items: _SLATE, click and conversion. targets: types of conversions; all types if empty.
 
-    A slate may be in two files, after a drain was killed.
+    A slate may be in two files, after a drain was killed. With a column `part` the slates of each part are apart.
     """
     converted = pc.fill_null(shown["label"], False)
     if targets:
         wanted = pc.is_in(pc.list_flatten(shown["event_types"]), pa.array(targets, pa.string()))
         rows = pc.filter(pc.list_parent_indices(shown["event_types"]), wanted)
         converted = pa.array(np.isin(np.arange(len(shown)), rows.to_numpy()))
-    items = shown.select([*_SLATE, "label"]).append_column("converted", converted)
-    found = items.group_by(_SLATE).aggregate([("label", "max"), ("converted", "max")])
-    slates: pd.DataFrame = found.rename_columns([*_SLATE, "click", "conversion"]).to_pandas()
+    by = [name for name in (*_SLATE, _PART) if name in shown.column_names]
+    items = shown.select([*by, "label"]).append_column("converted", converted)
+    found = items.group_by(by).aggregate([("label", "max"), ("converted", "max")])
+    slates: pd.DataFrame = found.rename_columns([*by, "click", "conversion"]).to_pandas()
     return slates
 
 
 def day_sums(slates: pd.DataFrame, experiment: str, window: Window) -> pd.DataFrame:
-    """The sums of some slates: the columns SUMS without the part."""
+    """The sums of some slates, with the columns SUMS; without `part` where the slates have none."""
     earlier = slates[slates["time"].between(window.before, window.start, inclusive="left")]
     during = slates[slates["time"].between(window.since, window.until, inclusive="left")]
     arms = {"arm": _arms(during["assigned"], experiment), "served": _arms(during["arms"], experiment)}
@@ -94,7 +96,8 @@ def together(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
 def _sums(slates: pd.DataFrame) -> pd.DataFrame:
     named = {"first": ("time", "min"), "last": ("time", "max"), "slates": ("time", "size")}
     taken = {"clicks": ("click", "sum"), "conversions": ("conversion", "sum")}
-    return slates.groupby(_GROUP, as_index=False, dropna=False).agg(**named, **taken)
+    by = [name for name in (*_GROUP, _PART) if name in slates]
+    return slates.groupby(by, as_index=False, dropna=False).agg(**named, **taken)
 
 
 def _arms(texts: pd.Series, experiment: str) -> pd.Series:
