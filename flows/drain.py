@@ -28,8 +28,8 @@ from flows import WAIT_HELP, WAIT_SECONDS
 from flows.collection.collect_events import CollectedEvents, collect_events
 from flows.collection.credited_events import (
     AT_ONCE,
+    CreditedTypes,
     StoredSlates,
-    Taken,
     credited_events,
     read_slate,
     read_stored_slates,
@@ -182,7 +182,7 @@ def drain_some(store: RedisFlowStore, folder: Location, wait: float, now: float,
     shown = {entry.entry: impression for entry in ripe if (impression := read_slate(entry)) is not None}
     users = list({str(impression.user_id) for impression in shown.values()})
     events = dict(zip(users, store.read_events(users), strict=True))
-    later = stored.behind(ripe[-1].entry, users) if ripe else {}
+    later = stored.after(ripe[-1].entry, users) if ripe else {}
     credited = credited_events(shown, later, events, wait)
     files, rows, taken = [], 0, 0
     for day, of_day in _by_day(shown).items():
@@ -202,12 +202,12 @@ def _by_day(shown: Mapping[str, Impression]) -> dict[str, dict[str, Impression]]
     return days
 
 
-def to_table(shown: Mapping[str, Impression], taken: Taken, wait: float) -> pa.Table:
+def to_table(shown: Mapping[str, Impression], credited: CreditedTypes, wait: float) -> pa.Table:
     """The rows of impressions, by their entry."""
     rows: list[tuple[object, ...]] = []
     for entry, impression in shown.items():
         user = str(impression.user_id)
-        taken_items = taken.get(entry, {})
+        taken_items = credited.get(entry, {})
         arms, assigned = arms_text(impression.arms), arms_text(impression.assigned)
         context = json.dumps(dict(impression.context), sort_keys=True)
         for at, item in enumerate(map(str, impression.items)):

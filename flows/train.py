@@ -134,7 +134,7 @@ def train_and_publish(
         trained = train_on_everything(log, ranker, evaluation, run)
         enforce_gate(report, check_final_model(parts, trained), force)
 
-        # What was forced is meant: the next run is compared with nothing older.
+        # A forced generation starts anew: the next run is compared with no older one.
         forced = failed(report.checks)
         past = [] if forced else better_before(live, report.data, evaluation, time.time())
         origin = Origin(dataset.name, dataset.notes.bad_rows(), report.data, forced, past)

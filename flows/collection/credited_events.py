@@ -26,7 +26,7 @@ from training.data.slate_events import in_time
 AT_ONCE = 2_000
 """Slates that are read together: 10 MB."""
 
-Taken = Mapping[str, Mapping[str, list[str]]]
+CreditedTypes = Mapping[str, Mapping[str, list[str]]]
 """The types of the events that are credited to a slate, each type once: by the slate's entry and by item."""
 
 
@@ -52,7 +52,7 @@ class StoredSlates:
         """Slates are added in the order of the stream."""
         self._of_user[str(shown.user_id)].append(_stored(entry, shown))
 
-    def behind(self, entry: str, users: Iterable[str]) -> dict[str, list[StoredSlate]]:
+    def after(self, entry: str, users: Iterable[str]) -> dict[str, list[StoredSlate]]:
         """The slates of some users behind an entry of the stream, by user."""
         place = place_of(entry)
         return {user: [each for each in self._of_user.get(user, ()) if place_of(each.entry) > place] for user in users}
@@ -99,7 +99,7 @@ def credited_events(
     later: Mapping[str, Sequence[StoredSlate]],
     events: Mapping[str, Sequence[Event]],
     wait: float,
-) -> Taken:
+) -> CreditedTypes:
     """Credit the events of users to their slates, by entry. events: each user's, oldest first.
 
     later: slates that are written after `shown`, by user. They count as newer than `shown`, also if a gateway logged
@@ -108,17 +108,17 @@ def credited_events(
     slates: dict[str, list[StoredSlate]] = defaultdict(list)
     for entry, slate in shown.items():
         slates[str(slate.user_id)].append(_stored(entry, slate))
-    taken: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    credited: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for user, of_user in slates.items():
         oldest_first = sorted(of_user, key=lambda each: each.time)
         for event in events[user]:
             item, possible = str(event.item_id), [each for each in oldest_first if _may_credit(each, event, wait)]
             if not possible or any(_may_credit(each, event, wait) for each in later.get(user, ())):
                 continue
-            types = taken[possible[-1].entry][item]
+            types = credited[possible[-1].entry][item]
             if event.event_type not in types:
                 types.append(event.event_type)
-    return taken
+    return credited
 
 
 def _may_credit(slate: StoredSlate, event: Event, wait: float) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from recsys.files.atomic_write import atomic_write
-from recsys.store.stored_types import DeletedUser
+from recsys.store.stored_types import DeletedUser, place_of
 from recsys.user_digest import DeletedUsers
 from training.data.locations import Location, reaching
 
@@ -38,7 +38,7 @@ class HandledDeletions:
     def new(self, folder: str) -> DeletedUsers:
         """The deletions that no run has looked for in a folder."""
         entry, _ = self._handled.get(folder, ("", 0.0))
-        return {user.digest: user.at for user in self._noted if not entry or _place(user.entry) > _place(entry)}
+        return {user.digest: user.at for user in self._noted if not entry or place_of(user.entry) > place_of(entry)}
 
     def of_file(self, folder: str, changed: float) -> DeletedUsers:
         """The deletions to look for in a file of a folder: all if the file changed since. changed: unix seconds.
@@ -66,9 +66,3 @@ def _read(path: Path) -> dict[str, tuple[str, float]]:
         return {str(folder): (str(entry), float(at)) for folder, (entry, at) in raw.items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
-
-
-def _place(entry: str) -> tuple[int, int]:
-    """The place of an entry in its stream."""
-    moment, _, count = entry.partition("-")
-    return int(moment), int(count)

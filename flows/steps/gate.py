@@ -59,9 +59,7 @@ def _load(generation: str, log: Log, store: RedisGenerationStore, environment: E
     """A generation of the store or of this host, or the reason why it can't be scored."""
     folder = GenerationFolder(environment.folder("generations") / generation)
     try:
-        if store.read_manifest(generation) is None and folder.path.is_dir():
-            folder.verify()
-        else:
+        if not folder.is_verified:
             folder = GenerationCache(environment.folder("cache"), store, content_checks.check).fetch(generation)
         return LiveModel(folder, log)
     except GenerationError as error:
@@ -74,7 +72,7 @@ check_tested_model = step(check_model)
 
 @step
 def check_final_model(parts: Split, trained: TrainedModel) -> list[Check]:
-    """The checks of the model that is published: it was trained on all events, so the tested model's figures help."""
+    """The checks of the model that is published. It learned all events, so it is compared with the tested model."""
     spread = score_spread(parts.log, trained.stage, trained.stage.ranker(trained.net, parts.log))
     return check_trained(spread, trained.evaluation, published_rows(parts, trained))
 

@@ -87,7 +87,7 @@ class ItemFollower:
         for prepare in self._prepare:
             try:
                 prepare(known)
-            except Exception as error:  # of one generation: the others have the items, and its requests join them
+            except Exception as error:  # one generation failed: its requests join the items themselves
                 UNPREPARED.warn(error=error)
 
     def _refresh_when_changed(self) -> None:

@@ -8,6 +8,7 @@ An item that the live generation does not have scores -inf: it can't recommend t
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import replace
 
 import numpy as np
@@ -36,12 +37,9 @@ LIVE = "live"
 class LiveModel:
     """A generation as a scorer of the items of another catalogue."""
 
-    def __init__(self, folder: GenerationFolder, log: Log, counted: Log | None = None) -> None:
-        """Load a verified generation; GenerationError where a part can't be read. log: that features count.
-
-        counted: the log of the popularity and the age of items; None for those of the generation.
-        """
-        self._folder, self._log = folder, log
+    def __init__(self, folder: GenerationFolder, log: Log) -> None:
+        """Load a verified generation; GenerationError where a part can't be read. log: that features count."""
+        self._folder = folder
         manifest, catalogue = folder.manifest, log.catalogue
         self.id, self.data_end = manifest.id, manifest.data_end
         with readable(manifest.id):
@@ -53,17 +51,22 @@ class LiveModel:
             # The stock of today: in serving, the live generation receives it by PUT /items.
             available = np.zeros(len(tables), bool)
             available[self._rows[known]] = catalogue.available[known]
-            tables = replace(tables, available=available)
-            if counted is not None:
-                tables = recounted(tables, counted.without_revoked(), self._rows[:-1])
-            self._retriever = Retriever.load(folder, tables)
-            self._ranker = Ranker.load(folder, tables).counting(log.events_by(self._rows, len(tables)))
+            self._events = log.events_by(self._rows, len(tables))
+            self.use(replace(tables, available=available))
         self._types = _type_rows(spec, catalogue.spec)
         self._contexts = _context_rows(spec, catalogue.spec)
 
     def recounted(self, known: Log) -> LiveModel:
         """The same model with the popularity and the age of items in another log."""
-        return LiveModel(self._folder, self._log, known)
+        other = copy(self)
+        with readable(self.id):
+            other.use(recounted(self._tables, known.without_revoked(), self._rows[:-1]))
+        return other
+
+    def use(self, tables: ItemTables) -> None:
+        """Retrieve and rank over these tables of the generation's items from now on."""
+        self._tables, self._retriever = tables, Retriever.load(self._folder, tables)
+        self._ranker = Ranker.load(self._folder, tables).counting(self._events)
 
     def score(self, histories: Histories) -> F32:
         """The ranker's scores of the retrieved candidates, -inf elsewhere: [B, n] float32, by the catalogue's rows."""

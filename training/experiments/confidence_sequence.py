@@ -16,7 +16,7 @@ from training.experiments.ratio import Lift, Ratio
 
 ALPHA = 0.05
 """The probability that the interval of some look does not contain the lift. The windows of an experiment share it
-(`Window.part`), and so do the arms."""
+(`Window.level_share`), and so do the arms."""
 
 MIXTURE = 0.2
 """The standard deviation of the mixture, of the logarithm of the lift. The interval is tightest at a standard error

@@ -1,4 +1,4 @@
-"""Sums of a day's slates for an experiment: a row for each user, surface and arm, in the window and before.
+"""Sums of slates for an experiment: a row for each file of slates, user, surface and arm, in the window and before.
 
 The sums of files without a common slate add up. So a report reads each file of shown items once and keeps the sums.
 A click is a slate of which the user took an item in time. A conversion is such a slate with an event of a target type.

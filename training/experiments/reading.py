@@ -114,7 +114,7 @@ def read(rows: UserRows, window: Window, primary: Metric, by_salt: bool = True) 
     """Read an experiment. by_salt: False where the caller assigns users."""
     names = {ALL: None, **{surface: surface for surface in rows.surfaces if len(rows.surfaces) > 1}}
     users = {name: rows.of(surface) for name, surface in names.items()}
-    level = confidence_sequence.ALPHA * window.part
+    level = confidence_sequence.ALPHA * window.level_share
     segments = {name: _segment(table, window.groups, level) for name, table in users.items()}
     checked = _sample_ratio(users[ALL]["arm"], window) if by_salt and window.one_assignment else None
     left_out = rows.crossed, rows.unknown, rows.by, rows.assigned_since, rows.left_out
@@ -185,7 +185,7 @@ def _sample_ratio(arms: pd.Series, window: Window) -> SampleRatio | None:
     expected = {group: len(arms) * part / sum(parts) for group, part in shares.items()}
     p = sample_ratio.sequential_p(arms.map(groups.index).to_numpy(np.int64), parts)
     fixed_p = sample_ratio.fixed_p([*users.values()], parts) if len(arms) else 1.0
-    return SampleRatio(users, expected, p, fixed_p, sample_ratio.ALPHA * window.part)
+    return SampleRatio(users, expected, p, fixed_p, sample_ratio.ALPHA * window.level_share)
 
 
 def _values(users: pd.DataFrame, metric: Metric, before: bool = False) -> F64:

@@ -15,7 +15,7 @@ from scipy.stats import chisquare
 from recsys.types import F64, I64
 
 ALPHA = 0.01
-"""The probability of a false alarm over all looks. The windows of an experiment share it (`Window.part`)."""
+"""The probability of a false alarm over all looks. The windows of an experiment share it (`Window.level_share`)."""
 
 CONCENTRATION = 1_000.0
 """Users that the mixture is worth: departures of about 1.6 percentage points at equal shares are found soonest."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from recsys.errors import ExperimentError
 from recsys.experiments.definition import CONTROL
-from recsys.experiments.document import Experiment
+from recsys.experiments.document import Change, Experiment
 
 SETTLE_SECONDS = 60.0
 """From a change to the window: until then some process may still serve what was before."""
@@ -44,10 +45,10 @@ class Window:
         return tuple(self.shares)
 
     @property
-    def part(self) -> float:
-        """The part of a level of significance that the window has: 6 / (π² k²) for the k-th.
+    def level_share(self) -> float:
+        """The share of a level of significance that the window has: 6 / (π² k²) for the k-th.
 
-        Each window is a chance of a false alarm. The parts of all windows have the sum 1, however many follow.
+        Each window is a chance of a false alarm. The shares of all windows have the sum 1, however many follow.
         """
         return 6 / (math.pi * self.number) ** 2
 
@@ -78,5 +79,10 @@ def window_of(experiment: Experiment, now: float, since: float | None = None) ->
         start=start,
         shares={CONTROL: 1 - sum(shares.values()), **shares},
         one_assignment=since is None or since >= changes[last].at,
-        number=sum(bool(change.shares) for change in changes[: last + 1]),
+        number=1 + sum(_was_readable(change, after.at, start) for change, after in pairwise(changes[: last + 1])),
     )
+
+
+def _was_readable(change: Change, end: float, start: float) -> bool:
+    """Whether a change began a window that had slates before its end."""
+    return bool(change.shares) and end > max(change.at, start) + SETTLE_SECONDS

@@ -15,9 +15,9 @@ from training.evaluation.preview import Scores
 from training.gate.check import Check
 from training.gate.data_checks import data_checks
 from training.gate.dataset_profile import DataProfile, LiveGeneration
-from training.gate.model_checks import impression_checks, metric_checks
+from training.gate.model_checks import QUERIES, impression_checks, metric_checks
 from training.gate.output_checks import newest_checks, score_checks
-from training.gate.past_generations import PastGeneration, better
+from training.gate.past_generations import PastGeneration, better, quality
 from training.gate.policy_check import policy_checks
 
 
@@ -59,7 +59,9 @@ def better_before(
     other = comparable(data, live)
     if other is None or (other.protocol, other.targets) != (evaluation.protocol, evaluation.targets):
         return []
-    return better(other.past, evaluation.served, now)
+    compared = [each for each in (evaluation.comparison, evaluation.best) if each and each.queries >= QUERIES]
+    measured = {each.live: quality(each.theirs) > quality(each.ours) for each in compared}
+    return better(other.past, evaluation.served, now, measured)
 
 
 def comparable(data: DataProfile, live: LiveGeneration | None) -> LiveGeneration | None:

@@ -156,36 +156,37 @@ class Metric:
         compared = self.evaluation.best
         if compared is None:
             return
-        who = f"{compared.live}, the {BEST},"
+        rival = f"{compared.live}, the {BEST},"
         if compared.queries >= QUERIES:
             basis = f"on {compared.queries:,} queries that neither learned from"
             theirs = compared.theirs if self.judged(compared.theirs) else {}
-            yield self._not_much_worse(BEST, who, compared.ours, theirs, basis)
+            yield self._not_much_worse(BEST, rival, compared.ours, theirs, basis)
         elif not self.prefix:
             best = next(each for each in live.past if each.id == compared.live)
-            yield self._leads(best, who, compared.reason or f"{compared.queries:,} queries are too few to score it on")
+            reason = compared.reason or f"{compared.queries:,} queries are too few to score it on"
+            yield self._leads(best, rival, reason)
 
-    def _not_much_worse(self, name: str, who: str, ours: Figures, theirs: Figures, basis: str) -> Check:
+    def _not_much_worse(self, name: str, rival: str, ours: Figures, theirs: Figures, basis: str) -> Check:
         """Against another generation's figure. name: the end of the check's name. basis: the queries, in words."""
         name, mine, other = f"{self.name}, {name}", self.of(ours), self.of(theirs)
         if mine is None or other is None:
-            sentence = f"{self.name}: {who} has no figure to compare with, {basis}."
+            sentence = f"{self.name}: {rival} has no figure to compare with, {basis}."
             return Check(name, "not judged", sentence, mine)
         bound = max((1 - TOLERANCE) * other - NOISE * self.error(ours, theirs), 0.0)
-        sentence = f"{self.name}: {mine:.4f}, and {who} has {other:.4f} {basis}; {bound:.4f} would pass, {BELOW}."
+        sentence = f"{self.name}: {mine:.4f}, and {rival} has {other:.4f} {basis}; {bound:.4f} would pass, {BELOW}."
         return check(name, mine >= bound, sentence, mine, bound)
 
-    def _leads(self, best: PastGeneration, who: str, reason: str) -> Check:
+    def _leads(self, best: PastGeneration, rival: str, reason: str) -> Check:
         """The lead over a baseline, against the lead over the same baseline that a generation had in its own test."""
         name, row = f"{self.name}, {BEST}", self.evaluation.rows.get(best.baseline, {})
         ours, theirs = self._lead(self.evaluation.served, row), self._lead(best.served, best.beaten)
         if ours is None or theirs is None:
-            sentence = f"{self.name}: {who} has no lead over {best.baseline} to compare with, since {reason}."
+            sentence = f"{self.name}: {rival} has no lead over {best.baseline} to compare with, since {reason}."
             return Check(name, "not judged", sentence)
         (mine, my_error), (other, error) = ours, theirs
         bound = max((1 - TOLERANCE) * other - NOISE * math.hypot(my_error, error), 0.0)
         sentence = (
-            f"{self.name}: {mine:.2f} times {best.baseline}, and {who} had {other:.2f} times in its own test, since "
+            f"{self.name}: {mine:.2f} times {best.baseline}, and {rival} had {other:.2f} times in its own test, since "
             f"{reason}; {bound:.2f} would pass, {BELOW}."
         )
         return check(name, mine >= bound, sentence, mine, bound)

@@ -31,8 +31,8 @@ def newest_checks(evaluation: Evaluation, published: Mapping[str, Row]) -> list[
             bound = max((1 - TOLERANCE) * other - NOISE * (theirs.get(f"{NEWEST}_se_{metric}") or 0.0), 0.0)
             sentence = (
                 f"{metric} of {model}, the newest {theirs.get(f'{NEWEST}_queries') or 0:,.0f} queries of the test: "
-                f"{mine:.4f} by the model trained on everything, and {other:.4f} by the tested model, which did not "
-                f"learn from them; {bound:.4f} would pass, {BELOW}."
+                f"{mine:.4f} by the model trained on everything, which learned them, and {other:.4f} by the tested "
+                f"model, which did not; {bound:.4f} would pass, {BELOW}."
             )
             checks.append(check(f"{metric} of {model}, trained on everything", mine >= bound, sentence, mine, bound))
     return checks

@@ -6,7 +6,7 @@ manifest of a generation also has the figures of the better ones that were live 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from recsys.generation.manifest import Manifest
@@ -33,7 +33,7 @@ class PastGeneration:
     beaten: Row
 
 
-def quality(served: Row) -> float:
+def quality(served: Mapping[str, float | None]) -> float:
     """The figure by which the best generation is chosen: the sum of both metrics in its own test."""
     return sum(served.get(metric) or 0.0 for metric in METRICS)
 
@@ -54,9 +54,15 @@ def best_of(past: Sequence[PastGeneration], now: float) -> PastGeneration | None
     return next((each for each in past[:-1] if each.created > now - RECENT), None)
 
 
-def better(past: Sequence[PastGeneration], served: Row, now: float) -> list[PastGeneration]:
-    """The generations of 30 days that are better than a new one. No other can become the best again."""
-    return [each for each in past if each.created > now - RECENT and quality(each.served) > quality(served)]
+def better(
+    past: Sequence[PastGeneration], served: Row, now: float, measured: Mapping[str, bool]
+) -> list[PastGeneration]:
+    """The generations of 30 days that are better than a new one. No other can become the best again.
+
+    measured: whether a generation, by id, was better on the same queries. For others the figures of both tests count.
+    """
+    recent = [each for each in past if each.created > now - RECENT]
+    return [each for each in recent if measured.get(each.id, quality(each.served) > quality(served))]
 
 
 def _kept(row: Row) -> Row:

@@ -42,9 +42,7 @@ def shared_file(value: object, folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def _locked_file(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
-    """A new file with a lock. Before the lock another process may remove the file as an abandoned one: then the next
-    one is taken.
-    """
+    """A new file with a lock. Another process may remove the file before the lock is held: then a new file is made."""
     while True:
         path = folder / f"{uuid4().hex}.shared"
         with path.open("wb") as file:

@@ -79,7 +79,7 @@ class Checkpoints:
 
         purpose: what else decides its result, such as the validation.
         """
-        digest = hashlib.sha256(_code())
+        digest = hashlib.sha256(CODE_TEXT)
         for array in (log.users, log.items, log.times, log.types, log.contexts, log.weights, log.catalogue.content):
             digest.update(array.tobytes())
         how = [torch.__version__, device.type, process_group.world_size()]
@@ -105,3 +105,7 @@ def _code() -> bytes:
     found = [root / name for name in CODE]
     modules = [module for path in found for module in (sorted(path.rglob("*.py")) if path.is_dir() else [path])]
     return b"".join(f"{module.relative_to(root)}\0".encode() + module.read_bytes() for module in modules)
+
+
+CODE_TEXT = _code()
+"""Read at import: an edit during a run does not change the code that trains."""

@@ -20,6 +20,7 @@ from recsys.experiments import changes
 from recsys.experiments.definition import checked
 from recsys.store.redis.redis_experiments import RedisExperimentStore
 from recsys.store.redis.user_store import RedisUserStore
+from recsys.store.stored_types import UserMerge
 from tests.chaos.event_sender import forget
 
 DEFINITION = {"name": "look", "arms": {"new": {"share": 0.5, "mode": "hybrid"}}}
@@ -186,7 +187,7 @@ def merge(url, visitor, into):
     async def scene():
         users = RedisUserStore(url)
         await users.merge_user(visitor, into)
-        await users.forget_streams([visitor])
+        await users.merge_streams([UserMerge(visitor, into, time.time())])
         await users.close()
 
     asyncio.run(scene())

@@ -93,7 +93,7 @@ def test_the_level_of_each_window(number):
 
 def test_the_windows_share_the_level_of_one():
     """However many ramps follow."""
-    assert sum(replace(window_after(1), number=k).part for k in range(1, 2_000)) == pytest.approx(1, abs=1e-3)
+    assert sum(replace(window_after(1), number=k).level_share for k in range(1, 2_000)) == pytest.approx(1, abs=1e-3)
 
 
 def test_a_start_after_a_pause_is_a_window_and_a_pause_is_none():
