@@ -28,6 +28,10 @@ UNCOUNTED = 4
 """One example in so many, of the log and of slates, has no event counts, as in a deployment that gets no events, and
 after the store lost its data: the ranker learns to rank without counts."""
 
+UNDATED = 4
+"""One label in so many reads the popularity and ages of the moment when the labels begin: items that came since have
+none there, like an item that is put after the training. Without them the ranker orders such items by chance."""
+
 TOP = 10
 """Cut-off of the recall that decides between orders of the candidates."""
 
@@ -79,7 +83,9 @@ def gather(
         queries = [queries[at] for at in np.sort(rng.choice(len(queries), config.queries, replace=False))]
     chunks, done = [_none(features.width(stage.tables))], 0
     first = np.array([events[0] for events in queries], np.int64)
-    for cut, of_cut in by_cut(parts.label_cuts(first), CHUNK):
+    cuts = parts.label_cuts(first)
+    cuts[::UNDATED] = 0
+    for cut, of_cut in by_cut(cuts, CHUNK):
         dated = stage.recounted(parts.known_to_labels(cut))
         for some in of_cut:
             chunks.append(_examples(parts, dated, [queries[at] for at in some], config.candidates, rng))
