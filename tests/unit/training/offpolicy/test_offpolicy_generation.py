@@ -29,7 +29,7 @@ def noisy(path):
     net = RankerNet.load(path / "ranker.safetensors")
     torch.manual_seed(1)
     with torch.no_grad():
-        net.out.weight += 1.5 * net.out.weight.std() * torch.randn_like(net.out.weight)
+        net.out.weight += net.out.weight.std() * torch.randn_like(net.out.weight)
     (path / "ranker.safetensors").unlink()
     net.save(path / "ranker.safetensors")
 
