@@ -43,6 +43,7 @@ from recsys.store.from_environment import OpenStore, open_store
 from recsys.store.redis.generation_store import RedisGenerationStore
 from recsys.store.run_record import RunFigures
 from training.config import TrainingConfig
+from training.data.dataset import Dataset
 from training.data.mapping import Mapping
 from training.device import find_device
 from training.evaluation.metric_table import METRICS, SERVED, Evaluation
@@ -134,18 +135,21 @@ def train_and_publish(
         trained = train_on_everything(log, ranker, evaluation, run)
         enforce_gate(report, check_final_model(parts, trained), force)
 
-        # A forced generation starts anew: the next run is compared with no older one.
-        forced = failed(report.checks)
-        past = [] if forced else better_before(live, report.data, evaluation, time.time())
-        origin = Origin(dataset.name, dataset.notes.bad_rows(), report.data, forced, past)
         folder = environment.folder("generations")
         with generations_lock(folder):  # `drain` removes no user meanwhile
-            generation = build(log, trained, origin, folder, run)
+            generation = build(log, trained, _origin(dataset, report, evaluation), folder, run)
             manifest = _publish(generation, deletions, generations, environment, run)
         report.generation = manifest.id
     checkpoints.clear()
     page, notes = write_report(report, environment), [*evaluation.warnings, *notes]
     return TrainResult(manifest, evaluation, report.checks, page, notes)
+
+
+def _origin(dataset: Dataset, report: RunReport, evaluation: Evaluation) -> Origin:
+    """What the manifest has of the run. A forced one starts anew: the next run is compared with no older generation."""
+    forced = failed(report.checks)
+    past = [] if forced else better_before(report.live, report.data, evaluation, time.time())
+    return Origin(dataset.name, dataset.notes.bad_rows(), report.data, forced, past)
 
 
 def _publish(

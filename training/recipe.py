@@ -221,7 +221,7 @@ def published_rows(parts: Split, trained: TrainedModel) -> dict[str, Row]:
     """The rows of the towers alone and of both stages of the model to publish, on the newest test events."""
     same = replace(parts, test=parts.test[newest_events(parts)])
     found = stages(trained.stage, trained.stage.ranker(trained.net, parts.log))
-    return metric_rows(same, {name: found[name] for name in (TOWER, SERVED)})
+    return metric_rows(same, lambda _: {name: found[name] for name in (TOWER, SERVED)})
 
 
 def use_threads(config: TrainingConfig) -> None:

@@ -18,12 +18,12 @@ from recsys.types import I32
 from service import schema
 from service.backends import wire
 from service.backends.calls import Backends
+from service.explorer.reasons import Reason, reasons
 from service.recommend.pipeline import Pipeline
 from service.recommend.records import history_table, rank_table
 from service.recommend.stages import can_rank
 from service.recommend.unbatched_call import call_backend
 from service.verbs import answer_models
-from service.verbs.reasons import Reason, reasons
 
 COMPARED = 64
 """Candidates, evenly by place, whose mean an explanation is compared with. All 512 take 30 ms of CPU in place of 4."""

@@ -79,11 +79,11 @@ def chunk_rows(items: int) -> int:
     return max(1, min(CHUNK, CELLS // max(items, 1)))
 
 
-def metric_rows(parts: Split, scorers: Scorers | ScorersAt, progress: StepProgress = no_step) -> dict[str, Row]:
+def metric_rows(parts: Split, scorers_at: ScorersAt, progress: StepProgress = no_step) -> dict[str, Row]:
     """The rows of an `Evaluation`: the metrics of each scorer over all test queries."""
     users, events = parts.log.users[parts.test], segments(parts)
     items = max(int(parts.ranked.sum()), 1)
-    rows, ranked = {}, rank_targets(parts, scorers, progress)
+    rows, ranked = {}, rank_targets(parts, scorers_at, progress)
     served = ranked[SERVED].places if SERVED in ranked else None
     for name, ranking in ranked.items():
         row = metric_row(ranking.places, parts.query, users, events, None if name == SERVED else served)
@@ -115,8 +115,8 @@ def newest_events(parts: Split) -> Bool:
     return chosen
 
 
-def rank_targets(parts: Split, scorers: Scorers | ScorersAt, progress: StepProgress = no_step) -> dict[str, Ranking]:
-    """The place of each target by each scorer: the same scorers for all queries, or those of each query's cut.
+def rank_targets(parts: Split, scorers_at: ScorersAt, progress: StepProgress = no_step) -> dict[str, Ranking]:
+    """The place of each target by each scorer over the item tables of its query's cut.
 
     A target that would never be shown has the last place: a seen item (where seen items are left out), an item that is
     not available, and an item with a score of -inf.
@@ -124,9 +124,9 @@ def rank_targets(parts: Split, scorers: Scorers | ScorersAt, progress: StepProgr
     ranked, done = dict[str, Ranking](), 0
     _, first = np.unique(parts.query, return_index=True)
     for cut, chunks in by_cut(parts.test_cuts(parts.test[first]), chunk_rows(len(parts.ranked))):
-        scorers_now = scorers(cut) if callable(scorers) else scorers
+        scorers = scorers_at(cut)
         for queries in chunks:
-            _rank(parts, scorers_now, queries, ranked)
+            _rank(parts, scorers, queries, ranked)
             done += len(queries)
             progress(done / len(first), f"{done:,} queries")
     return ranked

@@ -77,7 +77,7 @@ def fit(data: str, seed: int, target: Path) -> None:
     scorers = {name: scorer for name, scorer in stages(stage, stage.ranker(ranker.net, log)).items() if name in ROWS}
     _, first = np.unique(parts.query, return_index=True)
     found["users"] = log.users[parts.test][first]
-    for name, ranking in rank_targets(parts, scorers).items():
+    for name, ranking in rank_targets(parts, lambda _: scorers).items():
         found[f"{name} recall@10"] = recall(ranking.places, parts.query, K)
         found[f"{name} ndcg@10"] = ndcg(ranking.places, parts.query, K)
     np.savez(target, **found)

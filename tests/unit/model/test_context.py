@@ -206,9 +206,8 @@ def test_towers_and_ranker_use_the_context():
     def hiding(scorer):
         return lambda histories: scorer(replace(histories, context=np.zeros_like(histories.context)))
 
-    rows = metric_rows(
-        parts, {"tower": tower, "tower hidden": hiding(tower), "both": both, "both hidden": hiding(both)}
-    )
+    scorers = {"tower": tower, "tower hidden": hiding(tower), "both": both, "both hidden": hiding(both)}
+    rows = metric_rows(parts, lambda _: scorers)
     recall = {name: row["recall@10"] for name, row in rows.items()}
     for known in ("tower", "both"):
         assert recall[known] > 0.55

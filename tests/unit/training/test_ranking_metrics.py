@@ -56,7 +56,7 @@ def test_each_target_is_ranked_among_all_items_that_may_be_shown(protocol, exclu
     log = log_of(ring(users=30, steps=130), exclude_seen)
     parts = split(log, quick(), protocol)
     scores = np.random.default_rng(2).random(len(log.catalogue)).astype(np.float32)
-    ranked = rank_targets(parts, {"x": same_for_all(scores)})["x"]
+    ranked = rank_targets(parts, lambda _: {"x": same_for_all(scores)})["x"]
     first_test = {user: min(parts.test[log.users[parts.test] == user]) for user in set(log.users[parts.test])}
     for event, place in zip(parts.test, ranked.places, strict=True):
         user = log.users[event]

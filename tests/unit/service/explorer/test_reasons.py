@@ -5,7 +5,7 @@ import pytest
 
 from recsys.model.features import names
 from service import schema
-from service.verbs.reasons import reasons
+from service.explorer.reasons import reasons
 from tests.fakes.in_process import InProcessService
 
 

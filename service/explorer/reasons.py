@@ -62,7 +62,7 @@ def reasons(query: Query, row: int, features: Sequence[schema.Feature], means: M
     return sorted(large, key=lambda each: (each.contribution < 0, -abs(each.contribution)))
 
 
-@lru_cache(1_024)  # a slate of 30 items asks for some 1,600 names
+@lru_cache(1_024)  # a slate of 30 items has some 1,600 names
 def _kind_of(feature: str) -> tuple[_Kind, tuple[str, ...]] | None:
     """The kind of a feature and the groups of its name; None for a feature of the query, such as `wait`."""
     for kind in _KINDS:
