@@ -34,7 +34,7 @@ class PastGeneration:
 
 
 def quality(served: Mapping[str, float | None]) -> float:
-    """The figure by which the best generation is chosen: the sum of both metrics in its own test."""
+    """The figure by which generations are ordered: the sum of both metrics."""
     return sum(served.get(metric) or 0.0 for metric in METRICS)
 
 
