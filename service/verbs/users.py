@@ -112,8 +112,12 @@ class UserVerbs:
     async def _forget(self, user_id: Id) -> None:
         try:
             await self._users.forget_user(user_id)
-        finally:  # a full store has deleted what it can
+        except StoreUnavailable:  # the caller is told, and asks again
+            raise
+        except BaseException:  # a full store has deleted what it can
             self._start(self._forget_impressions(user_id))
+            raise
+        self._start(self._forget_impressions(user_id))
 
     async def _forget_impressions(self, user_id: Id) -> None:
         await asyncio.sleep(LOGGED_WITHIN)

@@ -4,11 +4,12 @@ import asyncio
 import time
 from dataclasses import replace
 from types import SimpleNamespace
+from unittest.mock import AsyncMock
 
 import numpy as np
 import pytest
 
-from recsys.errors import StageError, StoreFull
+from recsys.errors import StageError, StoreFull, StoreUnavailable
 from recsys.slates.query import Query
 from recsys.store import UserState
 from recsys.types import LOAD_TEST_USERS, Event
@@ -260,6 +261,17 @@ async def test_impressions_are_deleted_a_second_time_also_in_a_full_store(short_
         await verbs.forget(USER)
     await verbs.finish()
     assert users.calls == ["user", "impressions"]
+
+
+async def test_a_deletion_that_the_store_did_not_receive_has_no_second_part(short_waits, monkeypatch):
+    """The caller gets 503 and calls again. The second part would log one more line of the same outage."""
+    users = Users()
+    monkeypatch.setattr(users, "forget_user", AsyncMock(side_effect=StoreUnavailable("No Redis answers.")))
+    verbs = UserVerbs(users, QUIET)
+    with pytest.raises(StoreUnavailable):
+        await verbs.forget(USER)
+    await verbs.finish()
+    assert users.calls == []
 
 
 SERVED = SimpleNamespace(
