@@ -151,8 +151,9 @@ def unless_changed(name: str, change: DocumentChange) -> DocumentChange:
 def found(document: ExperimentsDocument, name: str) -> Experiment:
     """The experiment of a name; ExperimentError names the known ones."""
     if name not in document.experiments:
-        known = ", ".join(document.experiments) or "none yet; python -m flows experiment create FILE adds one"
-        raise ExperimentError(f"There is no experiment {name}. There are: {known}.")
+        if not document.experiments:
+            raise ExperimentError("There are no experiments yet; python -m flows experiment create FILE adds one.")
+        raise ExperimentError(f"There is no experiment {name}. There are: {', '.join(document.experiments)}.")
     return document.experiments[name]
 
 
