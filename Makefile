@@ -6,7 +6,7 @@ export PYTHONUNBUFFERED = 1
 # Some images forbid Python to keep what it compiled, and pip is told below not to: each process would compile all it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo serve run status warm-kernels test coverage lint proto load bench cost-profile metric-calls proofs soak chaos network manifests browser chromium build image image-test lock sbom audit clean
+.PHONY: help setup demo serve run status warm-kernels test coverage lint proto load bench cost-profile metric-calls soak chaos network manifests browser chromium build image image-test lock sbom audit clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -100,14 +100,6 @@ cost-profile: .venv/installed ## CPU and memory of each mode on this machine, fo
 
 metric-calls: .venv/installed ## CPU of the calls of metrics of one request; exit code 1 above 60 us
 	@exec $(PY) -m loadtests.bench.metric_calls
-
-EVERY_PROOF = "training.experiments.proofs $(PROOFS)" training.offpolicy.coverage_proofs \
-	loadtests.bench.learning.torchrun_proof "loadtests.capacity measure" "loadtests.capacity check" tests.shards \
-	loadtests.large_log loadtests.workers.list_proof "training.simulation prove"
-
-proofs: .venv/installed-dev ## do experiments, off-policy estimates, torchrun, the capacity model, shards, Dask and the feedback loop hold what they promise? several hours (PROOFS=options of the first)
-	@failed=; for proof in $(EVERY_PROOF); do $(PY) -m $$proof || failed="$$failed\n  $$proof"; done; \
-		[ -z "$$failed" ] || { printf "tandem: not proved:$$failed\n" >&2; exit 1; }
 
 soak: .venv/installed ## 200,000 requests and 50 swaps of the generation: does anything grow or fail? ten minutes (SOAK=options)
 	@exec $(PY) -m loadtests.soak $(SOAK)

@@ -76,7 +76,7 @@ def predicted_bytes(profile: CostProfile, measured: Memory) -> list[Prediction]:
     ]
 
 
-def checked(predictions: Sequence[Prediction], model: str = "cost profile") -> Table:
+def checked(predictions: Sequence[Prediction]) -> Table:
     """Every prediction with its difference in per cent, and whether it is within its limit."""
     rows = [
         [
@@ -89,4 +89,4 @@ def checked(predictions: Sequence[Prediction], model: str = "cost profile") -> T
         ]
         for each in predictions
     ]
-    return Table(f"The {model} against new measurements", ["", "predicted", "measured", "", "limit", ""], rows)
+    return Table("The cost profile against new measurements", ["", "predicted", "measured", "", "limit", ""], rows)

@@ -46,20 +46,13 @@ def result_file(text: str) -> str:
     raise ArgumentTypeError(f"{text!r} is not a file that can be written")
 
 
-def count(least: int, most: int) -> Callable[[str], int]:
-    """A type of an option: a whole number within limits, such as 100k, 1M or 2G."""
-
-    def read(text: str) -> int:
-        with suppress(ValueError):
-            value = int(text.lower().replace("k", "000").replace("m", "000000").replace("g", "000000000"))
-            if least <= value <= most:
-                return value
-        raise ArgumentTypeError(f"{text!r} is not a whole number from {least:,} to {most:,}, like 100k")
-
-    return read
-
-
-items = count(1_000, 10_000_000)
+def items(text: str) -> int:
+    """A number of items, such as 100k or 1M."""
+    with suppress(ValueError):
+        value = int(text.lower().replace("k", "000").replace("m", "000000"))
+        if 1_000 <= value <= 10_000_000:
+            return value
+    raise ArgumentTypeError(f"{text!r} is not a whole number from 1,000 to 10,000,000, like 100k")
 
 
 def one_of(names: Collection[str]) -> Callable[[str], str]:

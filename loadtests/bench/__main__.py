@@ -14,7 +14,7 @@ requests for the same users at the same moments. A ratio of two peers is of one 
 the server, without the store and the generator.
 
 Each other benchmark is a module with a command line of its own: `python -m loadtests.bench.start`, `generations`,
-`kernels`, `kernels.search`, `learning`, `training_growth`.
+`kernels`, `kernels.search`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """A deployment whose costs are measured: untrained models of a dataset, a list for each user, and loads of one mode.
 
-`loadtests.bench.cost_profile` and `loadtests.capacity` use it. CPU is that of all processes of the deployment, without
-the store.
+CPU is that of all processes of the deployment, without the store.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from loadtests.arrivals import Shape
 from loadtests.bench.peers.servers import PeerError, Running, running
 from loadtests.bench.point import LEAST_WHOLE, Loader, loading
 from loadtests.bench.point import Point as LoadPoint
-from loadtests.bench.world import USERS, World, make_generations, stored
+from loadtests.bench.world import World, make_generations, stored
 from loadtests.slo import ROOT
 from recsys.store.key_names import lists_key
 from recsys.store.needed_memory import entries_memory, parts_memory, records_memory
@@ -79,15 +78,15 @@ class Deployment:
 
 
 @contextmanager
-def deployed(data: Path, topology: str, seconds: float, flows: bool, users: int = USERS) -> Iterator[Deployment]:
+def deployed(data: Path, topology: str, seconds: float, flows: bool) -> Iterator[Deployment]:
     """Run a deployment over a generation of the data until the caller is done.
 
-    seconds: of a load. flows: measure their CPU too, else it is 0. users: see `make_generations`.
+    seconds: of a load. flows: measure their CPU too, else it is 0.
     """
     home = ROOT / ".tandem" / "cost_profile"
     shutil.rmtree(home, ignore_errors=True)
     with terminal_progress() as progress:
-        make_generations(data, home, 1, progress, users)
+        make_generations(data, home, 1, progress)
     with ExitStack() as stack:
         place = stack.enter_context(stored(home))
         empty = _used_memory(place, "used_memory_startup")

@@ -90,14 +90,11 @@ def stored(folder: Path) -> Iterator[World]:
         embedded.stop()
 
 
-def make_generations(data: Path, folder: Path, count: int, progress: RunProgress, users: int = USERS) -> None:
-    """Make generations of a dataset with untrained towers. A request costs as much as with trained ones.
-
-    users: with a record, about as many where the log has more.
-    """
+def make_generations(data: Path, folder: Path, count: int, progress: RunProgress) -> None:
+    """Make generations of a dataset with untrained towers. A request costs as much as with trained ones."""
     with progress.step("reading the log"):
         log = encode(dataset.read(data))
-    some = some_users(log, max(1, len(log.user_ids) // users))
+    some = some_users(log, max(1, len(log.user_ids) // USERS))
     for seed in range(count):
         with progress.step(f"generation {seed + 1} of {count}"):
             untrained(folder / "generations", log, some, seed)

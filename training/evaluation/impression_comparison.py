@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 HELD_OUT = 200
 """Held-out slates below which the ranker without impressions serves. With 400 the error of the difference in NDCG@10
-was .012 (`python -m loadtests.bench.learning 800k`), so with 200 it is about .016."""
+was .012 in a made-up deployment, so with 200 it is about .016."""
 
 WITH, WITHOUT = "with_impressions", "without_impressions"
 """The row of the metric table of the ranker that does not serve."""

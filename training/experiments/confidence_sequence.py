@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from recsys.types import F64
 from training.experiments.ratio import Lift, Ratio
 
 ALPHA = 0.05
@@ -23,28 +22,27 @@ MIXTURE = 0.2
 of 7 %: 3.0 standard errors to each side. It is 3.5 at 1 %, and 3.5 at 20 %. Tuned for lifts of 10 to 30 %."""
 
 LEAST_USERS, LEAST_TAKEN = 100, 50
-"""Users of each arm, and slates of each arm with a taken item, from which the interval covers: `make proofs` measures
-it. With fewer the sum of clicks is too skewed for a normal limit."""
+"""Users of each arm, and slates of each arm with a taken item, from which the interval covers. With fewer
+the sum of clicks is too skewed for a normal limit."""
 
 
-def half_width(error: F64, alpha: float = ALPHA) -> F64:
+def half_width(error: float, alpha: float = ALPHA) -> float:
     """The half width of the interval at a standard error, in the unit of the error."""
     share = (error / MIXTURE) ** 2
-    half: F64 = error * np.sqrt((1 + share) * (np.log1p(1 / share) - 2 * np.log(alpha)))
-    return half
+    return float(error * np.sqrt((1 + share) * (np.log1p(1 / share) - 2 * np.log(alpha))))
 
 
-def interval(of: Lift, alpha: float = ALPHA) -> tuple[F64, F64]:
+def interval(of: Lift, alpha: float = ALPHA) -> tuple[float, float]:
     """The lower and the upper bound of the relative lift, 0.02 for 2 % more than the control."""
     half = half_width(of.error, alpha)
-    return np.expm1(of.log - half), np.expm1(of.log + half)
+    return float(np.expm1(of.log - half)), float(np.expm1(of.log + half))
 
 
-def interval_of_few(control: Ratio, arm: Ratio, size: F64, alpha: float = ALPHA) -> tuple[F64, F64]:
+def interval_of_few(control: Ratio, arm: Ratio, size: float, alpha: float = ALPHA) -> tuple[float, float]:
     """The bounds for an arm with fewer than LEAST_TAKEN clicks where more are expected. size: arm's slates / control's.
 
     The variance is that of the control's users: the few clicks of the arm say too little about the variance.
     """
     half = half_width(np.sqrt(control.variance * (1 + 1 / size)) / control.value, alpha)
     lift = arm.value / control.value - 1
-    return np.maximum(-1.0, lift - half), lift + half
+    return max(-1.0, lift - half), lift + half

@@ -158,18 +158,16 @@ def _lift(control: pd.DataFrame, arm: pd.DataFrame, metric: Metric, alpha: float
     base, changed = adjusted(*moments) if before else map(ratio, moments)
     found = lift(base, changed)
     low, high = confidence_sequence.interval(found, alpha)
-    return MeasuredLift(float(np.expm1(found.log)), float(low), float(high), bool(before))
+    return MeasuredLift(float(np.expm1(found.log)), low, high, bool(before))
 
 
 def _lift_of_few(control: GroupFigures, arm: GroupFigures, metric: Metric, alpha: float) -> MeasuredLift | None:
     """The lift of an arm with far fewer clicks than the control's rate lets expect; None if few were expected."""
     if not control.enough(metric) or arm.users < LEAST_USERS or arm.slates * control.rates[metric] < LEAST_TAKEN:
         return None
-    base, changed = (
-        Ratio(np.asarray(group.rates[metric]), np.asarray(group.errors[metric] ** 2)) for group in (control, arm)
-    )
-    low, high = confidence_sequence.interval_of_few(base, changed, np.asarray(arm.slates / control.slates), alpha)
-    return MeasuredLift(float(changed.value / base.value - 1), float(low), float(high), False)
+    base, changed = (Ratio(group.rates[metric], group.errors[metric] ** 2) for group in (control, arm))
+    low, high = confidence_sequence.interval_of_few(base, changed, arm.slates / control.slates, alpha)
+    return MeasuredLift(changed.value / base.value - 1, low, high, False)
 
 
 def _sample_ratio(arms: pd.Series, window: Window) -> SampleRatio | None:

@@ -15,8 +15,7 @@ from training.offpolicy import estimators
 from training.offpolicy.explored_slates import ExploredSlates
 
 LEAST_EFFECTIVE_USERS = 800
-"""Below this effective number of users the weights of a few users decide, and intervals are too narrow: `make proofs`
-measures by how much."""
+"""Below this effective number of users the weights of a few users decide, and intervals are too narrow."""
 
 MOST_ERRORS = 4.0
 """Standard errors by which the mean weight of a place may differ from 1."""

@@ -39,8 +39,12 @@ def started(home, *command, **environment):
 
 
 def ended(process):
-    """What a command printed; it must succeed."""
-    out, err = process.communicate(timeout=SECONDS)
+    """What a command printed; it must succeed. A command that hangs is ended with its ranks."""
+    try:
+        out, err = process.communicate(timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        process.terminate()
+        raise
     assert process.returncode == 0, err
     return out
 
