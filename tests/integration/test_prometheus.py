@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from loadtests.monitoring.__main__ import DASHBOARDS
 from recsys.experiments import changes
 from recsys.experiments.definition import checked
 from recsys.flow_names import FLOWS
@@ -22,7 +21,7 @@ from recsys.store.stored_types import Trending
 from tandem_client import Client
 from tests.sample_data import tiny
 from tests.servers.deployment import Deployment
-from tests.servers.prometheus import Prometheus, program, queries
+from tests.servers.prometheus import DASHBOARDS, Prometheus, program, queries
 from tests.servers.store_server import StoreServer
 
 EXPERIMENT = {

@@ -7,26 +7,23 @@ import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import redis
+import yaml
 
-from loadtests.monitoring import service_alerts
-from loadtests.monitoring.burn_rates import burn_rates
 from loadtests.slo import Promises
 from recsys.generation.publisher import Publisher
 from recsys.lists.user_list import UserList
 from recsys.store import RedisGenerationStore
 from recsys.store.redis.flow_store import RedisFlowStore
 from recsys.store.stored_types import Trending
-from recsys.surfaces import parse
 from tandem_client import Client
 from tests.sample_data import tiny
 from tests.sample_data.altered_generation import altered
 from tests.servers.deployment import Deployment, wait_for
-from tests.servers.prometheus import Prometheus, program
+from tests.servers.prometheus import RULE_FILES, Prometheus, program, surface_rules, without_surface
 from tests.servers.store_server import StoreServer
 
 SURFACES = '[home]\nmode = "batch"\nlist_age = "10s"\n'
@@ -97,8 +94,12 @@ def world(tiny_world, tmp_path):
 
 @pytest.fixture
 def prometheus(world, tmp_path):
-    promises = replace(Promises.read(), surfaces=parse(SURFACES))
-    rules = {"alerts.yaml": service_alerts.alerts(promises), "burn_rates.yaml": burn_rates(promises.recommend)}
+    rules = {path.name: path.read_text() for path in RULE_FILES if path.name != "flow_alerts.yaml"}
+    of_lists = next(rule for rule in yaml.safe_load(surface_rules())["groups"][0]["rules"] if "List" in rule["alert"])
+    of_lists["expr"] = of_lists["expr"].replace('le="900.0"', 'le="10.0"')
+    common = yaml.safe_load(without_surface(rules["alerts.yaml"]))
+    common["groups"][0]["rules"].append(of_lists)
+    rules["alerts.yaml"] = yaml.safe_dump(common, width=10_000)
     gateway = f"127.0.0.1:{world.deployment.port}"
     with Prometheus(tmp_path / "prometheus", gateway, {name: short(text) for name, text in rules.items()}) as found:
         yield found

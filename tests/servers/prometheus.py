@@ -16,6 +16,29 @@ from recsys.process import parent_death
 from tests.servers.deployment import ROOT, free_port, wait_for
 
 CONFIGURATION = ROOT / "deploy" / "prometheus" / "prometheus.yaml"
+DASHBOARDS = ROOT / "deploy" / "grafana" / "dashboards"
+
+RULE_FILES = [CONFIGURATION.parent / name for name in yaml.safe_load(CONFIGURATION.read_text())["rule_files"]]
+RULES: dict[str, Any] = {path.name: yaml.safe_load(path.read_text()) for path in RULE_FILES}
+"""The committed files of rules, by name."""
+
+
+def alerts() -> list[dict[str, Any]]:
+    """The rules of all files that alert."""
+    groups = [group for file in RULES.values() for group in file["groups"]]
+    return [rule for group in groups for rule in group["rules"] if "alert" in rule]
+
+
+def surface_rules() -> str:
+    """The rules that docs/surfaces.md shows for a surface with a promise of its own: home."""
+    page = (ROOT / "docs" / "surfaces.md").read_text(encoding="utf-8")
+    return page.partition("```yaml\n")[2].partition("```")[0]
+
+
+def without_surface(rules: str) -> str:
+    """The text of the common rules without the lists of the surface home, as docs/surfaces.md says."""
+    assert rules.count('part="list"') == 2
+    return rules.replace('part="list"', 'part="list",surface!~"home"')
 
 
 def program(name: str) -> str:

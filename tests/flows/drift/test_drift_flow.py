@@ -16,7 +16,7 @@ from flows.__main__ import main
 from flows.drain import SCHEMA, drain
 from flows.drift import drift
 from flows.lists import batch
-from loadtests.monitoring.flow_alerts import FILE
+from loadtests.slo import ROOT
 from recsys.store import RedisFlowStore, RedisGenerationStore
 from recsys.store.redis.run_store import RedisRunStore
 from tests.flows.runs.flow_alert_check import check_alerts
@@ -96,7 +96,7 @@ def write(home, rows):
 def fired(url, tmp_path, expected):
     """Fail unless the last record of the flow fires exactly these alerts."""
     runs = RedisRunStore(url)
-    check_alerts(FILE, {"drift": runs.read()["drift"][:1]}, time.time(), expected, tmp_path)
+    check_alerts(ROOT / "deploy" / "prometheus" / "flow_alerts.yaml", {"drift": runs.read()["drift"][:1]}, time.time(), expected, tmp_path)
     runs.close()
 
 

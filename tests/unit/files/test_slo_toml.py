@@ -1,13 +1,10 @@
 """`slo.toml`: what it may promise, and the sentence for each mistake."""
 
-import runpy
 import sys
 
 import pytest
 
 import recsys.promises
-from loadtests.monitoring import __main__ as monitoring
-from loadtests.monitoring import service_alerts
 from loadtests.slo import Promises
 from recsys.errors import SettingsError
 from recsys.promises import SLO_FILE, stated_promises
@@ -60,14 +57,6 @@ def test_check_refuses_a_wrong_file(file, monkeypatch, capsys, old, new, sentenc
     assert capsys.readouterr().err.startswith(f"tandem: {sentence}")
 
 
-def test_the_writer_of_rules_refuses_a_wrong_file(file, monkeypatch):
-    """With the same sentence, before it writes."""
-    file.write_text(TEXT.replace("drain = 3_600", "drayn = 3_600"))
-    monkeypatch.setattr(sys, "argv", ["loadtests.monitoring"])
-    with pytest.raises(SystemExit, match=r"slo.toml: There is no entry flows.drayn"):
-        runpy.run_module("loadtests.monitoring", run_name="__main__")
-
-
 def test_a_missing_file_is_a_sentence(file):
     """It is part of the installation."""
     with pytest.raises(SettingsError, match=r"slo.toml can't be read: No such file"):
@@ -75,10 +64,8 @@ def test_a_missing_file_is_a_sentence(file):
 
 
 def test_tables_beside_recommend_may_be_missing(file):
-    """They promise nothing then, and the writers of rules write the others."""
+    """They promise nothing then."""
     file.write_text(TEXT[: TEXT.index("[similar]")])
     assert Promises.read().recommend.p99_ms == 250
     shown = ShownPromises.read()
     assert (shown.flows, shown.ages, [*shown.p99]) == ({}, {}, ["recommend"])
-    assert "TandemServedModelOld" not in service_alerts.alerts(Promises.read())
-    assert all(monitoring.files(Promises.read()).values())

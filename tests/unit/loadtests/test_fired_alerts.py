@@ -2,30 +2,17 @@
 
 import json
 import math
-from dataclasses import replace
 
 import pytest
 import yaml
 from prometheus_client.utils import floatToGoString
 
-from loadtests.monitoring import burn_rates, service_alerts
 from loadtests.slo import ROOT, Promises
-from recsys.surfaces import parse
 from service.telemetry.metrics import BUCKETS
 from service.telemetry.slate_metrics import AGE_BUCKETS
-from tests.servers.prometheus import promtool
+from tests.servers.prometheus import RULE_FILES, promtool, surface_rules, without_surface
 
-HOME = """
-[home]
-mode = "batch"
-rate = 1
-p50_ms = 20
-p99_ms = 40
-error_share = 0.0
-degraded_share = 0.03
-list_age = "15min"
-"""
-PROMISES = replace(Promises.read(), surfaces={"home": parse(HOME)["home"]})
+PROMISES = Promises.read()
 AGE = "tandem_freshness_seconds"
 MINUTES = 90
 """Of metrics before the rules are evaluated."""
@@ -150,10 +137,15 @@ FAULTS = {
 
 @pytest.fixture(scope="module")
 def rule_files(tmp_path_factory):
-    """The rules for the promises of this module."""
+    """The committed rules, and those of docs/surfaces.md for the surface home."""
     folder = tmp_path_factory.mktemp("rules")
-    (folder / "alerts.yaml").write_text(service_alerts.alerts(PROMISES))
-    (folder / "burn_rates.yaml").write_text(burn_rates.burn_rates(PROMISES.recommend))
+    for path in RULE_FILES:
+        text = path.read_text()
+        if path.name == "alerts.yaml":
+            (folder / path.name).write_text(without_surface(text))
+        elif path.name != "flow_alerts.yaml":
+            (folder / path.name).write_text(text)
+    (folder / "surfaces.yaml").write_text(surface_rules())
     return sorted(folder.glob("*.yaml"))
 
 
@@ -173,8 +165,8 @@ def labels_of(name, labelled):
 
 
 def test_the_rules_are_valid(rule_files):
-    """Promtool reads the committed files, and the files with a surface's promise."""
-    promtool("check", "rules", service_alerts.FILE, burn_rates.FILE, *rule_files)
+    """Promtool reads the committed files, and the file for a surface."""
+    promtool("check", "rules", *RULE_FILES, *rule_files)
 
 
 def case(name, labelled):

@@ -5,13 +5,15 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from loadtests.monitoring.flow_alerts import FILE
 from loadtests.slo import Promises
 from recsys.flow_names import FLOWS, LIST_FLOWS
 from recsys.store.run_record import CRASHED, RunFigures, RunRecord
 from tests.flows.runs.flow_alert_check import check_alerts
 from tests.sample_data.healthy_runs import FIGURES, NIGHT, NOW, PERIODS, healthy
-from tests.servers.prometheus import promtool
+from tests.servers.prometheus import RULE_FILES, promtool
+
+
+[FILE] = [path for path in RULE_FILES if path.name == "flow_alerts.yaml"]
 
 
 def changed(flow, **changes):

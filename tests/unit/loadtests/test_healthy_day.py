@@ -10,23 +10,19 @@ import json
 import re
 
 import pytest
-import yaml
 
-from loadtests.slo import ROOT
 from recsys.flow_names import FLOWS
 from service.telemetry.slate_metrics import AGE_BUCKETS
 from tests.flows.runs.flow_alert_check import exported
 from tests.sample_data.healthy_metrics import FILE
 from tests.sample_data.healthy_runs import NOW, PERIODS, healthy
-from tests.servers.prometheus import promtool
+from tests.servers.prometheus import RULE_FILES, promtool
 
 HOURS, MINUTE, HOUR = 24, 60, 3_600
 LIVE = 3
 """The hour after midnight at which a generation goes live, half an hour after it was made."""
 
-FOLDER = ROOT / "deploy" / "prometheus"
-RULES = [FOLDER / name for name in yaml.safe_load((FOLDER / "prometheus.yaml").read_text())["rule_files"]]
-USED = {*re.findall(r"tandem_\w+", "".join(path.read_text() for path in RULES))}
+USED = {*re.findall(r"tandem_\w+", "".join(path.read_text() for path in RULE_FILES))}
 COUNTERS = re.compile(r"\w+_(total|count|bucket|sum)\{")
 
 
@@ -110,5 +106,5 @@ def test_a_healthy_day_fires_no_alert(ages, fired, tmp_path):
         "promql_expr_test": [{"expr": expr, "eval_time": "1438m", "exp_samples": samples}],
     }
     file = tmp_path / "test.yaml"
-    file.write_text(json.dumps({"rule_files": [*map(str, RULES)], "evaluation_interval": "2m", "tests": [test]}))
+    file.write_text(json.dumps({"rule_files": [*map(str, RULE_FILES)], "evaluation_interval": "2m", "tests": [test]}))
     promtool("test", "rules", file)

@@ -1,1 +1,0 @@
-"""Rules for Prometheus and dashboards for Grafana in deploy/, from slo.toml: `python -m loadtests.monitoring`."""

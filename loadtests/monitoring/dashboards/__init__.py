@@ -1,1 +1,0 @@
-"""The Grafana dashboards: a module a dashboard, each with its rows of panels."""
