@@ -22,6 +22,8 @@ RULE_FILES = [CONFIGURATION.parent / name for name in yaml.safe_load(CONFIGURATI
 RULES: dict[str, Any] = {path.name: yaml.safe_load(path.read_text()) for path in RULE_FILES}
 """The committed files of rules, by name."""
 
+FLOW_ALERTS = CONFIGURATION.parent / "flow_alerts.yaml"
+
 
 def alerts() -> list[dict[str, Any]]:
     """The rules of all files that alert."""

@@ -1,7 +1,6 @@
 """What each mode costs: CPU, cores at the peak, memory in Redis and money for a million slates.
 
-A cost profile has the measured figures of one machine. A workload has the user's traffic and prices. The page of the
-advisor computes the same formulas in JavaScript (`advice.js`).
+A cost profile has the measured figures of one machine. A workload has the user's traffic and prices.
 """
 
 from __future__ import annotations

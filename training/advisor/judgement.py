@@ -1,7 +1,4 @@
-"""Choose the mode of one surface: the cheapest mode that is fresh enough and in time.
-
-The page of the advisor chooses in the same way for other traffic (`choose` in `advice.js`).
-"""
+"""Choose the mode of one surface: the cheapest mode that is fresh enough and in time."""
 
 from __future__ import annotations
 

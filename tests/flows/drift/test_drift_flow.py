@@ -16,12 +16,12 @@ from flows.__main__ import main
 from flows.drain import SCHEMA, drain
 from flows.drift import drift
 from flows.lists import batch
-from loadtests.slo import ROOT
 from recsys.store import RedisFlowStore, RedisGenerationStore
 from recsys.store.redis.run_store import RedisRunStore
 from tests.flows.runs.flow_alert_check import check_alerts
 from tests.sample_data import tiny
 from tests.servers.deployment import Deployment
+from tests.servers.prometheus import FLOW_ALERTS
 
 MODES = "realtime", "hybrid"
 USERS, AT_ONCE, DAY = 300, 4, 86_400
@@ -96,7 +96,13 @@ def write(home, rows):
 def fired(url, tmp_path, expected):
     """Fail unless the last record of the flow fires exactly these alerts."""
     runs = RedisRunStore(url)
-    check_alerts(ROOT / "deploy" / "prometheus" / "flow_alerts.yaml", {"drift": runs.read()["drift"][:1]}, time.time(), expected, tmp_path)
+    check_alerts(
+        FLOW_ALERTS,
+        {"drift": runs.read()["drift"][:1]},
+        time.time(),
+        expected,
+        tmp_path,
+    )
     runs.close()
 
 

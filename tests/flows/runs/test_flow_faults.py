@@ -1,5 +1,6 @@
 """Faults of real runs of flows, with promises of seconds: each fires its alert and no other."""
 
+import re
 import time
 
 import psutil
@@ -7,13 +8,12 @@ import pytest
 
 from flows.drain import drain
 from flows.lists import batch
-from loadtests.slo import ROOT
 from recsys.store import RedisUserStore
 from recsys.store.redis.run_store import RedisRunStore
 from recsys.store.run_record import CRASHED, MEDIAN_OF, RUNNING
 from tests.flows.runs.flow_alert_check import check_alerts
 from tests.sample_data import tiny
-from tests.servers.prometheus import program
+from tests.servers.prometheus import FLOW_ALERTS, program
 
 LONG = 3_600.0
 SECONDS = 120.0
@@ -35,7 +35,7 @@ def runs(shop):
 def check(runs, folder, expected, least=LONG, **promised):
     """Check the alerts now. least: seconds below which no run is slow. promised: ages of successes, by flow."""
     rules = folder / "rules.yaml"
-    text = (ROOT / "deploy" / "prometheus" / "flow_alerts.yaml").read_text()
+    text = FLOW_ALERTS.read_text()
     for flow, seconds in ({"batch": LONG, "drain": LONG} | promised).items():
         text, changed = re.subn(rf'(flow="{flow}"}}\)) > \d+', rf"\1 > {seconds}", text)
         assert changed == 1

@@ -10,10 +10,7 @@ from recsys.flow_names import FLOWS, LIST_FLOWS
 from recsys.store.run_record import CRASHED, RunFigures, RunRecord
 from tests.flows.runs.flow_alert_check import check_alerts
 from tests.sample_data.healthy_runs import FIGURES, NIGHT, NOW, PERIODS, healthy
-from tests.servers.prometheus import RULE_FILES, promtool
-
-
-[FILE] = [path for path in RULE_FILES if path.name == "flow_alerts.yaml"]
+from tests.servers.prometheus import FLOW_ALERTS, promtool
 
 
 def changed(flow, **changes):
@@ -80,13 +77,13 @@ def test_the_promises_are_for_flows_that_leave_records_and_longer_than_their_per
 
 def test_the_rules_are_valid_and_each_has_a_fault():
     """An alert that no fault above fires is untested."""
-    rules = yaml.safe_load(FILE.read_text(encoding="utf-8"))["groups"][0]["rules"]
+    rules = yaml.safe_load(FLOW_ALERTS.read_text(encoding="utf-8"))["groups"][0]["rules"]
     assert {name.split()[0] for _, names in FAULTS.values() for name in names} == {rule["alert"] for rule in rules}
-    promtool("check", "rules", FILE)
+    promtool("check", "rules", FLOW_ALERTS)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_of_a_flow_fires_its_alert_alone(fault, tmp_path):
     """Records of eight runs of each flow, as a gateway exports them; of all rules on flows those alerts fire."""
     records, expected = FAULTS[fault]
-    check_alerts(FILE, {flow: healthy(flow) for flow in FLOWS} | records, NOW, expected, tmp_path)
+    check_alerts(FLOW_ALERTS, {flow: healthy(flow) for flow in FLOWS} | records, NOW, expected, tmp_path)

@@ -1,1 +1,1 @@
-"""The page of an advice: `render` makes it, and `advice.js` is its script."""
+"""The page of an advice, which `render` makes."""

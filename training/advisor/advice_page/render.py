@@ -1,17 +1,11 @@
-"""The page of an advice: one HTML file with the surfaces, costs with sliders, freshness curves and the checklist."""
+"""The page of an advice: one HTML file with the surfaces, costs, freshness curves and the checklist."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import FileSystemLoader
-from jinja2.utils import htmlsafe_json_dumps
-from markupsafe import Markup
 
 from recsys.surfaces import shown_duration
 from training.advisor.advice import Advice
@@ -36,40 +30,13 @@ HEADINGS = {
 }
 """The figures of `ModeCost` in the table of costs, with their headings."""
 
-SLIDERS = {
-    "slates": ("slates a second", 0.1, 10_000.0),
-    "peak_factor": ("peak, times the average", 1.0, 20.0),
-    "price_core_hour": ("price of a core-hour", 0.0, 0.2),
-    "price_gib_month": ("price of a GiB in Redis for a month", 0.0, 20.0),
-}
-"""Label, least and greatest value of each slider. A slider reaches further where the user stated more."""
-
-
-@dataclass(frozen=True)
-class Slider:
-    """A slider. low, high, at: positions, which are decimal logarithms if it is logarithmic."""
-
-    name: str
-    label: str
-    low: float
-    high: float
-    at: float
-    shown: str
-    logarithmic: bool
-
 
 def html(advice: Advice) -> str:
     """The page."""
     templates = page.TEMPLATES.overlay(loader=FileSystemLoader([FOLDER, Path(page.__file__).parent]))
-    script = (FOLDER / "advice.js").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     text = templates.get_template("advice.html.j2").render(
         report=_report(advice),
         advice=advice,
-        figures=htmlsafe_json_dumps(advice.to_json()),  # the script needs the order of the modes
-        script=Markup(script),
-        script_hash=f"sha256-{digest}",
-        sliders=[*_sliders(advice)],
         headings=HEADINGS,
         no_profile=NO_PROFILE,
         percent=percent,
@@ -79,7 +46,7 @@ def html(advice: Advice) -> str:
 
 
 def shown_figure(value: float) -> str:
-    """A figure as text, as `shownFigure` of advice.js writes it."""
+    """A figure as text."""
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.2f}" if value >= 1 or value == 0 else f"{value:.4f}"
@@ -121,14 +88,6 @@ def _report(advice: Advice) -> Report:
         headline=[(name, each.mode, f"{percent(each.share)} of the slates") for name, each in advice.surfaces.items()],
         details=("surfaces.toml", advice.surfaces_toml),
     )
-
-
-def _sliders(advice: Advice) -> Iterator[Slider]:
-    for name, (label, low, high) in SLIDERS.items():
-        value = getattr(advice.workload, name)
-        low, high, logarithmic = min(low, value), max(high, value), name == "slates"
-        low, high, at = (math.log10(each) if logarithmic else each for each in (low, high, value))
-        yield Slider(name, label, low, high, at, shown_figure(value), logarithmic)
 
 
 def _curves(advice: Advice) -> Iterator[Section | Table]:
