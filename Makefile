@@ -6,7 +6,7 @@ export PYTHONUNBUFFERED = 1
 # Some images forbid Python to keep what it compiled, and pip is told below not to: each process would compile all it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo serve run status warm-kernels test coverage lint proto load bench cost-profile metric-calls soak chaos network manifests browser chromium build image image-test lock sbom audit clean
+.PHONY: help setup demo serve run status warm-kernels test coverage lint proto load bench cost-profile metric-calls chaos network manifests browser chromium build image image-test lock sbom audit clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -92,7 +92,7 @@ load: .venv/installed ## an open loop against PORT (SURFACE, RATE a second, SHAP
 		--surface $${SURFACE:-default} --rate $${RATE:-0} --shape $${SHAPE:-steady} --seconds $${DURATION:-30} \
 		$(if $(USERS),--user-file '$(USERS)') $(if $(CLICKS),--clicks)
 
-bench: .venv/installed-bench ## beside FastAPI, plain BentoML and LitServe: the same slates, CPU a request; an hour (BENCH=--knee, --overload, ...)
+bench: .venv/installed-bench ## beside FastAPI and plain BentoML: the same slates, CPU a request; an hour (BENCH=--knee, --overload, ...)
 	@exec $(PY) -m loadtests.bench $(BENCH)
 
 cost-profile: .venv/installed ## CPU and memory of each mode on this machine, for `training advise`; five minutes (COSTS=--check, --promises)
@@ -100,9 +100,6 @@ cost-profile: .venv/installed ## CPU and memory of each mode on this machine, fo
 
 metric-calls: .venv/installed ## CPU of the calls of metrics of one request; exit code 1 above 60 us
 	@exec $(PY) -m loadtests.bench.metric_calls
-
-soak: .venv/installed ## 200,000 requests and 50 swaps of the generation: does anything grow or fail? ten minutes (SOAK=options)
-	@exec $(PY) -m loadtests.soak $(SOAK)
 
 chaos: .venv/installed-dev ## every fault under load, with a table, and the slow tests; 1 where either failed
 	@$(PY) -m tests.chaos; faults=$$?; $(PY) -m pytest -q -m slow && exit $$faults

@@ -1,5 +1,5 @@
 """Load tests and benchmarks of the recommender service, over its HTTP and gRPC servers.
 
-The load test and the soak test judge a run by limits. The benchmarks in `bench` compare the service and its parts with
-other implementations.
+The load test judges a run by limits. The benchmarks in `bench` compare the service and its parts with other
+implementations.
 """

@@ -15,6 +15,7 @@ from typing import Any
 from locust.argument_parser import LocustArgumentParser
 
 from loadtests.arrivals import SHAPES, Shape
+from loadtests.doors import RECOMMEND
 from loadtests.options import number, result_file, share, user_file
 from loadtests.slo import RESULTS, ROOT, Promises, Slo, surfaces
 from loadtests.user_sequence import Population
@@ -83,6 +84,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "default": DEFAULT,
         "help": "surface that the requests name; its promise in surfaces.toml is the limit, else that of slo.toml",
     },
+    "path": {"default": RECOMMEND, "help": "of another verb over HTTP, such as /rank; with --body"},
+    "body": {"default": "", "help": 'JSON of the requests instead of --k, where "{id}" stands for the user'},
+    "give-up": {"type": number(float, 0.1, 600), "default": 10.0, "help": "seconds until a request has failed"},
+    "pid": {"type": int, "default": 0, "help": "process of the deployment on this machine, whose CPU is measured, too"},
     "k": {"type": number(int, 1, 100), "help": "items of a slate; default: those of the surface in surfaces.toml"},
     "deadline-ms": {
         "type": number(int, 0, 999_999),

@@ -17,8 +17,7 @@ from recsys.surfaces import DEFAULT
 
 Id = int | str
 
-EXHAUSTED = 8
-"""gRPC's RESOURCE_EXHAUSTED, as a number."""
+RECOMMEND = "/recommend"
 
 CALL_SECONDS = 10.0
 """Limit of a gRPC call without a deadline."""
@@ -75,22 +74,6 @@ def judged_verb(status: int, content: bytes) -> Reply:
     return Reply(Outcome.DEGRADED if json.loads(content).get("degraded") else Outcome.WHOLE, [])
 
 
-def judged_rpc(status: int, content: bytes, k: int) -> Reply:
-    """The outcome of Recommend; status: gRPC's number."""
-    from google.protobuf.message import DecodeError
-
-    from service.grpc.tandem.v1 import recommender_pb2 as messages
-
-    if status == EXHAUSTED:
-        return Reply(Outcome.REJECTED, [])
-    if status:
-        return Reply(Outcome.FAILED, [], f"status {status}")
-    try:
-        return judged_message(messages.RecommendResponse.FromString(content), k)
-    except (DecodeError, IndexError):
-        return Reply(Outcome.FAILED, [], "no slate in the message")
-
-
 def judged_message(answer: Any, k: int) -> Reply:
     """The outcome of a RecommendResponse with one slate."""
     slate = answer.slates[0]
@@ -107,21 +90,36 @@ def _since(moment: float) -> float:
 
 
 class HttpDoor:
-    """POST /recommend and POST /events through a Locust session."""
+    """POST /recommend, or another verb, and POST /events through a Locust session."""
 
-    def __init__(self, session: Any, deadline_ms: int, key: str = "", surface: str = DEFAULT) -> None:
-        """session: FastHttpSession. deadline_ms: 0 for the deployment's own. key: "" without one."""
+    def __init__(
+        self,
+        session: Any,
+        deadline_ms: int,
+        key: str = "",
+        surface: str = DEFAULT,
+        path: str = RECOMMEND,
+        body: str = "",
+    ) -> None:
+        """session: FastHttpSession. deadline_ms: 0 for the deployment's own. key: "" without one.
+
+        body: JSON in which "{id}" stands for the user; "": a request for a slate of k items.
+        """
         self._surface = {} if surface == DEFAULT else {"surface": surface}
-        self._session = session
+        self._session, self._path, self._body = session, path, body
         self._headers = {"Content-Type": "application/json", **_credentials(key)}
         self._deadline = {"x-deadline-ms": str(deadline_ms)} if deadline_ms else {}
 
     def recommend(self, user: Id, k: int, due: float | None) -> Reply:
         """See `Door`."""
         body = json.dumps({"user_id": user, "k": k, "log_impression": False, **self._surface})
+        if self._body:
+            body = self._body.replace('"{id}"', json.dumps(user))
         headers = self._headers | self._deadline
-        answer = self._session.post("/recommend", data=body, headers=headers, catch_response=True)
-        reply = judged_http(answer.status_code, answer.content, k)
+        answer = self._session.post(self._path, data=body, headers=headers, catch_response=True)
+        is_slate = self._path == RECOMMEND
+        status, content = answer.status_code, answer.content
+        reply = judged_http(status, content, k) if is_slate else judged_verb(status, content)
         if due is not None:
             with answer:  # the session fires Locust's event at the end of this block, and never without the block
                 answer.request_meta["response_time"] = _since(due)

@@ -18,14 +18,13 @@ from gevent.pool import Group
 from loadtests.arrivals import Shape
 from loadtests.command_line import shape_of
 from loadtests.doors import Door, Id, Reply
+from loadtests.processes.usage import cpu_seconds
 from loadtests.tally import Outcome, Tally
 from loadtests.user_sequence import Population, UserSequence
 from recsys.types import LOAD_TEST_USERS
 
 LEAD_SECONDS = 0.1
 """From the call of `Generator.run` to the first moment at which a request may be due."""
-
-GIVE_UP_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -60,14 +59,17 @@ class Generator:
         self._parts = list(zip((warmup, self._shape), seeds, users, (False, True), strict=True))
         self._clicks = random.Random(f"clicks {options.seed} {share.number}")
         self._in_flight = Group()
+        self._measured_pid = options.pid if share.number == 0 else 0  # one process measures it for all
+        self._cpu_before = 0.0
         self._pacing: gevent.Greenlet | None = None
 
     def run(self, on_count: Callable[[], None]) -> None:
         """Send the share and wait for the answers; on_count: called when the warm-up ends."""
         self._pacing = gevent.spawn(self._pace, on_count)
         self._pacing.get()
-        self._in_flight.join(timeout=GIVE_UP_SECONDS)
+        self._in_flight.join(timeout=self._options.give_up)
         self._in_flight.kill()
+        self.tally.cpu_seconds = cpu_seconds(self._measured_pid) - self._cpu_before
 
     def stop(self) -> None:
         """Send no more; `run` returns when the answers are there."""
@@ -80,6 +82,7 @@ class Generator:
             if arrival.counted and not counting:
                 gevent.sleep(max(0.0, start - time.perf_counter()))
                 counting = True
+                self._cpu_before = cpu_seconds(self._measured_pid)
                 on_count()
             wait = start + arrival.at - time.perf_counter()
             if wait > 0:
@@ -103,7 +106,7 @@ class Generator:
         clicks = options.clicks and self._clicks.random() < options.click_share
         if clicks:
             user = f"{LOAD_TEST_USERS}{user}"
-        reply = Reply(Outcome.FAILED, [], f"no answer in {GIVE_UP_SECONDS:g} s")  # where the request is killed
+        reply = Reply(Outcome.FAILED, [], f"no answer in {options.give_up:g} s")  # where the request is killed
         try:
             reply = door.recommend(user, options.k, due if arrival.counted else None)
         finally:

@@ -24,7 +24,6 @@ from locust.env import Environment
 
 from loadtests.command_line import LoadError, add_options, check, population_of, rate_of, shape_of, slate_size
 from loadtests.doors import Door, GrpcDoor, HttpDoor
-from loadtests.generator import GIVE_UP_SECONDS
 from loadtests.report import load_report
 from loadtests.run_coordinator import RunCoordinator, coordinate
 from loadtests.slo import BROKEN, LATE_GENERATOR, Slo
@@ -68,13 +67,16 @@ class HttpVisitor(Visitor, FastHttpUser):
     """A client over HTTP."""
 
     concurrency = 4096
-    connection_timeout = network_timeout = GIVE_UP_SECONDS
     max_redirects = 0
+
+    def __init__(self, environment: Environment) -> None:
+        self.connection_timeout = self.network_timeout = environment.parsed_options.give_up
+        super().__init__(environment)
 
     def door(self) -> HttpDoor:
         """The session that Locust made."""
         options = self.environment.parsed_options
-        return HttpDoor(self.client, options.deadline_ms, options.key, options.surface)
+        return HttpDoor(self.client, options.deadline_ms, options.key, options.surface, options.path, options.body)
 
 
 class GrpcVisitor(Visitor):

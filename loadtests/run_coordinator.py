@@ -19,7 +19,7 @@ from locust.stats import CSV_STATS_INTERVAL_SEC
 
 from loadtests.command_line import LoadError, check, population_of, rate_of, slate_size
 from loadtests.doors import Door
-from loadtests.generator import GIVE_UP_SECONDS, LEAD_SECONDS, Generator, Share
+from loadtests.generator import LEAD_SECONDS, Generator, Share
 from loadtests.tally import Tally
 from loadtests.user_sequence import Population
 
@@ -29,8 +29,8 @@ SHARE, STOP, FIGURES = "tandem-share", "tandem-stop", "tandem-figures"
 SPAWN_SECONDS = 10.0
 """Limit of the wait for the workers' count of users."""
 
-COLLECT_SECONDS = GIVE_UP_SECONDS + 10.0
-"""Limit of the wait for figures: the last answers, and Locust's report of a worker, which it sends every 3 s."""
+REPORT_SECONDS = 10.0
+"""Limit of the wait for figures after the last answers: Locust sends a worker's report every 3 s."""
 
 Deliver = Callable[[str, dict[str, Any]], None]
 
@@ -181,7 +181,7 @@ class RunCoordinator:
         """Send no more requests, and wait for the figures."""
         if not self._running or self._complete:
             return
-        self._stopping, end = True, time.monotonic() + COLLECT_SECONDS
+        self._stopping, end = True, time.monotonic() + self._options.give_up + REPORT_SECONDS
         if self._dealt:
             self._environment.runner.send_message(STOP)
         while self._dealt and not self._complete and time.monotonic() < end:

@@ -44,7 +44,7 @@ def rows(points: Sequence[Point], p99_ms: float) -> list[dict[str, Any]]:
         batching = None if topology is None else "off" if variables.get("TANDEM_MAX_BATCH") == "1" else "on"
         system = {"system": "tandem" if topology else point.peer, "topology": topology, "batching": batching}
         times = {"p50_ms": point.percentile(0.5), "p99_ms": point.percentile(0.99)} if point.whole else {}
-        load = {"peer": point.peer, "door": PEERS[point.peer].door, "rate": point.rate, "pass": point.number}
+        load = {"peer": point.peer, "door": "http", "rate": point.rate, "pass": point.number}
         found.append({**system, **load, **times, "cpu_ms_per_request": point.cpu_ms, "held": point.held(p99_ms)})
     return found
 

@@ -101,17 +101,26 @@ class Loader:
         seed: int | None = None,
         more: Sequence[str] = (),
     ) -> Point:
-        """Run the open loop once. give_up: seconds until a request has failed. seed: of users and arrivals.
+        """Run Locust's open loop once. give_up: seconds until a request has failed. seed: of users and arrivals.
 
-        more: further options of the generator.
+        more: further options of loadtests/locustfile.py.
         """
         with tempfile.TemporaryDirectory() as scratch:
             result = Path(scratch) / "load.json"
-            url = f"grpc://{peer.grpc}" if peer.grpc else peer.url
             seed = next(self._seeds) if seed is None else seed
-            command = ["loadtests.bench.fast_generator", "--host", url, "--pieces", str(shape)]
-            command += ["--give-up", str(give_up), "--seed", str(seed), "--k", str(K)]
-            command += ["--user-file", str(self._users), "--pid", str(peer.pid), "--result", str(result), *more]
+            command = ["locust", "-f", "loadtests/locustfile.py", "--headless", "--only-summary", "--figures-only"]
+            command += ["--host", peer.url, "--pieces", str(shape), "--seed", str(seed), "--k", str(K)]
+            command += [
+                "--body",
+                json.dumps({"user_id": "{id}", "k": K}),
+                "--give-up",
+                str(give_up),
+                "--user-file",
+                str(self._users),
+                "--pid",
+                str(peer.pid),
+            ]
+            command += ["--result", str(result), "--loglevel", "ERROR", *more]
             ended = subprocess.run(
                 [sys.executable, "-m", *command],
                 cwd=ROOT,

@@ -1,6 +1,6 @@
 """Benchmark of a deployment's start: the time and CPU until it is ready, and the times of its first answers.
 
-`python -m loadtests.bench.start [--topologies split,inline_two] [--items 100k] [--passes 5]` starts each topology in
+`python -m loadtests.bench.start [--topologies split,inline] [--items 100k] [--passes 5]` starts each topology in
 turns over published models, with files that are kept from start to start. The first start fetches everything and is
 listed apart. A start ends with /readyz. Then FIRST requests come one after the other, each on a connection of its own.
 """
@@ -30,11 +30,11 @@ from loadtests.processes.usage import cpu_seconds
 from loadtests.slo import BROKEN, RESULTS
 from loadtests.tally import Outcome
 
-TOPOLOGIES = ("split", "inline", "inline_two")
-"""Of the peers; inline_two: with two gateways."""
+TOPOLOGIES = ("split", "inline")
+"""Of the peers."""
 
 FIRST = 20
-"""Requests after /readyz; with two gateways, several of them are the first of a gateway."""
+"""Requests after /readyz."""
 
 LOOK_SECONDS = 0.02
 """Between two calls of /readyz. They cost .02 s of CPU a second."""

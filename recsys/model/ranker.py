@@ -74,8 +74,8 @@ class RankerNet(nn.Module):
 def compiled_net(net: RankerNet) -> Callable[[F32], F32]:
     """The net as serving runs it: scores [B, K] of features [B, F, K], all layers of one block of candidates at once.
 
-    `RankerNet` itself takes nearly twice as long (`python -m loadtests.bench.kernels`): its arrays leave the cache on
-    their way from one operator to the next.
+    `RankerNet` itself takes nearly twice as long (measured 2026-12-01, tag `before-the-cut`): its arrays leave the
+    cache on their way from one operator to the next.
     """
     crosses, deep = [_weights(layer) for layer in net.cross], [_weights(net.deep[at]) for at in (0, 2)]
     out, out_bias = _weights(net.out)

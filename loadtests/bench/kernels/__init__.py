@@ -1,4 +1,4 @@
-"""Benchmarks of the service's Numba kernels (compiled functions) and exact search, beside other implementations."""
+"""Benchmark of exact search beside other implementations."""
 
 from __future__ import annotations
 

@@ -21,7 +21,6 @@ import numpy as np
 import torch
 
 from loadtests.bench.kernels import extra
-from loadtests.bench.kernels.__main__ import DIM
 from loadtests.options import items as item_count
 from loadtests.options import number, several
 from loadtests.slo import RESULTS
@@ -32,6 +31,9 @@ from recsys.types import F32, I32, Bool
 
 faiss = extra("faiss")
 threadpool_limits = extra("threadpoolctl").threadpool_limits
+
+DIM = 64
+"""Numbers of an embedding."""
 
 TOP = 500
 

@@ -30,7 +30,7 @@ def engine() -> Engine:
         faiss.omp_set_num_threads(1)
         found = PlainRecommender(folder)
     else:
-        from loadtests.bench.peers.bentoml_kernels import KernelRecommender
+        from loadtests.bench.peers.kernels import KernelRecommender
 
         found = KernelRecommender(folder)
     found.slate(UserState(None, [], None), 10)  # warm

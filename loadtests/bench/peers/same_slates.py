@@ -8,7 +8,6 @@ import httpx
 import numpy as np
 
 from loadtests.bench.peers.servers import PeerError, Running
-from tandem_client import Client
 
 K = 20
 
@@ -20,10 +19,6 @@ Slates = list[list[tuple[object, float]]]
 
 def slates(peer: Running, users: Sequence[str]) -> Slates:
     """The slates of a peer: ids and scores."""
-    if peer.grpc:
-        with Client(f"grpc://{peer.grpc}", deadline=30) as client:
-            answers = [client.recommend(user, k=K) for user in users]
-        return [_whole(peer, [(i.item_id, i.score) for i in slate.items], slate.degraded) for slate in answers]
     found = []
     with httpx.Client(base_url=peer.url, timeout=30) as client:
         for user in users:

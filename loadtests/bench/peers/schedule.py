@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import replace
 
 import numpy as np
 
 from loadtests.bench.peers.same_slates import Slates, compare, slates
-from loadtests.bench.peers.servers import PEERS, Running, running
+from loadtests.bench.peers.servers import Running, running
 from loadtests.bench.world import HOME, World
 
 COMPARED = 40
@@ -32,17 +31,12 @@ def one_by_one(place: World, names: Sequence[str], passes: int) -> Iterator[tupl
 def together(place: World, names: Sequence[str], passes: int, rounds: int = 1) -> Iterator[tuple[int, str, Running]]:
     """As `one_by_one`, but all peers run all the time. rounds: loads of a pass. Each round begins with another peer.
 
-    Peers that differ in the door alone share one deployment. On a shared machine only loads that are seconds apart can
-    be compared. The CPU of idle peers adds to the response times of the loaded one.
+    On a shared machine only loads that are seconds apart can be compared. The CPU of idle peers adds to the response
+    times of the loaded one.
     """
     alike = _Alike(place)
     with ExitStack() as stack:
-        peers: dict[str, Running] = {}
-        for name in names:
-            same = [
-                peer for other, peer in peers.items() if replace(PEERS[other], door=PEERS[name].door) == PEERS[name]
-            ]
-            peers[name] = same[0].at_door(name) if same else stack.enter_context(_running(name, place))
+        peers = {name: stack.enter_context(_running(name, place)) for name in names}
         for name, peer in peers.items():
             alike.compare(peer, name)
         for number in range(passes * rounds):

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -29,7 +29,7 @@ _FASTAPI = [
     *("--workers", "2", "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"),
 ]
 _BENTOML = [
-    *(sys.executable, "-m", "bentoml", "serve", "loadtests.bench.peers.bentoml_default:PeerGateway"),
+    *(sys.executable, "-m", "bentoml", "serve", "loadtests.bench.peers.bentoml_kernels:PeerGateway"),
     *("--port", "{port}"),
 ]
 
@@ -40,48 +40,35 @@ class PeerError(TandemError):
 
 @dataclass(frozen=True)
 class Peer:
-    """The command of a server; {port} is replaced by its port. door: "http" or "grpc", which gets the requests."""
+    """The command of a server, where {port} stands for its port, and variables of its environment."""
 
     command: list[str]
-    variables: Mapping[str, str] = field(default_factory=dict)
-    door: str = "http"
+    variables: Mapping[str, str]
 
 
 PEERS = {
     "split": Peer(_OURS, {"TANDEM_TOPOLOGY": "split"}),
-    "split_grpc": Peer(_OURS, {"TANDEM_TOPOLOGY": "split"}, "grpc"),
-    "split_unmerged": Peer(_OURS, {"TANDEM_TOPOLOGY": "split", "TANDEM_MAX_BATCH": "1"}),
     "inline": Peer(_OURS, {"TANDEM_TOPOLOGY": "inline"}),
-    "inline_two": Peer(_OURS, {"TANDEM_TOPOLOGY": "inline", "TANDEM_GATEWAY_WORKERS": "2"}),
     "fastapi_monolith": Peer(_FASTAPI, {ENGINE: "plain"}),
     "fastapi_same_kernels": Peer(_FASTAPI, {ENGINE: "kernels"}),
-    "bentoml_default": Peer(_BENTOML, {ENGINE: "plain"}),
     "bentoml_kernels": Peer(_BENTOML, {ENGINE: "kernels"}),
-    "litserve": Peer([sys.executable, "-m", "loadtests.bench.peers.litserve_server", "{port}"], {ENGINE: "plain"}),
 }
 """By name. Each has two processes that compute: two workers, or retrieval and ranking."""
 
 
 @dataclass(frozen=True)
 class Running:
-    """A running server. grpc: host and port if the requests go over gRPC. grpc_door: those of its gRPC server."""
+    """A running server."""
 
     url: str
     pid: int
-    grpc: str = ""
-    grpc_door: str = ""
-
-    def at_door(self, name: str) -> Running:
-        """The same processes, with requests over the protocol that the server of that name uses."""
-        return replace(self, grpc=self.grpc_door if PEERS[name].door == "grpc" else "")
 
 
 @dataclass(frozen=True)
 class Started:
-    """A process that may not answer yet. grpc: host and port of its gRPC server. log: its output."""
+    """A process that may not answer yet. log: its output."""
 
     url: str
-    grpc: str
     process: subprocess.Popen[bytes]
     log: Path
 
@@ -97,7 +84,7 @@ def running(name: str, world: World, home: Path, **more: str) -> Iterator[Runnin
     """Run a peer over a world until the caller is done. more: variables of its environment."""
     with started(name, world, home, **more) as peer:
         _answering(peer)
-        yield Running(peer.url, peer.process.pid, grpc_door=peer.grpc).at_door(name)
+        yield Running(peer.url, peer.process.pid)
 
 
 @contextmanager
@@ -135,13 +122,13 @@ def started(name: str, world: World, home: Path, **more: str) -> Iterator[Starte
             preexec_fn=preexec(signal.SIGTERM),
         )
     try:
-        yield Started(f"http://127.0.0.1:{port}", f"127.0.0.1:{grpc_port}", process, log)
+        yield Started(f"http://127.0.0.1:{port}", process, log)
     finally:
         _end(process)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Stop a peer, and kill the workers that LitServe leaves behind."""
+    """Stop a peer, and kill the workers that it leaves behind."""
     below = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
     process.terminate()
     with suppress(subprocess.TimeoutExpired):
