@@ -24,6 +24,12 @@ COLUMNS = 120
 NEAR = 0.8
 """Least similarity of an unknown name and a setting for a suggestion; 1 is equal."""
 
+REMOVED = {
+    "TANDEM_RETRIEVAL_SHARD": "each host of retrieval holds all items. Unset it, and set TANDEM_RETRIEVAL_URL to one "
+    "address; a name may stand for several hosts.",
+}
+"""What to do in place of a setting of the release before."""
+
 FROM_SLO = ("deadline_ms",)
 """Settings whose default is in slo.toml."""
 
@@ -110,10 +116,12 @@ def page(found: Iterable[Line]) -> str:
 
 
 def unknown(variables: Iterable[str]) -> Iterator[str]:
-    """A sentence for each TANDEM_ variable that is no setting: a misspelt variable has no effect."""
+    """A sentence for each TANDEM_ variable that is no setting: a misspelt or removed variable has no effect."""
     known = [line.variable for line in defaults()]
     for name in sorted(variables):
-        if name.startswith(PREFIX) and name not in known:
+        if name in REMOVED:
+            yield f"{name} is no setting any more: {REMOVED[name]}"
+        elif name.startswith(PREFIX) and name not in known:
             bare = name.removeprefix(PREFIX)
             near = [bare] if bare in known else difflib.get_close_matches(name, known, 1, cutoff=NEAR)
             yield f"{name} is no setting" + (f"; did you mean {near[0]}?" if near else ".")

@@ -14,6 +14,7 @@ from recsys.process.command_exit import exit_with_sentence
 from service import doors, wiring, workers
 from service.auth import start_checks
 from service.auth.tls import Tls
+from service.backends.calls import Backends
 from service.generations import pinned, readiness
 from service.http.door import REQUEST_SECONDS
 from service.ranking import Ranking
@@ -58,7 +59,7 @@ class Gateway:
         workers.require_guarded(settings())
         self._clients = wiring.clients(self, settings()) if SPLIT else ()
         self._recommender = (
-            wiring.recommender(environment(), settings(), wiring.remote(*self._clients))
+            wiring.recommender(environment(), settings(), Backends.remote(*self._clients))
             if self._clients
             else wiring.inline_recommender(environment(), settings())
         )

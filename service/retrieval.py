@@ -20,7 +20,7 @@ class Retrieval(BackendService):
 
     def __init__(self) -> None:
         workers.become_worker()
-        holder = wiring.retrieval(environment(), settings())
+        holder = wiring.retrieval(environment())
         model = RetrievalModel(holder, wiring.puts(environment(), holder))
         self._serve(wiring.RETRIEVAL, model, holder)
 
@@ -28,11 +28,6 @@ class Retrieval(BackendService):
     async def retrieve(self, rows: wire.Rows) -> wire.Rows:
         """Candidates for rows of `wire.RETRIEVE`."""
         return self._compute("retrieve", rows)
-
-    @rows_api(**BATCHED)
-    async def find(self, rows: wire.Rows) -> wire.Rows:
-        """The lists of a shard for rows of `wire.RETRIEVE`."""
-        return self._compute("find", rows)
 
     @rows_api()
     async def complete(self, rows: wire.Rows) -> wire.Rows:
@@ -48,11 +43,6 @@ class Retrieval(BackendService):
     async def similar(self, rows: wire.Rows) -> wire.Rows:
         """The items most similar to an item."""
         return self._compute("similar", rows)
-
-    @rows_api()
-    async def find_similar(self, rows: wire.Rows) -> wire.Rows:
-        """The lists of a shard for an item."""
-        return self._compute("find_similar", rows)
 
 
 add_backend_app(Retrieval, wiring.RETRIEVAL)

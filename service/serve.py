@@ -96,8 +96,6 @@ def check(settings: Settings, environment: Environment, role: str | None = None)
             "The role gateway needs TANDEM_RETRIEVAL_URL and TANDEM_RANKING_URL, as http://host:port; without --role "
             "a service without a URL starts on this host."
         )
-    if settings.retrieval_shard and role != "retrieval":
-        raise SettingsError("TANDEM_RETRIEVAL_SHARD is for a host of retrieval alone; start it with --role retrieval.")
     stated_promises()
     exporters.check(settings.traces)
     if tls := Tls.from_settings(settings):

@@ -15,7 +15,6 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from recsys.environment import Environment
 from recsys.errors import SettingsError
-from recsys.generation.shard import MOST, Shard
 from recsys.promises import stated_promises
 from recsys.store.stored_types import IMPRESSION_LIMITS, LOG_LIMITS
 from service.auth import key
@@ -54,12 +53,7 @@ class Settings(BaseSettings):
         "split", description="split: retrieval and ranking run as services of their own; inline: inside the gateway."
     )
     retrieval_url: str = Field(
-        "",
-        description="Address of retrieval on another host, as http://host:port; not set: retrieval runs here. Of "
-        "retrieval in shards: the address of each shard, in their order, with commas between.",
-    )
-    retrieval_shard: str = Field(
-        "", description="Which range of the items a host of retrieval searches, such as 2/4; not set: all items."
+        "", description="Address of retrieval on another host, as http://host:port; not set: retrieval runs here."
     )
     ranking_url: str = Field("", description="Address of ranking on another host; not set: ranking runs here.")
     start_empty: bool = Field(
@@ -167,30 +161,21 @@ class Settings(BaseSettings):
             ) from None
         return host
 
-    @field_validator("retrieval_url")
-    @classmethod
-    def _are_urls(cls, urls: str) -> str:
-        """ValueError unless it is empty, or the URLs of shards."""
-        each = [_host_url(url.strip()) for url in urls.split(",")] if urls else []
-        if len(each) > MOST:
-            raise ValueError(f"it has {len(each)} addresses; {MOST} shards is the most")
-        return ",".join(each)
-
-    @field_validator("ranking_url")
+    @field_validator("retrieval_url", "ranking_url")
     @classmethod
     def _is_url(cls, url: str) -> str:
         """ValueError unless it is empty or the URL of a host."""
-        return url and _host_url(url)
-
-    @field_validator("retrieval_shard")
-    @classmethod
-    def _is_shard(cls, shard: str) -> str:
-        return shard and Shard.parse(shard).text
-
-    @property
-    def shard(self) -> Shard | None:
-        """The shard of this host; None for all items."""
-        return Shard.parse(self.retrieval_shard) if self.retrieval_shard else None
+        if not url:
+            return url
+        try:
+            parts = urlsplit(url)
+            valid = parts.scheme in ("http", "tcp") and parts.hostname and parts.port != 0
+        except ValueError:  # the port is too high
+            valid = False
+        if not valid or parts.path not in ("", "/") or parts.query or parts.fragment or "@" in url:
+            one = ", one address; a name may stand for several hosts" if "," in url else ""
+            raise ValueError(f"write it as http://host:port{one}")
+        return url
 
     @field_validator("prefect_api_url")
     @classmethod
@@ -217,18 +202,6 @@ class Settings(BaseSettings):
         if self.admin_tls and not self.tls_cert:
             raise SettingsError("TANDEM_ADMIN_TLS needs TLS: set TANDEM_TLS_CERT and TANDEM_TLS_KEY too.")
         return self
-
-
-def _host_url(url: str) -> str:
-    """The URL of a host; ValueError for anything else."""
-    try:
-        parts = urlsplit(url)
-        valid = parts.scheme in ("http", "tcp") and parts.hostname and parts.port != 0
-    except ValueError:  # the port is too high
-        valid = False
-    if not valid or parts.path not in ("", "/") or parts.query or parts.fragment or "@" in url:
-        raise ValueError("write it as http://host:port")
-    return url
 
 
 def variable(name: str) -> str:

@@ -51,7 +51,6 @@ from service.operations.promises import Promises
 from service.operations.shared_reader import SharedReader
 from service.operations.state_reader import StateReader
 from service.recommend.pipeline import Pipeline
-from service.recommend.sharded_retrieval import ShardedRetrieval
 from service.recommend.stages import RankingScorer, RetrievalSource
 from service.settings import Settings
 from service.settings import environment as environment_in_force
@@ -76,17 +75,12 @@ if TYPE_CHECKING:  # torch takes 1.8 s of CPU to import, and only hosts that run
 GATEWAY, RETRIEVAL, RANKING = "gateway", "retrieval", "ranking"
 
 
-def retrieval(environment: Environment, settings: Settings) -> GenerationHolder[Retriever]:
-    """Retrievers of generations fetched from the store, over all items or those of this host's shard."""
+def retrieval(environment: Environment) -> GenerationHolder[Retriever]:
+    """Retrievers of generations fetched from the store."""
     from recsys.generation.loader import load_retriever
 
     _run_models()
-    return GenerationHolder(_cache(environment), partial(load_retriever, shard=settings.shard))
-
-
-def announced(role: str, settings: Settings) -> str:
-    """The role by which the processes of a service announce themselves: each shard of retrieval has one of its own."""
-    return settings.shard.name if role == RETRIEVAL and settings.shard else role
+    return GenerationHolder(_cache(environment), load_retriever)
 
 
 def ranking(environment: Environment) -> GenerationHolder[Ranker]:
@@ -135,13 +129,12 @@ def follower(
     url, fallback = _url(environment), GenerationFallback(_cache(environment)).ids
     store, registry = RedisGenerationStore(url), RedisProcessRegistry(url)
     experiments = ExperimentsFollower(RedisExperimentStore(url))
-    role = announced(role, settings)
     return GenerationFollower(role, store, registry, holders, fallback, settings.poll_seconds, _redis(), experiments)
 
 
 def count_workers(role: str, environment: Environment, settings: Settings) -> None:
     """Count the workers of this host for /metrics, until this process ends."""
-    wanted = {announced(role, settings): getattr(settings, f"{role}_workers")}
+    wanted = {role: getattr(settings, f"{role}_workers")}
     if role == GATEWAY and settings.topology == "split":
         away = {RETRIEVAL: settings.retrieval_url, RANKING: settings.ranking_url}
         wanted |= {name: getattr(settings, f"{name}_workers") for name, url in away.items() if not url}
@@ -190,7 +183,7 @@ def recommender(
 
 def inline_recommender(environment: Environment, settings: Settings) -> Recommender:
     """The gateway's recommender with the models in its own process."""
-    retrieving, ranked = retrieval(environment, settings), ranking(environment)
+    retrieving, ranked = retrieval(environment), ranking(environment)
     local = Backends.local(
         RetrievalModel(retrieving, puts(environment, retrieving)), ranking_model(environment, ranked)
     )
@@ -205,22 +198,13 @@ def operations(environment: Environment, settings: Settings, recommender: Recomm
     return Operations(overview, Actions(prefect), readings, reader)
 
 
-def clients(gateway: Any, settings: Settings) -> list[BackendClient]:
-    """The clients of ranking and of each shard of retrieval, which may take their stage's share of the deadline."""
+def clients(gateway: Any, settings: Settings) -> tuple[BackendClient, BackendClient]:
+    """The clients of retrieval and ranking. Each may take its stage's share of the deadline to connect."""
     inject, seconds = None if traces_of(GATEWAY) is None else propagate.inject, settings.deadline_ms / 1000
-    ranking, *shards = _backend_url(gateway, RANKING, settings), *_backend_url(gateway, RETRIEVAL, settings).split(",")
-    return [
-        BackendClient(ranking, seconds * RankingScorer.share, inject),
-        *(BackendClient(url, seconds * RetrievalSource.share, inject) for url in shards),
-    ]
-
-
-def remote(ranking: BackendClient, *shards: BackendClient) -> Backends:
-    """Calls of ranking, and of retrieval in one process or in shards."""
-    if len(shards) == 1:
-        return Backends.remote(lambda api: partial(shards[0].call, api), ranking)
-    sharded = ShardedRetrieval([shard.call for shard in shards])
-    return replace(Backends.remote(lambda api: getattr(sharded, api), ranking), shards_away=sharded.away)
+    return (
+        BackendClient(_backend_url(gateway, RETRIEVAL, settings), seconds * RetrievalSource.share, inject),
+        BackendClient(_backend_url(gateway, RANKING, settings), seconds * RankingScorer.share, inject),
+    )
 
 
 def _backend_url(gateway: Any, role: str, settings: Settings) -> str:

@@ -14,10 +14,10 @@ import numpy as np
 
 from recsys.fresh_items.extended_column import ExtendedColumn
 from recsys.fresh_items.put_items import PutItem, PutItems
-from recsys.types import F64, I32, PAD, Bool
+from recsys.types import F64, I32, Bool
 
 Find = Callable[[Sequence[str]], Sequence[int | None]]
-"""From ids to the generation's rows; None for an item that the generation lacks, PAD for one of another shard."""
+"""From ids to the generation's rows; None for an item that the generation lacks."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class CatalogueChanges:
         n = len(available)
         found = find([item.text for item in puts.items])
         new = tuple(item for item, row in zip(puts.items, found, strict=True) if row is None)
-        own = [(row, item) for row, item in zip(found, puts.items, strict=True) if row not in (None, PAD)]
+        own = [(row, item) for row, item in zip(found, puts.items, strict=True) if row is not None]
         put = {row: item.available for row, item in own if item.available_at > until}
         changed = {row: shown for row, shown in put.items() if shown != available[row]}
         now = np.asarray(available)

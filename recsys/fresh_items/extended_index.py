@@ -13,12 +13,11 @@ import numpy as np
 from recsys.filters.allowed_items import Allowed
 from recsys.fresh_items.extended_column import ExtendedColumn, table
 from recsys.fresh_items.extended_tables import ExtendedTables
-from recsys.kernels import exact_search
 from recsys.kernels.candidate_lists import score
 from recsys.kernels.jit import contiguous
-from recsys.kernels.top_k import NO_KEY, U64, keys_of, least
+from recsys.kernels.top_k import NO_KEY, U64, keys_of, least, rows_of
 from recsys.retrieval.index import Index
-from recsys.types import F32, I32, padded
+from recsys.types import F32, I32
 
 
 class ExtendedIndex:
@@ -27,7 +26,7 @@ class ExtendedIndex:
     def __init__(self, index: Index, tables: ExtendedTables) -> None:
         changes = tables.changes
         shown = changes.available.tail
-        self.trained = index.over(changes.available.base)
+        self._trained = index.over(changes.available.base)
         self._rows = changes.rows[shown]
         self._of_put = shown
         self._items = table(cast(ExtendedColumn, tables.embeddings).tail[shown])
@@ -42,26 +41,20 @@ class ExtendedIndex:
 
         allowed: as in `Index.search`.
         """
-        return self.scored(users, k, allowed)[0]
-
-    def scored(self, users: F32, k: int, allowed: Sequence[Allowed | None] | None = None) -> tuple[I32, F32]:
-        """As `search`, and the inner products: both [B, k], PAD and -inf past the end."""
-        rows, scores = self.trained.scored(users, k, allowed)
+        rows, scores = self._trained.scored(users, k, allowed)
         if not len(self._rows):
-            return rows, scores
+            return rows
         keys = np.concatenate([keys_of(scores, rows), self._keys(users, allowed)], axis=1)
-        found, best = padded(len(users), k), np.full((len(users), k), -np.inf, np.float32)
-        exact_search.read_keys(contiguous(least(keys, k)), found, best)
-        return found, best
+        return rows_of(least(keys, k))
 
     def count_above(self, users: F32, scores: F32) -> I32:
         """How many rows of both score higher than `scores` [B] for users [B, d]: [B] int32."""
         above: I32 = (self._scores(users) > scores[:, None]).sum(1, dtype=np.int32)
-        return self.trained.count_above(users, scores) + above
+        return self._trained.count_above(users, scores) + above
 
-    def fresh(self, users: F32, k: int, allowed: Sequence[Allowed | None] | None = None) -> U64:
-        """The sort keys of the k best new rows for users [B, d]: [B, at most k], NO_KEY past the end."""
-        return least(self._keys(users, allowed), k)
+    def fresh(self, users: F32, k: int, allowed: Sequence[Allowed | None] | None = None) -> I32:
+        """The k best new rows for users [B, d], best first: [B, at most k] int32, PAD past the end."""
+        return rows_of(least(self._keys(users, allowed), k))
 
     def _scores(self, users: F32) -> F32:
         """The inner products of users [B, d] with the new items: [B, m]."""

@@ -19,7 +19,6 @@ from recsys.fresh_items.extended_column import ExtendedColumn
 from recsys.fresh_items.put_items import PutItem, PutItems
 from recsys.generation.item_tables import POPULARITY_WINDOWS, ItemTables
 from recsys.generation.manifest import GenerationFolder
-from recsys.generation.shard_rows import ShardRows
 from recsys.model.feature_spec import FeatureSpec
 from recsys.types import F32, I32, Bool
 
@@ -78,32 +77,17 @@ class TableExtender:
     """
 
     def __init__(
-        self,
-        tables: ItemTables,
-        spec: FeatureSpec,
-        until: float,
-        embed: Callable[[I32], F32] | None = None,
-        shard: ShardRows | None = None,
+        self, tables: ItemTables, spec: FeatureSpec, until: float, embed: Callable[[I32], F32] | None = None
     ) -> None:
-        """until: the end of the generation's data, unix seconds. embed: see `content_encoder`; zeros without it.
-
-        shard: if `tables` are those of a shard.
-        """
+        """until: the end of the generation's data, unix seconds. embed: see `content_encoder`; zeros without it."""
         self._tables, self._spec, self._until, self._embed = tables, spec, until, embed
-        self._ids = tables.ids.find if shard is None else shard.find
         self._found: dict[str, int | None] = {}
         self._encoded: tuple[dict[_Version, int], tuple[np.ndarray, ...]] = {}, self.encode(())
 
     @classmethod
-    def load(
-        cls,
-        folder: GenerationFolder,
-        tables: ItemTables,
-        embed: Callable[[I32], F32],
-        shard: ShardRows | None = None,
-    ) -> TableExtender:
+    def load(cls, folder: GenerationFolder, tables: ItemTables, embed: Callable[[I32], F32]) -> TableExtender:
         """The extender of a verified generation."""
-        return cls(tables, folder.spec(), folder.manifest.data_end, embed, shard)
+        return cls(tables, folder.spec(), folder.manifest.data_end, embed)
 
     def extend(self, puts: PutItems) -> ExtendedTables:
         """The tables with every added item that the generation lacks."""
@@ -126,7 +110,7 @@ class TableExtender:
         """The generation's rows of ids; those of the last call are not looked up again."""
         last = self._found
         new = [text for text in texts if text not in last]
-        found = last | dict(zip(new, self._ids(new), strict=True))
+        found = last | dict(zip(new, self._tables.ids.find(new), strict=True))
         self._found = {text: found[text] for text in texts}
         return [found[text] for text in texts]
 

@@ -9,19 +9,15 @@ from __future__ import annotations
 from recsys.generation import content_checks
 from recsys.generation.content_checks import readable
 from recsys.generation.manifest import GenerationFolder
-from recsys.generation.shard import Shard
 from recsys.generation.smoke_queries import SmokeQueries
 from recsys.model.ranker import Ranker
 from recsys.retrieval.retriever import Retriever
 
 
-def load_retriever(folder: GenerationFolder, shard: Shard | None = None) -> Retriever:
-    """The retriever, of one shard if one is given.
-
-    GenerationError if it does not find the candidates of the smoke queries, or does not give them their scores.
-    """
+def load_retriever(folder: GenerationFolder) -> Retriever:
+    """The retriever; GenerationError if it does not find the candidates of the smoke queries with their scores."""
     with readable(folder.manifest.id):
-        retriever = Retriever.load(folder, shard=shard)
+        retriever = Retriever.load(folder)
         SmokeQueries.load(folder.path).check_retrieval(retriever)
     return retriever
 

@@ -6,7 +6,7 @@ The smoke queries find such a mixture before it serves a request.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -76,20 +76,12 @@ class SmokeQueries:
         return smoke
 
     def check_retrieval(self, retriever: Retriever) -> None:
-        """GenerationError if a retriever does not find the same candidates with the same tower scores.
-
-        A shard receives the candidates, and has to return those of its range with their scores.
-        """
-        found = self.found
-        if retriever.shard is None:
-            again = retriever.retrieve(self.histories)
-        else:
-            again = retriever.complete(self.histories, found.items, found.sources)
-            found = replace(found, items=np.where(retriever.searches(found.items), found.items, PAD))
-        for row, expected in enumerate(found.items):
+        """GenerationError if a retriever does not find the same candidates with the same tower scores."""
+        again = retriever.retrieve(self.histories)
+        for row, expected in enumerate(self.found.items):
             at, there = np.nonzero((expected[:, None] == again.items[row]) & (expected != PAD)[:, None])
             wanted = int((expected != PAD).sum())
-            if len(at) < SHARED * wanted or not _close(again.tower[row, there], found.tower[row, at]):
+            if len(at) < SHARED * wanted or not _close(again.tower[row, there], self.found.tower[row, at]):
                 raise GenerationError(
                     f"Smoke query {row + 1} found {len(at)} of the {wanted} candidates found where the generation "
                     "was made, or found them with other scores: its towers and its embeddings are not of one making."

@@ -13,7 +13,7 @@ from recsys.kernels.hash_table import get, hash_table, put
 from recsys.kernels.jit import compiled
 from recsys.kernels.kernel_table import locate
 from recsys.kernels.matrix_product import inner
-from recsys.kernels.top_k import LOW, NO_KEY, key
+from recsys.kernels.top_k import LOW, key
 
 
 @compiled
@@ -121,13 +121,12 @@ class SourceLists(NamedTuple):
 class Joined(NamedTuple):
     """The distinct candidates of each query, all [B, W], in the order in which the lists name them.
 
-    items: int32, PAD behind the last. columns: int32, the first column of the lists that names the item. sources:
-    uint16, the flags of all lists that name the item. kept: bool, whether a list without a flag names it. scores:
-    float32, the user tower's. shown: bool, whether the item may be shown. keys: uint64, sort keys by score.
+    items: int32, PAD behind the last. sources: uint16, the flags of all lists that name the item. kept: bool, whether a
+    list without a flag names it. scores: float32, the user tower's. shown: bool, whether the item may be shown. keys:
+    uint64, sort keys by score.
     """
 
     items: np.ndarray
-    columns: np.ndarray
     sources: np.ndarray
     kept: np.ndarray
     scores: np.ndarray
@@ -136,8 +135,8 @@ class Joined(NamedTuple):
 
 
 @compiled
-def join(lists, found):
-    """Write the distinct items of the lists into items, columns, sources and kept of `found`."""
+def join(lists, users, embeddings, available, found):
+    """Write the distinct items of the lists into items, sources and kept of `found`, and all else by `weigh`."""
     had_slots, had = hash_table(lists.past.shape[1])
     slots, places = hash_table(lists.items.shape[1])
     found.items[:], found.sources[:], found.kept[:] = -1, 0, False
@@ -160,10 +159,11 @@ def join(lists, found):
                 if at < 0:
                     at = count
                     put(slots, places, row, at)
-                    found.items[query, at], found.columns[query, at] = row, column
+                    found.items[query, at] = row
                     count += 1
                 found.sources[query, at] |= lists.flags[source]
                 found.kept[query, at] |= lists.flags[source] == 0
+    weigh(users, embeddings, available, found)
 
 
 @compiled
@@ -197,43 +197,6 @@ def weigh(users, embeddings, available, found):
                 found.scores[query, at] = -np.inf
             found.shown[query, at] = shown
             found.keys[query, at] = key(found.scores[query, at], at)
-
-
-@compiled
-def weigh_by(scores, found):
-    """As `weigh`, by the scores [B, W] of the columns of the lists; -inf for an item that may not be shown."""
-    for query in range(len(found.items)):
-        for at in range(found.items.shape[1]):
-            known = found.items[query, at] >= 0
-            score = scores[query, found.columns[query, at]] if known else np.float32(-np.inf)
-            found.scores[query, at], found.shown[query, at] = score, score > -np.inf
-            found.keys[query, at] = key(score, at)
-
-
-@compiled
-def merge(keys, scores, starts, ends, items, merged):
-    """Merge the ascending lists of S shards by their keys, each key once, as far as the lists of the result are wide.
-
-    keys: [S, B, W] uint64, NO_KEY behind the last. scores: [S, B, W] float32. starts: [S, L + 1] int64, of the lists of
-    each shard. ends: [L + 1] int64, where the lists of the result start, and the last ends. items, merged: [B, any],
-    the rows in the low bits of the keys and their scores; PAD and -inf before.
-    """
-    heads = np.empty(len(keys), np.int64)
-    for query in range(keys.shape[1]):
-        for source in range(len(ends) - 1):
-            heads[:] = starts[:, source]
-            for at in range(ends[source], ends[source + 1]):
-                best, least = -1, NO_KEY
-                for shard in range(len(keys)):
-                    head = heads[shard]
-                    if head < starts[shard, source + 1] and keys[shard, query, head] < least:
-                        best, least = shard, keys[shard, query, head]
-                if best < 0:
-                    break
-                items[query, at], merged[query, at] = np.int32(least & LOW), scores[best, query, heads[best]]
-                for shard in range(len(keys)):
-                    head = heads[shard]
-                    heads[shard] += head < starts[shard, source + 1] and keys[shard, query, head] == least
 
 
 @compiled

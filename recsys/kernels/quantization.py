@@ -34,12 +34,9 @@ def width(dim: int) -> int:
     return -(-dim // WORD) * WORD
 
 
-def error(embeddings: F32, table: I8, unit: float | None = None) -> tuple[float, float]:
-    """The largest distance between a row of the table and its embedding, and the largest norm of a row.
-
-    unit: the number that 1 in the table stands for; by default `step(embeddings)`.
-    """
-    off, long = errors(np.asarray(embeddings), np.asarray(table), step(embeddings) if unit is None else unit)
+def error(embeddings: F32, table: I8) -> tuple[float, float]:
+    """The largest distance between a row of the table and its embedding, and the largest norm of a row."""
+    off, long = errors(np.asarray(embeddings), np.asarray(table), step(embeddings))
     return float(off), float(long)
 
 

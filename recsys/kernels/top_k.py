@@ -55,12 +55,6 @@ def keys_of(scores: F32, rows: I32) -> U64:
     return keys
 
 
-def placed_keys(ranks: np.ndarray, rows: I32) -> U64:
-    """Keys of rows [B, K] by whole numbers from 0 on, the least first; NO_KEY for PAD."""
-    keys = np.asarray(ranks).astype(np.uint64) << np.uint64(32) | rows.astype(np.uint32)
-    return np.where(rows < 0, NO_KEY, keys)
-
-
 def rows_of(keys: U64) -> I32:
     """The rows [B, K] in keys; PAD for NO_KEY."""
     return keys.astype(np.uint32).view(np.int32)

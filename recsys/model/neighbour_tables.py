@@ -16,8 +16,7 @@ import numpy as np
 from recsys.files.mapped_array import mapped_array
 from recsys.kernels import candidate_lists, top_k
 from recsys.kernels.jit import contiguous
-from recsys.kernels.top_k import U64
-from recsys.types import F32, I32, PAD, Bool
+from recsys.types import F32, I32, PAD, Bool, padded
 
 RECENT = 48
 """The newest history items, which vote. At a decay of .97 an older vote weighs less than .24 of the newest."""
@@ -61,11 +60,7 @@ class Neighbours:
 
         may: for each history the mask of allowed items [n], None for all.
         """
-        return top_k.rows_of(self.best_keys(histories, k, decay, may))
-
-    def best_keys(self, histories: I32, k: int, decay: float, may: Sequence[Bool | None] | None = None) -> U64:
-        """As `best`, but sort keys by the votes: [B, k], NO_KEY past the end."""
-        found = np.full((len(histories), k), top_k.NO_KEY)
+        found = padded(len(histories), k)
         voters = contiguous(histories[:, : -RECENT - 1 : -1])
         of = np.empty((len(voters), voters.shape[1] * self.width), np.uint64)
         counts = np.empty(len(voters), np.int64)
@@ -74,8 +69,8 @@ class Neighbours:
             given = of[query, :count]
             if may is not None and (mask := may[query]) is not None:
                 given = given[mask[top_k.places(given)]]
-            best = top_k.least(given, k)
-            found[query, : len(best)] = best
+            rows = top_k.places(top_k.least(given, k))
+            found[query, : len(rows)] = rows
         return found
 
 

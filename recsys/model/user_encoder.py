@@ -15,7 +15,6 @@ from torch import nn
 from recsys.fresh_items.extended_column import table
 from recsys.kernels import history_encoder as kernel
 from recsys.kernels.jit import contiguous
-from recsys.kernels.kernel_table import KernelTable
 from recsys.model.towers import DECAYS, UserTower
 from recsys.types import CLOCK, CONTEXTS, F32, Histories
 
@@ -55,11 +54,10 @@ class UserEncoder:
         other._embeddings = table(embeddings)
         return other
 
-    def encode(self, histories: Histories, embeddings: KernelTable | None = None) -> F32:
+    def encode(self, histories: Histories) -> F32:
         """Embeddings of B users at the moments of their queries: [B, d] float32, L2-normalised.
 
-        embeddings: of the rows that these histories name, if not the encoder's own. IndexError if a query has a context
-        row that the tower lacks.
+        IndexError if a query has a context row that the tower lacks.
         """
         arrays = kernel.HistoryArrays(
             *(contiguous(histories.items), contiguous(histories.times), contiguous(histories.now)),
@@ -67,7 +65,7 @@ class UserEncoder:
         )
         users = np.empty((len(histories), len(self._layers.second_bias)), np.float32)
         decays = _decay_powers(arrays.items.shape[1])
-        unknown = kernel.encode(embeddings or self._embeddings, arrays, self._weights, self._layers, decays, users)
+        unknown = kernel.encode(self._embeddings, arrays, self._weights, self._layers, decays, users)
         if unknown >= 0:
             row_of_batch, column = divmod(unknown, len(self._weights.sizes))
             row, rows = histories.context[row_of_batch, CLOCK + column], self._weights.sizes[column]

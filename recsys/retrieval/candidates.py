@@ -35,15 +35,8 @@ def _plan(lists: tuple[tuple[int, int, int], ...]) -> tuple[I64, I64, U16]:
 
 def empty_candidates(shape: tuple[int, ...]) -> Joined:
     """Arrays for kernels to write."""
-    types = np.int32, np.int32, np.uint16, bool, np.float32, bool, np.uint64
+    types = np.int32, np.uint16, bool, np.float32, bool, np.uint64
     return Joined(*(np.empty(shape, each) for each in types))
-
-
-def distinct(lists: SourceLists) -> Joined:
-    """The distinct items of the lists, without their scores."""
-    found = empty_candidates(lists.items.shape)
-    candidate_lists.join(lists, found)
-    return found
 
 
 def best_first(found: Joined) -> Candidates:

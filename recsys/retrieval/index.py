@@ -61,24 +61,21 @@ class Index(Protocol):
         """How many rows that may be shown score higher than `scores` [B] for users [B, d]: [B] int32."""
 
 
-def index_of(tables: ItemTables, unit: float | None = None) -> Index:
-    """The index that serves a generation. To use another library or a vector database, return its adapter here.
-
-    unit: see `ExactIndex`; only a shard needs it.
-    """
-    return ExactIndex(tables.embeddings, tables.available, tables.rounded, unit)
+def index_of(tables: ItemTables) -> Index:
+    """The index that serves a generation. To use another library or a vector database, return its adapter here."""
+    return ExactIndex(tables.embeddings, tables.available, tables.rounded)
 
 
 class ExactIndex:
     """Exact top-k over all items that may be shown; equal scores in the order of the rows."""
 
-    def __init__(self, embeddings: F32, available: Bool, table: I8 | None = None, unit: float | None = None) -> None:
-        """table: `rounded(embeddings)`, stored in a generation; computed if it is not given. unit: see `Int8Scan`.
+    def __init__(self, embeddings: F32, available: Bool, table: I8 | None = None) -> None:
+        """table: `rounded(embeddings)`, stored in a generation; computed if it is not given.
 
         ValueError for embeddings that are not finite and for a table of another shape.
         """
         self._items = np.asarray(embeddings)
-        self._scan = Int8Scan(self._items, rounded(embeddings) if table is None else table, unit)
+        self._scan = Int8Scan(self._items, rounded(embeddings) if table is None else table)
         self._show(available)
 
     def over(self, available: Bool) -> ExactIndex:
@@ -181,23 +178,21 @@ class Int8Scan:
     cache holds other data.
     """
 
-    def __init__(self, embeddings: F32, table: I8, unit: float | None = None) -> None:
+    def __init__(self, embeddings: F32, table: I8) -> None:
         """table: `rounded(embeddings)`. With another table the list is longer, and still complete.
 
-        unit: the number that 1 in the table stands for, where the table is a range of a longer one.
         ValueError for a table of another shape.
         """
         if table.shape != (len(embeddings), width(embeddings.shape[1])) or table.dtype != np.int8:
             found = f"{list(table.shape)} {table.dtype}, the embeddings are {list(embeddings.shape)}"
             raise ValueError(f"The int8 table is {found}.")
         self._embeddings, self._width, dim = embeddings, table.shape[1], embeddings.shape[1]
-        unit = step(embeddings) if unit is None else unit
-        off, long = error(embeddings, table, unit)
+        off, long = error(embeddings, table)
         self.longest = long + off
         # A float32 inner product has d sums and products, each off by a share of 2^-24 at most (Higham, "Accuracy and
         # Stability of Numerical Algorithms", 3.1) and, of numbers too small for that, by half of the smallest number.
         products = 1.01 * dim * 2.0**-24 * self.longest, dim * 2.0**-149
-        self._errors = TableErrors(off, long, unit, *products)
+        self._errors = TableErrors(off, long, step(embeddings), *products)
         self._packed = numkong.dots_pack(np.ascontiguousarray(table))
         missing = -self._width % exact_search.COLUMNS
         padded = np.pad(table, ((0, 0), (0, missing))) if missing else np.ascontiguousarray(table)

@@ -12,16 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-import numpy as np
-
-from recsys.kernels.top_k import U64, placed_keys
 from recsys.types import CANDIDATES, F32, FLAG_BITS, I32
 
 if TYPE_CHECKING:  # the index brings torch, which a gateway with remote stages does without
     from recsys.filters.allowed_items import Allowed
     from recsys.fresh_items.extended_index import ExtendedIndex
     from recsys.generation.item_tables import ItemTables
-    from recsys.generation.shard_rows import PastTables, ShardRows
     from recsys.retrieval.index import Index
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
@@ -33,9 +29,7 @@ class RetrievalBatch:
 
     users: [B, d] float32 user embeddings. past: [B, H] int32 item rows of the histories, newest last, padded with PAD.
     tables, index: of the generation and of the items added since through PUT /items. allowed: for each query the items
-    that its filter leaves, or None without a filter; None if no query of the batch has a filter. past_places,
-    past_tables: the past items of the histories as rows of tables of their own. These differ from past and tables in a
-    shard alone, where past and tables lack the items of other shards.
+    that its filter leaves, or None without a filter; None if no query of the batch has a filter.
     """
 
     users: F32
@@ -43,8 +37,6 @@ class RetrievalBatch:
     tables: ItemTables
     index: Index | ExtendedIndex
     allowed: Sequence[Allowed | None] | None
-    past_places: I32
-    past_tables: ItemTables | PastTables
 
 
 class Finder(ABC):
@@ -65,10 +57,6 @@ class Finder(ABC):
         """The finder over the tables and the index grown by the items added since. Called after each PUT /items."""
         return self
 
-    def within(self, rows: ShardRows, tables: ItemTables) -> Self:
-        """The finder of a shard, which lists local rows of the shard's items alone. tables: of the shard."""
-        return type(self)(tables)
-
     @abstractmethod
     def find(self, batch: RetrievalBatch, k: int) -> I32:
         """The k items of each query, best first: [B, any] int32, padded with PAD. Items may repeat.
@@ -76,14 +64,6 @@ class Finder(ABC):
         Only available items that the query's filter leaves: any other item would use up the share. If the dataset
         excludes seen items, retrieval drops the items of the history; k has room for these items.
         """
-
-    def keys(self, batch: RetrievalBatch, k: int) -> U64:
-        """The items of `find` in a shard, as sort keys [B, at most k] by which the lists of shards are merged.
-
-        The least keys come first. Here they are the columns, so that the lists take turns.
-        """
-        items = self.find(batch, k)[:, :k]
-        return placed_keys(np.arange(items.shape[1]), items)
 
 
 @dataclass(frozen=True, slots=True)

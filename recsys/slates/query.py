@@ -88,7 +88,7 @@ class Query:
 
     stages_passed: int = 0
     finished: bool = False  # the slate is made; no stage may change the query any more
-    degraded: list[str] = field(default_factory=list)  # of `Degraded`, and the names of missing shards
+    degraded: list[Degraded] = field(default_factory=list)
 
     record: UserRecord = _NO_RECORD
     events: list[Event] = field(default_factory=list)
@@ -168,7 +168,7 @@ class Query:
         self.items, self.tower, self.sources = items, tower, sources
         self.scores = tower
 
-    def leave_out(self, stage: str) -> None:
-        """Mark the answer as made without a stage, or without a shard of retrieval."""
+    def leave_out(self, stage: Degraded) -> None:
+        """Mark the answer as made without a stage."""
         if stage not in self.degraded:
             self.degraded.append(stage)

@@ -20,8 +20,8 @@ ANNOUNCED_SECONDS = 20
 class Announcement:
     """The state of one process.
 
-    name: unique, as "ranking host 123". role: gateway, retrieval, ranking, or a shard such as retrieval-shard-2. held:
-    loaded and tested generations. serving: generations that a gateway answers from, one for each alias. refused: the
+    name: unique, as "ranking host 123". role: gateway, retrieval or ranking. held: loaded
+    and tested generations. serving: generations that a gateway answers from, one for each alias. refused: the
     reason by generation. life: the identity that shows whether the process has ended.
     """
 

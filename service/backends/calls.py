@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from service.backends import wire
 from service.backends.client import BackendClient
@@ -18,8 +17,8 @@ from service.backends.models import RankingModel, RetrievalModel
 Call = Callable[[wire.Rows], Awaitable[wire.Rows]]
 """One call for many queries."""
 
-RETRIEVAL, RANKING = ("retrieve", "complete", "place", "similar"), ("rank", "explain", "features")
-"""The APIs of the models. A shard of retrieval has `find` and `find_similar` too, for `ShardedRetrieval`."""
+RETRIEVAL = "retrieve", "complete", "place", "similar"
+"""The APIs of retrieval. The others of `wire.WIDTHS` are those of ranking."""
 
 ON_LOOP = 8
 """Rows that are computed on the event loop if the models are in this process: about 12 ms. A thread costs more than
@@ -37,20 +36,16 @@ class Backends:
     rank: Call
     explain: Call
     features: Call
-    shards_away: Callable[[], list[str]] = list
-    """The shards of retrieval that are away, by their names in `degraded`."""
 
     @classmethod
-    def remote(cls, retrieval: Callable[[str], Call], ranking: BackendClient) -> Backends:
-        """Calls of two services in other processes. retrieval: returns the call of an API."""
-        calls: dict[str, Any] = {api: partial(ranking.call, api) for api in RANKING}
-        return cls(**calls | {api: retrieval(api) for api in RETRIEVAL})
+    def remote(cls, retrieval: BackendClient, ranking: BackendClient) -> Backends:
+        """Calls of two services in other processes."""
+        return cls(**{api: partial((retrieval if api in RETRIEVAL else ranking).call, api) for api in wire.WIDTHS})
 
     @classmethod
     def local(cls, retrieval: RetrievalModel, ranking: RankingModel) -> Backends:
         """Calls of models in this process; large batches run on a thread, so that the event loop stays free."""
-        calls: dict[str, Any] = {api: _local(getattr(ranking, api)) for api in RANKING}
-        return cls(**calls | {api: _local(getattr(retrieval, api)) for api in RETRIEVAL})
+        return cls(**{api: _local(getattr(retrieval if api in RETRIEVAL else ranking, api)) for api in wire.WIDTHS})
 
 
 def _local(compute: Callable[[wire.Rows], wire.Rows]) -> Call:

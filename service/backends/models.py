@@ -20,7 +20,6 @@ from recsys.generation.manifest import NAME
 from recsys.model.event_counts import NO_COUNTS, EventCounts
 from recsys.types import PAD
 from service.backends import wire
-from service.backends.shard_records import FOUND, found_records
 from service.generations.holder import GenerationHolder
 
 if TYPE_CHECKING:  # they import torch, which a gateway with backends in other processes does not need
@@ -90,12 +89,6 @@ class RetrievalModel(_Model["Retriever"]):
         """The candidates of each query."""
         return wire.retrieved(retriever.retrieve(wire.histories(queries), wire.extra(queries), wire.filters(queries)))
 
-    @over_rows(wire.RETRIEVE, FOUND)
-    def find(self, queries: np.ndarray, retriever: Retriever) -> list[bytes]:
-        """The lists of a shard for each query."""
-        shard = retriever.require_shard()
-        return found_records(retriever.find(wire.histories(queries), queries["extra"], wire.filters(queries)), shard)
-
     @over_rows(wire.RANK, wire.RETRIEVED)
     def complete(self, queries: np.ndarray, retriever: Retriever) -> list[bytes]:
         """The candidates of each query with the tower scores that they lack."""
@@ -115,16 +108,6 @@ class RetrievalModel(_Model["Retriever"]):
         for row in np.flatnonzero(retriever.holds(queries["item"])):
             of = queries[row : row + 1]
             found[row] = wire.similar_found(*retriever.similar(int(of["item"][0]), wire.filters(of)))
-        return found
-
-    @over_rows(wire.SIMILAR, FOUND)
-    def find_similar(self, queries: np.ndarray, retriever: Retriever) -> list[bytes]:
-        """The lists of a shard for each item. A row fails as in `similar`."""
-        shard, found = retriever.require_shard(), [wire.failure(FOUND)] * len(queries)
-        for row in np.flatnonzero(retriever.holds(queries["item"])):
-            of = queries[row : row + 1]
-            lists = retriever.find_similar(int(of["item"][0]), wire.filters(of))
-            (found[row],) = found_records(lists, shard)
         return found
 
 

@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.filters.compiled_conditions import FILTER_WORDS
-from recsys.generation.shard import MOST
 from recsys.kernels import time_features
 from recsys.model.feature_spec import OWN_COLUMNS
 from recsys.model.features import FEATURES
@@ -59,14 +58,13 @@ HISTORY = np.dtype(_HISTORY)
 """The beginning of RETRIEVE, RANK and the other records of one history."""
 
 RETRIEVE = np.dtype([*_HISTORY, ("extra", "<i4", EXTRA), _FILTER])
-_MISSING = ("missing", "<u8")  # bit n - 1: shard n of retrieval did not answer
-RETRIEVED = np.dtype([*_CANDIDATES, _MISSING, ("failed", "u1")])
+RETRIEVED = np.dtype([*_CANDIDATES, ("failed", "u1")])
 RANK = np.dtype([*_HISTORY, *_CANDIDATES])
 RANKED = np.dtype([("scores", "<f4", CANDIDATES), ("failed", "u1")])
 PLACE = np.dtype([*_HISTORY, ("item", "<i4")])
-PLACED = np.dtype([("failed", "u1"), ("tower", "<f4"), ("place", "<i4"), _MISSING])
+PLACED = np.dtype([("failed", "u1"), ("tower", "<f4"), ("place", "<i4")])
 SIMILAR = np.dtype([*_HEADER, ("item", "<i4"), _FILTER])
-SIMILAR_FOUND = np.dtype([("failed", "u1"), *_CANDIDATES, ("scores", "<f4", CANDIDATES), _MISSING])
+SIMILAR_FOUND = np.dtype([("failed", "u1"), *_CANDIDATES, ("scores", "<f4", CANDIDATES)])
 FEATURES_OF = np.dtype([*_HISTORY, *_CANDIDATES, ("places", "<i4", SLATE)])
 FEATURES_FOUND = np.dtype([("failed", "u1"), ("scores", "<f4", SLATE), ("features", "<f4", (SLATE, _WIDTH))])
 EXPLAINED = np.dtype([("failed", "u1"), *((name, "<f4", (SLATE, _WIDTH)) for name in ("features", "contributions"))])
@@ -74,11 +72,9 @@ EXPLAINED = np.dtype([("failed", "u1"), *((name, "<f4", (SLATE, _WIDTH)) for nam
 
 WIDTHS = {
     "retrieve": RETRIEVE.itemsize,
-    "find": RETRIEVE.itemsize,
     "complete": RANK.itemsize,
     "place": PLACE.itemsize,
     "similar": SIMILAR.itemsize,
-    "find_similar": SIMILAR.itemsize,
     "rank": RANK.itemsize,
     "explain": FEATURES_OF.itemsize,
     "features": FEATURES_OF.itemsize,
@@ -203,7 +199,7 @@ def each(table: np.ndarray) -> list[bytes]:
 def retrieved(found: Candidates) -> list[bytes]:
     """Records of RETRIEVED."""
     columns = found.items, found.tower, found.sources
-    return [candidate_record(*(column[row] for column in columns)) + bytes(9) for row in range(len(found))]
+    return [candidate_record(*(column[row] for column in columns)) + b"\0" for row in range(len(found))]
 
 
 def ranked(scores: F32) -> list[bytes]:
@@ -215,17 +211,7 @@ def similar_found(found: Candidates, scores: F32) -> bytes:
     """A record of SIMILAR_FOUND, of one row of candidates and scores."""
     scored = _raw(scores[0], np.float32)
     columns = found.items[0], found.tower[0], found.sources[0]
-    return b"".join((b"\0", candidate_record(*columns), scored, bytes(4 * CANDIDATES - len(scored) + 8)))
-
-
-def missing_shards(bits: int) -> list[int]:
-    """The numbers of the shards in a field `missing`."""
-    return [number for number in range(1, MOST + 1) if bits >> (number - 1) & 1] if bits else []
-
-
-def missing(record: bytes | bytearray) -> int:
-    """The field `missing` of a record of RETRIEVED."""
-    return int.from_bytes(record[-9:-1], "little")
+    return b"".join((b"\0", candidate_record(*columns), scored, bytes(4 * CANDIDATES - len(scored))))
 
 
 def histories(table: np.ndarray) -> Histories:
@@ -248,13 +234,8 @@ def _unless_empty(column: I32, none: int) -> I32 | None:
 
 
 def candidates(table: np.ndarray) -> Candidates:
-    """The candidates in records of RETRIEVED or RANK."""
+    """The candidates in records of RANK."""
     return Candidates(table["items"], table["tower"], table["sources"])
-
-
-def answered_candidates(table: np.ndarray) -> Candidates:
-    """The candidates in records of RETRIEVED; none in a record that failed."""
-    return Candidates(np.where(table["failed"][:, None] != 0, PAD, table["items"]), table["tower"], table["sources"])
 
 
 def has_failed(record: bytes | bytearray) -> bool:

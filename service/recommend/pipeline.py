@@ -54,14 +54,13 @@ class Pipeline:
         self.guards = {
             stage.degraded: StageGuard(stage.name, stage.degraded, outages[stage.degraded]) for stage in stages
         }
-        self._shards_away = backends.shards_away
         self._probe_seconds = RESERVE + settings.deadline_ms / 1000
         self._probes: set[asyncio.Task[Any]] = set()  # the event loop holds tasks weakly
 
     @property
     def away(self) -> list[str]:
-        """The stages and shards whose circuit breaker is open, by their names in `degraded`."""
-        return [str(degraded) for degraded, guard in self.guards.items() if guard.away] + self._shards_away()
+        """The stages whose circuit breaker is open, by their names in `degraded`."""
+        return [str(degraded) for degraded, guard in self.guards.items() if guard.away]
 
     @property
     def arms_away(self) -> list[str]:

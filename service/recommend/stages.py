@@ -14,7 +14,6 @@ import numpy as np
 
 from recsys.errors import StageError
 from recsys.filters.compiled_conditions import packed
-from recsys.generation.shard import shard_name
 from recsys.lists.user_list import UserList
 from recsys.lists.user_record import UserRecord
 from recsys.model.history import assemble, without_revoked
@@ -172,8 +171,6 @@ class RetrievalSource:
             query.leave_out(self.degraded)
             self.fall_back(query)
             return
-        for shard in wire.missing_shards(wire.missing(found)):
-            query.leave_out(shard_name(shard))
         query.set_candidates(*wire.found(found))
         if query.assigned.candidates and query.given is None:
             query.keep(np.arange(min(query.assigned.candidates, len(query.items))))

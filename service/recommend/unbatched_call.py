@@ -8,9 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from recsys.generation.shard import shard_name
 from recsys.slates.query import Degraded, Query
-from service.backends import wire
 from service.backends.calls import Call
 from service.recommend.guard import RESERVE
 from service.recommend.pipeline import Pipeline
@@ -42,9 +40,6 @@ async def call_backend(
         pipeline.guards[stage].outage.without()
         query.leave_out(stage)
         return None
-    if "missing" in (dtype.names or ()):
-        for shard in wire.missing_shards(int(found["missing"][0])):
-            query.leave_out(shard_name(shard))
     return found
 
 

@@ -45,7 +45,7 @@ class RecommendResponse(BaseModel):
     removed: dict[str, int] = Field(description="Number of candidates that filters removed, by reason.")
     degraded: list[str] = Field(
         description="Stages that failed or were late. The answer was made without them. `overload`: too many requests "
-        "wait, and the user's precomputed list is the answer. `retrieval-shard-2`: without that part of the items."
+        "wait, and the user's precomputed list is the answer."
     )
     unknown_items: list[int | str] = Field(description="Items of the session that are not known. They have no effect.")
     unknown_types: list[str] = Field(description="Event types of the session that are not known. They have no effect.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from recsys.filters.allowed_items import masks
-from recsys.kernels.top_k import U64, rows_of
 from recsys.model.neighbour_tables import VOTE_DECAY
 from recsys.retrieval.source import CandidateSource, Finder, RetrievalBatch
 from recsys.types import I32, Source
@@ -14,11 +13,7 @@ class CovisitedItems(Finder):
 
     def find(self, batch: RetrievalBatch, k: int) -> I32:
         """The items with the most votes."""
-        return rows_of(self.keys(batch, k))
-
-    def keys(self, batch: RetrievalBatch, k: int) -> U64:
-        """Keys by votes."""
-        return batch.past_tables.covisit.best_keys(batch.past_places, k, VOTE_DECAY, masks(batch.allowed))
+        return batch.tables.covisit.best(batch.past, k, VOTE_DECAY, masks(batch.allowed))
 
 
 SOURCE = CandidateSource("covisit", Source.COVISIT, 64, CovisitedItems)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from recsys.filters.allowed_items import masks
 from recsys.generation.item_tables import ItemTables
-from recsys.kernels.top_k import U64, rows_of
 from recsys.model.neighbour_tables import VOTE_DECAY
 from recsys.retrieval.source import CandidateSource, Finder, RetrievalBatch
 from recsys.types import I32, Source
@@ -20,11 +19,7 @@ class EaseItems(Finder):
 
     def find(self, batch: RetrievalBatch, k: int) -> I32:
         """The items with the most votes."""
-        return rows_of(self.keys(batch, k))
-
-    def keys(self, batch: RetrievalBatch, k: int) -> U64:
-        """Keys by votes."""
-        return batch.past_tables.ease.best_keys(batch.past_places, k, VOTE_DECAY, masks(batch.allowed))
+        return batch.tables.ease.best(batch.past, k, VOTE_DECAY, masks(batch.allowed))
 
 
 SOURCE = CandidateSource("ease", Source.EASE, 32, EaseItems)

@@ -14,14 +14,12 @@ from recsys.filters.allowed_items import only
 from recsys.generation.item_tables import ItemTables
 from recsys.kernels.candidate_lists import items_of_liked_tokens
 from recsys.kernels.jit import contiguous
-from recsys.kernels.top_k import U64, placed_keys, rows_of
 from recsys.model.feature_spec import NO_TOKEN
 from recsys.retrieval.source import CandidateSource, Finder, RetrievalBatch
 from recsys.types import I32, Source, padded
 
 if TYPE_CHECKING:
     from recsys.fresh_items.extended_index import ExtendedIndex
-    from recsys.generation.shard_rows import ShardRows
 
 PER_TOKEN = 8
 """New items of each liked token."""
@@ -61,34 +59,16 @@ class FreshItems(Finder):
         other._put, other.put_share = index, min(PUT_SHARE, index.count)
         return other
 
-    def within(self, rows: ShardRows, tables: ItemTables) -> FreshItems:
-        """The same table of new items, with PAD in place of the items of other shards."""
-        other: FreshItems = copy.copy(self)
-        other._items = rows.local(self._items)
-        return other
-
     def find(self, batch: RetrievalBatch, k: int) -> I32:
         """New items of the most frequent tokens, then the items added since with the largest inner products."""
-        items = self._liked(batch)
+        items = padded(len(batch.past), LIKED_TOKENS * PER_TOKEN)
+        recent = contiguous(batch.past[:, -RECENT:])
+        content, vocabulary = batch.tables.content_table, len(self._offsets) - 1
+        items_of_liked_tokens(content, vocabulary, recent, LIKED_TOKENS, self._items, self._offsets, items)
+        items = only(items, batch.allowed)
         if self._put is None:
             return items
-        return np.concatenate([items, rows_of(self._put.fresh(batch.users, PUT_SHARE, batch.allowed))], axis=1)
-
-    def keys(self, batch: RetrievalBatch, k: int) -> U64:
-        """Keys by columns, then by inner products: those of embeddings of norm 1 have larger keys than any column."""
-        items = self._liked(batch)
-        keys = placed_keys(np.arange(items.shape[1]), items)
-        if self._put is not None:
-            keys = np.concatenate([keys, self._put.fresh(batch.users, PUT_SHARE, batch.allowed)], axis=1)
-        return keys
-
-    def _liked(self, batch: RetrievalBatch) -> I32:
-        """The new items of the most frequent tokens, PAD for those that may not be shown."""
-        items = padded(len(batch.past), LIKED_TOKENS * PER_TOKEN)
-        recent = contiguous(batch.past_places[:, -RECENT:])
-        content, vocabulary = batch.past_tables.content_table, len(self._offsets) - 1
-        items_of_liked_tokens(content, vocabulary, recent, LIKED_TOKENS, self._items, self._offsets, items)
-        return only(items, batch.allowed)
+        return np.concatenate([items, self._put.fresh(batch.users, PUT_SHARE, batch.allowed)], axis=1)
 
 
 SOURCE = CandidateSource("fresh", Source.FRESH, 32, FreshItems)

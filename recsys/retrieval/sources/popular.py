@@ -9,13 +9,11 @@ import numpy as np
 
 from recsys.fresh_items.extended_column import ExtendedColumn
 from recsys.generation.item_tables import ItemTables
-from recsys.kernels.top_k import U64, placed_keys
 from recsys.retrieval.source import CandidateSource, Finder, RetrievalBatch
 from recsys.types import CANDIDATES, HISTORY_LENGTH, I32, PAD, Bool, Source
 
 if TYPE_CHECKING:
     from recsys.fresh_items.extended_index import ExtendedIndex
-    from recsys.generation.shard_rows import ShardRows
 
 AT_ONCE = 4_096
 """Rows that are read in one step of the search for available rows."""
@@ -38,24 +36,12 @@ class PopularItems(Finder):
 
     def __init__(self, tables: ItemTables) -> None:
         self._rows = most_popular(tables, CANDIDATES + HISTORY_LENGTH)
-        self._places: I32 = np.zeros(0, np.int32)  # only a shard merges by them
 
     def over(self, tables: ItemTables, index: ExtendedIndex) -> PopularItems:
         """The same without the items that were hidden through PUT /items since the training."""
         other: PopularItems = copy.copy(self)
         other._rows = self._rows[tables.available[self._rows]]
         return other
-
-    def within(self, rows: ShardRows, tables: ItemTables) -> PopularItems:
-        """Those of the shard, with the places of all its items by popularity."""
-        other = PopularItems(tables)
-        other._places = rows.popularity_places
-        return other
-
-    def keys(self, batch: RetrievalBatch, k: int) -> U64:
-        """Keys by popularity among all items."""
-        items = self.find(batch, k)
-        return placed_keys(self._places[items], items)
 
     def find(self, batch: RetrievalBatch, k: int) -> I32:
         """The most popular items."""

@@ -9,9 +9,8 @@ import numpy as np
 
 from recsys.filters.allowed_items import only
 from recsys.generation.item_tables import ItemTables
-from recsys.kernels.top_k import NO_KEY, U64, placed_keys, rows_of
 from recsys.retrieval.source import CandidateSource, Finder, RetrievalBatch
-from recsys.types import I32, PAD, Source
+from recsys.types import I32, PAD, Source, padded
 
 
 class RepeatedItems(Finder):
@@ -24,19 +23,14 @@ class RepeatedItems(Finder):
 
     def find(self, batch: RetrievalBatch, k: int) -> I32:
         """The available items of the history, newest first, each once."""
-        return rows_of(self.keys(batch, k))
-
-    def keys(self, batch: RetrievalBatch, k: int) -> U64:
-        """Keys by places in the history from its end."""
         histories, available = only(batch.past, batch.allowed), batch.tables.available
-        found = np.full((len(histories), k), NO_KEY)
+        found = padded(len(histories), k)
         for row, history in enumerate(histories):
-            items, first = np.unique(history[::-1], return_index=True)
-            first = np.sort(first[items != PAD])
-            latest = history[::-1][first]
-            shown = available[latest]
-            keys = placed_keys(first[shown], latest[shown])[:k]
-            found[row, : len(keys)] = keys
+            past = history[history != PAD][::-1]
+            items, first = np.unique(past, return_index=True)
+            latest = items[np.argsort(first)]
+            latest = latest[available[latest]][:k]
+            found[row, : len(latest)] = latest
         return found
 
 

@@ -30,9 +30,6 @@ FILES = [
 OBJECTS = [each for path in FILES for each in yaml.safe_load_all(path.read_text())]
 
 
-SHARDS = [*yaml.safe_load_all((DEPLOY / "kubernetes" / "shards" / "retrieval.yaml").read_text())]
-
-
 def named(*kinds):
     return {each["metadata"]["name"]: each for each in OBJECTS if each["kind"] in kinds}
 
@@ -100,23 +97,6 @@ def test_services_have_probes_and_time_to_drain(name):
         assert ports(TEMPLATES[name])[get["port"]] == 3000
     assert container["args"] == ["--role", name]
     assert spec["terminationGracePeriodSeconds"] >= 45
-
-
-def test_shards_are_the_pods_of_the_base():
-    """Each with its shard; the gateway names all of them in their order."""
-    (shards,) = SHARDS
-    spec, overlay = shards["spec"], yaml.safe_load((DEPLOY / "kubernetes/shards/kustomization.yaml").read_text())
-    pods, base = spec["template"], TEMPLATES["retrieval"]
-    variables = {each["name"]: each.get("value") for each in pods["spec"]["containers"][0].pop("env")}
-    assert pods == base | {"spec": base["spec"] | {"containers": pods["spec"]["containers"]}}
-    assert pods["spec"]["containers"][0] == {k: v for k, v in base["spec"]["containers"][0].items() if k != "env"}
-    assert variables["TANDEM_RETRIEVAL_SHARD"] == f"$(POD_INDEX)/{spec['replicas']}"
-    first, count = spec["ordinals"]["start"], spec["replicas"]
-    urls = [f"http://retrieval-{n}.{spec['serviceName']}:3000" for n in range(first, first + count)]
-    (gateway,) = (each for each in overlay["patches"] if each.get("target", {}).get("name") == "gateway")
-    (change,) = yaml.safe_load(gateway["patch"])
-    assert change["value"] == {"name": "TANDEM_RETRIEVAL_URL", "value": ",".join(urls)}
-    assert TEMPLATES["gateway"]["spec"]["containers"][0]["env"][0]["name"] == "TANDEM_RETRIEVAL_URL"
 
 
 def test_settings_are_those_of_the_service():
@@ -231,7 +211,7 @@ def test_the_image_of_the_flows_is_given_what_it_copies():
 def test_objects_hold_against_the_schemas_of_kubernetes(version):
     """Strictly: what it does not know it would ignore."""
     schemas = pytest.importorskip("kubernetes_validate", reason="make manifests installs it")
-    for each in (*OBJECTS, *SHARDS):
+    for each in OBJECTS:
         schemas.validate(each, version, strict=True)
 
 

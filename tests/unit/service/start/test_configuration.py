@@ -66,6 +66,10 @@ def test_each_setting_has_its_source_and_no_password_is_shown():
             ({"TANDEM_RANKING_URL": url}, f"TANDEM_RANKING_URL='{url}' is not a valid setting: write it as http://")
             for url in ("ranking:3000", "https://ranking:3000", "http://", "http://a:99999", "http://a/b")
         ),
+        (
+            {"TANDEM_RETRIEVAL_URL": "http://a:3000,http://b:3000"},
+            "TANDEM_RETRIEVAL_URL='http://a:3000,http://b:3000' is not a valid setting: write it as http",
+        ),
         ({"TANDEM_RANKING_URL": "http://ranking", "TANDEM_TOPOLOGY": "inline"}, "TANDEM_TOPOLOGY=inline keeps"),
         ({"TANDEM_RANKING_URL": "http://me:hunter2@h:1"}, "TANDEM_RANKING_URL is not a valid setting: write it as"),
         ({"REDIS_URL": "redis://me:hunter2@h/0?hunter2=1"}, "REDIS_URL has an option behind its ?"),
@@ -176,13 +180,17 @@ def test_a_key_is_found_in_a_text():
 
 
 def test_a_variable_that_is_no_setting_is_named():
-    """With the most similar setting, if one is similar."""
+    """With the most similar setting, if one is similar; of a removed setting, with what to set."""
     sentences = list(
-        configuration.unknown(["TANDEM_GATEWAY_WORKER", "TANDEM_PORT", "TANDEM_XYZZY", "TANDEM_HOME", "PATH"])
+        configuration.unknown(
+            ["TANDEM_GATEWAY_WORKER", "TANDEM_PORT", "TANDEM_RETRIEVAL_SHARD", "TANDEM_XYZZY", "TANDEM_HOME", "PATH"]
+        )
     )
     assert sentences == [
         "TANDEM_GATEWAY_WORKER is no setting; did you mean TANDEM_GATEWAY_WORKERS?",
         "TANDEM_PORT is no setting; did you mean PORT?",
+        "TANDEM_RETRIEVAL_SHARD is no setting any more: each host of retrieval holds all items. Unset it, and set "
+        "TANDEM_RETRIEVAL_URL to one address; a name may stand for several hosts.",
         "TANDEM_XYZZY is no setting.",
     ]
 
