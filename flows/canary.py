@@ -21,8 +21,8 @@ from recsys.errors import ExperimentError, GenerationError
 from recsys.experiments.canary import ARM, advance_canary, is_complete, next_step
 from recsys.experiments.changes import CANARY, percent, stop, unless_changed
 from recsys.experiments.document import Canary, Experiment
-from recsys.store.experiment_store import ExperimentStore
 from recsys.store.from_environment import OpenStore, open_store
+from recsys.store.redis.redis_experiments import RedisExperimentStore
 from recsys.store.stored_types import LIVE
 from training.experiments.looks import LOOKS
 from training.progress import RunProgress
@@ -96,7 +96,7 @@ def _end(experiment: Experiment, store: OpenStore, sentence: str) -> str:
     return sentence
 
 
-def _is_watched(experiments: ExperimentStore, now: float) -> bool:
+def _is_watched(experiments: RedisExperimentStore, now: float) -> bool:
     """Whether the monitor has read a gateway lately."""
     looks = LOOKS.validate_json(experiments.looks() or b"[]")
     return bool(looks) and now - looks[-1].at <= LOOK_SECONDS and bool(looks[-1].counts)

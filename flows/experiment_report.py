@@ -26,9 +26,9 @@ from recsys.environment import Environment
 from recsys.errors import ExperimentError
 from recsys.experiments import changes
 from recsys.experiments.document import Experiment, ExperimentsDocument
-from recsys.store.experiment_store import ExperimentStore
 from recsys.store.from_environment import OpenStore, open_store
 from recsys.store.redis.generation_store import RedisGenerationStore
+from recsys.store.redis.redis_experiments import RedisExperimentStore
 from recsys.store.run_record import RunFigures
 from training.data.impressions import FOLDER
 from training.data.locations import exports
@@ -160,7 +160,7 @@ def make_report(environment: Environment, inputs: ReportInputs, since: float | N
 
 
 @store_step
-def halt(store: ExperimentStore, read: Experiment, reasons: Mapping[str, str]) -> Mapping[str, str]:
+def halt(store: RedisExperimentStore, read: Experiment, reasons: Mapping[str, str]) -> Mapping[str, str]:
     """Halt arms of an experiment, unless it was changed since it was read: the reasons are of other shares then."""
 
     def halted(document: ExperimentsDocument) -> ExperimentsDocument:

@@ -23,8 +23,8 @@ from recsys.errors import ExperimentError, SettingsError
 from recsys.experiments import changes
 from recsys.experiments.document import Experiment, ExperimentsDocument
 from recsys.experiments.running_experiments import Halts
-from recsys.store.experiment_store import ExperimentStore
 from recsys.store.from_environment import open_store
+from recsys.store.redis.redis_experiments import RedisExperimentStore
 from training.experiments.guardrails import ArmCounts, breach
 from training.experiments.looks import LOOKS, Look, counted_since, kept
 
@@ -65,7 +65,7 @@ def monitor(
 
 
 @store_step
-def watch(store: ExperimentStore, gateways: Sequence[str], key_file: str | None) -> MonitorResult:
+def watch(store: RedisExperimentStore, gateways: Sequence[str], key_file: str | None) -> MonitorResult:
     """Look at the gateways, halt arms in the document, and stop experiments at their end."""
     now = time.time()
     document = store.change(lambda newest: changes.stop_ended(newest, now))

@@ -8,6 +8,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from tests.sample_data.shared import VARIABLE
 from tests.servers.debian_program import REDIS
 from tests.servers.deployment import Deployment
 from tests.servers.prefect_server import prefect_server
-from tests.servers.store_server import StoreServer
+from tests.servers.store_server import StoreServer, empty
 from training.data.interaction_log import Log
 
 
@@ -72,6 +73,20 @@ def own_valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server = StoreServer(tmp_path_factory.mktemp("own-valkey")).start()
     yield server.url
     server.stop()
+
+
+@pytest.fixture
+def empty_url(own_valkey_url: str) -> str:
+    """A Valkey without data."""
+    empty(own_valkey_url)
+    return own_valkey_url
+
+
+@pytest.fixture
+def empty_store(empty_url: str) -> Iterator[RedisGenerationStore]:
+    """The generations of a Valkey without data."""
+    with closing(RedisGenerationStore(empty_url)) as store:
+        yield store
 
 
 @pytest.fixture(scope="session")

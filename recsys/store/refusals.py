@@ -1,4 +1,4 @@
-"""The errors with which the store refuses a call, shared by the store in Redis and the one in memory for unit tests."""
+"""The errors with which the store refuses a call."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import logging
 from recsys.errors import StoreError, StoreUnavailable
 from recsys.experiments.document import ExperimentsDocument
 from recsys.experiments.running_experiments import Halts, RunningExperiments
-from recsys.store.experiment_store import ExperimentStore
+from recsys.store.redis.redis_experiments import RedisExperimentStore
 
 logger = logging.getLogger("tandem")
 
@@ -19,7 +19,7 @@ logger = logging.getLogger("tandem")
 class ExperimentsFollower:
     """Reads the experiments when they change. One thread refreshes; any thread reads `current`."""
 
-    def __init__(self, store: ExperimentStore | None = None) -> None:
+    def __init__(self, store: RedisExperimentStore | None = None) -> None:
         """store: None without experiments, as in tests."""
         self.current = RunningExperiments()
         self._store = store
@@ -50,7 +50,7 @@ class ExperimentsFollower:
         self._halts = {**self._halts, **self._own}
         self.current = RunningExperiments(self.current.document, self._halts)
 
-    def _read(self, store: ExperimentStore) -> None:
+    def _read(self, store: RedisExperimentStore) -> None:
         before, document = self.current.document, store.read()
         if document == before:
             document = before
@@ -63,7 +63,7 @@ class ExperimentsFollower:
             self._halts = halts
             self.current = RunningExperiments(document, halts)
 
-    def _write(self, store: ExperimentStore, experiment: str, arm: str, reason: str) -> None:
+    def _write(self, store: RedisExperimentStore, experiment: str, arm: str, reason: str) -> None:
         """Write a halt; a later refresh writes the halt again if the store is away."""
         self._unwritten.discard((experiment, arm))
         try:

@@ -10,9 +10,9 @@ import pytest
 from tests.contracts.stores import Store, opened
 
 
-@pytest.fixture(params=["memory", "valkey", "redis"])
+@pytest.fixture(params=["valkey", "redis"])
 def store(request: pytest.FixtureRequest) -> Iterator[Store]:
-    """An empty store: in memory, in Valkey or in Redis."""
+    """An empty store in Valkey or in Redis."""
     yield from opened(request)
 
 
@@ -20,9 +20,3 @@ def store(request: pytest.FixtureRequest) -> Iterator[Store]:
 def generations(store: Store) -> Any:
     """The generations of an empty store."""
     return store.generations
-
-
-@pytest.fixture(params=["valkey", "redis"])
-def real(request: pytest.FixtureRequest) -> Iterator[Store]:
-    """An empty store in Valkey or in Redis, whose keys a test can read."""
-    yield from opened(request)

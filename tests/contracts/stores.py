@@ -17,10 +17,7 @@ from recsys.experiments.definition import Arm, Definition
 from recsys.experiments.document import Experiment, ExperimentsDocument
 from recsys.fresh_items.put_items import Put
 from recsys.generation.manifest import Manifest, Part
-from recsys.store import MemoryStore, RedisFlowStore, RedisGenerationStore, RedisUserStore, UserState
-from recsys.store.memory.memory_experiments import MemoryExperiments
-from recsys.store.memory.memory_items import MemoryItems
-from recsys.store.memory.memory_store import MemoryProcessRegistry
+from recsys.store import RedisFlowStore, RedisGenerationStore, RedisUserStore, UserState
 from recsys.store.redis.generation_store import ALIASES_CHANNEL
 from recsys.store.redis.item_store import RedisItemReader, RedisItemWriter
 from recsys.store.redis.redis_experiments import RedisExperimentStore
@@ -37,7 +34,7 @@ SIZES = {"empty": 0, "small": 5, "chunk": CHUNK, "chunk_and_one": CHUNK + 1, "se
 
 @dataclass
 class Store:
-    """One store: its clients, functions that open those for one event loop, and a plain client (None for the memory).
+    """One store: its clients, functions that open those for one event loop, and a plain client.
 
     ring: announces that an alias moved.
     """
@@ -91,11 +88,6 @@ def opened(
     request: pytest.FixtureRequest, log: StreamLimits = LOG_LIMITS, impressions: StreamLimits = IMPRESSION_LIMITS
 ) -> Iterator[Store]:
     """The empty store that the parameter of a fixture names."""
-    if request.param == "memory":
-        memory, items, registry = MemoryStore(), MemoryItems(), MemoryProcessRegistry()
-        opened = (lambda: memory), (lambda: items), registry.alias_moved.set
-        yield Store(memory, memory, items, registry, *opened, experiments=MemoryExperiments(memory))
-        return
     url = request.getfixturevalue("own_valkey_url" if request.param == "valkey" else "own_redis_url")
     clients = [RedisGenerationStore(url), RedisFlowStore(url, LONG), RedisItemReader(url), RedisProcessRegistry(url)]
     experiments = RedisExperimentStore(url)
@@ -123,15 +115,15 @@ async def _closing(make: Callable[[], Any], work: Callable[[Any], Awaitable[Any]
 
 
 @contextmanager
-def user_of(real: Store, name: str, *rights: str) -> Iterator[str]:
+def user_of(store: Store, name: str, *rights: str) -> Iterator[str]:
     """The URL of a Redis user with these rights, in the syntax of ACL SETUSER. The user is deleted afterwards."""
     rules = ["reset", "on", ">secret", *rights]
-    real.client.execute_command("ACL", "SETUSER", name, *rules)
+    store.client.execute_command("ACL", "SETUSER", name, *rules)
     try:
-        kind, rest = real.url.split("://", 1)
+        kind, rest = store.url.split("://", 1)
         yield f"{kind}://{name}:secret@{rest}"
     finally:
-        real.client.acl_deluser(name)
+        store.client.acl_deluser(name)
 
 
 def is_notified(registry: Any, ring: Callable[[], Any]) -> bool:
@@ -166,7 +158,7 @@ def of_generation(generation: str, ramp: float = 0.0) -> ExperimentsDocument:
 
 
 def keys(store: Store) -> set[str]:
-    """All keys of a real store except its two counters."""
+    """All keys of a store except its two counters."""
     return {key.decode() for key in store.client.keys("*")} - {"fence", "promoted"}
 
 

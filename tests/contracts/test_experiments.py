@@ -1,4 +1,4 @@
-"""The contract of the stores of experiments: one document, changed in one step, on memory, Valkey and Redis."""
+"""The contract of the store of experiments: one document, changed in one step, on Valkey and Redis."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from recsys.errors import ExperimentError, GenerationError, StoreError
 from recsys.experiments.document import ExperimentsDocument
-from recsys.store.experiment_store import HALT_EXPIRE
+from recsys.store.redis.redis_experiments import HALT_EXPIRE
 from tests.contracts.stores import Store, is_notified, of_generation, publish_small
 
 
@@ -54,20 +54,20 @@ def test_of_two_changes_at_once_both_are_kept_or_one_is_refused(store: Store) ->
     assert store.experiments.read().experiments["test"].ramp == 1.0
 
 
-def test_a_repeated_command_is_one_change(real: Store) -> None:
+def test_a_repeated_command_is_one_change(store: Store) -> None:
     """redis-py sends a command again after a dropped connection. The second try finds its own document."""
-    publish_small(real.generations, "g1")
-    real.experiments.change(lambda _: of_generation("g1"))
-    send = real.experiments._redis.eval
-    real.experiments._redis.eval = lambda *values: send(*values) and send(*values)
+    publish_small(store.generations, "g1")
+    store.experiments.change(lambda _: of_generation("g1"))
+    send = store.experiments._redis.eval
+    store.experiments._redis.eval = lambda *values: send(*values) and send(*values)
 
     def once(document: ExperimentsDocument) -> ExperimentsDocument:
         if document.experiments["test"].ramp:
             raise ExperimentError("It was ramped already.")
         return ramped(document, 0.5)
 
-    assert real.experiments.change(once).version == 2
-    assert real.experiments.read().version == 2
+    assert store.experiments.change(once).version == 2
+    assert store.experiments.read().version == 2
 
 
 def test_a_generation_that_is_needed_stays(store: Store) -> None:
@@ -85,13 +85,13 @@ def test_a_generation_that_is_needed_stays(store: Store) -> None:
     assert store.generations.generations() == []
 
 
-def test_a_lost_generation_keeps_no_change_from_being_written(real: Store) -> None:
+def test_a_lost_generation_keeps_no_change_from_being_written(store: Store) -> None:
     """A store that evicts keys may lose the generation of an arm: the arm can still be halted."""
-    publish_small(real.generations, "g1")
-    real.experiments.change(lambda _: of_generation("g1"))
-    real.client.delete("gen:g1:manifest")
-    assert real.experiments.change(lambda document: ramped(document, 0.5)).version == 2
-    assert real.generations.needed() == {"g1"}
+    publish_small(store.generations, "g1")
+    store.experiments.change(lambda _: of_generation("g1"))
+    store.client.delete("gen:g1:manifest")
+    assert store.experiments.change(lambda document: ramped(document, 0.5)).version == 2
+    assert store.generations.needed() == {"g1"}
 
 
 def test_a_deleted_generation_takes_the_lists_of_arms_with_it(store: Store) -> None:
@@ -108,7 +108,7 @@ def test_a_deleted_generation_takes_the_lists_of_arms_with_it(store: Store) -> N
     assert store.flows.read_user_ids("g1", 0) + store.flows.read_user_ids("g1", 1) == ["7"]
     store.generations.delete("g1")
     assert store.read("g1", "7", variant="test.new")[0].listed is None
-    assert store.client is None or store.client.keys("gen:*") == []
+    assert store.client.keys("gen:*") == []
 
 
 def test_a_halt(store: Store) -> None:
@@ -121,17 +121,17 @@ def test_a_halt(store: Store) -> None:
     store.experiments.halt("old", "new", "A reason.")
     assert store.experiments.halts(document) == {("test", "new"): "Its generation is refused."}
     assert store.experiments.halts(ExperimentsDocument()) == {}
-    assert store.client is None or 0 < store.client.ttl("experiments:halt:test:new") <= HALT_EXPIRE
+    assert 0 < store.client.ttl("experiments:halt:test:new") <= HALT_EXPIRE
 
 
-def test_a_change_is_announced(real: Store) -> None:
+def test_a_change_is_announced(store: Store) -> None:
     """A waiting process reads the document at once."""
-    publish_small(real.generations, "g1")
-    assert is_notified(real.registry, lambda: real.experiments.change(lambda _: of_generation("g1")))
+    publish_small(store.generations, "g1")
+    assert is_notified(store.registry, lambda: store.experiments.change(lambda _: of_generation("g1")))
 
 
-def test_a_document_of_another_version_is_an_error(real: Store) -> None:
+def test_a_document_of_another_version_is_an_error(store: Store) -> None:
     """The error is a sentence."""
-    real.client.set("experiments", '{"experiments": {"test": 1}}')
+    store.client.set("experiments", '{"experiments": {"test": 1}}')
     with pytest.raises(StoreError, match="can't be read by this version"):
-        real.experiments.read()
+        store.experiments.read()

@@ -15,69 +15,69 @@ from tests.contracts.stores import Store, click
 from tests.contracts.users.test_forget_user import USER, fill
 
 
-def test_no_byte_is_left_in_a_dump(real: Store) -> None:
+def test_no_byte_is_left_in_a_dump(store: Store) -> None:
     """Dumps, backups and replicas have no byte of a deleted user."""
-    with uncompressed(real):
-        fill(real)
-        assert in_dumps(real, USER)
-        real.users(lambda users: users.forget_user(USER))
-        assert in_dumps(real, USER) == []
-    assert [entry.data for entry in real.flows.read_impressions()] == [b"shown to 7"]
+    with uncompressed(store):
+        fill(store)
+        assert in_dumps(store, USER)
+        store.users(lambda users: users.forget_user(USER))
+        assert in_dumps(store, USER) == []
+    assert [entry.data for entry in store.flows.read_impressions()] == [b"shown to 7"]
 
 
-def test_no_byte_of_a_drained_impression_is_left(real: Store) -> None:
+def test_no_byte_of_a_drained_impression_is_left(store: Store) -> None:
     """An impression that a flow removed before is deleted to the last byte too."""
-    with uncompressed(real):
-        fill(real)
-        theirs, _ = real.flows.read_impressions()
-        real.flows.drop_impressions([theirs.entry])
-        real.users(lambda users: users.forget_user(USER))
-        assert in_dumps(real, USER) == []
+    with uncompressed(store):
+        fill(store)
+        theirs, _ = store.flows.read_impressions()
+        store.flows.drop_impressions([theirs.entry])
+        store.users(lambda users: users.forget_user(USER))
+        assert in_dumps(store, USER) == []
 
 
-def test_the_log_keeps_the_other_entries(real: Store) -> None:
+def test_the_log_keeps_the_other_entries(store: Store) -> None:
     """They keep their names over several steps of the copy, and new entries follow the deleted ones."""
     for each in range(3):
-        real.add(*[click(f"{n}", user=f"user {each}-{n}") for n in range(400)])
-    real.add(click("last", user=USER))
-    before = real.flows.read_log(count=9_999)
-    real.users(lambda users: users.forget_user(USER))
-    assert real.flows.read_log(count=9_999) == before[:-1]
-    newest = real.client.xinfo_stream("events")["last-generated-id"].decode()
+        store.add(*[click(f"{n}", user=f"user {each}-{n}") for n in range(400)])
+    store.add(click("last", user=USER))
+    before = store.flows.read_log(count=9_999)
+    store.users(lambda users: users.forget_user(USER))
+    assert store.flows.read_log(count=9_999) == before[:-1]
+    newest = store.client.xinfo_stream("events")["last-generated-id"].decode()
     assert newest == before[-1].entry
-    real.add(click("next"))
-    assert [logged.event.item_id for logged in real.flows.read_log(before[-1].entry)] == ["next"]
-    assert real.client.ttl("events") == -1
-    assert {key for key in real.client.keys("events:*") if b":call:" not in key} == {b"events:counts"}
+    store.add(click("next"))
+    assert [logged.event.item_id for logged in store.flows.read_log(before[-1].entry)] == ["next"]
+    assert store.client.ttl("events") == -1
+    assert {key for key in store.client.keys("events:*") if b":call:" not in key} == {b"events:counts"}
 
 
-def test_concurrent_deletions_and_writes(real: Store) -> None:
+def test_concurrent_deletions_and_writes(store: Store) -> None:
     """No deletion restores entries of another one, and concurrent writes are kept."""
     gone = [f"to forget {n}" for n in range(8)]
     for each in range(3):
-        real.add(*[click(f"{each}", user=user) for user in gone], *[click(f"{n}", user="7") for n in range(300)])
+        store.add(*[click(f"{each}", user=user) for user in gone], *[click(f"{n}", user="7") for n in range(300)])
 
     async def scene(users: Any) -> None:
-        stores = [real.open_users() for _ in gone]
-        forgetting = [store.forget_user(user) for store, user in zip(stores, gone, strict=True)]
+        stores = [store.open_users() for _ in gone]
+        forgetting = [opened.forget_user(user) for opened, user in zip(stores, gone, strict=True)]
         adding = [users.add_events([click(f"new {n}", user="8")]) for n in range(50)]
         try:
             await asyncio.gather(*forgetting, *adding)
         finally:
-            for store in stores:
-                await store.close()
+            for opened in stores:
+                await opened.close()
 
-    with uncompressed(real):
-        real.users(scene)
-        assert in_dumps(real, "to forget") == []
-    logged = [str(logged.event.user_id) for logged in real.flows.read_log(count=9_999)]
+    with uncompressed(store):
+        store.users(scene)
+        assert in_dumps(store, "to forget") == []
+    logged = [str(logged.event.user_id) for logged in store.flows.read_log(count=9_999)]
     assert (logged.count("7"), logged.count("8"), len(logged)) == (900, 50, 950)
 
 
 @pytest.mark.parametrize(("script", "kept"), [(MARK_ENTRIES, []), (COPY_ENTRIES, ["late"])], ids=["marking", "copying"])
-def test_an_event_during_a_deletion(real: Store, script: str, kept: list[str]) -> None:
+def test_an_event_during_a_deletion(store: Store, script: str, kept: list[str]) -> None:
     """It is in the history and in the log, or in neither: events before the end of the marking are deleted."""
-    fill(real)
+    fill(store)
 
     async def scene(users: Any) -> None:
         run, added = users._redis.eval, []
@@ -91,17 +91,17 @@ def test_an_event_during_a_deletion(real: Store, script: str, kept: list[str]) -
         await users.forget_user(USER)
         assert added == [1]
 
-    real.users(scene)
-    assert [event.item_id for event in real.read("g1", USER)[0].events] == kept
-    assert [logged.event.item_id for logged in real.flows.read_log() if logged.event.user_id == USER] == kept
-    assert real.add(click("late", user=USER, name="late")) == 1 - len(kept)
+    store.users(scene)
+    assert [event.item_id for event in store.read("g1", USER)[0].events] == kept
+    assert [logged.event.item_id for logged in store.flows.read_log() if logged.event.user_id == USER] == kept
+    assert store.add(click("late", user=USER, name="late")) == 1 - len(kept)
 
 
-def test_an_impression_drained_during_a_deletion_stays_drained(real: Store) -> None:
+def test_an_impression_drained_during_a_deletion_stays_drained(store: Store) -> None:
     """A copy that was begun before does not restore it."""
     shown = [("7", b"shown")] * 600 + [(USER, b"shown")]
-    real.users(lambda users: users.add_impressions(shown))
-    entries = [shown.entry for shown in real.flows.read_impressions(count=300)]
+    store.users(lambda users: users.add_impressions(shown))
+    entries = [shown.entry for shown in store.flows.read_impressions(count=300)]
 
     async def scene(users: Any) -> None:
         run, copied = users._redis.eval, asyncio.Event()
@@ -111,30 +111,30 @@ def test_an_impression_drained_during_a_deletion_stays_drained(real: Store) -> N
             if script == COPY_ENTRIES and not copied.is_set():
                 copied.set()
                 assert outcome[0] == b"more"
-                real.flows.drop_impressions(entries)
+                store.flows.drop_impressions(entries)
             return outcome
 
         users._redis.eval = drained_after_a_step
         await users.forget_impressions(USER)
         assert copied.is_set()
 
-    real.users(scene)
-    left = [shown.entry for shown in real.flows.read_impressions()]
+    store.users(scene)
+    left = [shown.entry for shown in store.flows.read_impressions()]
     assert len(left) == 300
     assert not set(left) & set(entries)
 
 
 @pytest.mark.parametrize("script", [MARK_ENTRIES, COPY_ENTRIES], ids=["marking", "copying"])
-def test_a_deletion_that_lost_its_lock_starts_again(real: Store, script: str) -> None:
+def test_a_deletion_that_lost_its_lock_starts_again(store: Store, script: str) -> None:
     """An outdated copy never replaces a stream from which another process deleted a user."""
-    fill(real)
+    fill(store)
 
     async def scene(users: Any) -> None:
         run, outcomes = users._redis.eval, []
 
         async def overtaken(run_now: str, keys: int, *values: Any) -> Any:
             if run_now == script and not outcomes:
-                real.client.set(values[0], "another", px=100)
+                store.client.set(values[0], "another", px=100)
             reply = await run(run_now, keys, *values)
             if run_now == script:
                 outcomes.append(reply[0])
@@ -144,27 +144,27 @@ def test_a_deletion_that_lost_its_lock_starts_again(real: Store, script: str) ->
         await users.forget_impressions(USER)
         assert outcomes == [b"stale", b"done"]
 
-    real.users(scene)
-    assert [entry.data for entry in real.flows.read_impressions()] == [b"shown to 7"]
+    store.users(scene)
+    assert [entry.data for entry in store.flows.read_impressions()] == [b"shown to 7"]
 
 
-def test_in_a_full_store(real: Store) -> None:
+def test_in_a_full_store(store: Store) -> None:
     """The user is no longer readable, although the copy is refused; with room, no byte is left."""
-    fill(real)
-    real.client.config_set("maxmemory", 1)
+    fill(store)
+    store.client.config_set("maxmemory", 1)
     try:
         with pytest.raises(StoreError, match="is full"):
-            real.users(lambda users: users.forget_user(USER))
-        (state,) = real.read("g1", USER)
+            store.users(lambda users: users.forget_user(USER))
+        (state,) = store.read("g1", USER)
         assert (state.record, state.events, state.listed) == (None, [], None)
-        assert {str(logged.event.user_id) for logged in real.flows.read_log()} == {"7"}
-        assert [entry.data for entry in real.flows.read_impressions()] == [b"shown to 7"]
-        assert real.client.keys("*:forgetting") == []
+        assert {str(logged.event.user_id) for logged in store.flows.read_log()} == {"7"}
+        assert [entry.data for entry in store.flows.read_impressions()] == [b"shown to 7"]
+        assert store.client.keys("*:forgetting") == []
     finally:
-        real.client.config_set("maxmemory", 0)
-    with uncompressed(real):
-        real.users(lambda users: users.forget_user(USER))
-        assert in_dumps(real, USER) == []
+        store.client.config_set("maxmemory", 0)
+    with uncompressed(store):
+        store.users(lambda users: users.forget_user(USER))
+        assert in_dumps(store, USER) == []
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The contract of `RedisGenerationStore`: parts, manifests, aliases and deletion, on memory, Valkey and Redis."""
+"""The contract of `RedisGenerationStore`: parts, manifests, aliases and deletion, on Valkey and Redis."""
 
 from __future__ import annotations
 
@@ -44,22 +44,22 @@ class TestParts:
             with pytest.raises(GenerationError, match="p of generation g1 lacks chunk 1"):
                 list(generations.read_part("g1", "p", size))
 
-    def test_unfinished_keys_expire_and_finished_keys_do_not(self, real: Store) -> None:
+    def test_unfinished_keys_expire_and_finished_keys_do_not(self, store: Store) -> None:
         """Keys without a manifest expire; each publisher renews the expiry; the manifest makes all keys permanent."""
-        store = real.generations
-        claim = store.claim("g1", 1)
-        write_small(store, "g1", claim)
-        store.overwrite_chunk("small", b"yyyyy", 0, claim)
-        written = real.client.keys("gen:*")
-        assert {real.client.ttl(key) > UNFINISHED_EXPIRE - 60 for key in written} == {True}
+        generations = store.generations
+        claim = generations.claim("g1", 1)
+        write_small(generations, "g1", claim)
+        generations.overwrite_chunk("small", b"yyyyy", 0, claim)
+        written = store.client.keys("gen:*")
+        assert {store.client.ttl(key) > UNFINISHED_EXPIRE - 60 for key in written} == {True}
         for key in written:
-            real.client.expire(key, 10)
-        store.stored_sizes(small_manifest("g1"), claim)
-        assert {real.client.ttl(key) > UNFINISHED_EXPIRE - 60 for key in written} == {True}
-        finish_small(store, "g1", claim)
-        store.overwrite_chunk("small", b"xxxxx", 0, claim)
-        store.write_users("g1", 1, {"a": b"again"}, claim)
-        assert {real.client.ttl(key) for key in real.client.keys("gen:*")} == {-1}
+            store.client.expire(key, 10)
+        generations.stored_sizes(small_manifest("g1"), claim)
+        assert {store.client.ttl(key) > UNFINISHED_EXPIRE - 60 for key in written} == {True}
+        finish_small(generations, "g1", claim)
+        generations.overwrite_chunk("small", b"xxxxx", 0, claim)
+        generations.write_users("g1", 1, {"a": b"again"}, claim)
+        assert {store.client.ttl(key) for key in store.client.keys("gen:*")} == {-1}
 
 
 class TestAliases:
@@ -83,15 +83,15 @@ class TestAliases:
         assert generations.generations() == ["g1"]
         assert generations.aliases() == ("g1", None)
 
-    def test_a_promotion_is_announced(self, real: Store) -> None:
+    def test_a_promotion_is_announced(self, store: Store) -> None:
         """Subscribers receive a message for a promotion, and none for a refused one."""
-        publish_small(real.generations, "g1")
-        with real.client.pubsub(ignore_subscribe_messages=True) as subscription:
+        publish_small(store.generations, "g1")
+        with store.client.pubsub(ignore_subscribe_messages=True) as subscription:
             subscription.subscribe(ALIASES_CHANNEL)
             subscription.get_message(timeout=1)
             with pytest.raises(GenerationError):
-                real.generations.promote("g9")
-            real.generations.promote("g1")
+                store.generations.promote("g9")
+            store.generations.promote("g1")
             message = next(message for _ in range(10) if (message := subscription.get_message(timeout=1)))
         assert message["data"] == b"live g1"
 
@@ -131,18 +131,18 @@ class TestAliases:
         publish_small(generations, "g4")
         assert generations.promote("g4", forward=True).was == "g1"
 
-    def test_a_full_store_promotes_and_rolls_back(self, real: Store) -> None:
+    def test_a_full_store_promotes_and_rolls_back(self, store: Store) -> None:
         """Redis refuses other writes for want of memory."""
-        store, client = real.generations, real.client
-        publish_small(store, "g1", "g2")
-        store.promote("g1")
-        store.promote("g2")
+        generations, client = store.generations, store.client
+        publish_small(generations, "g1", "g2")
+        generations.promote("g1")
+        generations.promote("g2")
         client.config_set("maxmemory", 1)
         try:
             with pytest.raises(redis.exceptions.OutOfMemoryError):
                 client.set("anything", "x")
-            assert store.rollback().live == "g1"
-            assert store.promote("g2").live == "g2"
+            assert generations.rollback().live == "g1"
+            assert generations.promote("g2").live == "g2"
         finally:
             client.config_set("maxmemory", 0)
 
@@ -165,18 +165,18 @@ class TestDelete:
             list(store.generations.read_part("g1", "several", SIZES["several"]))
 
     @pytest.mark.parametrize("format_", [None, 1], ids=["this format", "an older format"])
-    def test_no_key_of_a_deleted_generation_is_left(self, real: Store, format_: int | None) -> None:
+    def test_no_key_of_a_deleted_generation_is_left(self, store: Store, format_: int | None) -> None:
         """All parts, chunks and hashes are deleted; users' events stay."""
-        real.add(Event(7, 1, 1.0))
-        before = keys(real)
-        whole = real.publish("g1", {str(user): b"r" for user in range(USERS)})
-        assert len(keys(real) - before) == 1 + 1 + 1 + 1 + 2 + 4 + manifest("g1").user_buckets  # zset, then g1's
-        real.flows.write_lists("g1", whole.user_buckets, {"7": b"list"})
-        real.flows.write_similar("g1", dict.fromkeys(range(CATALOGUE), b"list"))
+        store.add(Event(7, 1, 1.0))
+        before = keys(store)
+        whole = store.publish("g1", {str(user): b"r" for user in range(USERS)})
+        assert len(keys(store) - before) == 1 + 1 + 1 + 1 + 2 + 4 + manifest("g1").user_buckets  # zset, then g1's
+        store.flows.write_lists("g1", whole.user_buckets, {"7": b"list"})
+        store.flows.write_similar("g1", dict.fromkeys(range(CATALOGUE), b"list"))
         if format_:
-            real.client.set("gen:g1:manifest", replace(whole, format=format_).to_json())
-        real.generations.delete("g1")
-        assert keys(real) == before
+            store.client.set("gen:g1:manifest", replace(whole, format=format_).to_json())
+        store.generations.delete("g1")
+        assert keys(store) == before
 
     def test_an_aliased_generation_is_not_deleted(self, generations: Any) -> None:
         """The live and the previous generation stay complete."""
@@ -189,19 +189,19 @@ class TestDelete:
             assert generations.generations() == ["g1", "g2"]
             assert b"".join(generations.read_part(generation, "small", 5)) == b"xxxxx"
 
-    def test_a_promotion_during_a_deletion_wins(self, real: Store) -> None:
+    def test_a_promotion_during_a_deletion_wins(self, store: Store) -> None:
         """Aliases are checked in the step that deletes."""
-        store = real.generations
-        publish_small(store, "g1")
-        read = store.read_manifest
+        generations = store.generations
+        publish_small(generations, "g1")
+        read = generations.read_manifest
 
         def promoted_meanwhile(generation: str) -> bytes | None:
             text = read(generation)
-            store.promote(generation)
+            generations.promote(generation)
             return text
 
-        store.read_manifest = promoted_meanwhile
+        generations.read_manifest = promoted_meanwhile
         with pytest.raises(GenerationError, match="alias"):
-            store.delete("g1")
-        assert store.generations() == ["g1"]
-        assert len(real.client.keys("gen:g1:*")) == 1 + 1 + 2 + 1
+            generations.delete("g1")
+        assert generations.generations() == ["g1"]
+        assert len(store.client.keys("gen:g1:*")) == 1 + 1 + 2 + 1

@@ -1,4 +1,4 @@
-"""The contract of items that are put after training, on memory, Valkey and Redis."""
+"""The contract of items that are put after training, on Valkey and Redis."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import pytest
 
 from recsys.errors import StoreError, StoreUnavailable
 from recsys.fresh_items.put_items import ITEMS_EXPIRE, NOTHING_PUT, Put, PutItem, PutItems
-from recsys.store.memory import memory_items
 from recsys.store.redis import item_store as store_items
 from recsys.store.redis.item_store import FIRST_SEQ, RedisItemReader, RedisItemWriter
 from tests.contracts.stores import Store, user_of
@@ -33,9 +32,8 @@ def remove(store: Store, item_id: str | int) -> bool:
 
 
 def small(monkeypatch: pytest.MonkeyPatch, capacity: int, hiding: int | None = None) -> None:
-    """Limit the capacity of the stores, and their capacity with hidden items."""
-    for module in (store_items, memory_items):
-        monkeypatch.setattr(module, "CAPACITY", capacity)
+    """Limit the capacity of the store, and its capacity with hidden items."""
+    monkeypatch.setattr(store_items, "CAPACITY", capacity)
     if hiding is not None:
         monkeypatch.setattr(store_items, "HIDING_CAPACITY", hiding)
 
@@ -96,21 +94,21 @@ def test_a_put_beyond_the_capacity_is_refused(store: Store, monkeypatch: pytest.
     assert all_of(store)["a"].title == "changed"
 
 
-def test_a_full_store_still_hides(real: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_store_still_hides(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Items that are only hidden have room of their own, and so have items that are shown again."""
     small(monkeypatch, 2, 4)
-    assert real.put(Put("a"), Put("b"))
-    assert not real.put(Put("c"))
-    assert real.put(Put("c", available=False), Put("d", available=False))
-    assert not real.put(Put("e", available=False))
-    assert real.put(Put("c", available=True))
-    assert {text: item.available for text, item in all_of(real).items()} == {
+    assert store.put(Put("a"), Put("b"))
+    assert not store.put(Put("c"))
+    assert store.put(Put("c", available=False), Put("d", available=False))
+    assert not store.put(Put("e", available=False))
+    assert store.put(Put("c", available=True))
+    assert {text: item.available for text, item in all_of(store).items()} == {
         "a": True,
         "b": True,
         "c": True,
         "d": False,
     }
-    assert real.put(Put("a", available=False), Put("b", "changed"))
+    assert store.put(Put("a", available=False), Put("b", "changed"))
 
 
 def test_one_item_is_read_and_removed(store: Store) -> None:
@@ -129,127 +127,127 @@ def test_one_item_is_read_and_removed(store: Store) -> None:
     assert again.seq not in {item.seq for item in known.items}
 
 
-def test_an_expired_item_leaves_room(real: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_expired_item_leaves_room(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its id is removed, and after another put it is a new item."""
     small(monkeypatch, 2)
-    real.put(Put("a"), Put("b"))
-    seq = all_of(real)["a"].seq
-    real.client.delete("item:a")
-    assert real.put(Put("c"))
-    assert all_of(real).keys() == {"b", "c"}
-    real.client.delete("item:b")
-    assert real.put(Put("a"))
-    assert all_of(real)["a"].seq > seq
+    store.put(Put("a"), Put("b"))
+    seq = all_of(store)["a"].seq
+    store.client.delete("item:a")
+    assert store.put(Put("c"))
+    assert all_of(store).keys() == {"b", "c"}
+    store.client.delete("item:b")
+    assert store.put(Put("a"))
+    assert all_of(store)["a"].seq > seq
 
 
-def test_all_keys_expire(real: Store) -> None:
+def test_all_keys_expire(store: Store) -> None:
     """The key of an item expires before the list of changed items."""
-    real.put(Put("a", "t", True, {"c": 1}), Put("b"))
-    left = {key.decode(): real.client.ttl(key) for key in real.client.keys("*")}
+    store.put(Put("a", "t", True, {"c": 1}), Put("b"))
+    left = {key.decode(): store.client.ttl(key) for key in store.client.keys("*")}
     assert left.keys() == {"items:epoch", "items:next", "items:version", "items:changed", "item:a", "item:b"}
     assert all(0 < seconds <= ITEMS_EXPIRE + 3600 for seconds in left.values())
     assert max(left["item:a"], left["item:b"]) < left["items:changed"]
 
 
-def test_an_emptied_store_reuses_no_number(real: Store) -> None:
+def test_an_emptied_store_reuses_no_number(store: Store) -> None:
     """Older items are dropped after the next put, and two items share no seq."""
-    real.put(*(Put(f"a{n}") for n in range(50)))
-    known = real.items.changes(NOTHING_PUT)
-    real.client.flushall()
-    assert real.items.changes(known) is known
-    real.put(*(Put(f"b{n}") for n in range(50)))
-    after = real.items.changes(known)
+    store.put(*(Put(f"a{n}") for n in range(50)))
+    known = store.items.changes(NOTHING_PUT)
+    store.client.flushall()
+    assert store.items.changes(known) is known
+    store.put(*(Put(f"b{n}") for n in range(50)))
+    after = store.items.changes(known)
     assert {item.text for item in after.items} == {f"b{n}" for n in range(50)}
     assert not {item.seq for item in after.items} & {item.seq for item in known.items}
 
 
 @pytest.mark.parametrize("lost", ["items:version", "items:next", "items:epoch"])
-def test_an_evicted_key_breaks_no_reader(real: Store, lost: str) -> None:
+def test_an_evicted_key_breaks_no_reader(store: Store, lost: str) -> None:
     """A store without memory may evict any key; later puts still reach the readers."""
-    real.put(Put("a"))
-    real.put(Put("a"))
-    known = real.items.changes(NOTHING_PUT)
-    real.client.delete(lost)
-    real.put(Put("b"))
-    after = real.items.changes(known)
+    store.put(Put("a"))
+    store.put(Put("a"))
+    known = store.items.changes(NOTHING_PUT)
+    store.client.delete(lost)
+    store.put(Put("b"))
+    after = store.items.changes(known)
     assert {item.text for item in after.items} == {"a", "b"}
     a, b = sorted(after.items, key=lambda item: item.text)
     assert a.seq != b.seq
     assert a.version < b.version  # the expiry uses this order
 
 
-def test_an_unreadable_item_is_left_out(real: Store) -> None:
+def test_an_unreadable_item_is_left_out(store: Store) -> None:
     """The other items are read."""
-    real.put(Put("a"), Put("b"), Put("c"), Put("d"))
-    real.client.set("item:a", "no hash")
-    real.client.hset("item:b", "title", "no json")
-    real.client.hdel("item:c", "seq")
-    assert all_of(real).keys() == {"d"}
+    store.put(Put("a"), Put("b"), Put("c"), Put("d"))
+    store.client.set("item:a", "no hash")
+    store.client.hset("item:b", "title", "no json")
+    store.client.hdel("item:c", "seq")
+    assert all_of(store).keys() == {"d"}
 
 
-def test_a_put_is_announced(real: Store) -> None:
+def test_a_put_is_announced(store: Store) -> None:
     """It ends the wait of a reader."""
-    real.put(Put("a"))
+    store.put(Put("a"))
     received = threading.Event()
 
     def listen() -> None:
-        assert real.items.wait(0, 30)  # the confirmation of the subscription
-        assert real.items.wait(0, 30)
+        assert store.items.wait(0, 30)  # the confirmation of the subscription
+        assert store.items.wait(0, 30)
         received.set()
 
     thread = threading.Thread(target=listen, daemon=True)
     thread.start()
     end = time.monotonic() + 10
-    while not real.client.pubsub_numsub(store_items.ITEMS_CHANNEL)[0][1] and time.monotonic() < end:
+    while not store.client.pubsub_numsub(store_items.ITEMS_CHANNEL)[0][1] and time.monotonic() < end:
         time.sleep(0.01)
     time.sleep(0.3)
-    real.put(Put("b"))
+    store.put(Put("b"))
     assert received.wait(10)
     thread.join(10)
 
 
-def test_a_new_subscription_ends_a_wait(real: Store) -> None:
+def test_a_new_subscription_ends_a_wait(store: Store) -> None:
     """After a dropped connection announcements may have been missed."""
-    assert real.items.wait(0, 30)
-    assert not real.items.wait(0, 0.1)
-    real.client.client_kill_filter(_type="pubsub")
+    assert store.items.wait(0, 30)
+    assert not store.items.wait(0, 0.1)
+    store.client.client_kill_filter(_type="pubsub")
     start = time.monotonic()
-    assert real.items.wait(0, 30)
+    assert store.items.wait(0, 30)
     assert time.monotonic() - start < 10
 
 
-def test_concurrent_puts_agree(real: Store) -> None:
+def test_concurrent_puts_agree(store: Store) -> None:
     """Each id has one seq, and every put counts in the version."""
 
     async def work(writer: RedisItemWriter) -> list[bool]:
         puts = [[Put(f"i{n}", f"by {who}") for n in range(20)] for who in range(60)]
         return await asyncio.gather(*map(writer.put, puts))
 
-    assert all(real.write_items(work))
-    known = real.items.changes(NOTHING_PUT)
+    assert all(store.write_items(work))
+    known = store.items.changes(NOTHING_PUT)
     assert known.version == 60
     assert len(known) == len({item.seq for item in known.items}) == 20
     assert len({item.title for item in known.items}) == 1
 
 
-def test_a_user_with_read_rights_can_read_and_not_put(real: Store) -> None:
+def test_a_user_with_read_rights_can_read_and_not_put(store: Store) -> None:
     """The error of a put is a sentence that names the missing right."""
-    real.put(Put("a"))
-    with user_of(real, "reader", "~*", "resetchannels", "-@all", "+@read", "+@connection") as url:
+    store.put(Put("a"))
+    with user_of(store, "reader", "~*", "resetchannels", "-@all", "+@read", "+@connection") as url:
         reader = RedisItemReader(url)
         assert [item.text for item in reader.changes(NOTHING_PUT).items] == ["a"]
         assert not reader.wait(0.01, 30)
         with pytest.raises(StoreError, match=r"may not put items: .*reader"):
-            replace(real, open_items=lambda: RedisItemWriter(url)).put(Put("b"))
+            replace(store, open_items=lambda: RedisItemWriter(url)).put(Put("b"))
         reader.close()
 
 
-def test_an_unreachable_store_is_an_error(real: Store) -> None:
+def test_an_unreachable_store_is_an_error(store: Store) -> None:
     """The errors name the address; a wait is no error."""
     url = "redis://127.0.0.1:1/0"
     reader = RedisItemReader(url)
     with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1:1"):
         reader.changes(NOTHING_PUT)
     with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1:1"):
-        replace(real, open_items=lambda: RedisItemWriter(url)).put(Put("a"))
+        replace(store, open_items=lambda: RedisItemWriter(url)).put(Put("a"))
     assert not reader.wait(0.01, 30)

@@ -18,20 +18,20 @@ EVAL = b"EVAL\r\n"
 
 
 @pytest.fixture
-def proxy(real: Store) -> Iterator[StoreProxy]:
+def proxy(store: Store) -> Iterator[StoreProxy]:
     """A proxy of the store, which can lose a reply."""
-    with StoreProxy(lambda: real.url) as proxy:
+    with StoreProxy(lambda: store.url) as proxy:
         yield proxy
 
 
 @pytest.fixture
-def cut(real: Store, proxy: StoreProxy) -> Store:
+def cut(store: Store, proxy: StoreProxy) -> Store:
     """The store, whose users are reached through the proxy."""
-    return replace(real, open_users=lambda: RedisUserStore(proxy.url, LONG))
+    return replace(store, open_users=lambda: RedisUserStore(proxy.url, LONG))
 
 
-def entries(real: Store, stream: str) -> int:
-    return int(real.client.xlen(stream))
+def entries(store: Store, stream: str) -> int:
+    return int(store.client.xlen(stream))
 
 
 class TestEvents:

@@ -1,4 +1,4 @@
-"""The contract of `RedisProcessRegistry`, on memory, Valkey and Redis."""
+"""The contract of `RedisProcessRegistry`, on Valkey and Redis."""
 
 import subprocess
 import threading
@@ -73,24 +73,24 @@ def test_a_moved_alias_ends_a_wait(store):
     assert received.wait(10)
 
 
-def test_a_new_subscription_ends_a_wait(real):
+def test_a_new_subscription_ends_a_wait(store):
     """After a dropped connection announcements may have been missed."""
-    real.registry.wait(10)  # the confirmation of the subscription
+    store.registry.wait(10)  # the confirmation of the subscription
     start = time.monotonic()
-    real.registry.wait(0.2)
+    store.registry.wait(0.2)
     assert time.monotonic() - start >= 0.2
-    real.client.client_kill_filter(_type="pubsub")
-    real.registry.wait(30)
+    store.client.client_kill_filter(_type="pubsub")
+    store.registry.wait(30)
     assert time.monotonic() - start < 10
 
 
-def test_an_announcement_expires(real):
+def test_an_announcement_expires(store):
     """Redis expires it, and the next read deletes its name."""
-    real.registry.announce(RANKING)
-    assert 0 < real.client.ttl(f"process:{RANKING.name}") <= ANNOUNCED_SECONDS
-    real.client.delete(f"process:{RANKING.name}")  # as its expiry does
-    assert real.registry.processes() == []
-    assert real.client.smembers("processes") == set()
+    store.registry.announce(RANKING)
+    assert 0 < store.client.ttl(f"process:{RANKING.name}") <= ANNOUNCED_SECONDS
+    store.client.delete(f"process:{RANKING.name}")  # as its expiry does
+    assert store.registry.processes() == []
+    assert store.client.smembers("processes") == set()
 
 
 def test_an_unreachable_board_is_an_error_and_a_wait_still_waits():
@@ -103,10 +103,10 @@ def test_an_unreachable_board_is_an_error_and_a_wait_still_waits():
     assert time.monotonic() - start >= 0.3
 
 
-def test_an_unreadable_announcement_is_left_out(real):
+def test_an_unreadable_announcement_is_left_out(store):
     """An entry of another version does not fail the read of the others."""
-    real.registry.announce(GATEWAY)
-    real.client.sadd("processes", "odd")
+    store.registry.announce(GATEWAY)
+    store.client.sadd("processes", "odd")
     for odd in ("", "[]", "{}", "nonsense"):
-        real.client.set("process:odd", odd)
-        assert real.registry.processes() == [GATEWAY]
+        store.client.set("process:odd", odd)
+        assert store.registry.processes() == [GATEWAY]

@@ -1,4 +1,4 @@
-"""The contract of a publish: claims, resumed writes and incomplete generations, on memory, Valkey and Redis."""
+"""The contract of a publish: claims, resumed writes and incomplete generations, on Valkey and Redis."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class TestClaim:
         generations.release(first)
         assert generations.claim("g2", 1).generation == "g2"
 
-    def test_fences_rise(self, real: Store) -> None:
+    def test_fences_rise(self, store: Store) -> None:
         """Each claim has a higher fence than all claims before it, released or expired."""
-        fences, generations = [], real.generations
+        fences, generations = [], store.generations
         for n in range(4):
             claim = generations.claim(f"g{n}", 1, SHORT)
             fences.append(claim.fence)
@@ -46,13 +46,13 @@ class TestClaim:
             generations.renew(first)
         generations.renew(second)
 
-    def test_a_renewed_claim_outlives_its_first_lease(self, real: Store) -> None:
+    def test_a_renewed_claim_outlives_its_first_lease(self, store: Store) -> None:
         """Another publisher is still refused."""
-        claim = real.generations.claim("g1", 1, SHORT)
-        real.generations.renew(claim, 60)
+        claim = store.generations.claim("g1", 1, SHORT)
+        store.generations.renew(claim, 60)
         time.sleep(2 * SHORT)
         with pytest.raises(PublisherBusy):
-            real.generations.claim("g2", 1)
+            store.generations.claim("g2", 1)
 
     @pytest.mark.parametrize(
         "call",
@@ -77,22 +77,22 @@ class TestClaim:
         assert generations.read_records("g1", 1, ["a", "b", "c"]) == [b"of a", b"of b", None]
         assert b"".join(generations.read_part("g1", "small", 5)) == b"xxxxx"
 
-    def test_an_expired_claim_is_lost_though_nobody_took_it(self, real: Store) -> None:
+    def test_an_expired_claim_is_lost_though_nobody_took_it(self, store: Store) -> None:
         """Another publisher may have come and gone meanwhile."""
-        claim = real.generations.claim("g1", 1, SHORT)
-        write_small(real.generations, "g1", claim)
+        claim = store.generations.claim("g1", 1, SHORT)
+        write_small(store.generations, "g1", claim)
         time.sleep(2 * SHORT)
         with pytest.raises(StalePublisher):
-            finish_small(real.generations, "g1", claim)
+            finish_small(store.generations, "g1", claim)
 
-    def test_a_late_chunk_does_not_damage_a_finished_generation(self, real: Store) -> None:
+    def test_a_late_chunk_does_not_damage_a_finished_generation(self, store: Store) -> None:
         """A chunk written with a lost claim neither overwrites a chunk nor makes it expire, and expires itself."""
-        store, client = real.generations, real.client
-        stale = store.claim("g1", 1, SHORT)
+        generations, client = store.generations, store.client
+        stale = generations.claim("g1", 1, SHORT)
         time.sleep(2 * SHORT)
-        publish_small(store, "g1")
-        store.write_part("g1", "small", b"yyyyy", claim=stale)
-        store.write_part("g1", "stray", b"yyyyy", claim=stale)
+        publish_small(generations, "g1")
+        generations.write_part("g1", "small", b"yyyyy", claim=stale)
+        generations.write_part("g1", "stray", b"yyyyy", claim=stale)
         assert client.get("gen:g1:part:small:0") == b"xxxxx"
         assert client.ttl("gen:g1:part:small:0") == -1
         assert client.ttl("gen:g1:part:stray:0") > 0

@@ -36,18 +36,18 @@ RUN = RunRecord("train", "run", "nightly", start=1.0, limit=60.0)
 
 
 @pytest.fixture
-def urls(real: Store, tmp_path: Path) -> Iterator[dict[str, str]]:
+def urls(store: Store, tmp_path: Path) -> Iterator[dict[str, str]]:
     """The URL of each user, on a server that has them."""
-    place = real.url.removeprefix("redis://").removesuffix("/0")
+    place = store.url.removeprefix("redis://").removesuffix("/0")
     subprocess.run([str(MAKE), str(tmp_path), place], check=True)
     names = []
     for line in (tmp_path / "users" / "users.acl").read_text().splitlines():
         _, name, *rights = line.split(" ")
         if name != "default":  # the default user has no rights there, and the tests connect as it
-            real.client.execute_command("ACL", "SETUSER", name, *_whole(rights))
+            store.client.execute_command("ACL", "SETUSER", name, *_whole(rights))
             names.append(name)
     yield {name: (tmp_path / name / "url").read_text().strip() for name in ("model", "gateway", "flows")}
-    real.client.acl_deluser(*names)
+    store.client.acl_deluser(*names)
 
 
 def _whole(words: list[str]) -> list[str]:
@@ -61,10 +61,10 @@ def _whole(words: list[str]) -> list[str]:
     return whole
 
 
-def as_roles(real: Store, urls: dict[str, str]) -> Store:
+def as_roles(store: Store, urls: dict[str, str]) -> Store:
     """The store with the connections of the users `flows`, `gateway` and `model`."""
     return replace(
-        real,
+        store,
         generations=RedisGenerationStore(urls["flows"]),
         experiments=RedisExperimentStore(urls["flows"]),
         flows=RedisFlowStore(urls["flows"], LONG),
@@ -74,123 +74,123 @@ def as_roles(real: Store, urls: dict[str, str]) -> Store:
     )
 
 
-def test_the_user_of_the_flows(real: Store, urls: dict[str, str]) -> None:
+def test_the_user_of_the_flows(store: Store, urls: dict[str, str]) -> None:
     """It may publish, move aliases and delete, and read what experiments need."""
-    store = as_roles(real, urls)
-    whole = store.publish("g1", {"7": b"record"})
-    claim = store.generations.claim("g2", manifest("g2").user_buckets)
-    store.generations.renew(claim)
-    assert set(store.generations.stored_sizes(manifest("g2"), claim).records) == {0}
-    store.generations.discard(manifest("g2"), claim)
-    store.generations.release(claim)
-    store.publish("g2")
-    store.generations.promote("g1")
+    roles = as_roles(store, urls)
+    whole = roles.publish("g1", {"7": b"record"})
+    claim = roles.generations.claim("g2", manifest("g2").user_buckets)
+    roles.generations.renew(claim)
+    assert set(roles.generations.stored_sizes(manifest("g2"), claim).records) == {0}
+    roles.generations.discard(manifest("g2"), claim)
+    roles.generations.release(claim)
+    roles.publish("g2")
+    roles.generations.promote("g1")
+    roles.generations.promote("g2")
+    assert roles.generations.rollback().live == "g1"
+    roles.generations.promote("g1")
+    assert roles.generations.generations() == ["g1", "g2"]
+    assert roles.generations.memory_use() is None  # no error, and no limit
     store.generations.promote("g2")
-    assert store.generations.rollback().live == "g1"
-    store.generations.promote("g1")
-    assert store.generations.generations() == ["g1", "g2"]
-    assert store.generations.memory_use() is None  # no error, and no limit
-    real.generations.promote("g2")
-    real.client.unlink("alias:previous")
-    store.generations.delete("g1")
-    store.experiments.change(lambda _: of_generation("g2"))
-    assert store.generations.needed() == {"g2"}
-    store.flows.write_lists("g2", whole.user_buckets, {"7": b"of the arm"}, "test.new")
-    assert store.flows.read_lists("g1", whole.user_buckets, ["7"]) == [None]
-    assert store.flows.read_user_ids("g2", 0) + store.flows.read_user_ids("g2", 1) == ["7"]
-    real.generations.promote("g2")
+    store.client.unlink("alias:previous")
+    roles.generations.delete("g1")
+    roles.experiments.change(lambda _: of_generation("g2"))
+    assert roles.generations.needed() == {"g2"}
+    roles.flows.write_lists("g2", whole.user_buckets, {"7": b"of the arm"}, "test.new")
+    assert roles.flows.read_lists("g1", whole.user_buckets, ["7"]) == [None]
+    assert roles.flows.read_user_ids("g2", 0) + roles.flows.read_user_ids("g2", 1) == ["7"]
+    store.generations.promote("g2")
 
 
-def test_the_user_of_the_flows_reads_and_writes_for_users(real: Store, urls: dict[str, str]) -> None:
+def test_the_user_of_the_flows_reads_and_writes_for_users(store: Store, urls: dict[str, str]) -> None:
     """It may use lists, trending items, the log and impressions, and leave records of runs."""
-    store = as_roles(real, urls)
-    whole = store.publish("g1", {"7": b"record"})
-    store.flows.write_lists("g1", whole.user_buckets, {"7": b"list"})
-    assert store.flows.read_bucket("g1", 0) | store.flows.read_bucket("g1", 1)
-    store.flows.write_similar("g1", {3: b"similar"})
-    store.flows.write_trending(Trending(1.0, (("a", 1.0),)))
-    store.add(click("a", 5.0, "e1"))
-    assert [each.event.item_id for each in store.flows.read_log()] == ["a"]
-    assert [each.item_id for each in store.flows.read_events(["7"])[0]] == ["a"]
-    store.users(lambda users: users.add_impressions([("7", b"shown")]))
-    (shown,) = store.flows.read_impressions()
-    store.flows.drop_impressions([shown.entry])
-    store.flows.write_cursor("g1", Cursor(shown.entry, 1))
-    assert store.flows.read_cursor("g1") == Cursor(shown.entry, 1)
-    assert store.flows.active_users() == ["7"]
+    roles = as_roles(store, urls)
+    whole = roles.publish("g1", {"7": b"record"})
+    roles.flows.write_lists("g1", whole.user_buckets, {"7": b"list"})
+    assert roles.flows.read_bucket("g1", 0) | roles.flows.read_bucket("g1", 1)
+    roles.flows.write_similar("g1", {3: b"similar"})
+    roles.flows.write_trending(Trending(1.0, (("a", 1.0),)))
+    roles.add(click("a", 5.0, "e1"))
+    assert [each.event.item_id for each in roles.flows.read_log()] == ["a"]
+    assert [each.item_id for each in roles.flows.read_events(["7"])[0]] == ["a"]
+    roles.users(lambda users: users.add_impressions([("7", b"shown")]))
+    (shown,) = roles.flows.read_impressions()
+    roles.flows.drop_impressions([shown.entry])
+    roles.flows.write_cursor("g1", Cursor(shown.entry, 1))
+    assert roles.flows.read_cursor("g1") == Cursor(shown.entry, 1)
+    assert roles.flows.active_users() == ["7"]
     counts = RedisCountReader(urls["flows"])
     assert counts.read().by_hour is not None
     counts.close()
-    assert store.flows.now() >= shown.arrived
-    store.flows.report_lost(store.flows.lost_impressions())
+    assert roles.flows.now() >= shown.arrived
+    roles.flows.report_lost(roles.flows.lost_impressions())
     runs = RedisRunStore(urls["flows"])
     runs.write(RUN)
     assert runs.find("train", "run") == RUN
     runs.close()
 
 
-def test_the_user_of_the_flows_collects_and_forgets(real: Store, urls: dict[str, str]) -> None:
+def test_the_user_of_the_flows_collects_and_forgets(store: Store, urls: dict[str, str]) -> None:
     """It may copy the log of events, and removes deleted users and digests that are too old."""
-    store, collection = as_roles(real, urls), RedisEventCollection(urls["flows"])
-    whole = store.publish("g1", {"7": b"record", "8": b"record"})
-    store.add(click("a", 5.0, "e1"))
+    roles, collection = as_roles(store, urls), RedisEventCollection(urls["flows"])
+    whole = roles.publish("g1", {"7": b"record", "8": b"record"})
+    roles.add(click("a", 5.0, "e1"))
     batch = collection.begin(10)
     assert batch is not None
     assert collection.finish(batch)
     assert collection.collected_until() <= collection.now()
     collection.close()
-    real.client.xadd("impressions:deleted", {"u": b"of 1970"}, id="1-1")
-    store.flows.note_deleted([b"of today"])
-    assert store.flows.read_id() == real.flows.read_id()
-    store.flows.drop_old_deletions()
-    assert [user.digest for user in store.flows.read_deleted_users()] == [b"of today"]
-    store.flows.forget_records("g1", whole.user_buckets, ["8"])
-    assert store.generations.read_records("g1", whole.user_buckets, ["7", "8"]) == [b"record", None]
-    claim = store.generations.claim("g2", whole.user_buckets)
-    store.flows.forget_records("g2", whole.user_buckets, ["9"])
-    replace(store, open_users=lambda: RedisUserStore(urls["flows"])).users(lambda users: users.forget_user("7"))
-    store.generations.write_users("g2", whole.user_buckets, dict.fromkeys("789", b"record"), claim)
-    assert store.generations.read_records("g2", whole.user_buckets, [*"789"]) == [None, b"record", None]
-    assert store.flows.read_log() == []
-    assert store.generations.read_records("g1", whole.user_buckets, ["7"]) == [None]
+    store.client.xadd("impressions:deleted", {"u": b"of 1970"}, id="1-1")
+    roles.flows.note_deleted([b"of today"])
+    assert roles.flows.read_id() == store.flows.read_id()
+    roles.flows.drop_old_deletions()
+    assert [user.digest for user in roles.flows.read_deleted_users()] == [b"of today"]
+    roles.flows.forget_records("g1", whole.user_buckets, ["8"])
+    assert roles.generations.read_records("g1", whole.user_buckets, ["7", "8"]) == [b"record", None]
+    claim = roles.generations.claim("g2", whole.user_buckets)
+    roles.flows.forget_records("g2", whole.user_buckets, ["9"])
+    replace(roles, open_users=lambda: RedisUserStore(urls["flows"])).users(lambda users: users.forget_user("7"))
+    roles.generations.write_users("g2", whole.user_buckets, dict.fromkeys("789", b"record"), claim)
+    assert roles.generations.read_records("g2", whole.user_buckets, [*"789"]) == [None, b"record", None]
+    assert roles.flows.read_log() == []
+    assert roles.generations.read_records("g1", whole.user_buckets, ["7"]) == [None]
 
 
-def test_the_user_of_the_gateway(real: Store, urls: dict[str, str]) -> None:
+def test_the_user_of_the_gateway(store: Store, urls: dict[str, str]) -> None:
     """It may do what reads, events, impressions, items, merges and deletions of users need."""
-    real.publish("g1")
-    real.generations.promote("g1")
-    real.flows.write_lists("g1", 2, {"7": b"list"})
-    real.flows.write_similar("g1", {3: b"similar"})
-    store = as_roles(real, urls)
+    store.publish("g1")
+    store.generations.promote("g1")
+    store.flows.write_lists("g1", 2, {"7": b"list"})
+    store.flows.write_similar("g1", {3: b"similar"})
+    roles = as_roles(store, urls)
     now = time.time()
-    assert store.add(click("b", now, "e1"), click("a", now - 9, "e2"), click("old", 1.0)) == 3
-    (state,) = store.read("g1", "7")
+    assert roles.add(click("b", now, "e1"), click("a", now - 9, "e2"), click("old", 1.0)) == 3
+    (state,) = roles.read("g1", "7")
     assert (state.record, state.listed) == (b"record", b"list")
-    assert store.read_similar("g1", 3, 4) == [b"similar", None]
-    assert store.users(lambda users: users.read_trending()) is None
-    store.users(lambda users: users.add_impressions([("7", b"shown")] * 999 + [("8", b"shown")]))
-    assert store.users(lambda users: users.read_lost()) == LostEntries(0, 0)
-    claim = store.generations.claim("g2", 1)
-    assert store.users(lambda users: users.merge_user("6", "7", [click("c", now, user="6")])) == 4
-    store.generations.write_users("g2", 1, {"6": b"record"}, claim)
-    assert store.generations.read_records("g2", 1, ["6"]) == [None]
-    store.users(lambda users: users.merge_streams([UserMerge("6", "7", now)]))
-    store.users(lambda users: users.forget_user("7"))
-    (state,) = real.read("g1", "7")
+    assert roles.read_similar("g1", 3, 4) == [b"similar", None]
+    assert roles.users(lambda users: users.read_trending()) is None
+    roles.users(lambda users: users.add_impressions([("7", b"shown")] * 999 + [("8", b"shown")]))
+    assert roles.users(lambda users: users.read_lost()) == LostEntries(0, 0)
+    claim = roles.generations.claim("g2", 1)
+    assert roles.users(lambda users: users.merge_user("6", "7", [click("c", now, user="6")])) == 4
+    roles.generations.write_users("g2", 1, {"6": b"record"}, claim)
+    assert roles.generations.read_records("g2", 1, ["6"]) == [None]
+    roles.users(lambda users: users.merge_streams([UserMerge("6", "7", now)]))
+    roles.users(lambda users: users.forget_user("7"))
+    (state,) = store.read("g1", "7")
     assert (state.record, state.events, state.listed) == (None, [], None)
-    assert [each.data for each in real.flows.read_impressions()] == [b"shown"]
+    assert [each.data for each in store.flows.read_impressions()] == [b"shown"]
 
-    assert store.put(Put("new", title="New"), Put("gone", available=False))
-    store.write_items(lambda writer: writer.forget(store.items.changes(NOTHING_PUT).items[:1]))
+    assert roles.put(Put("new", title="New"), Put("gone", available=False))
+    roles.write_items(lambda writer: writer.forget(roles.items.changes(NOTHING_PUT).items[:1]))
 
 
-def test_the_user_of_the_gateway_reads_for_its_pages(real: Store, urls: dict[str, str]) -> None:
+def test_the_user_of_the_gateway_reads_for_its_pages(store: Store, urls: dict[str, str]) -> None:
     """It may list users, generations and runs, and halt an arm; it may change neither experiments nor runs."""
-    whole = real.publish("g1")
-    store = as_roles(real, urls)
-    assert store.users(lambda users: users.sample_users("g1", whole.user_buckets)) == ["7"]
+    whole = store.publish("g1")
+    roles = as_roles(store, urls)
+    assert roles.users(lambda users: users.sample_users("g1", whole.user_buckets)) == ["7"]
 
-    real.experiments.change(lambda _: of_generation("g1"))
+    store.experiments.change(lambda _: of_generation("g1"))
     experiments = RedisExperimentStore(urls["gateway"])
     document = experiments.read()
     experiments.halt("test", "new", "It is slow.")
@@ -211,17 +211,17 @@ def test_the_user_of_the_gateway_reads_for_its_pages(real: Store, urls: dict[str
 
 
 @pytest.mark.parametrize("role", ["model", "gateway"])
-def test_serving_users_follow_aliases(real: Store, urls: dict[str, str], role: str) -> None:
+def test_serving_users_follow_aliases(store: Store, urls: dict[str, str], role: str) -> None:
     """They read aliases, manifests, parts, items and counts, receive announcements, and use the process registry."""
-    real.publish("g1")
-    real.generations.promote("g1")
+    store.publish("g1")
+    store.generations.promote("g1")
     generations, registry, items, counts = (
         RedisGenerationStore(urls[role]),
         RedisProcessRegistry(urls[role]),
         RedisItemReader(urls[role]),
         RedisCountReader(urls[role]),
     )
-    real.add(click("a", time.time() - 7_200))
+    store.add(click("a", time.time() - 7_200))
     assert counts.read().by_hour.totals.tolist() == [0, 1]
     generations.ping()
     assert generations.alias("live") == "g1"
@@ -232,11 +232,11 @@ def test_serving_users_follow_aliases(real: Store, urls: dict[str, str], role: s
     assert items.changes(NOTHING_PUT) is NOTHING_PUT
     registry.announce(Announcement(f"{role} here 1", role, ("g1",)))
     assert [process.role for process in registry.processes()] == [role]
-    assert is_notified(registry, lambda: real.generations.promote("g1") and real.client.publish("aliases", "live g1"))
+    assert is_notified(registry, lambda: store.generations.promote("g1") and store.client.publish("aliases", "live g1"))
     registry.withdraw(f"{role} here 1")
-    real.experiments.change(lambda _: of_generation("g1"))
+    store.experiments.change(lambda _: of_generation("g1"))
     experiments = RedisExperimentStore(urls[role])
-    assert (experiments.read().version, experiments.read()) == (1, real.experiments.read())
+    assert (experiments.read().version, experiments.read()) == (1, store.experiments.read())
     experiments.close()
     for each in (generations, registry, items, counts):
         each.close()
@@ -264,9 +264,9 @@ ADMINISTRATION = ["FLUSHALL", "CONFIG GET *", "KEYS *", "ACL LIST", "MODULE LIST
 
 
 @pytest.mark.parametrize("role", OTHERS)
-def test_other_rights_are_refused(real: Store, urls: dict[str, str], role: str) -> None:
+def test_other_rights_are_refused(store: Store, urls: dict[str, str], role: str) -> None:
     """Administrative commands are refused to all users, also inside a script."""
-    real.publish("g1")
+    store.publish("g1")
     with redis.Redis.from_url(urls[role]) as client:
         for command in OTHERS[role] + ADMINISTRATION:
             with pytest.raises(redis.exceptions.NoPermissionError):
@@ -274,7 +274,7 @@ def test_other_rights_are_refused(real: Store, urls: dict[str, str], role: str) 
         script = "return redis.call('SET', 'alias:live', 'g9')" if role != "flows" else "return redis.call('FLUSHALL')"
         with pytest.raises(redis.exceptions.RedisError, match=r"(?i)permission|ACL"):
             client.eval(script, 0)
-    assert real.client.get("alias:live") is None
+    assert store.client.get("alias:live") is None
 
 
 @pytest.mark.parametrize("kind", ["valkey", "redis"])

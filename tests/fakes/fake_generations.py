@@ -13,7 +13,7 @@ from typing import Any
 from recsys.errors import GenerationError, StoreUnavailable
 from recsys.experiments.definition import Arm, Definition
 from recsys.experiments.document import Experiment, ExperimentsDocument
-from recsys.store.memory.memory_store import MemoryProcessRegistry
+from recsys.store.process_registry import Announcement
 from recsys.store.stored_types import LIVE, PREVIOUS
 from service.generations.experiments_follower import ExperimentsFollower
 from service.generations.follower import GenerationFollower
@@ -85,9 +85,35 @@ class Cache:
         return generation
 
 
-def made() -> tuple[Aliases, MemoryProcessRegistry, Cache, Callable[..., GenerationFollower]]:
+class Registry:
+    """Fake registry of processes, in which no alias moves: a wait takes all its seconds."""
+
+    def __init__(self) -> None:
+        self._announced: dict[str, Announcement] = {}
+
+    def announce(self, announcement: Announcement) -> None:
+        """Publish the state of a process."""
+        self._announced[announcement.name] = announcement
+
+    def withdraw(self, name: str) -> None:
+        """Delete the announcement of a process."""
+        self._announced.pop(name, None)
+
+    def processes(self) -> list[Announcement]:
+        """The announcements by name."""
+        return [self._announced[name] for name in sorted(self._announced)]
+
+    def wait(self, seconds: float) -> None:
+        """Return after so many seconds."""
+        time.sleep(seconds)
+
+    def close(self) -> None:
+        """There is no connection to close."""
+
+
+def made() -> tuple[Aliases, Registry, Cache, Callable[..., GenerationFollower]]:
     """A store, a registry, a cache, and a maker of followers over them."""
-    store, registry, cache = Aliases("a"), MemoryProcessRegistry(), Cache()
+    store, registry, cache = Aliases("a"), Registry(), Cache()
 
     def follower(
         role: str = "ranking", load: Callable[[Any], Any] = str, arms: Experiments | None = None, **more: Any

@@ -1,4 +1,4 @@
-"""The service in one process for tests: retrieval, ranking and all other steps, over a memory store and tiny models.
+"""The service in one process for tests: retrieval, ranking and all other steps, over a fake store and tiny models.
 
 A test replaces a step with a broken or slow one.
 """
@@ -9,20 +9,18 @@ from dataclasses import replace
 
 from prometheus_client import REGISTRY
 
-from recsys.errors import StoreUnavailable
 from recsys.fresh_items.put_items import NOTHING_PUT
 from recsys.model.ranker import Ranker
 from recsys.retrieval.retriever import Retriever
 from recsys.slates.query import Query
 from recsys.slates.served_generation import ServedGeneration
-from recsys.store import MemoryStore
 from service.backends.calls import Backends
 from service.backends.models import RankingModel, RetrievalModel
 from service.recommend.pipeline import Pipeline
 from service.settings import Settings
 from service.verbs.explain import SlateExplainer
 from service.verbs.similar import SimilarItems
-from tests.sample_data import tiny
+from tests.fakes.fake_users import FakeUserStore
 
 
 class Held:
@@ -42,8 +40,7 @@ class InProcessService:
     """
 
     def __init__(self, folder):
-        self.store, self.folder = MemoryStore(), folder
-        tiny.publish(folder, self.store)
+        self.store, self.folder = FakeUserStore(folder), folder
         self.served = ServedGeneration.load(folder)
         self.puts = dict.fromkeys(("gateway", "retrieval", "ranking"), NOTHING_PUT)
         self.retrieval = RetrievalModel(Held(Retriever.load(folder)), lambda: self.puts["retrieval"])
@@ -80,13 +77,6 @@ class InProcessService:
     def query(self, user=4, k=10, deadline=5.0, **more):
         served = self.served.with_items(self.puts["gateway"]) if self.puts["gateway"] else self.served
         return Query(served, user, k, time.monotonic() + deadline, **more)
-
-
-class AwayStore(MemoryStore):
-    """A store that does not answer."""
-
-    async def read_users(self, *_):
-        raise StoreUnavailable("No Redis answers.")
 
 
 async def broken(_):

@@ -12,11 +12,11 @@ from flows.collection.day_files import join_days
 from flows.forgetting.deleted_users import remove_deleted_users
 from recsys.environment import Environment
 from recsys.errors import LocationError
-from recsys.store import MemoryStore, RedisFlowStore
+from recsys.store import RedisFlowStore
 from recsys.store.redis.event_collection import RedisEventCollection
 from recsys.types import Event
 from tests.chaos.event_sender import forget, send
-from tests.flows.feedback.test_drain import NOON, WANTED, act, log, one_step, shown
+from tests.flows.feedback.test_drain import NOON, WANTED, Store, act, log, one_step, shown
 from tests.flows.ring_dataset import ring
 from tests.servers.s3_server import NAME
 from training import __main__ as training
@@ -128,9 +128,9 @@ class TestRefusals:
             pytest.fail("lists would be made")
 
 
-def test_impressions_are_drained_into_a_bucket(bucket, variables):
+def test_impressions_are_drained_into_a_bucket(bucket, variables, empty_url):
     """Impressions leave the store after their file is written, and stay if it can't be written."""
-    store, later = MemoryStore(), time.time() + 3_600
+    store, later = Store(empty_url), time.time() + 3_600
     log(store, shown("7", dataset="shop"), shown("8", dataset="shop"))
     act(store, Event("7", "a", NOON))
     with pytest.raises(LocationError, match="there is no such bucket"):
@@ -140,6 +140,7 @@ def test_impressions_are_drained_into_a_bucket(bucket, variables):
     assert store.read_impressions() == []
     shown_items = impressions.read([Location(file) for file in done.files], WANTED)
     assert (len(shown_items), len(shown_items.grades), done.rows) == (1, 3, 6)
+    store.close()
 
 
 def test_events_in_a_bucket(bucket, variables, own_valkey_url, monkeypatch, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 
 from recsys.environment import Environment
 from recsys.errors import GateRefused
-from recsys.store import MemoryStore, open_store
+from recsys.store import open_store
 from recsys.store.stored_types import LIVE
 from tests.sample_data import tiny
 from training.data.dataset import read
@@ -99,23 +99,24 @@ def test_the_live_generation_is_scored_on_the_queries_of_the_new_test(world, tmp
     assert "The gate refused this run" in page
 
 
-def test_the_best_generation_is_read_from_this_host_and_may_be_gone(world, tmp_path, monkeypatch):
+def test_the_best_generation_is_read_from_this_host_and_may_be_gone(world, empty_store, tmp_path, monkeypatch):
     """The store keeps no old generations. If no folder is there either, the report has the reason."""
     from flows.steps.gate import load_rivals
 
     environment, result = world
-    own, store = LiveGeneration.of(result.manifest), MemoryStore()
+    own = LiveGeneration.of(result.manifest)
     best = replace(own.past[-1], id=own.id)
     live = replace(own, id="g1", past=(best, replace(best, id="g1")))
     parts = split(encode(read(str(tiny.write(tmp_path / "data")))), tiny.CONFIG)
-    gone, scored = load_rivals.fn(live, own.data, parts, store, environment)
+    gone, scored = load_rivals.fn(live, own.data, parts, empty_store, environment)
     assert gone.live == "g1"
     assert gone.reason.startswith("it can't be loaded (")
     assert scored.id == own.id
-    assert load_rivals.fn(live, own.data, replace(parts, protocol="loo"), store, environment)[1] is None
-    assert load_rivals.fn(live, replace(own.data, name="films"), parts, store, environment) == (None, None)
+    assert load_rivals.fn(live, own.data, replace(parts, protocol="loo"), empty_store, environment)[1] is None
+    assert load_rivals.fn(live, replace(own.data, name="films"), parts, empty_store, environment) == (None, None)
     monkeypatch.setenv("TANDEM_HOME", str(tmp_path / "other"))
-    assert load_rivals.fn(live, own.data, parts, store, Environment.read())[1].reason.startswith("it can't be loaded (")
+    _, scored = load_rivals.fn(live, own.data, parts, empty_store, Environment.read())
+    assert scored.reason.startswith("it can't be loaded (")
 
 
 def test_a_published_model_with_permuted_embeddings_is_refused(world, tmp_path, monkeypatch):

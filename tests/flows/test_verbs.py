@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from unittest.mock import patch
 
 import pytest
+import redis
 
 from recsys.generation.manifest import GenerationFolder
 from recsys.store import RedisGenerationStore
@@ -29,17 +30,12 @@ def home(tmp_path, tiny_world):
 
 
 @pytest.fixture
-def call(home, own_valkey_url):
+def call(home, empty_url):
     """Run verbs of `python -m flows` over an empty store, in this process, because imports take seconds."""
-    import redis
-
     from flows.__main__ import main
 
-    with redis.Redis.from_url(own_valkey_url) as client:
-        client.flushall()
-
     def run(*arguments, python=None, **environment):
-        environment = flow_environment(home, **{"REDIS_URL": own_valkey_url, "COLUMNS": "80"} | environment)
+        environment = flow_environment(home, **{"REDIS_URL": empty_url, "COLUMNS": "80"} | environment)
         if python:
             command = [sys.executable, "-c", python]
             return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
@@ -191,17 +187,19 @@ def test_names_fit_into_a_table_of_80_columns():
     assert holder_lines(rows) == [f"{names[0]} is held by gateway tandem-0 12, ranking 13."]
 
 
-def test_a_generation_has_its_metrics_and_a_broken_one_a_note():
+def test_a_generation_has_its_metrics_and_a_broken_one_a_note(empty_store, empty_url):
     """Metrics are read from the manifest; a manifest that can't be read is listed with the reason."""
     from flows.operate.generations import list_generations
     from recsys.generation.manifest import Manifest
-    from recsys.store import MemoryStore
+    from recsys.store.key_names import manifest_key
 
-    store = MemoryStore()
     served = {"recall@10": 0.2, "ndcg@10": 0.1, "recall@100": 0.6}
-    store.write_manifest("g1", Manifest("g1", 0.0, "test", {}, {}, metrics={"two_stage": served}).to_json())
-    store.write_manifest("g0", "not JSON")
-    row, broken = list_generations(store, {"g1": ["gateway 12", "ranking 13"]})
+    for name in ("g1", "g0"):
+        manifest = Manifest(name, 0.0, "test", {}, {"users": 0}, metrics={"two_stage": served})
+        empty_store.write_manifest(name, manifest.to_json())
+    with redis.Redis.from_url(empty_url) as client:
+        client.set(manifest_key("g0"), "not JSON")
+    row, broken = list_generations(empty_store, {"g1": ["gateway 12", "ranking 13"]})
     assert row.held_by == ["gateway 12", "ranking 13"]
     assert row.metrics == {"recall@10": 0.2, "ndcg@10": 0.1}
     assert "can't be read" in broken.note

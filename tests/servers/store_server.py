@@ -1,19 +1,21 @@
-"""Runs a Redis or Valkey server that a test can stop, kill, pause and empty."""
+"""Runs a Redis or Valkey server that a test can stop, kill, pause and empty, and calls of one."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import redis
 
 from recsys.process import parent_death
+from recsys.store import RedisUserStore
 from recsys.store.embedded_valkey import valkey_binary
 from tests.servers.deployment import free_port
 
@@ -93,3 +95,22 @@ class StoreServer:
                 return bool(client.ping())
         except redis.RedisError:
             return False
+
+
+def empty(url: str) -> None:
+    """Delete all data of a server."""
+    with redis.Redis.from_url(url) as client:
+        client.flushall()
+
+
+def on_users(url: str, work: Callable[[RedisUserStore], Awaitable[Any]]) -> Any:
+    """Run `work` with the user store of a server in a new event loop."""
+
+    async def scene() -> Any:
+        users = RedisUserStore(url)
+        try:
+            return await work(users)
+        finally:
+            await users.close()
+
+    return asyncio.run(scene())

@@ -14,10 +14,10 @@ from recsys.retrieval.retriever import Retriever
 from recsys.slates.query import Query
 from recsys.slates.served_generation import ServedGeneration
 from recsys.store import RedisUserStore
-from recsys.store.memory.memory_store import MemoryStore
 from recsys.store.stored_types import UserState
 from recsys.types import PAD, Event
 from service.recommend.stages import UserHydrator
+from tests.fakes.fake_users import AwayStore
 from tests.sample_data import tiny
 from training.data import dataset
 from training.data.interaction_log import encode
@@ -87,7 +87,7 @@ def test_a_shop_s_log_replayed(tiny_shop):
     """Before each event after a generation's data, with event types, refunds and an exclude_seen of types and days."""
     folder, log = tiny_shop
     generation, spec = ServedGeneration.load(folder), folder.spec()
-    hydrator = UserHydrator(MemoryStore())
+    hydrator = UserHydrator(AwayStore())
     retriever, ranker = Retriever.load(folder), Ranker.load(folder)
     ids, blobs = folder.users()
     packed = {ids[row]: blobs.bytes_at(row) for row in range(len(ids))}

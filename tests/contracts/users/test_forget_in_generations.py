@@ -50,13 +50,13 @@ def fill(store: Store, users: int) -> None:
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_the_number_of_commands_does_not_grow_with_users(real: Store, verb: str) -> None:
+def test_the_number_of_commands_does_not_grow_with_users(store: Store, verb: str) -> None:
     """A user has one hash in each generation: as many commands for 1,500 users as for 100,000."""
     counted = []
     for users in (FEW, MANY):
-        fill(real, users)
-        counted.append(commands(real, VERBS[verb]))
-        assert [text for text in everything(real) if verb == "delete" and USER.encode() in text] == []
+        fill(store, users)
+        counted.append(commands(store, VERBS[verb]))
+        assert [text for text in everything(store) if verb == "delete" and USER.encode() in text] == []
     assert counted[0] == counted[1]
 
 
@@ -76,7 +76,7 @@ class TestUnfinished:
         assert list(store.generations.stored_sizes(whole, again).records) == [3]
         store.generations.write_manifest("g1", whole.to_json(), again)
         assert store.generations.read_records("g1", 1, [USER, "7", "8"]) == [None, b"two", b"three"]
-        assert store.client is None or "gen:g1:forgotten" not in keys(store)
+        assert "gen:g1:forgotten" not in keys(store)
 
     def test_a_deletion_in_the_middle_of_an_upload(self, store: Store, tmp_path: Path) -> None:
         """Users of hashes that are written and of hashes that are not; the manifest is written nevertheless."""
@@ -97,59 +97,59 @@ class TestUnfinished:
         store.generations.write_users("g1", 7, {USER: b"one"}, claim)
         assert store.generations.read_records("g1", 7, [USER]) == [None]
 
-    def test_nothing_is_left_of_a_claim(self, real: Store) -> None:
+    def test_nothing_is_left_of_a_claim(self, store: Store) -> None:
         """Neither after the manifest nor after a publish that failed; tombstones have no id and expire."""
         for finish in (True, False):
-            claim = real.generations.claim("g1", 1)
-            real.users(VERBS["delete"])
-            assert 0 < real.client.ttl("gen:g1:forgotten") <= 86_400
-            assert [text for text in everything(real) if USER.encode() in text] == []
-            real.generations.write_users("g1", 1, {USER: b"one", "7": b"two"}, claim)
+            claim = store.generations.claim("g1", 1)
+            store.users(VERBS["delete"])
+            assert 0 < store.client.ttl("gen:g1:forgotten") <= 86_400
+            assert [text for text in everything(store) if USER.encode() in text] == []
+            store.generations.write_users("g1", 1, {USER: b"one", "7": b"two"}, claim)
             if finish:
-                real.generations.write_manifest("g1", _small(users=2).to_json(), claim)
-                assert "generations:unfinished" not in keys(real)
-                real.client.flushall()
+                store.generations.write_manifest("g1", _small(users=2).to_json(), claim)
+                assert "generations:unfinished" not in keys(store)
+                store.client.flushall()
             else:
-                real.generations.discard(_small(users=2), claim)
-                assert keys(real) == {"publishing", "impressions:deleted"}
+                store.generations.discard(_small(users=2), claim)
+                assert keys(store) == {"publishing", "impressions:deleted"}
 
-    def test_an_abandoned_claim_is_forgotten(self, real: Store) -> None:
+    def test_an_abandoned_claim_is_forgotten(self, store: Store) -> None:
         """Its parts expire after two days: the next claim removes it, or it expires. It collects no tombstones."""
-        real.generations.release(real.generations.claim("g1", 1))
-        assert 86_400 < real.client.ttl("generations:unfinished") <= 2 * 86_400
-        real.client.zincrby("generations:unfinished", -2 * 86_400 - 1, "1:g1")
-        real.generations.claim("g2", 1)
-        real.users(VERBS["delete"])
-        assert "gen:g1:forgotten" not in keys(real)
-        assert real.client.zrange("generations:unfinished", 0, -1) == [b"1:g2"]
+        store.generations.release(store.generations.claim("g1", 1))
+        assert 86_400 < store.client.ttl("generations:unfinished") <= 2 * 86_400
+        store.client.zincrby("generations:unfinished", -2 * 86_400 - 1, "1:g1")
+        store.generations.claim("g2", 1)
+        store.users(VERBS["delete"])
+        assert "gen:g1:forgotten" not in keys(store)
+        assert store.client.zrange("generations:unfinished", 0, -1) == [b"1:g2"]
 
 
 class TestStoreOfTheReleaseBefore:
     def test_a_finished_generation(self, store: Store) -> None:
         """Its manifest has the number of hashes; the claim had none."""
         store.publish("g1", {USER: b"record", "7": b"record of 7"})
-        assert store.client is None or "generations:unfinished" not in keys(store)
+        assert "generations:unfinished" not in keys(store)
         store.users(VERBS["delete"])
         assert [state.record for state in store.read("g1", USER, "7")] == [None, b"record of 7"]
 
     @pytest.mark.parametrize("verb", VERBS)
-    def test_a_publish_in_progress(self, real: Store, verb: str) -> None:
+    def test_a_publish_in_progress(self, store: Store, verb: str) -> None:
         """Its claim has no number of hashes: those that are written are found by their names."""
         owner = ClaimOwner.current("g9").to_json()
         assert "buckets" not in json.loads(owner)
-        real.client.set("publishing", f"1 1 {owner}", px=30_000)
+        store.client.set("publishing", f"1 1 {owner}", px=30_000)
         bucket = user_bucket(USER, 3)
-        real.client.hset(f"gen:g9:users:{bucket}", mapping={USER: b"record", "7": b"record of 7"})
-        real.users(VERBS[verb])
-        assert real.client.hgetall(f"gen:g9:users:{bucket}") == {b"7": b"record of 7", b"": b"1"}
+        store.client.hset(f"gen:g9:users:{bucket}", mapping={USER: b"record", "7": b"record of 7"})
+        store.users(VERBS[verb])
+        assert store.client.hgetall(f"gen:g9:users:{bucket}") == {b"7": b"record of 7", b"": b"1"}
 
-    def test_a_manifest_that_can_not_be_read(self, real: Store) -> None:
+    def test_a_manifest_that_can_not_be_read(self, store: Store) -> None:
         """It does not fail the deletion."""
-        real.publish("g1", {USER: b"record"})
-        real.client.set("gen:g0:manifest", "not JSON")
-        real.client.zadd("generations", {"g0": 0, "lost": 0})
-        real.users(VERBS["delete"])
-        assert real.read("g1", USER)[0].record is None
+        store.publish("g1", {USER: b"record"})
+        store.client.set("gen:g0:manifest", "not JSON")
+        store.client.zadd("generations", {"g0": 0, "lost": 0})
+        store.users(VERBS["delete"])
+        assert store.read("g1", USER)[0].record is None
 
 
 def _small(users: int) -> Manifest:

@@ -63,7 +63,7 @@ class TestForget:
         store.generations.write_users("g1", 2, {USER: b"record"}, claim)
         store.users(lambda users: users.forget_user(USER))
         assert store.read("g1", USER)[0].record is None
-        assert store.client is None or [text for text in everything(store) if USER.encode() in text] == []
+        assert [text for text in everything(store) if USER.encode() in text] == []
 
     def test_a_publish_continues(self, store: Store) -> None:
         """A user deleted during a publish counts as stored, for the manifest and for a resumed publish."""
@@ -120,35 +120,35 @@ class TestForget:
             assert [logged.event.user_id for logged in store.flows.read_log()] == left
             assert [entry.data for entry in store.flows.read_impressions()] == [f"{user!r}".encode() for user in left]
 
-    def test_lists_that_are_written_during_the_deletion(self, real: Store) -> None:
+    def test_lists_that_are_written_during_the_deletion(self, store: Store) -> None:
         """The generations are read first. A hash of lists that begins after that is found too."""
-        real.publish("g1", {USER: b"record", "7": b"record of 7"})
+        store.publish("g1", {USER: b"record", "7": b"record of 7"})
 
         async def forget(users: Any) -> None:
             read = users._redis.mget
 
             async def written_meanwhile(*keys: Any) -> Any:
                 for variant in ("", "test.new"):
-                    real.flows.write_lists("g1", 2, {USER: b"list", "7": b"list of 7"}, variant)
+                    store.flows.write_lists("g1", 2, {USER: b"list", "7": b"list of 7"}, variant)
                 return await read(*keys)
 
             users._redis.mget = written_meanwhile
             await users.forget_user(USER)
 
-        real.users(forget)
-        assert real.read("g1", "7", variant="test.new")[0].listed == b"list of 7"
-        assert [text for text in everything(real) if USER.encode() in text] == []
+        store.users(forget)
+        assert store.read("g1", "7", variant="test.new")[0].listed == b"list of 7"
+        assert [text for text in everything(store) if USER.encode() in text] == []
 
-    def test_a_key_of_another_type(self, real: Store) -> None:
+    def test_a_key_of_another_type(self, store: Store) -> None:
         """It does not fail the deletion."""
-        fill(real)
-        real.publish("g3")
+        fill(store)
+        store.publish("g3")
         others = [f"gen:g3:{kind}:{bucket}" for kind in ("users", "lists") for bucket in range(2)]
         for key in others:
-            real.client.set(key, "not ours")
-        real.users(lambda users: users.forget_user(USER))
-        assert [text for text in everything(real) if USER.encode() in text] == []
-        assert real.client.mget(others) == [b"not ours"] * 4
+            store.client.set(key, "not ours")
+        store.users(lambda users: users.forget_user(USER))
+        assert [text for text in everything(store) if USER.encode() in text] == []
+        assert store.client.mget(others) == [b"not ours"] * 4
 
     def test_impressions_alone(self, store: Store) -> None:
         """For impressions that were logged during the deletion of the user."""
@@ -159,7 +159,7 @@ class TestForget:
 
 
 def everything(store: Store) -> list[bytes]:
-    """All keys and values of a real store in one list."""
+    """All keys and values of a store in one list."""
     readers = {
         b"none": lambda key: [],  # it has expired
         b"string": lambda key: [store.client.get(key) or b""],

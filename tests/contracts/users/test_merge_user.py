@@ -100,7 +100,7 @@ def test_nothing_is_left(store: Store) -> None:
     store.add(click("a", user=ANON, name="e1"), click("b", user=ANON, kind="impression"), click("x", user=LOGIN))
     store.users(lambda users: users.add_impressions([(ANON, b"shown"), (LOGIN, b"shown to login")]))
     merge(store, click("old", 0.5, user=ANON))
-    assert store.client is None or {key for key in keys(store) if ANON in key} == set()
+    assert {key for key in keys(store) if ANON in key} == set()
     store.users(lambda users: users.merge_streams([now_of(ANON), now_of("nobody")]))
     noted = store.flows.read_deleted_users()
     assert [(user.digest, user.merged) for user in noted] == [(digest_of(ANON), True), (digest_of("nobody"), True)]
@@ -112,7 +112,7 @@ def test_nothing_is_left(store: Store) -> None:
     logged = [(str(each.event.user_id), each.event.item_id) for each in store.flows.read_log()]
     assert logged == [(LOGIN, "x"), (LOGIN, "a")]
     assert impressions(store) == [(LOGIN, b"shown"), (LOGIN, b"shown to login")]
-    assert store.client is None or [text for text in everything(store) if ANON.encode() in text] == []
+    assert [text for text in everything(store) if ANON.encode() in text] == []
 
 
 def test_impressions_keep_their_places_over_several_steps_of_the_copy(store: Store) -> None:
@@ -143,18 +143,18 @@ def test_a_login_that_was_deleted_since_gets_no_impression(store: Store) -> None
     assert impressions(store) == [("other login", b"of other"), ("else", b"of else")]
 
 
-def test_impressions_in_a_full_store_move_later(real: Store) -> None:
+def test_impressions_in_a_full_store_move_later(store: Store) -> None:
     """The copy is refused, and nothing is lost: the gateway tries again."""
-    real.users(lambda users: users.add_impressions([(ANON, b"shown")]))
-    real.client.config_set("maxmemory", 1)
+    store.users(lambda users: users.add_impressions([(ANON, b"shown")]))
+    store.client.config_set("maxmemory", 1)
     try:
         with pytest.raises(StoreError, match="is full"):
-            real.users(lambda users: users.merge_streams([now_of(ANON)]))
+            store.users(lambda users: users.merge_streams([now_of(ANON)]))
     finally:
-        real.client.config_set("maxmemory", 0)
-    assert impressions(real) == [(ANON, b"shown")]
-    real.users(lambda users: users.merge_streams([now_of(ANON)]))
-    assert impressions(real) == [(LOGIN, b"shown")]
+        store.client.config_set("maxmemory", 0)
+    assert impressions(store) == [(ANON, b"shown")]
+    store.users(lambda users: users.merge_streams([now_of(ANON)]))
+    assert impressions(store) == [(LOGIN, b"shown")]
 
 
 @pytest.mark.parametrize("ids", [(7, "login"), ("7", 8), ('"7",', "[7"), ("7,8", "é\n\\"), ("🙂", "7\ud800")])
@@ -172,21 +172,21 @@ def test_ids_of_any_kind(store: Store, ids: tuple[str | int, str | int]) -> None
     assert merge(store, user=str(user), into=str(into)) == 2 + len(big)
 
 
-def test_a_key_of_another_type_fails_the_merge(real: Store) -> None:
+def test_a_key_of_another_type_fails_the_merge(store: Store) -> None:
     """The error is a sentence, and no key has changed."""
     for user in (ANON, LOGIN):
-        real.add(click("a", 1.0, "e1", ANON), click("x", 2.0, "e1", LOGIN))
-        real.client.set(f"user:{user}:events", "not ours")
-        before = everything(real)
+        store.add(click("a", 1.0, "e1", ANON), click("x", 2.0, "e1", LOGIN))
+        store.client.set(f"user:{user}:events", "not ours")
+        before = everything(store)
         with pytest.raises(StoreError, match="WRONGTYPE"):
-            merge(real)
-        assert sorted(everything(real)) == sorted(before)
-        real.client.flushall()
+            merge(store)
+        assert sorted(everything(store)) == sorted(before)
+        store.client.flushall()
 
 
-def test_an_unreadable_event_does_not_move(real: Store) -> None:
+def test_an_unreadable_event_does_not_move(store: Store) -> None:
     """Text that is no event of either user is deleted with the key."""
-    real.add(click("a", 1.0, user=ANON))
-    real.client.rpush(f"user:{ANON}:events", b"{", json.dumps(["somebody else", "b", 1.0, "click"]))
-    assert merge(real) == 1
-    assert stored_events(real) == [("a", 1.0, "click")]
+    store.add(click("a", 1.0, user=ANON))
+    store.client.rpush(f"user:{ANON}:events", b"{", json.dumps(["somebody else", "b", 1.0, "click"]))
+    assert merge(store) == 1
+    assert stored_events(store) == [("a", 1.0, "click")]

@@ -75,31 +75,31 @@ class TestHistory:
         store.add(late[0], Event("a", "next", 9_001.0))
         assert store.read("g1", "a")[0].events == [*late[2:], click, Event("a", "next", 9_001.0)]
 
-    def test_unreadable_events_are_left_out(self, real: Store) -> None:
+    def test_unreadable_events_are_left_out(self, store: Store) -> None:
         """The user's other events and other users are read."""
         good = Event("a", 1, 1.0)
         bad = [b"", b"{", b"\xff", b"null", b"[1]", b'["a",1,"x","click"]', b'["a",1,NaN,"click"]', b'["a",[],1,"c"]']
         bad += [b'["a",1,1e999,"c"]', b'["a",1,1.0,2]', b'"abcd"', b"1],[2", b'["a",1,' + b"9" * 400 + b',"c"]']
         bad += [b"[" * 100_000, b"9" * 10_000]
-        real.add(good)
+        store.add(good)
         for text in bad:
-            real.client.rpush("user:a:events", text)
-        real.add(good)
-        real.client.set("user:b:events", "no list")
-        real.client.hset("user:c:events", "no", "list")
-        states = real.read("g1", "a", "b", "c")
+            store.client.rpush("user:a:events", text)
+        store.add(good)
+        store.client.set("user:b:events", "no list")
+        store.client.hset("user:c:events", "no", "list")
+        states = store.read("g1", "a", "b", "c")
         assert [state.events for state in states] == [[good, good], [], []]
 
-    def test_a_history_expires(self, real: Store) -> None:
+    def test_a_history_expires(self, store: Store) -> None:
         """Its expiry is renewed by each event."""
-        real.add(Event("a", 1, 1.0))
-        real.client.expire("user:a:events", 5)
-        real.add(Event("a", 2, 2.0))
-        assert real.client.ttl("user:a:events") > EVENTS_EXPIRE - 60
+        store.add(Event("a", 1, 1.0))
+        store.client.expire("user:a:events", 5)
+        store.add(Event("a", 2, 2.0))
+        assert store.client.ttl("user:a:events") > EVENTS_EXPIRE - 60
 
 
 class TestConnections:
-    def test_one_round_trip(self, real: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_one_round_trip(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         """Many users are read, and many events written, with one message each."""
         sent: list[Any] = []
         send = AbstractConnection.send_packed_command
@@ -108,46 +108,46 @@ class TestConnections:
             sent.append(args)
             await send(connection, *args, **options)
 
-        async def work(store: RedisUserStore) -> list[int]:
-            await store.read_users("g1", 2, ["warm"])
-            await store.add_events([Event("warm", 1, 1.0)])
+        async def work(users: RedisUserStore) -> list[int]:
+            await users.read_users("g1", 2, ["warm"])
+            await users.add_events([Event("warm", 1, 1.0)])
             monkeypatch.setattr(AbstractConnection, "send_packed_command", counted)
-            await store.add_events([Event(user, 1, 1.0) for user in range(50)])
+            await users.add_events([Event(user, 1, 1.0) for user in range(50)])
             after_write = len(sent)
-            await store.read_users("g1", 2, list(range(50)))
+            await users.read_users("g1", 2, list(range(50)))
             return [after_write, len(sent)]
 
-        assert real.users(work) == [1, 2]
+        assert store.users(work) == [1, 2]
 
     @pytest.mark.parametrize("limit", [0.05, None], ids=["cancelled", "late"])
-    def test_a_cancelled_or_late_read_leaves_no_reply_behind(self, real: Store, limit: float | None) -> None:
+    def test_a_cancelled_or_late_read_leaves_no_reply_behind(self, store: Store, limit: float | None) -> None:
         """The next read gets its own replies. A read without a reply ends at the store's limit."""
-        real.publish("g1", {"a": b"of a", "b": b"of b"})
+        store.publish("g1", {"a": b"of a", "b": b"of b"})
         buckets = manifest("g1").user_buckets
 
-        async def work(store: RedisUserStore) -> list[UserState]:
-            await store.read_users("g1", buckets, ["a"])
+        async def work(users: RedisUserStore) -> list[UserState]:
+            await users.read_users("g1", buckets, ["a"])
             pause = 0.15 if limit else 1.3
-            real.client.client_pause(round(1000 * pause))
+            store.client.client_pause(round(1000 * pause))
             with pytest.raises((TimeoutError, StoreUnavailable)):
-                await asyncio.wait_for(store.read_users("g1", buckets, ["a"]), limit)
+                await asyncio.wait_for(users.read_users("g1", buckets, ["a"]), limit)
             await asyncio.sleep(pause)
-            return await store.read_users("g1", buckets, ["b"])
+            return await users.read_users("g1", buckets, ["b"])
 
-        assert [state.record for state in real.users(work)] == [b"of b"]
+        assert [state.record for state in store.users(work)] == [b"of b"]
 
-    def test_a_closed_connection_is_replaced(self, real: Store) -> None:
+    def test_a_closed_connection_is_replaced(self, store: Store) -> None:
         """The store closed idle connections: the next read and the next write succeed."""
-        real.publish("g1", {"a": b"of a"})
+        store.publish("g1", {"a": b"of a"})
 
-        async def work(store: RedisUserStore) -> tuple[int, list[UserState]]:
+        async def work(users: RedisUserStore) -> tuple[int, list[UserState]]:
             for _ in range(2):
-                await store.add_events([Event("a", 1, 1.0)])
-                states = await store.read_users("g1", manifest("g1").user_buckets, ["a"])
-                real.client.client_kill_filter(_type="normal", skipme=True)
-            return await store.add_events([Event("a", 1, 1.0)]), states
+                await users.add_events([Event("a", 1, 1.0)])
+                states = await users.read_users("g1", manifest("g1").user_buckets, ["a"])
+                store.client.client_kill_filter(_type="normal", skipme=True)
+            return await users.add_events([Event("a", 1, 1.0)]), states
 
-        added, states = real.users(work)
+        added, states = store.users(work)
         assert (added, states[0].record) == (1, b"of a")
 
 
@@ -160,10 +160,10 @@ class TestSimilarItems:
         assert store.read_similar("g1", 0, 5, 511, 512, 599, 600) == [b"0", b"newer", b"511", b"512", b"599", None]
         assert store.read_similar("g10", 5) == [None]
 
-    def test_they_expire_and_a_damaged_key_is_no_list(self, real: Store) -> None:
+    def test_they_expire_and_a_damaged_key_is_no_list(self, store: Store) -> None:
         """Each write starts the time anew."""
-        real.flows.write_similar("g1", {5: b"list", 600: b"list"})
+        store.flows.write_similar("g1", {5: b"list", 600: b"list"})
         for key in ("gen:g1:similar:0", "gen:g1:similar:1"):
-            assert LISTS_EXPIRE - 60 < real.client.ttl(key) <= LISTS_EXPIRE
-        real.client.set("gen:g1:similar:0", "text")
-        assert real.read_similar("g1", 5, 600) == [None, b"list"]
+            assert LISTS_EXPIRE - 60 < store.client.ttl(key) <= LISTS_EXPIRE
+        store.client.set("gen:g1:similar:0", "text")
+        assert store.read_similar("g1", 5, 600) == [None, b"list"]

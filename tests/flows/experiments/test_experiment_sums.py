@@ -1,6 +1,5 @@
 """Reports keep the sums of each day: they read new files alone, and give what all files together would give."""
 
-import asyncio
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +14,11 @@ from flows.collection.day_files import remove_old_days
 from flows.forgetting.deleted_users import remove_deleted_users
 from flows.steps.experiment_rows import read_rows
 from flows.steps.experiment_sums import FOLDER, SOURCES
-from recsys.store import MemoryStore
+from recsys.store import RedisFlowStore
 from recsys.utc_day import DAY_SECONDS
 from tests.flows.experiments.shown_items import DAYS, EXPERIMENT, FILES, FIRST, WINDOW, path_of, put, shown
 from tests.servers.s3_server import NAME
+from tests.servers.store_server import on_users
 from training.data.locations import Location
 from training.experiments.day_sums import SHOWN, day_sums, slates_of
 from training.experiments.user_rows import user_rows
@@ -200,13 +200,13 @@ def test_sums_that_can_not_be_trusted_are_made_again(folder, reads, change):
     assert sorted(reads) == [path_of(folder, 1, number) for number in range(FILES)]
 
 
-def test_a_deleted_user_leaves_the_sums(folder, reads):
+def test_a_deleted_user_leaves_the_sums(folder, reads, empty_url):
     """The files of a bucket may keep the user for a run longer. Then a report reads no more than the changed files."""
-    store, home, sums = MemoryStore(), folder.parent, Location(str(sums_of(folder)))
+    store, home, sums = RedisFlowStore(empty_url), folder.parent, Location(str(sums_of(folder)))
     put(folder, 1, FILES, shown(1, FILES).slice(0, 0))
     read(folder)
     assert "user-3" in users_of(folder)
-    asyncio.run(store.forget_user("user-3"))
+    on_users(empty_url, lambda users: users.forget_user("user-3"))
     remove_deleted_users.fn(store, [sums], home)
     assert "user-3" not in users_of(folder)
     reads.clear()
@@ -222,6 +222,7 @@ def test_a_deleted_user_leaves_the_sums(folder, reads):
     assert path_of(folder, 1, 0) in reads
     assert path_of(folder, 1, FILES) not in reads
     assert "user-3" not in users_of(folder)
+    store.close()
 
 
 def users_of(folder):

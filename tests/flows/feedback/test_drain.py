@@ -5,6 +5,7 @@ import time
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -14,14 +15,16 @@ import redis
 
 from flows.collection.credited_events import credited_events, read_stored_slates
 from flows.drain import SCHEMA, DrainResult, drain_some
+from flows.forgetting import deleted_users
 from flows.forgetting.deleted_users import remove_deleted_users
 from recsys.errors import DatasetError, LocationError
 from recsys.lists.impression import Impression
 from recsys.model.features import FEATURES
 from recsys.rules.exploration import DrawPolicy, Exploration
-from recsys.store import MemoryStore, RedisFlowStore, RedisUserStore
+from recsys.store import RedisFlowStore, RedisUserStore
 from recsys.store.stored_types import IMPRESSION_LIMITS
 from recsys.types import Event, Source
+from tests.servers.store_server import on_users
 from training.data import impressions
 from training.data.locations import Location
 
@@ -40,22 +43,32 @@ def shown(user="7", at=NOON, items=("a", "b", "c"), width=WIDTH, **more):
     return Impression("g1", user, at, at - 0.01, "realtime", list(items), places, scores, sources, features, **more)
 
 
-@pytest.fixture
-def store():
-    return MemoryStore()
+class Store(RedisFlowStore):
+    """What the flow reads and writes. url: of the same store, for the writes of gateways."""
+
+    def __init__(self, url):
+        super().__init__(url)
+        self.url = url
 
 
 @pytest.fixture
-def valkey(own_valkey_url):
+def store(empty_url):
+    """An empty store."""
+    opened = Store(empty_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def valkey(empty_url):
     """A client of an empty Valkey."""
-    with redis.Redis.from_url(own_valkey_url) as client:
-        client.flushall()
+    with redis.Redis.from_url(empty_url) as client:
         yield client
 
 
 def log(store, *slates):
     packed = [("?", slate) if isinstance(slate, bytes) else (slate.user_id, slate.pack()) for slate in slates]
-    asyncio.run(store.add_impressions(packed))
+    on_users(store.url, lambda users: users.add_impressions(packed))
 
 
 def add(url, limits, slates):
@@ -71,7 +84,11 @@ def add(url, limits, slates):
 
 
 def act(store, *events):
-    asyncio.run(store.add_events(events))
+    on_users(store.url, lambda users: users.add_events(events))
+
+
+def forget(store, user):
+    on_users(store.url, lambda users: users.forget_user(user))
 
 
 def one_step(store, folder, now, stored=None):
@@ -289,7 +306,7 @@ class TestLoader:
         with monkeypatch.context() as killed:
             killed.setattr(store, "drop_impressions", lambda entries: None)
             drained(store, tmp_path)
-        asyncio.run(store.forget_impressions("7"))
+        on_users(store.url, lambda users: users.forget_impressions("7"))
         drained(store, tmp_path)
         files = sorted(tmp_path.rglob("*.parquet"))
         assert [pq.read_metadata(file).num_rows for file in files] == [6, 3]
@@ -309,7 +326,7 @@ class TestDeletedUsers:
         folder, now = Location(str(tmp_path)), time.time()
         log(store, shown("7", NOON - 86_400), shown("8", NOON - 86_400), shown(7, now - 60), shown("7", now + 60))
         before = {file: pq.read_table(file, partitioning=None) for file in drained(store, tmp_path).files}
-        asyncio.run(store.forget_user("7"))
+        forget(store, "7")
         assert remove_deleted_users.fn(store, [folder], tmp_path) == 6
         left = {file: pq.read_table(file, partitioning=None) for file in before}
         assert [table.schema for table in left.values()] == [SCHEMA] * len(left)
@@ -323,7 +340,7 @@ class TestDeletedUsers:
         """The store keeps the note until all files are written."""
         log(store, shown("7", NOON - 86_400))
         (file,) = drained(store, tmp_path).files
-        asyncio.run(store.forget_user("7"))
+        forget(store, "7")
         with monkeypatch.context() as killed:
             killed.setattr(pq, "ParquetWriter", lambda *_, **__: 1 / 0)
             with pytest.raises(ZeroDivisionError):
@@ -336,16 +353,16 @@ class TestDeletedUsers:
         """Each run notes the folders that it has done, and the next run begins with the others."""
         log(store, *(shown("7", NOON - days * 86_400) for days in (1, 2, 3)))
         files, folder = drained(store, tmp_path).files, Location(str(tmp_path))
-        asyncio.run(store.forget_user("7"))
+        forget(store, "7")
         for left in (2, 1, 0):
             with monkeypatch.context() as slow:
-                slow.setattr(time, "monotonic", count(step=2).__next__)
+                slow.setattr(deleted_users, "time", SimpleNamespace(monotonic=count(step=2).__next__))
                 assert remove_deleted_users.fn(store, [folder], tmp_path, seconds=3) == 3
             assert sum(pq.read_metadata(file).num_rows for file in files) == 3 * left
 
     def test_other_parquet_files_are_refused_by_name(self, store, tmp_path):
         """A file without a time of its rows is none of the flows' files."""
         pq.write_table(pa.table({"user_id": ["7"]}), tmp_path / "notes.parquet")
-        asyncio.run(store.forget_user("7"))
+        forget(store, "7")
         with pytest.raises(DatasetError, match=r"notes\.parquet has none of the columns arrived, time, made_at"):
             remove_deleted_users.fn(store, [Location(str(tmp_path))], tmp_path)

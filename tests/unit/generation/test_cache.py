@@ -12,25 +12,22 @@ from recsys.errors import GenerationError
 from recsys.generation.cache import GenerationCache
 from recsys.generation.manifest import MANIFEST, GenerationFolder
 from recsys.generation.publisher import Publisher
-from recsys.store import MemoryStore
 from tests.sample_data import tiny
 from training.untrained_generation import random_generation
 
 
 @pytest.fixture
-def store(tmp_path):
+def store(empty_store, tmp_path):
     """A store with five generations, whose ids are not in the order of time."""
-    store = MemoryStore()
     for generation in ("g5", "g1", "g4", "g2", "g3"):
-        Publisher(store, tmp_path).publish(random_generation(tmp_path / "made", generation, 3_000, 64, 5))
-    return store
+        Publisher(empty_store, tmp_path).publish(random_generation(tmp_path / "made", generation, 3_000, 64, 5))
+    return empty_store
 
 
 @pytest.fixture
-def published(tiny_world):
+def published(tiny_world, empty_store):
     """A store with one generation, and its id."""
-    store = MemoryStore()
-    return store, tiny.publish(tiny_world[0], store)
+    return empty_store, tiny.publish(tiny_world[0], empty_store)
 
 
 def test_the_generations_used_last_are_kept(store, tmp_path):
@@ -63,18 +60,18 @@ def test_a_folder_that_can_not_be_written_is_reported(store, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["../other", "..", "", "a/b", "a\0b", "\ufffd"])
-def test_a_name_that_is_no_id_reaches_no_folder(tmp_path, name):
+def test_a_name_that_is_no_id_reaches_no_folder(empty_store, tmp_path, name):
     """A call may name any generation. A path as the name must not lead out of the cache."""
     (tmp_path / "other").mkdir()
     with pytest.raises(GenerationError, match="is no id of a generation"):
-        GenerationCache(tmp_path / "cache", MemoryStore()).fetch(name)
+        GenerationCache(tmp_path / "cache", empty_store).fetch(name)
     assert (tmp_path / "other").exists()
 
 
-def test_an_unknown_generation_is_named(tmp_path):
+def test_an_unknown_generation_is_named(empty_store, tmp_path):
     """The error has the id."""
     with pytest.raises(GenerationError, match="g-nowhere is not in the store"):
-        GenerationCache(tmp_path, MemoryStore()).fetch("g-nowhere")
+        GenerationCache(tmp_path, empty_store).fetch("g-nowhere")
 
 
 def test_a_cached_generation_is_not_fetched_again_and_a_changed_one_is_refused(published, tiny_world, tmp_path):

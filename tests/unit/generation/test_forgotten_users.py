@@ -1,20 +1,27 @@
 """The removal of deleted users from the folder of a generation, and the publish of such a folder."""
 
-import asyncio
-
 import pytest
 
 from flows.forgetting.training_deletions import Deletions, forget_later
 from recsys.generation.forgotten_users import forget_users
 from recsys.generation.manifest import GenerationFolder
 from recsys.generation.publisher import Publisher
-from recsys.store import MemoryStore
+from recsys.store import RedisFlowStore
 from recsys.user_digest import digest_of
 from tests.chaos.kill_points import die_at
+from tests.servers.store_server import empty, on_users
 from training.untrained_generation import random_generation
 
 GONE = ["user-0", "user-7", "user-8", "user-1099"]
 DIGESTS = {digest_of(user) for user in GONE}
+
+
+@pytest.fixture
+def flows(empty_url):
+    """What the flows read and write of users, in an empty store."""
+    store = RedisFlowStore(empty_url)
+    yield store
+    store.close()
 
 
 @pytest.fixture
@@ -43,31 +50,30 @@ def test_ids_and_records_of_the_users_are_gone(folder):
     assert folder.verify(users=True).users_left == 1_095
 
 
-def test_the_folder_can_be_published_to_a_new_store_and_to_the_old_one(folder, tmp_path):
+def test_the_folder_can_be_published_to_a_new_store_and_to_the_old_one(folder, empty_store, flows, empty_url, tmp_path):
     """No deleted user returns with it."""
-    old, new = MemoryStore(), MemoryStore()
-    Publisher(old, tmp_path).publish(folder)
-    old.forget_records("g1", folder.manifest.user_buckets, GONE)
+    Publisher(empty_store, tmp_path).publish(folder)
+    flows.forget_records("g1", folder.manifest.user_buckets, GONE)
     forget_users(folder, DIGESTS)
-    for store in (old, new):
-        manifest = Publisher(store, tmp_path).publish(folder)
-        assert store.read_records("g1", manifest.user_buckets, [*GONE]) == [None] * 4
+    for _ in ("old", "new"):
+        manifest = Publisher(empty_store, tmp_path).publish(folder)
+        assert empty_store.read_records("g1", manifest.user_buckets, [*GONE]) == [None] * 4
         stays = content(folder)
-        assert store.read_records("g1", manifest.user_buckets, [*stays]) == [*stays.values()]
+        assert empty_store.read_records("g1", manifest.user_buckets, [*stays]) == [*stays.values()]
+        empty(empty_url)
 
 
-def test_a_user_who_is_deleted_during_a_training_does_not_return(folder, tmp_path):
+def test_a_user_who_is_deleted_during_a_training_does_not_return(folder, empty_store, flows, empty_url, tmp_path):
     """Before the publish the user leaves the folder; after it, what was published meanwhile."""
-    store = MemoryStore()
-    asyncio.run(store.forget_impressions("user-1"))
-    deletions = Deletions(store)
+    on_users(empty_url, lambda users: users.forget_impressions("user-1"))
+    deletions = Deletions(flows)
     assert [*deletions.before] == [digest_of("user-1")]
-    asyncio.run(store.forget_user("user-7"))
+    on_users(empty_url, lambda users: users.forget_user("user-7"))
     forget_later.fn(deletions, folder)
-    Publisher(store, tmp_path).publish(folder)
-    asyncio.run(store.forget_impressions("user-8"))
+    Publisher(empty_store, tmp_path).publish(folder)
+    on_users(empty_url, lambda users: users.forget_impressions("user-8"))
     forget_later.fn(deletions, folder)
-    there = store.read_records("g1", folder.manifest.user_buckets, ["user-1", "user-7", "user-8"])
+    there = empty_store.read_records("g1", folder.manifest.user_buckets, ["user-1", "user-7", "user-8"])
     assert there[0] is not None
     assert there[1:] == [None, None]
     assert [user for user in GONE if user in content(folder)] == ["user-0", "user-1099"]

@@ -4,11 +4,12 @@ import shutil
 from dataclasses import replace
 
 import pytest
+import redis
 
 from recsys.errors import GenerationError
 from recsys.generation.cache import GenerationCache
 from recsys.generation.manifest import FORMAT, MANIFEST, GenerationFolder
-from recsys.store import MemoryStore
+from recsys.store.key_names import manifest_key
 from tests.sample_data import tiny
 
 
@@ -43,10 +44,10 @@ def test_what_is_no_manifest_is_refused_with_a_sentence(folder, text):
         folder.verify()
 
 
-def test_a_generation_of_another_format_is_not_served(tiny_world, tmp_path):
+def test_a_generation_of_another_format_is_not_served(tiny_world, empty_store, empty_url, tmp_path):
     """A generation of an older version is refused before a part is fetched, and the error names the fix."""
-    store = MemoryStore()
-    generation = tiny.publish(tiny_world[0], store)
-    store.write_manifest(generation, replace(tiny_world[0].manifest, format=1).to_json())
+    generation = tiny.publish(tiny_world[0], empty_store)
+    with redis.Redis.from_url(empty_url) as client:
+        client.set(manifest_key(generation), replace(tiny_world[0].manifest, format=1).to_json())
     with pytest.raises(GenerationError, match=f"has format 1; this code reads format {FORMAT}"):
-        GenerationCache(tmp_path, store).fetch(generation)
+        GenerationCache(tmp_path, empty_store).fetch(generation)

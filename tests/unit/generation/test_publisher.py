@@ -1,15 +1,15 @@
-"""Publishing into a store in memory: damaged generations are refused, and a second run repairs the store."""
+"""Publishing into a store: damaged generations are refused, and a second run repairs the store."""
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
+import redis
 
 from recsys.errors import GenerationError
 from recsys.generation.publisher import Publisher
-from recsys.store import MemoryStore
+from recsys.store import RedisGenerationStore
 from recsys.store.stored_types import CHUNK
+from tests.servers.store_server import on_users
 from training.untrained_generation import random_generation
 
 DAMAGED = ["embeddings.npy", "spec.json", "user_records.data.npy", "user_ids.data.npy", "user_ids.offsets.npy"]
@@ -23,8 +23,8 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def store():
-    return MemoryStore()
+def store(empty_store):
+    return empty_store
 
 
 def test_a_published_generation_is_complete(folder, store, tmp_path):
@@ -48,20 +48,20 @@ def test_a_damaged_folder_is_refused(folder, store, tmp_path, part):
 
 
 @pytest.mark.parametrize("part", DAMAGED)
-def test_a_damaged_folder_overwrites_nothing(folder, store, tmp_path, part):
+def test_a_damaged_folder_overwrites_nothing(folder, store, empty_url, tmp_path, part):
     """No byte of a damaged part replaces a stored byte, whole or damaged, and the error names the part."""
     manifest = Publisher(store, tmp_path).publish(folder)
-    whole = before = everything(store)
+    whole = before = everything(empty_url)
     flip(folder.path / part)
     for stored in ("whole", "damaged"):
         if stored == "damaged":
             store.write_part("g1", "embeddings.npy", b"x" * CHUNK)
             store.write_users("g1", manifest.user_buckets, {"user-7": b"of another"})
-            before = everything(store)
+            before = everything(empty_url)
         with pytest.raises(GenerationError, match=part.replace(".", r"\.")):
             Publisher(store, tmp_path).publish(folder)
         assert store.read_manifest("g1") == manifest.to_json().encode()
-        after = everything(store)
+        after = everything(empty_url)
         assert after.keys() == whole.keys()
         assert [key for key, value in after.items() if value not in (whole[key], before[key])] == []
 
@@ -83,12 +83,12 @@ def test_the_check_reads_the_stored_copy_and_can_refuse_it(folder, store, tmp_pa
     assert nothing_of(store, folder)
 
 
-def test_a_second_run_writes_only_what_is_missing(folder, tmp_path):
+def test_a_second_run_writes_only_what_is_missing(folder, empty_url, tmp_path):
     """Chunks of the right length and whole buckets are kept after the first publish was interrupted."""
 
-    class Counting(MemoryStore):
+    class Counting(RedisGenerationStore):
         def __init__(self):
-            super().__init__()
+            super().__init__(empty_url)
             self.written, self.cut = [], True
 
         def write_part(self, generation, name, data, **which):
@@ -109,6 +109,7 @@ def test_a_second_run_writes_only_what_is_missing(folder, tmp_path):
     Publisher(store, tmp_path).publish(folder)
     assert store.written == ["users"]
     assert store.generations() == ["g1"]
+    store.close()
 
 
 @pytest.mark.parametrize("what", ["content", "length"])
@@ -124,18 +125,19 @@ def test_a_second_run_repairs_the_store(folder, store, tmp_path, what):
     assert store.read_records("g1", manifest.user_buckets, ["user-7"]) == [folder.users()[1].bytes_at(7)]
 
 
-def test_a_user_deleted_meanwhile_is_not_restored(folder, tmp_path):
+def test_a_user_deleted_meanwhile_is_not_restored(folder, empty_url, tmp_path):
     """The user is deleted between the write and the read of a record. All other records are there."""
 
-    class Forgetting(MemoryStore):
+    class Forgetting(RedisGenerationStore):
         def write_users(self, *given):
             super().write_users(*given)
-            asyncio.run(self.forget_user("user-7"))
+            on_users(empty_url, lambda users: users.forget_user("user-7"))
 
-    store = Forgetting()
+    store = Forgetting(empty_url)
     manifest = Publisher(store, tmp_path).publish(folder)
     there = store.read_records("g1", manifest.user_buckets, list(folder.users()[0]))
     assert [row for row, record in enumerate(there) if record is None] == [7]
+    store.close()
 
 
 def nothing_of(store, folder):
@@ -144,10 +146,12 @@ def nothing_of(store, folder):
     return not any(map(sum, stored.chunks.values())) and not sum(stored.records)
 
 
-def everything(store):
-    """Every byte the store holds of generations."""
-    records = {(key, user): record for key, users in store.records.items() for user, record in users.items()}
-    return store.chunks | records
+def everything(url):
+    """Every chunk and every record that the store has."""
+    with redis.Redis.from_url(url) as client:
+        chunks = {key: client.get(key) for key in client.scan_iter("gen:*:part:*")}
+        hashes = {key: client.hgetall(key) for key in client.scan_iter("gen:*:users:*")}
+    return chunks | {(key, user): record for key, users in hashes.items() for user, record in users.items()}
 
 
 def flip(path):

@@ -17,14 +17,13 @@ from recsys.retrieval.retriever import Retriever
 from recsys.rules import Rules, compile_rules
 from recsys.slates.query import Query
 from recsys.slates.served_generation import ServedGeneration
-from recsys.store import MemoryStore
 from recsys.types import EXTRA, Event, Source
 from service.backends.calls import Backends
 from service.backends.models import RankingModel, RetrievalModel
 from service.recommend.pipeline import Pipeline
 from service.settings import Settings
+from tests.fakes.fake_users import FakeUserStore
 from tests.fakes.in_process import Held
-from tests.sample_data import tiny
 
 TRENDING = ["drama-1", "gone from the catalogue", "action-2"]
 
@@ -33,8 +32,7 @@ class Scene:
     """One generation behind the pipeline that serves and before the maker of lists, over one store."""
 
     def __init__(self, folder):
-        self.store = MemoryStore()
-        tiny.publish(folder, self.store)
+        self.store = FakeUserStore(folder)
         self.served = ServedGeneration.load(folder)
         retriever, ranker = Retriever.load(folder), Ranker.load(folder)
         backends = Backends.local(RetrievalModel(Held(retriever)), RankingModel(Held(ranker)))
@@ -42,13 +40,10 @@ class Scene:
         self.maker = ListMaker(folder.manifest, folder.tables(), folder.spec(), retriever, ranker)
 
     def add(self, user, *items):
-        events = [Event(user, item, time.time() - 60 + n) for n, item in enumerate(items)]
-        asyncio.run(self.store.add_events(events))
+        self.store.add(*(Event(user, item, time.time() - 60 + n) for n, item in enumerate(items)))
 
     def past(self, user):
-        manifest = self.maker.manifest
-        (record,) = self.store.read_records(manifest.id, manifest.user_buckets, [str(user)])
-        return UserRecord.unpack(record), self.store.read_events([str(user)])[0]
+        return UserRecord.unpack(self.store.records.get(str(user))), self.store.events.get(str(user), [])
 
     def answered(self, user, now, **more):
         """What a request in real time gets, but for what tops it up."""

@@ -9,7 +9,6 @@ import pytest
 
 from recsys.errors import NOTHING_LIVE, GenerationError, StoreError, StoreUnavailable
 from recsys.generation.cache import GenerationCache
-from recsys.store import MemoryStore
 from recsys.store.process_registry import Announcement
 from recsys.store.stored_types import LIVE, PREVIOUS
 from service.generations.follower import GenerationFollower
@@ -133,25 +132,24 @@ def test_experiments_that_may_not_be_read_leave_the_live_generation(world, caplo
     assert caplog.text.count("Experiments can't be read") == 1
 
 
-def test_a_host_remembers_the_generation_that_it_served_last(tiny_world, tmp_path):
+def test_a_host_remembers_the_generation_that_it_served_last(tiny_world, empty_store, tmp_path):
     """A generation that is not in the cache is left out. A disk that can't be written is no error."""
-    fallback = GenerationFallback(GenerationCache(tmp_path, MemoryStore()))
-    GenerationFallback(GenerationCache(tmp_path / "missing", MemoryStore())).remember("g1")  # logged, no error
+    fallback = GenerationFallback(GenerationCache(tmp_path, empty_store))
+    GenerationFallback(GenerationCache(tmp_path / "missing", empty_store)).remember("g1")  # logged, no error
     fallback.remember("g1")
     assert fallback.ids() == []
     shutil.copytree(tiny_world[0].path, tmp_path / "g1")
     assert fallback.ids() == ["g1"]
 
 
-def test_a_pinned_generation_is_found_where_another_bento_had_one(tiny_world, tmp_path):
+def test_a_pinned_generation_is_found_where_another_bento_had_one(tiny_world, empty_store, tmp_path):
     """Its link in the cache is renewed, and a link to a folder that is gone does not stop a fetch."""
-    generation, store = tiny_world[0].manifest.id, MemoryStore()
-    cache = GenerationCache(tmp_path / "cache", store)
+    generation, cache = tiny_world[0].manifest.id, GenerationCache(tmp_path / "cache", empty_store)
     cache.link(generation, tmp_path / "gone")
     assert GenerationFallback(cache, tiny_world[0].path).ids() == [generation]
     assert cache.fetch(generation).verify().id == generation
     cache.link("g-old", tmp_path / "gone")
-    tiny.publish(tiny_world[0], store)
+    tiny.publish(tiny_world[0], empty_store)
     (tmp_path / "cache" / generation).unlink()
     assert cache.fetch(generation).verify().id == generation
 

@@ -5,7 +5,6 @@ import asyncio
 import pytest
 
 from recsys.slates.query import Degraded
-from recsys.store import MemoryStore
 from service.recommend.arm_batchers import ArmBatchers, deadline_class
 from service.recommend.batcher import RequestBatcher
 from service.recommend.circuit_breaker import FAILURES, REST_SECONDS, CircuitBreaker
@@ -22,11 +21,10 @@ def world(tiny_world):
     return made
 
 
-class Store(MemoryStore):
+class Store:
     """The store of a world, which breaks or hangs while a test sets it so. calls: the users of each read."""
 
     def __init__(self, store, breaks=False, hangs=False):
-        super().__init__()
         self._store, self.breaks, self.hangs, self.calls = store, breaks, hangs, []
 
     async def read_users(self, generation, buckets, users, variant=""):

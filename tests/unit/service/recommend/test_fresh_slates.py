@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,10 +14,9 @@ import pytest
 from recsys.environment import Environment
 from recsys.errors import QueryError
 from recsys.fresh_items.extended_tables import TableExtender
-from recsys.fresh_items.put_items import Put
 from recsys.rules import compile_rules, parse
 from recsys.slates.served_generation import ServedGeneration
-from recsys.store.memory.memory_items import MemoryItems
+from recsys.store.redis.item_store import RedisItemReader, RedisItemWriter
 from recsys.types import Event
 from service import schema, wiring
 from service.verbs.items import ItemFollower, ItemVerbs
@@ -82,50 +83,61 @@ def test_no_fallback_shows_a_hidden_item(path, away):
         assert query.removed["unavailable"] >= 1
 
 
-def test_a_full_store_drops_items_that_the_generation_has(path, monkeypatch):
+@pytest.fixture
+def follower(empty_url):
+    """The items put into an empty store, as a process reads them."""
+    reader = RedisItemReader(empty_url)
+    yield ItemFollower(reader)
+    reader.close()
+
+
+def put(url, follower, live, *item_ids):
+    """Put items as a request does, and return how many were stored. The follower has not read them yet."""
+
+    async def scene():
+        verbs = ItemVerbs(RedisItemWriter(url), follower)
+        try:
+            return await verbs.put([schema.Item(item_id=item_id) for item_id in item_ids], live)
+        finally:
+            await verbs.close()
+
+    return asyncio.run(scene()).stored
+
+
+def test_a_full_store_drops_items_that_the_generation_has(path, follower, empty_url, monkeypatch):
     """Items put before the end of its data. If there are none the put is refused."""
-    monkeypatch.setattr("recsys.store.memory.memory_items.CAPACITY", 2)
-    end = path.served.manifest.data_end
-    now = [end - 5]
-    monkeypatch.setattr("recsys.store.memory.memory_items.time.time", lambda: now[0])
-    store = MemoryItems()
-    follower = ItemFollower(store, lambda: now[0])
-    verbs = ItemVerbs(store, follower)
-
-    def put(*ids):
-        answer = asyncio.run(verbs.put([schema.Item(item_id=item_id) for item_id in ids], path.served))
-        follower.refresh()
-        return answer.stored
-
-    assert put("comedy-1", "x") == 2
-    now[0] = end + 5
-    assert put("comedy-2") == 1
+    monkeypatch.setattr("recsys.store.redis.item_store.CAPACITY", 2)
+    assert put(empty_url, follower, path.served, "comedy-1", "x") == 2
+    follower.refresh()
+    manifest = path.served.manifest
+    live = replace(path.served, manifest=replace(manifest, data={**manifest.data, "last": time.time()}))
+    assert put(empty_url, follower, live, "comedy-2") == 1
+    follower.refresh()
     assert {item.text for item in follower.current.items} == {"x", "comedy-2"}
     with pytest.raises(QueryError, match="python -m flows run"):
-        put("comedy-3")
+        put(empty_url, follower, live, "comedy-3")
 
 
-def test_a_generation_that_cannot_join_the_items_put_holds_up_no_other(caplog):
+def test_a_generation_that_cannot_join_the_items_put_holds_up_no_other(path, follower, empty_url, caplog):
     """It has a line in the log; the others have the items."""
-    store = MemoryItems()
-    follower, joined = ItemFollower(store), []
+    joined = []
 
     def fails(_):
         raise ValueError("a damaged table")
 
     follower.before_use(fails)
     follower.before_use(joined.append)
-    asyncio.run(store.put([Put("put-1", None, None, {})]))
+    put(empty_url, follower, path.served, "put-1")
     follower.refresh()
     assert [each.items for each in joined] == [follower.current.items]
     assert follower.current
     assert "a damaged table" in caplog.text
 
 
-def test_no_request_joins_the_items_put_to_the_tables(path, monkeypatch):
+def test_no_request_joins_the_items_put_to_the_tables(path, follower, empty_url, monkeypatch):
     """The thread that reads the items does, while requests read the tables of before. A new generation has them too."""
-    store, threads, extend = MemoryItems(), [], TableExtender.extend
-    follower, holder = ItemFollower(store), SimpleNamespace(each=lambda: [path.served], prepare=None)
+    threads, extend = [], TableExtender.extend
+    holder = SimpleNamespace(each=lambda: [path.served], prepare=None)
     monkeypatch.setattr(wiring, "_items", lambda url: follower)
 
     def noted(extender, puts):
@@ -139,7 +151,7 @@ def test_no_request_joins_the_items_put_to_the_tables(path, monkeypatch):
     monkeypatch.setenv("REDIS_URL", "redis://localhost")
     current = wiring.puts(Environment.read(), holder)
     for number in range(3):
-        asyncio.run(ItemVerbs(store, follower).put([schema.Item(item_id=f"put-{number}")], path.served))
+        put(empty_url, follower, path.served, f"put-{number}")
         reading = threading.Thread(target=follower.refresh, name="items")
         reading.start()
         reading.join()

@@ -7,7 +7,8 @@ import pytest
 
 from service.recommend import overload
 from service.recommend.overload import ListsUnderOverload
-from tests.fakes.in_process import AwayStore, InProcessService, broken
+from tests.fakes.fake_users import AwayStore
+from tests.fakes.in_process import InProcessService, broken
 
 
 @pytest.fixture(scope="module")

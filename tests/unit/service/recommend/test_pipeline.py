@@ -9,13 +9,14 @@ from prometheus_client import REGISTRY
 from recsys.model.ranker import Ranker
 from recsys.retrieval.retriever import Retriever
 from recsys.slates.query import Degraded
-from recsys.store import MemoryStore, UserState
+from recsys.store import UserState
 from recsys.types import Event, Source
 from service.backends import wire
 from service.generations import warm_up
 from service.recommend.circuit_breaker import FAILURES, REST_SECONDS
 from service.schema import Mode
-from tests.fakes.in_process import AwayStore, InProcessService, broken, counted, ids, slow
+from tests.fakes.fake_users import AwayStore
+from tests.fakes.in_process import InProcessService, broken, counted, ids, slow
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +75,7 @@ def test_a_visitor_needs_no_store(world):
 def test_an_unreadable_record_affects_one_user(world):
     """The other users of the batch have their records."""
 
-    class Spoiled(MemoryStore):
+    class Spoiled:
         async def read_users(self, generation, buckets, users, variant=""):
             states = await world.store.read_users(generation, buckets, users)
             return [UserState(b"xx", states[0].events), *states[1:]]

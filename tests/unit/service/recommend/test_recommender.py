@@ -8,12 +8,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from recsys.errors import QueryError, StoreUnavailable
+from recsys.errors import QueryError
 from recsys.fresh_items.put_items import NOTHING_PUT
 from recsys.lists.list_maker import ListMaker
 from recsys.retrieval.retriever import Retriever
 from recsys.slates.query import NO_RULES, Degraded
-from recsys.store import MemoryStore
 from recsys.types import Source
 from service.recommend.deadlines import Deadline
 from service.schema import ExplainRequest, Mode, RankRequest, RecommendRequest, SimilarRequest, verb_table
@@ -21,19 +20,13 @@ from service.settings import Settings
 from service.verbs.dependencies import Dependencies
 from service.verbs.recommender import Recommender
 from service.verbs.surfaces import ServedSurface
-from tests.fakes.in_process import AwayStore, InProcessService, broken, counted, ids
+from tests.fakes.fake_users import AwayStore
+from tests.fakes.in_process import InProcessService, broken, counted, ids
 
 
 @pytest.fixture(scope="module")
 def world(tiny_world):
     return InProcessService(tiny_world[0])
-
-
-class LostLists(MemoryStore):
-    """A store whose lists of items can't be read."""
-
-    async def read_similar(self, *_):
-        raise StoreUnavailable("No Redis answers.")
 
 
 def dependencies(world, **more):
@@ -159,7 +152,7 @@ class TestSimilar:
             world.served.manifest, world.served.tables, world.served.spec, Retriever.load(tiny_world[0]), None
         )
         item = world.served.row_of("drama-1")
-        world.store.write_similar(world.served.id, {item: maker.similar(item, 1.5).pack()})
+        world.store.similar[item] = maker.similar(item, 1.5).pack()
 
         def answer(mode=Mode.BATCH, **more):
             calls = {name: more.pop(name) for name in ("similar", "store") if name in more}
@@ -176,7 +169,7 @@ class TestSimilar:
         assert answer(exclude=ids(now)).removed == {"excluded": 10}
         for more in ({"k": 60}, {"exclude": ids(answer(k=45))}, {"filter": {"year": [1990]}}):
             assert answer(**more).made_by == "realtime"
-        lost = answer(store=LostLists())
+        lost = answer(store=AwayStore())
         assert (ids(lost), lost.made_by, lost.degraded) == (ids(now), "realtime", [Degraded.STORE])
 
     def test_stages_left_out_and_removed_items_are_counted(self, world):

@@ -2,7 +2,6 @@
 they may know, and times that are days judge no age below a day.
 """
 
-import asyncio
 from dataclasses import replace
 
 import numpy as np
@@ -54,23 +53,20 @@ class World:
         self.maker = ListMaker(folder.manifest, folder.tables(), folder.spec(), models.retriever, models.ranker)
 
     def add_clicks(self, before):
-        """Send the clicks before a moment to the store."""
+        """Let the store have the clicks before a moment."""
         store, log = self.service.store, self.log
-        found = [
-            Event(log.user_ids[user], log.catalogue.ids[item % len(log.catalogue)], time, event_id=f"{user}-{time}")
-            for user, item, time in self.clicks
-            if time < before
-        ]
-        asyncio.run(store.add_events(found))
+        store.events.clear()
+        for user, item, time in self.clicks:
+            if time < before:
+                store.add(Event(log.user_ids[user], log.catalogue.ids[item % len(log.catalogue)], time))
 
     def make_list(self, at, age):
         """Make the user's list by what the store holds, as the flow does, and write it."""
-        store, served, user = self.service.store, self.service.served, str(self.replay.queries.user_id(at))
-        buckets = served.manifest.user_buckets
-        (record,), (events,) = store.read_records(served.id, buckets, [user]), store.read_events([user])
+        store, user = self.service.store, str(self.replay.queries.user_id(at))
         maker = replace(self.maker, trending=self.replay.trending[age][at])
-        (made,) = maker.make([(UserRecord.unpack(record), events)], float(self.replay.queries.moments(age)[at]))
-        store.write_lists(served.id, buckets, {user: made.pack()})
+        past = UserRecord.unpack(store.records[user]), store.events.get(user, [])
+        (made,) = maker.make([past], float(self.replay.queries.moments(age)[at]))
+        store.lists[user] = made.pack()
         return made
 
 

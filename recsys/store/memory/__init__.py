@@ -1,1 +1,0 @@
-"""The store in memory, for unit tests without Redis."""
