@@ -94,8 +94,8 @@ def shares(experiment: Experiment) -> str:
     """The share of all users that each arm has now."""
     if experiment.definition.assignment == "caller":
         return "as callers name them"
-    lanes, width = experiment.lanes, experiment.slot[1] - experiment.slot[0]
-    part = width * (1 - experiment.definition.audience.holdout)
+    lanes = experiment.lanes
+    part = lanes.former.share if lanes.former else 1.0
     spans = zip(lanes.arms, lanes.starts, lanes.stops, strict=True)
     return ", ".join(f"{arm} {percent((stop - start) * part)}" for arm, start, stop in spans)
 

@@ -7,6 +7,7 @@ A stopped experiment and a halted arm do not come back, so that their figures st
 from __future__ import annotations
 
 from recsys.errors import ExperimentError
+from recsys.experiments import former_layers
 from recsys.experiments.definition import Definition
 from recsys.experiments.document import (
     MOST_KEPT,
@@ -17,7 +18,7 @@ from recsys.experiments.document import (
     Experiment,
     ExperimentsDocument,
 )
-from recsys.experiments.overlap import conflict, free_slot
+from recsys.experiments.overlap import conflict
 
 COMMAND, MONITOR, CANARY = "command", "monitor", "canary"
 """What makes a change."""
@@ -57,17 +58,16 @@ def start(document: ExperimentsDocument, name: str, now: float, by: str = COMMAN
             f"Arms of experiments that run or are paused have at most {MOST_RUNNING_GENERATIONS} generations, which "
             "each process holds in memory. Stop an experiment first."
         )
-    slot = experiment.slot if experiment.status == "paused" else free_slot(document, experiment.definition)
-    if slot is None:
-        layer, part = experiment.definition.layer_or_own, experiment.definition.traffic
-        raise ExperimentError(
-            f"Layer {layer} has no free {part:.4g} of its users for {name}. Lower its traffic, or stop an experiment."
-        )
+    if experiment.status == "draft":
+        for field in former_layers.stated(experiment.definition.model_dump()):
+            raise ExperimentError(f"Experiment {name} can't start: {former_layers.refusal(field)} Create it again.")
     for other in running:
+        if former_layers.apart(experiment, other):
+            continue
         if reason := conflict(experiment.definition, other.definition):
             raise ExperimentError(f"{name} can't run beside {other.name}: {reason}")
     sentence = "Started." if experiment.status == "draft" else f"Started again at {percent(experiment.ramp)}."
-    return _changed(document, experiment, now, sentence, by, status="running", slot=slot)
+    return _changed(document, experiment, now, sentence, by, status="running")
 
 
 def ramp(document: ExperimentsDocument, name: str, part: float, now: float, by: str = COMMAND) -> ExperimentsDocument:

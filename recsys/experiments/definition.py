@@ -16,6 +16,7 @@ from pydantic import model_validator as validates
 from pydantic_core import from_json
 
 from recsys.errors import ExperimentError
+from recsys.experiments import former_layers
 from recsys.files.toml_errors import field_names, first_mistake, parse_toml, wanted
 from recsys.rules import rules_schema
 from recsys.rules.rules_schema import Rules
@@ -120,7 +121,7 @@ class Arm(_Table):
 class Audience(_Table):
     """Which requests take part. surfaces: all if empty. context: the values that a request must have one of, by column.
 
-    holdout: the share of users who take part in no experiment with the same holdout; they get the control.
+    holdout: unused, of the release before (`former_layers`).
     """
 
     surfaces: Annotated[tuple[Name, ...], wanted("a list of names of surfaces")] = ()
@@ -146,9 +147,9 @@ class Guardrails(_Table):
 class Definition(_Table):
     """An experiment.
 
-    layer: experiments of one layer have different users; default: a layer of its own. traffic: the share of the layer's
-    users who take part. salt: decides who gets which arm; default: the name. assignment: by `salt`, or by the caller,
-    who names the arm in each request. primary: what the report judges, clicks or conversions. start, end: when.
+    salt: decides who gets which arm; default: the name. assignment: by `salt`, or by the caller, who names the arm in
+    each request. primary: what the report judges, clicks or conversions. start, end: when. layer, traffic: unused, of
+    the release before (`former_layers`).
     """
 
     name: Name
@@ -162,11 +163,6 @@ class Definition(_Table):
     guardrails: Guardrails = Guardrails()
     start: _Time | None = None
     end: _Time | None = None
-
-    @property
-    def layer_or_own(self) -> str:
-        """The layer; the experiment's name if it has a layer of its own."""
-        return self.layer or self.name
 
     @property
     def salt_or_name(self) -> str:
@@ -203,6 +199,8 @@ def parse(text: str, name: str = "experiment.toml") -> Definition:
 
 def checked(fields: Any, name: str = "experiment") -> Definition:
     """The experiment of parsed fields; ExperimentError names the field and the fix."""
+    for field in former_layers.stated(fields):
+        raise ExperimentError(f"{name}: {former_layers.refusal(field)}")
     try:
         return Definition.model_validate(fields)
     except ValidationError as error:
@@ -211,7 +209,8 @@ def checked(fields: Any, name: str = "experiment") -> Definition:
 
 def _known(fields: Any) -> Iterator[str]:
     """The dotted names of all fields, with the names of the arms in `fields`."""
-    yield from (name for name in field_names(Definition) if not name.startswith("arms."))
+    unused = "layer", "traffic", "audience.holdout"
+    yield from (name for name in field_names(Definition) if not name.startswith("arms.") and name not in unused)
     arms = fields.get("arms") if isinstance(fields, dict) else None
     for arm in arms if isinstance(arms, dict) else ["NAME"]:
         yield from field_names(Arm, f"arms.{arm}.")
@@ -219,7 +218,7 @@ def _known(fields: Any) -> Iterator[str]:
 
 def to_toml(experiment: Definition) -> str:
     """The text that `parse` reads back, with all defaults."""
-    fields = experiment.model_dump(exclude_none=True)
+    fields = experiment.model_dump(exclude_none=True, exclude={"traffic": True, "audience": {"holdout"}})
     unwatched = {name: False for name, limit in experiment.guardrails if limit is None and name != "p99_ms"}
     fields["guardrails"] |= unwatched
     return tomli_w.dumps(fields)

@@ -1,7 +1,7 @@
 """The experiments of a deployment as one document: definitions, states, ramps and the history of changes.
 
 The store holds the document as JSON with a version. A change is a function of the old document. It checks what must
-hold between experiments: their slots of a layer do not overlap, and no two of them change the same thing.
+hold between experiments: no two of them change the same thing for the same requests.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from recsys.experiments import former_layers
 from recsys.experiments.assignment import Lanes
 from recsys.experiments.definition import Arm, Definition
 
@@ -55,8 +56,8 @@ class Canary(BaseModel):
 class Experiment(BaseModel):
     """An experiment with its state.
 
-    ramp: the part of each arm's share that is in force, 0 to 1. slot: its positions of the layer. halted: the arms
-    whose share is 0, with the reason. changes: oldest first. canary: of an experiment that ramps by itself.
+    ramp: the part of each arm's share that is in force, 0 to 1. halted: the arms whose share is 0, with the reason.
+    changes: oldest first. canary: of an experiment that ramps by itself. slot: of the release before (`former_layers`).
     """
 
     model_config = ConfigDict(frozen=True)
@@ -64,7 +65,7 @@ class Experiment(BaseModel):
     definition: Definition
     status: Status = "draft"
     ramp: float = Field(0.0, ge=0, le=1)
-    slot: tuple[float, float] = (0.0, 1.0)
+    slot: tuple[float, float] = former_layers.WHOLE
     halted: Mapping[str, str] = Field(default_factory=dict)
     changes: tuple[Change, ...] = ()
     canary: Canary | None = None
@@ -110,16 +111,8 @@ class Experiment(BaseModel):
             starts.append(start)
             stops.append(start + (0.0 if name in self.halted else arm.share * ramp))
             start += arm.share
-        definition = self.definition
-        return Lanes(
-            definition.layer_or_own,
-            definition.salt_or_name,
-            self.slot,
-            definition.audience.holdout,
-            tuple(arms),
-            tuple(starts),
-            tuple(stops),
-        )
+        former = former_layers.part_of(self)
+        return Lanes(self.definition.salt_or_name, tuple(arms), tuple(starts), tuple(stops), former)
 
 
 class ExperimentsDocument(BaseModel):

@@ -1,18 +1,16 @@
-"""Changes of the document of experiments: states, slots of a layer, conflicts and the history."""
+"""Changes of the document of experiments: states, conflicts, layers of the release before, and the history."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from recsys.errors import ExperimentError
+from recsys.experiments.assignment import OUTSIDE
 from recsys.experiments.changes import create, halt, pause, ramp, start, stop, unless_changed
 from recsys.experiments.definition import Definition, checked
-from recsys.experiments.document import MOST_KEPT, MOST_RUNNING, ExperimentsDocument
-from recsys.experiments.overlap import free_slot
+from recsys.experiments.document import MOST_KEPT, MOST_RUNNING, Experiment, ExperimentsDocument
 
 EMPTY = ExperimentsDocument()
 
@@ -92,35 +90,37 @@ def test_no_change_no_line() -> None:
     assert ramp(document, "one", 0.0, 4.0) is document
 
 
-@settings(deadline=None)
-@given(st.lists(st.tuples(st.floats(0.01, 0.6), st.integers(0, 2)), min_size=1, max_size=8), st.data())
-def test_slots_of_a_layer_never_overlap(wanted: list[tuple[float, int]], data: st.DataObject) -> None:
-    """Experiments of a layer have different users, each its share, after any starts, pauses and stops."""
-    document = EMPTY
-    for place, (traffic, layer) in enumerate(wanted):
-        definition = defined(f"n{place}", traffic=traffic, layer=f"layer{layer}", change={})
-        document = create(document, definition, 1.0)
-        if free_slot(document, definition):
-            document = start(document, definition.name, 2.0)
-        started = [each.name for each in document.experiments.values() if each.status == "running"]
-        if started and data.draw(st.booleans()):
-            document = data.draw(st.sampled_from([pause, stop]))(document, data.draw(st.sampled_from(started)), 3.0)
-    kept = [each for each in document.experiments.values() if each.status in ("running", "paused")]
-    for each in kept:
-        assert each.slot[1] - each.slot[0] == pytest.approx(each.definition.traffic)
-        for other in kept:
-            if other is not each and other.definition.layer == each.definition.layer:
-                assert each.slot[1] <= other.slot[0] or other.slot[1] <= each.slot[0]
+def former(name: str, slot: tuple[float, float], **fields: Any) -> Experiment:
+    """An experiment as the release before stored it; its arm changes the mode."""
+    definition = {"name": name, "layer": "models", "traffic": slot[1] - slot[0], **fields}
+    arms = {"new": {"share": 0.5, "mode": "batch"}}
+    return Experiment.model_validate({"definition": {**definition, "arms": arms}, "slot": slot})
 
 
-def test_a_full_layer() -> None:
-    """The refusal names the layer. A stop frees the slot, a pause does not."""
-    document = running(defined("one", layer="x", traffic=0.5), defined("two", layer="x", traffic=0.25))
-    document = create(document, defined("three", layer="x", traffic=0.5), 3.0)
-    for full in (document, pause(document, "one", 4.0)):
-        with pytest.raises(ExperimentError, match=r"Layer x has no free 0.5 of its users for three"):
-            start(full, "three", 5.0)
-    assert start(stop(document, "one", 4.0), "three", 5.0).experiments["three"].slot == (0.0, 0.5)
+def test_an_experiment_with_a_part_of_a_layer_lives_on() -> None:
+    """It is ramped, paused and started again beside one of the same layer that changes the same thing."""
+    parts = {"one": (0.0, 0.5), "two": (0.5, 1.0)}
+    stored = {name: former(name, slot).model_copy(update={"status": "running"}) for name, slot in parts.items()}
+    document = ExperimentsDocument(experiments=stored)
+    document = start(pause(ramp(document, "one", 0.5, 3.0), "one", 4.0), "one", 5.0)
+    assert document.experiments["one"].slot == (0.0, 0.5)
+    users = range(1_000)
+    taking = [each.lanes.assign(users) != OUTSIDE for each in document.experiments.values()]
+    assert not (taking[0] & taking[1]).any()
+    assert (taking[0] | taking[1]).all()
+
+
+@pytest.mark.parametrize(
+    ("fields", "gone"),
+    [({}, "layer"), ({"layer": None}, "traffic"), ({"layer": None, "traffic": 1.0}, "audience.holdout")],
+)
+def test_a_draft_with_a_layer_is_refused(fields: dict[str, Any], gone: str) -> None:
+    """The sentence names the field. It can be replaced by one without the field."""
+    stored = former("one", (0.0, 0.5), audience={"holdout": 0.1}, **fields).model_copy(update={"slot": (0.0, 1.0)})
+    document = ExperimentsDocument(experiments={"one": stored})
+    with pytest.raises(ExperimentError, match=rf"one can't start: there is no {gone} any more: .* Leave {gone} out"):
+        start(document, "one", 2.0)
+    assert start(create(document, defined("one"), 2.0), "one", 3.0).running(3.0)
 
 
 MODE = {"mode": "batch"}
@@ -131,8 +131,6 @@ MODE = {"mode": "batch"}
     [
         (defined("one", MODE), defined("two", MODE), True),
         (defined("one", MODE), defined("two", {"generation": "g2"}), False),
-        (defined("one", MODE, layer="x", traffic=0.5), defined("two", MODE, layer="x", traffic=0.5), False),
-        (defined("one", MODE, layer="x", traffic=0.5), defined("two", MODE, layer="x", assignment="caller"), True),
         (defined("one", MODE, audience={"surfaces": ["a", "b"]}), defined("two", MODE), True),
         (
             defined("one", MODE, audience={"surfaces": ["a"]}),
@@ -152,7 +150,7 @@ MODE = {"mode": "batch"}
         (defined("one", {}), defined("two", {}), False),
     ],
 )
-def test_two_layers_do_not_change_the_same_thing(one: Definition, other: Definition, refused: bool) -> None:
+def test_two_experiments_do_not_change_the_same_thing(one: Definition, other: Definition, refused: bool) -> None:
     """Experiments that share users and requests change different things; the refusal names the thing."""
     if not refused:
         assert len(running(one, other).running(0.0)) + bool(one.end) + bool(other.start) >= 2

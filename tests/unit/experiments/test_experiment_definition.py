@@ -11,7 +11,7 @@ from recsys.experiments.definition import parse, to_toml
 
 TEXT = """
 name = "towers-2"
-layer = "models"
+salt = "again"
 start = 2026-12-01T08:00:00Z
 
 [arms.new]
@@ -34,7 +34,6 @@ share = 0.25
 [audience]
 surfaces = ["home"]
 context = {device = ["phone"], "Country code" = ["DE"]}
-holdout = 0.05
 
 [guardrails]
 p99_ms = 250
@@ -57,7 +56,10 @@ def test_what_is_read_is_written_again() -> None:
     [
         ("", "", "x.toml: name is missing; add a line such as name"),
         ('name = "towers-2"', 'name = "Towers 2"', "name is 1 to 32 of a-z, 0-9, - and _, from a letter on, not"),
-        ('layer = "models"', 'layr = "models"', "There is no entry layr. Did you mean layer?"),
+        ('salt = "again"', 'sallt = "again"', "There is no entry sallt. Did you mean salt?"),
+        ('salt = "again"', 'layer = "models"', "x.toml: there is no layer any more: every experiment has all users"),
+        ('salt = "again"', "traffic = 0.5", "x.toml: there is no traffic any more"),
+        ('surfaces = ["home"]', "holdout = 0.05", "x.toml: there is no audience.holdout any more"),
         ("[arms.new]\nshare", "[arms.new]\nshre", "There is no entry arms.new.shre. Did you mean arms.new.share?"),
         ("candidates = 100", "zzz = 1", "The entries here are share, generation, rules, mode, candidates, explore."),
         ("[[arms.new.rules.boost]]", "[[arms.new.rules.boots]]", "arms.new.rules: there is no boots; known are"),
