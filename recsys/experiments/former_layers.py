@@ -1,8 +1,8 @@
 """Layers and holdouts of experiments that the release before started: each user keeps the arm until a stop.
 
 Experiments have had no layers, no `traffic` and no holdouts since 2026-12-04: each has all users. The stored fields
-stay readable, and a new experiment that states one is refused. One release later delete this module, its uses, and the
-fields `layer`, `traffic`, `holdout` and `slot`.
+stay readable, and a new experiment that states one is refused. One release later delete this module, its uses, the
+fields `layer`, `traffic`, `holdout` and `slot`, and what `tests/released/store` has of them.
 """
 
 from __future__ import annotations

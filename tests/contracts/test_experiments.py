@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import pytest
 
 from recsys.errors import ExperimentError, GenerationError, StoreError
-from recsys.experiments.changes import pause, start
 from recsys.experiments.document import ExperimentsDocument
-from recsys.store.key_names import EXPERIMENTS
 from recsys.store.redis.redis_experiments import HALT_EXPIRE
 from tests.contracts.stores import Store, is_notified, of_generation, publish_small
 
@@ -140,17 +135,3 @@ def test_a_document_of_another_version_is_an_error(store: Store) -> None:
     store.client.set("experiments", '{"experiments": {"test": 1}}')
     with pytest.raises(StoreError, match="can't be read by this version"):
         store.experiments.read()
-
-
-FORMER = Path(__file__).parents[1] / "released" / "experiments"
-"""Experiments with layers and holdouts as the tag `before-the-cut` stored them, and the arms that it gave 200 users."""
-
-
-def test_experiments_of_the_release_before_keep_every_user_s_arm(store: Store) -> None:
-    """Read from Redis, also after a pause and a start by this code."""
-    store.client.set(EXPERIMENTS, (FORMER / "document.json").read_text())
-    expected = json.loads((FORMER / "arms.json").read_text())
-    for change in (lambda each: each, lambda each: start(pause(each, "first", 5.0), "first", 6.0)):
-        store.experiments.change(change)
-        running = [store.experiments.read().experiments[name] for name in ("first", "second", "plain")]
-        assert {user: [each.lanes.arm_of(user) for each in running] for user in expected} == expected

@@ -13,14 +13,14 @@ from recsys.generation.publisher import Publisher
 from recsys.lists.impression import Impression
 from recsys.lists.user_list import UserList
 from recsys.store import RedisGenerationStore
-from recsys.store.key_names import halt_key
+from recsys.store.key_names import EXPERIMENTS, EXPERIMENTS_VERSION, halt_key
 from recsys.store.redis.flow_store import RedisFlowStore
 from recsys.store.redis.redis_experiments import RedisExperimentStore
 from service.grpc.tandem.v1 import recommender_pb2 as pb
 from service.schema.verb_table import RECOMMEND
 from tandem_client import Client, RequestRefused
 from tests.judged_load.served_pair import GenerationPair
-from tests.sample_data import tiny
+from tests.sample_data import released_store, tiny
 from tests.sample_data.altered_generation import altered
 from tests.servers.both_doors import BothDoors
 from tests.servers.deployment import Deployment, wait_for
@@ -220,6 +220,19 @@ class TestArmsFromOutside:
         request = pb.RecommendRequest(user_id=pb.Id(number=user)).SerializeToString()
         assert doors.grpc(RECOMMEND, request, [("x-tandem-arm", "models=old")])["field"] == "x-tandem-arm"
         doors.close()
+
+    def test_users_keep_the_arms_that_the_release_before_gave(self, world):
+        """With a layer, with a holdout and without, from the document as that release stored it."""
+        with redis.Redis.from_url(world.url) as client:
+            client.set(EXPERIMENTS, released_store.stored()["experiments"]["string"])
+            client.incr(EXPERIMENTS_VERSION)
+        wanted = released_store.arms("running")
+        for arms in wanted.values():
+            del arms["named"]  # these requests name no arm
+        wait_for(lambda: "plain" in world.web.recommend(0).arms)
+        users = [*wanted]
+        given = [slate for first in range(0, len(users), 50) for slate in answers(world.web, users[first : first + 50])]
+        assert {each.user_id: each.arms for each in given} == wanted
 
 
 class TestListsAndLog:
