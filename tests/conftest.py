@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import shutil
 import signal
@@ -20,9 +21,13 @@ from tests.sample_data import tiny
 from tests.sample_data.shared import VARIABLE
 from tests.servers.debian_program import REDIS
 from tests.servers.deployment import Deployment
+from tests.servers.deployment_with_flows import DeploymentWithFlows
 from tests.servers.prefect_server import prefect_server
 from tests.servers.store_server import StoreServer, empty
 from training.data.interaction_log import Log
+
+# Prefect reads its home once, at its import: set it before a test module imports a flow.
+os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="tandem-prefect-")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -105,6 +110,17 @@ def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def harness(prefect_url: str) -> Iterator[None]:
+    """The session's Prefect server, for tests that run flows in this process."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with temporary_settings({PREFECT_API_URL: prefect_url}):
+        yield
+        for handler in logging.getLogger("prefect.flow_runs").handlers:
+            handler.flush()  # logs are sent in batches, before the server ends
+
+
+@pytest.fixture(scope="session")
 def tiny_world(tmp_path_factory: pytest.TempPathFactory) -> tuple[GenerationFolder, Log]:
     """A generation trained on the tiny dataset, and its log."""
     return tiny.generation(tmp_path_factory.mktemp("tiny"))
@@ -128,6 +144,25 @@ def deployment(published: str, embedded_url: str, tmp_path_factory: pytest.TempP
     home = tmp_path_factory.mktemp("deployment")
     with Deployment(home, home / "service.log", REDIS_URL=embedded_url) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def inline_deployment(
+    harness: None, tiny_world: tuple[GenerationFolder, Log], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[DeploymentWithFlows]:
+    """A deployment in one process over a store of its own. Modules take `inline`, which empties the store before."""
+    with DeploymentWithFlows(tmp_path_factory.mktemp("inline"), tiny_world[0]) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def inline(
+    inline_deployment: DeploymentWithFlows,
+    tiny_world: tuple[GenerationFolder, Log],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> DeploymentWithFlows:
+    """That deployment, with the tiny generation live and nothing else in its store."""
+    return inline_deployment.renew(tmp_path_factory.mktemp("module"), tiny_world[0])
 
 
 def _redis_binary() -> Path:

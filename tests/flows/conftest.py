@@ -1,25 +1,7 @@
-"""Fixtures of the flow tests. Prefect's state goes to a temporary folder."""
-
-import logging
-import os
-import tempfile
+"""Fixtures of the flow tests."""
 
 import pytest
 import redis
-
-# Prefect reads its home once, at its import: set it before a test module imports a flow.
-os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="tandem-prefect-")
-
-
-@pytest.fixture(scope="session")
-def harness(prefect_url):
-    """The session's Prefect server, for tests that run flows in this process."""
-    from prefect.settings import PREFECT_API_URL, temporary_settings
-
-    with temporary_settings({PREFECT_API_URL: prefect_url}):
-        yield
-        for handler in logging.getLogger("prefect.flow_runs").handlers:
-            handler.flush()  # logs are sent in batches, before the server ends
 
 
 @pytest.fixture(scope="session")

@@ -44,7 +44,6 @@ def published(tmp_path_factory, bucket):
     """A home with one run on a small dataset in a bucket, and the finished command."""
     home = tmp_path_factory.mktemp("home")
     (home / "user").mkdir()
-    (home / "tandem" / "prefect").mkdir(parents=True)  # empty, so that Prefect makes its own database
     data = write(home / "data", ring(users=150, strings=True))
     for file in data.iterdir():
         bucket.put(f"ring/{file.name}", file.read_bytes())
@@ -138,13 +137,13 @@ def test_a_wrong_mapping_is_found_before_prefect_starts(tmp_path, verb, right, w
     assert list((tmp_path / "tandem" / "prefect").iterdir()) == []
 
 
-def start_run(home):
+def start_run(home, **environment):
     """Start a long run in a session of its own, and return its process when the run reads its dataset."""
     data = write(home / "data", ring(users=800, steps=40))
     process = subprocess.Popen(
         [sys.executable, "-m", "flows", "run", "--data", str(data)],
         cwd=ROOT,
-        env=flow_environment(home / "tandem", HOME=str(home / "user")),
+        env=flow_environment(home / "tandem", HOME=str(home / "user"), **environment),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -181,9 +180,9 @@ def test_a_killed_run_leaves_no_process(tmp_path):
         time.sleep(0.1)
 
 
-def test_ctrl_c_ends_with_130(tmp_path):
+def test_ctrl_c_ends_with_130(tmp_path, prefect_url):
     """An interrupted run ends with 130 and without a traceback, and nothing is live."""
-    process = start_run(tmp_path)
+    process = start_run(tmp_path, PREFECT_API_URL=prefect_url)
     os.killpg(process.pid, signal.SIGINT)  # a terminal signals all processes in the foreground
     _, rest = process.communicate(timeout=60)
     assert process.returncode == 130

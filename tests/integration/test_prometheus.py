@@ -35,7 +35,7 @@ TRENDING = tuple((f"{category}-{number}", 1.0) for category in tiny.CATEGORIES f
 
 
 @pytest.fixture
-def deployment(tiny_world, tmp_path):
+def observed(tiny_world, tmp_path):
     """Gateway, retrieval and ranking with a running experiment and records of flows."""
     program("prometheus")
     server = StoreServer(tmp_path / "store").start()
@@ -71,11 +71,11 @@ def send(url, ended):
 
 
 @pytest.fixture
-def load(deployment):
+def load(observed):
     """Requests to the deployment during the test."""
     ended = threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        sending = pool.submit(send, deployment.url, ended)
+        sending = pool.submit(send, observed.url, ended)
         yield
         ended.set()
         sending.result()
@@ -91,9 +91,9 @@ def empty(prometheus):
     }
 
 
-def test_every_panel_has_data(deployment, load, tmp_path):
+def test_every_panel_has_data(observed, load, tmp_path):
     """Each query of the dashboards returns a number within a minute while requests of each verb are sent."""
-    with Prometheus(tmp_path / "prometheus", f"127.0.0.1:{deployment.port}") as prometheus:
+    with Prometheus(tmp_path / "prometheus", f"127.0.0.1:{observed.port}") as prometheus:
         end = time.monotonic() + 60
         while (without := empty(prometheus)) and time.monotonic() < end:
             time.sleep(1)

@@ -23,6 +23,13 @@ OK = {"code": "ok"}
 Verdict = dict[str, str]
 
 
+def verdict(answer: httpx.Response) -> Verdict:
+    """The error of an answer over HTTP, or OK; an answer with another status than 200 or 4xx fails."""
+    assert answer.headers["content-type"] == "application/json", answer.text
+    assert answer.status_code == 200 or 400 <= answer.status_code < 500, answer.text
+    return OK if answer.is_success else answer.json()["error"]
+
+
 class BothDoors:
     """Sends requests to a deployment over HTTP and gRPC; a verdict is the error of a request, or OK."""
 
@@ -47,15 +54,18 @@ class BothDoors:
         self, verb: Verb[Any], data: bytes, values: Mapping[str, Any] = {}, headers: Sequence[tuple[str, str]] = ()
     ) -> Verdict:
         """The verdict on this body, or on the user or item that the values name where the path does."""
+        return verdict(self.answer(verb, data, values, headers))
+
+    def answer(
+        self, verb: Verb[Any], data: bytes, values: Mapping[str, Any] = {}, headers: Sequence[tuple[str, str]] = ()
+    ) -> httpx.Response:
+        """The answer over HTTP to the same."""
         path, body = verb.path, {"content": data, "headers": [("content-type", "application/json"), *headers]}
         if "{" in path:
             others = {name: value for name, value in values.items() if f"{{{name}}}" not in path}
             path = path.format(**{name: quote(str(each), safe="").replace(".", "%2E") for name, each in values.items()})
-            body = body | {"content": json.dumps(others).encode()} if others else {"headers": list(headers)}
-        answer = self._http.request(verb.method, path, **body)
-        assert answer.headers["content-type"] == "application/json", answer.text
-        assert answer.status_code == 200 or 400 <= answer.status_code < 500, answer.text
-        return OK if answer.is_success else answer.json()["error"]
+            body = body | {"content": json.dumps(others).encode()} if verb.has_body else {"headers": list(headers)}
+        return self._http.request(verb.method, path, **body)
 
     def grpc(self, verb: Verb[Any], data: bytes, metadata: Sequence[tuple[str, str]] = ()) -> Verdict:
         """The verdict on this message."""

@@ -10,17 +10,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import redis
 
 from flows.__main__ import main
-from flows.drain import SCHEMA, drain
+from flows.drain import SCHEMA
 from flows.drift import drift
-from flows.lists import batch
-from recsys.store import RedisFlowStore, RedisGenerationStore
+from recsys.store import RedisFlowStore
 from recsys.store.redis.run_store import RedisRunStore
 from tests.flows.runs.flow_alert_check import check_alerts
 from tests.sample_data import tiny
-from tests.servers.deployment import Deployment
+from tests.servers.deployment import wait_for
 from tests.servers.prometheus import FLOW_ALERTS
 
 MODES = "realtime", "hybrid"
@@ -45,34 +43,16 @@ def ask(url, user):
 
 
 @pytest.fixture(scope="module")
-def served(harness, tiny_world, own_valkey_url, tmp_path_factory):
+def served(inline):
     """The rows of slates that a deployment served and `drain` wrote, and the store's address."""
-    with redis.Redis.from_url(own_valkey_url) as store:
-        store.flushall()
-    tiny.publish(tiny_world[0], RedisGenerationStore(own_valkey_url))
-    home = tmp_path_factory.mktemp("drift")
-    (home / "rules.toml").touch()
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("TANDEM_HOME", str(home))
-        patched.setenv("REDIS_URL", own_valkey_url)
-        batch(3, str(home / "rules.toml"))
-    own = {"TANDEM_TOPOLOGY": "inline", "TANDEM_IMPRESSIONS_PER_SECOND": "1000000", "TANDEM_DEADLINE_MS": "10000"}
-    with (
-        Deployment(home, home / "service.log", REDIS_URL=own_valkey_url, **own) as running,
-        ThreadPoolExecutor(AT_ONCE) as pool,
-    ):
-        list(pool.map(lambda user: ask(running.url, user), range(USERS)))
-        store = RedisFlowStore(own_valkey_url)
-        for _ in range(40):
-            if len(store.read_impressions(count=USERS)) == USERS:
-                break
-            time.sleep(0.5)
-        store.close()
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("TANDEM_HOME", str(home))
-        patched.setenv("REDIS_URL", own_valkey_url)
-        files = drain(wait=0.0).files
-    return pd.concat([pq.read_table(file, partitioning=None).to_pandas() for file in files]), own_valkey_url
+    inline.flow("batch", "--top", "3")
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(lambda user: ask(inline.deployment.url, user), range(USERS)))
+    store = RedisFlowStore(inline.url)
+    wait_for(lambda: len(store.read_impressions(count=USERS)) == USERS)
+    store.close()
+    files = inline.flow("drain", "--wait", "0")["files"]
+    return pd.concat([pq.read_table(file, partitioning=None).to_pandas() for file in files]), inline.url
 
 
 @pytest.fixture

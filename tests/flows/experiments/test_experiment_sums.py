@@ -1,6 +1,5 @@
 """Reports keep the sums of each day: they read new files alone, and give what all files together would give."""
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,14 +9,12 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from flows.collection.day_files import remove_old_days
 from flows.forgetting.deleted_users import remove_deleted_users
 from flows.steps.experiment_rows import read_rows
 from flows.steps.experiment_sums import FOLDER, SOURCES
 from recsys.store import RedisFlowStore
 from recsys.utc_day import DAY_SECONDS
 from tests.flows.experiments.shown_items import DAYS, EXPERIMENT, FILES, FIRST, WINDOW, path_of, put, shown
-from tests.servers.s3_server import NAME
 from tests.servers.store_server import on_users
 from training.data.locations import Location
 from training.experiments.day_sums import SHOWN, day_sums, slates_of
@@ -66,31 +63,6 @@ def assert_as_from_all_files(folder, window=WINDOW, targets=("buy",)):
     tables = {"during": None, "before": None}
     assert replace(found, **tables) == replace(expected, **tables)
     return found
-
-
-def test_unchanged_files_are_read_once(folder, reads):
-    """A later report reads no data file, also with a later end of the window: the files could be anything."""
-    first = assert_as_from_all_files(folder)
-    assert len(reads) == DAYS * FILES
-    assert len(first.of()) > 20
-    for file in folder.rglob("*.parquet"):
-        changed = file.stat()
-        file.write_bytes(b"x" * changed.st_size)
-        os.utime(file, ns=(changed.st_atime_ns, changed.st_mtime_ns))
-    reads.clear()
-    second = read(folder, replace(WINDOW, until=WINDOW.until + 600))
-    assert reads == []
-    pd.testing.assert_frame_equal(second.of(), first.of(), check_exact=True)
-
-
-def test_a_new_file_of_today_is_read_alone(folder, reads):
-    """As each run of `drain` adds one."""
-    read(folder)
-    for number in (FILES, FILES + 1):
-        reads.clear()
-        new = put(folder, DAYS - 1, number)
-        assert_as_from_all_files(folder)
-        assert reads == [new]
 
 
 def rewritten(folder):
@@ -229,27 +201,3 @@ def users_of(folder):
     """The users in all kept sums."""
     files = sums_of(folder).rglob("*.parquet")
     return {user for file in files for user in pq.read_table(file, partitioning=None)["user_id"].to_pylist()}
-
-
-def test_sums_go_with_their_day(folder):
-    """After TANDEM_COLLECTED_DAYS."""
-    read(folder)
-    folders = [Location(str(each)) for each in (folder, sums_of(folder))]
-    remove_old_days.fn(folders, FIRST + (DAYS + 1) * DAY_SECONDS, DAYS)
-    assert len([*sums_of(folder).iterdir()]) == DAYS - 1
-    assert_as_from_all_files(folder)
-
-
-def test_files_in_a_bucket(bucket, folder, reads, monkeypatch):
-    """The sums are there too; a report reads the new file of a day alone."""
-    for name, value in (bucket.variables | {"AWS_EC2_METADATA_DISABLED": "true"}).items():
-        monkeypatch.setenv(name, value)
-    shown_there, kept = (Location(f"s3://{NAME}/sums/{name}") for name in ("impressions", FOLDER))
-    files = [*folder.rglob("*.parquet"), put(folder, DAYS - 1, FILES)]
-    for some in (files[:-1], files[-1:], []):
-        for file in some:
-            bucket.put(f"sums/impressions/{file.relative_to(folder)}", file.read_bytes())
-        reads.clear()
-        rows = read_rows.fn(shown_there, kept, EXPERIMENT, WINDOW, ("buy",))
-        assert sorted(file.name for file in reads) == sorted(file.name for file in some)
-    pd.testing.assert_frame_equal(rows.of(), assert_as_from_all_files(folder).of(), check_exact=True)

@@ -1,11 +1,14 @@
-"""A run of `train` whose ranker learns from slates that users were shown, on the command line."""
+"""A run of `train` whose ranker learns from slates that users were shown, by the command `run` in this process."""
 
 import json
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
+import pytest
+import redis
 
+from flows.__main__ import main
 from flows.collection.credited_events import credited_events
 from flows.drain import to_table
 from recsys.lists.impression import Impression
@@ -14,14 +17,21 @@ from recsys.rules.exploration import DrawPolicy
 from recsys.types import Event
 from tests.fakes.plain_slate import Catalogue, slate
 from tests.flows.ring_dataset import START, ring, write
-from tests.flows.test_flow import call
 from tests.sample_data import shown_slates
 from training.data.impressions import PREFIX
 
 DAY = 86_400.0
 
 
-def test_many_slates_that_contradict_the_log_decide_the_ranker(tmp_path, prefect_url):
+@pytest.fixture
+def home(shop):
+    """The home of a run, over an empty store."""
+    with redis.Redis.from_url(shop.url) as client:
+        client.flushall()
+    return shop.home
+
+
+def test_many_slates_that_contradict_the_log_decide_the_ranker(home, tmp_path, capsys):
     """Users of the slates take the item that the towers hold for the worst. Another dataset's slates change nothing.
 
     The log alone has too few queries for a ranker.
@@ -29,15 +39,14 @@ def test_many_slates_that_contradict_the_log_decide_the_ranker(tmp_path, prefect
     data = write(tmp_path / "data", ring(users=300))
     mapping = data / "dataset.toml"
     mapping.write_text(mapping.read_text() + "[collected]\nimpressions = true\n")
-    folder, tower = tmp_path / "tandem" / "impressions", PREFIX + "tower"
+    folder, tower = home / "impressions", PREFIX + "tower"
     for seed, (name, sign) in enumerate((("ring", -1), ("other", 1))):
         rows = shown_slates.slates(3_000, (START, START + 9 * DAY), seed, name)
         shown_slates.write(folder, shown_slates.take(rows, sign * rows[tower]))
     settings = [f"--set=ranker.{name}" for name in ("minimum=50", "doubtful=2000")]
     settings += ["--config=small", "--set=tower.epochs=4"]
-    run = call(tmp_path, "run", "--data", data, "--force", "--json", *settings, PREFECT_API_URL=prefect_url)
-    assert run.returncode == 0, run.stderr
-    result = json.loads(run.stdout)
+    assert main(["run", "--data", str(data), "--force", "--json", *settings]) == 0
+    result = json.loads(capsys.readouterr().out)
     found, rows = result["evaluation"]["impressions"], result["evaluation"]["rows"]
     assert (found["trained"], found["held"], found["serves"]) == (2_699, 300, True)
     assert found["ours"] > found["theirs"] + 0.2
@@ -64,16 +73,17 @@ def explored(folder, frame, items=40, k=3):
     pq.write_table(table, folder / "date=2023-11-30" / "1-0.parquet")
 
 
-def test_a_model_that_explored_slates_speak_against_is_refused(tmp_path, prefect_url):
+def test_a_model_that_explored_slates_speak_against_is_refused(home, tmp_path, capsys):
     """The logged policy shows the next item of the ring more often than the model would, and users take that item."""
     frame = ring(users=2_200)
     data = write(tmp_path / "data", frame)
     mapping = data / "dataset.toml"
     mapping.write_text(mapping.read_text() + "[collected]\nimpressions = true\n")
-    explored(tmp_path / "tandem" / "impressions", frame)
+    explored(home / "impressions", frame)
     settings = [*(f"--set=ranker.{name}" for name in ("minimum=50", "doubtful=0")), "--set=tower.epochs=8"]
-    run = call(tmp_path, "run", "--data", data, "--config=small", "--json", *settings, PREFECT_API_URL=prefect_url)
-    assert run.returncode == 1, run.stdout
-    (failed,) = [each for each in json.loads(run.stdout)["error"]["failed"] if each["name"] == "explored slates"]
+    assert main(["run", "--data", str(data), "--config=small", "--json", *settings]) == 1
+    (failed,) = [
+        each for each in json.loads(capsys.readouterr().out)["error"]["failed"] if each["name"] == "explored slates"
+    ]
     assert failed["ours"] < failed["bound"] == 0
     assert "items taken in place" in failed["sentence"]

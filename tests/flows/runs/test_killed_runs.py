@@ -1,7 +1,6 @@
 """Deployments whose runs, worker and Prefect server were killed: the next scheduled run starts without a person."""
 
 import socket
-import time
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 
@@ -109,7 +108,7 @@ def kill(process):
 
 
 @contextmanager
-def killed_runs(killed, client, server=True, flows=True):
+def killed_runs(killed, client, server=True):
     """Kill the worker, the flows of two runs and the server, then start the server again. The ids of the runs."""
     with ExitStack() as stack:
         worker = stack.enter_context(killed.operator.worker())
@@ -118,7 +117,7 @@ def killed_runs(killed, client, server=True, flows=True):
         for process in processes:
             stack.callback(kill, process)
         worker.kill()
-        for process in processes if flows else ():
+        for process in processes:
             kill(process)
         if server:
             killed.server.kill()
@@ -166,24 +165,6 @@ def test_the_next_scheduled_run_starts_after_a_kill(killed, client, server):
     with killed.automated(within=10), killed_runs(killed, client, server) as runs:
         wait_for_scheduled_runs(killed, client, LEASE_SECONDS)
         assert [client.read_flow_run(run).state.name for run in runs] == ["Crashed", "Submitting"]
-
-
-def test_the_next_scheduled_run_starts_after_a_kill_of_the_worker_alone(killed, client):
-    """The flow reports its end itself: it goes on, or it has crashed."""
-    with killed_runs(killed, client, server=False, flows=False) as runs:
-        wait_for_scheduled_runs(killed, client, LEASE_SECONDS)
-        running, pending = (client.read_flow_run(run).state.name for run in runs)
-        assert running in ("Failed", "Crashed")  # its store does not answer
-        assert pending == "Submitting"
-
-
-def test_the_lease_alone_lets_the_next_scheduled_run_start(killed, client):
-    """Without the automation, after the server, the worker and the flows were killed."""
-    with killed_runs(killed, client) as runs:
-        begun = time.monotonic()
-        wait_for_scheduled_runs(killed, client, 2 * LEASE_SECONDS)
-        assert client.read_flow_run(runs[0]).state.name == "Running"
-        assert time.monotonic() - begun < 2 * LEASE_SECONDS
 
 
 @pytest.mark.parametrize("way", ["delete", "crash"])

@@ -3,7 +3,6 @@
 import time
 
 import grpc
-import httpx
 import pytest
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.json_format import MessageToDict, ParseDict
@@ -45,12 +44,6 @@ def channel(deployment):
 @pytest.fixture(scope="module")
 def reflected(channel):
     return Reflected(channel)
-
-
-@pytest.fixture(scope="module")
-def web(deployment):
-    with httpx.Client(base_url=deployment.url, timeout=30) as opened:
-        yield opened
 
 
 def text(name):
@@ -126,13 +119,13 @@ def test_a_deadline_of_5_ms_ends_the_call_without_a_log_line(deployment, reflect
     assert "failed" not in deployment.log.read_text()[before:]
 
 
-def test_a_cancelled_call_is_counted(reflected, web, deployment):
+def test_a_cancelled_call_is_counted(reflected, client, deployment):
     """CANCELLED is a code of its own in the metrics, and no error in the log."""
     call, takes = reflected.method("Recommend")
     request = ParseDict({"user_ids": [text(f"user-{number}") for number in range(100)], "k": 100}, takes())
     counted = 'code="CANCELLED",verb="recommend"'
     end, before = time.monotonic() + 30, len(deployment.log.read_text())
-    while counted not in web.get("/metrics").text:
+    while counted not in client.get("/metrics").text:
         assert time.monotonic() < end
         future = call.future(request)
         time.sleep(0.005)

@@ -4,12 +4,16 @@ import os
 import re
 import signal
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import httpx
+import numpy as np
 import pytest
 
+from recsys.lists.user_list import UserList
+from recsys.store import RedisFlowStore
 from recsys.store.embedded_valkey import EmbeddedValkey
 from recsys.store.redis.generation_store import RedisGenerationStore
 from service.schema import verb_table
@@ -29,6 +33,7 @@ TRAFFIC = (
 SIMILAR = verb_table.SIMILAR, {"item_id": "drama-1"}
 EXPLAIN = verb_table.EXPLAIN, {"user_id": "guarded", "item_id": "drama-1", "mode": "realtime"}
 RANK = verb_table.RANK, {"user_id": "guarded", "items": ["drama-1", "drama-2"]}
+LISTED = 5
 SLATE = {"user_id": "guarded", "mode": "realtime"}
 
 
@@ -38,7 +43,9 @@ def running(tiny_world, tmp_path_factory):
     folder = tmp_path_factory.mktemp("guarded")
     store = EmbeddedValkey(folder / "store")
     url = store.ensure()
-    tiny.publish(tiny_world[0], RedisGenerationStore(url))
+    live, rows = tiny.publish(tiny_world[0], RedisGenerationStore(url)), np.arange(24, dtype=np.int32)
+    listed = UserList(time.time(), 0, rows, np.zeros(24, np.uint16), np.zeros(24, np.float32)).pack()
+    RedisFlowStore(url).write_lists(live, tiny_world[0].manifest.user_buckets, {str(LISTED): listed})
     limits = {"TANDEM_DEADLINE_MS": str(int(1000 * SECONDS)), "TANDEM_MAX_UNDER_WAY": "1"}
     with Deployment(folder / "home", folder / "log", REDIS_URL=url, **limits) as deployment:
         yield deployment
@@ -130,3 +137,27 @@ def test_no_verb_waits_for_retrieval_that_is_known_to_be_away(running, client, o
     wait_for(lambda: away(client) == [])
     assert counts(client) == before
     assert [ask(client, verb.path, body)[0].json()["degraded"] for verb, body in (SIMILAR, EXPLAIN)] == [[], []]
+
+
+def test_under_overload_a_user_with_a_list_gets_an_answer_that_says_so(running, tiny_world):
+    """A visitor, who has no list, is refused while the deployment makes one slate at a time."""
+
+    def send(body):
+        answer = client.post("/recommend", json=body)
+        return answer.status_code, answer.json()
+
+    bodies = [{"user_id": LISTED, "mode": "realtime"}, {"session": [{"item_id": "drama-1"}]}] * 150
+    with httpx.Client(base_url=running.url, timeout=30) as client, ThreadPoolExecutor(24) as pool:
+        found = list(pool.map(send, bodies))
+    of_user, of_visitors = found[::2], found[1::2]
+    assert {status for status, _ in of_user} == {200}
+    shown = Counter((answer["mode"], *answer["degraded"]) for _, answer in of_user)
+    assert shown["batch", "overload"] > 0
+    assert {status for status, _ in of_visitors} == {200, 429}
+    listed = {tiny_world[0].tables().ids[row] for row in range(24)}
+    for _, answer in of_user:
+        if "overload" in answer["degraded"]:
+            assert {item["item_id"] for item in answer["items"]} <= listed
+            assert answer["freshness"]["list"] is not None
+    text = httpx.get(f"{running.url}/metrics").text
+    assert 'tandem_degraded_total{stage="overload",surface="default"}' in text

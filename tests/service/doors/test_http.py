@@ -6,18 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urljoin
 
 import httpx
-import pytest
 
 from recsys.retrieval.registry import SOURCES
 from service.http.app import http_app
 from service.http.endpoints import Endpoints
 from service.pages import files
-
-
-@pytest.fixture(scope="module")
-def client(deployment):
-    with httpx.Client(base_url=deployment.url, timeout=30) as opened:
-        yield opened
 
 
 def recommend(client, user, **more):
@@ -93,12 +86,6 @@ def test_the_context_changes_the_slate_and_an_unknown_value_is_no_error(client):
     assert even(device="abacus") == even()
 
 
-def test_the_error_of_an_unknown_context_names_the_known_ones(client):
-    """The columns of the live generation."""
-    answer = client.post("/recommend", json={"user_id": 1, "context": {"devise": "mobile"}})
-    assert "it has device" in answer.json()["error"]["message"]
-
-
 def test_the_openapi_document_names_every_verb(client):
     """The document has exactly the routes of the app."""
     document = client.get("/openapi.json").json()
@@ -144,17 +131,6 @@ def test_the_explorer_has_a_colour_for_every_source(client):
     assert [source.name for source in SOURCES if f"--{source.name}:" not in style] == []
     scripts = [client.get(path).text for path in files.PATHS if path.startswith("/pages/explorer/")]
     assert any("`var(--${source}, var(--soft))`" in script for script in scripts)
-
-
-def test_metrics_have_no_user_and_no_unknown_path(client):
-    """An unknown path makes no series, and metrics can't be deleted for a user."""
-    for path in ("/users/mary@example.com", "/users/odd%2Fmary%20%F0%9F%92%9C", "/odd-path", "/recommend/odd-path"):
-        client.get(path)
-    client.delete("/users/mary@example.com")
-    text = client.get("/metrics").text
-    assert "mary" not in text
-    assert "odd-path" not in text
-    assert 'tandem_request_seconds_count{code="200",verb="forget"}' in text
 
 
 def test_hundreds_of_requests_at_twenty_at_once_all_succeed(client):

@@ -9,7 +9,10 @@ import grpc
 import httpx
 import pytest
 
+from recsys.experiments import changes
+from recsys.experiments.definition import checked
 from recsys.store import RedisGenerationStore
+from recsys.store.redis.redis_experiments import RedisExperimentStore
 from service.grpc.tandem.v1 import recommender_pb2 as pb
 from service.grpc.tandem.v1.recommender_pb2_grpc import RecommenderStub
 from tests.sample_data import tiny
@@ -18,6 +21,7 @@ from tests.servers.store_server import StoreServer
 
 ABOVE = "00-{trace}-b7ad6b7169203331-01"
 WHO = "mary@example.com"
+EXPERIMENT = {"name": "look", "arms": {"few": {"share": 0.5, "candidates": 50}}}
 
 
 class Recorded:
@@ -57,6 +61,10 @@ def recorded(tiny_world, tmp_path_factory):
     home = tmp_path_factory.mktemp("traced")
     server, record = StoreServer(home / "store").start(), Recorded()
     tiny.publish(tiny_world[0], RedisGenerationStore(server.url))
+    store = RedisExperimentStore(server.url)
+    store.change(lambda document: changes.create(document, checked(EXPERIMENT), 0.0))
+    store.change(lambda document: changes.start(document, "look", 0.0))
+    store.change(lambda document: changes.ramp(document, "look", 1.0, 0.0))
     tracing = {"OTEL_TRACES_EXPORTER": "console", "TANDEM_MAX_UNDER_WAY": "4", "TANDEM_DEADLINE_MS": "5000"}
     running = Deployment(home, home / "service.log", REDIS_URL=server.url, **tracing)
     slate = {"user_id": WHO, "mode": "realtime"}
@@ -112,6 +120,8 @@ def test_a_request_is_one_trace_through_three_processes(recorded, number, name):
     assert request["attributes"]["tandem.mode"] == "realtime"
     assert request["attributes"]["tandem.surface"] == "default"
     assert request["attributes"]["tandem.degraded"] == []
+    [arm] = request["attributes"]["tandem.arms"]
+    assert arm == f"look={recorded.answers[1]['arms']['look']}"
     assert {span["status"]["status_code"] for span in recorded.spans[trace(number)]} == {"UNSET"}
 
 

@@ -4,25 +4,17 @@ import time
 
 import pytest
 
-from recsys.store import RedisGenerationStore
 from tests.sample_data import tiny
-from tests.servers.deployment import Deployment, wait_for
-from tests.servers.deployment_with_flows import DeploymentWithFlows
-from tests.servers.store_server import StoreServer
+from tests.servers.deployment import wait_for
 
 HIT, FAN, FANS = "comedy-3", "0", 240
 """An item that becomes popular today, a user of action films, and how many users take the item."""
 
 
-@pytest.fixture(scope="module")
-def shop(tiny_shop, prefect_url, tmp_path_factory):
+@pytest.fixture
+def shop(inline_deployment, tiny_shop, tmp_path):
     """A shop whose log ends three weeks ago, with collected events, behind a deployment."""
-    home = tmp_path_factory.mktemp("collected")
-    server = StoreServer(home / "store").start()
-    tiny.publish(tiny_shop[0], RedisGenerationStore(server.url))
-    with Deployment(home, home / "service.log", REDIS_URL=server.url, TANDEM_TOPOLOGY="inline") as running:
-        yield DeploymentWithFlows(home, server.url, running, prefect_url)
-    server.stop()
+    return inline_deployment.renew(tmp_path, tiny_shop[0])
 
 
 def ids(answer):

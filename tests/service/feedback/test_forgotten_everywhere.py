@@ -7,27 +7,17 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from recsys.store import RedisGenerationStore
 from tests.sample_data import tiny
-from tests.servers.deployment import Deployment, wait_for
-from tests.servers.deployment_with_flows import DeploymentWithFlows
-from tests.servers.store_server import StoreServer
+from tests.servers.deployment import wait_for
 
 USER, OTHER = "zq7-a-user-like-no-other-0451", "another-user"
 
 
-@pytest.fixture(scope="module")
-def shop(tiny_world, prefect_url, tmp_path_factory):
+@pytest.fixture
+def shop(inline):
     """A deployment that logs all slates."""
-    home = tmp_path_factory.mktemp("forgotten")
-    server = StoreServer(home / "store").start()
-    tiny.publish(tiny_world[0], RedisGenerationStore(server.url))
-    more = {"TANDEM_TOPOLOGY": "inline", "TANDEM_IMPRESSIONS_PER_SECOND": "1000", "TANDEM_DEADLINE_MS": "10000"}
-    with Deployment(home, home / "service.log", REDIS_URL=server.url, **more) as running:
-        world = DeploymentWithFlows(home, server.url, running, prefect_url)
-        with server.client() as world.store:
-            yield world
-    server.stop()
+    with inline.server.client() as inline.store:
+        yield inline
 
 
 def stored(client):

@@ -1,17 +1,10 @@
 """The data of the Explorer over HTTP: search of items and users, a history, and a slate with its reasons."""
 
-import httpx
 import pytest
 
 from tests.servers.deployment import wait_for
 
 USER = 4
-
-
-@pytest.fixture(scope="module")
-def client(deployment):
-    with httpx.Client(base_url=deployment.url, timeout=30) as opened:
-        yield opened
 
 
 def get(client, path, **query):

@@ -20,9 +20,7 @@ from tandem_client import Client
 from tests.sample_data import tiny
 from tests.sample_data.altered_generation import altered
 from tests.servers.both_doors import BothDoors
-from tests.servers.deployment import Deployment, wait_for
-from tests.servers.deployment_with_flows import DeploymentWithFlows
-from tests.servers.store_server import StoreServer
+from tests.servers.deployment import wait_for
 
 DAY = 86_400
 EVERYTHING = tiny.PER_CATEGORY * len(tiny.CATEGORIES)
@@ -38,12 +36,14 @@ UNLISTED, LISTED = ("precomputed", "realtime", "popular", "similar"), ("hybrid",
 MADE_BY = {"precomputed": "batch", "realtime": "realtime", "popular": "batch", "hybrid": "hybrid", "batch": "batch"}
 
 
-class Shop(DeploymentWithFlows):
+class Shop:
     """The shop behind a deployment, over a store that can be stopped."""
 
-    def __init__(self, home, server, deployment, prefect_url, folder):
-        super().__init__(home, server.url, deployment, prefect_url)
-        self.server, self.folder, self.tables = server, folder, folder.tables()
+    def __init__(self, running, folder):
+        self.running, self.folder, self.tables = running, folder, folder.tables()
+
+    def __getattr__(self, name):
+        return getattr(self.running, name)
 
     def slate(self, kind, user):
         """All items that a mode, a fallback or /similar shows to a user."""
@@ -86,13 +86,8 @@ def ids(answer):
 
 
 @pytest.fixture(scope="module")
-def shop(tiny_shop, prefect_url, tmp_path_factory):
-    home = tmp_path_factory.mktemp("shop-served")
-    server = StoreServer(home / "store").start()
-    tiny.publish(tiny_shop[0], RedisGenerationStore(server.url))
-    with Deployment(home, home / "service.log", REDIS_URL=server.url, TANDEM_TOPOLOGY="inline") as running:
-        yield Shop(home, server, running, prefect_url, tiny_shop[0])
-    server.stop()
+def shop(inline_deployment, tiny_shop, tmp_path_factory):
+    return Shop(inline_deployment.renew(tmp_path_factory.mktemp("shop-served"), tiny_shop[0]), tiny_shop[0])
 
 
 @pytest.fixture(scope="module")

@@ -7,17 +7,14 @@ import tomllib
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import redis
 
 from recsys.experiments import changes
 from recsys.experiments.definition import checked
 from recsys.lists import exploration_record
 from recsys.slates.exploring import STEADY_SECONDS
-from recsys.store import RedisGenerationStore
 from recsys.store.redis.redis_experiments import RedisExperimentStore
 from tests.sample_data import tiny
-from tests.servers.deployment import Deployment
-from tests.servers.deployment_with_flows import DeploymentWithFlows
+from tests.servers.deployment import wait_for
 from training.__main__ import main
 
 USERS = [f"visitor-{number}" for number in range(30)]
@@ -47,21 +44,11 @@ def run_experiment(url, text):
 
 
 @pytest.fixture(scope="module")
-def world(tiny_world, own_valkey_url, prefect_url, tmp_path_factory):
+def world(inline):
     """A deployment whose experiment has all users in an arm that explores half of the slates."""
-    with redis.Redis.from_url(own_valkey_url) as store:
-        store.flushall()
-    tiny.publish(tiny_world[0], RedisGenerationStore(own_valkey_url))
-    home = tmp_path_factory.mktemp("explored")
-    more = {"REDIS_URL": own_valkey_url, "TANDEM_IMPRESSIONS_PER_SECOND": "1000", "TANDEM_DEADLINE_MS": "10000"}
-    with Deployment(home, home / "service.log", TANDEM_TOPOLOGY="inline", **more) as running:
-        world = DeploymentWithFlows(home, own_valkey_url, running, prefect_url)
-        run_experiment(own_valkey_url, CURIOUS)
-        deadline = time.time() + 10
-        while world.recommend("first", log_impression=False)["arms"] != {"curiosity": "curious"}:
-            assert time.time() < deadline
-            time.sleep(0.2)
-        yield world
+    run_experiment(inline.url, CURIOUS)
+    wait_for(lambda: inline.recommend("first", log_impression=False)["arms"] == {"curiosity": "curious"})
+    return inline
 
 
 @pytest.fixture(scope="module")

@@ -19,37 +19,21 @@ from recsys.lists.user_record import UserRecord
 from recsys.model import features
 from recsys.model.ranker import RankerNet
 from recsys.retrieval.retriever import Retriever
-from recsys.store import RedisGenerationStore
 from recsys.store.stored_types import user_bucket
 from service.verbs.explain import COMPARED
 from tests.sample_data import tiny
-from tests.servers.deployment import Deployment, wait_for
-from tests.servers.store_server import StoreServer
+from tests.servers.deployment import wait_for
 
 USER, TIMES = 4, 40
 
 
 @pytest.fixture(scope="module")
-def client(deployment):
-    with httpx.Client(base_url=deployment.url, timeout=30) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def quiet(tiny_world, tmp_path_factory):
+def quiet(inline):
     """A client of a deployment in one process that gets no events and no items.
 
     Its answers follow from its generation alone.
     """
-    home = tmp_path_factory.mktemp("quiet")
-    server = StoreServer(home / "store").start()
-    tiny.publish(tiny_world[0], RedisGenerationStore(server.url))
-    with (
-        Deployment(home, home / "service.log", REDIS_URL=server.url, TANDEM_TOPOLOGY="inline") as running,
-        httpx.Client(base_url=running.url, timeout=30) as opened,
-    ):
-        yield opened
-    server.stop()
+    return inline.client
 
 
 def post(client, path, **body):

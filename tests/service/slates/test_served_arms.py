@@ -20,10 +20,10 @@ from service.grpc.tandem.v1 import recommender_pb2 as pb
 from service.schema.verb_table import RECOMMEND
 from tandem_client import Client, RequestRefused
 from tests.judged_load.served_pair import GenerationPair
-from tests.sample_data import released_store, tiny
+from tests.sample_data import released_store
 from tests.sample_data.altered_generation import altered
 from tests.servers.both_doors import BothDoors
-from tests.servers.deployment import Deployment, wait_for
+from tests.servers.deployment import wait_for
 
 USERS = range(0, 120, 5)
 PIN = {"pin": [{"item": "drama-20", "place": 1}]}
@@ -101,18 +101,12 @@ def pair(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def world(pair, own_valkey_url, tmp_path_factory):
-    with redis.Redis.from_url(own_valkey_url) as client:
-        client.flushall()
-    store = RedisGenerationStore(own_valkey_url)
-    tiny.publish(pair.first, store)
-    Publisher(store, tmp_path_factory.mktemp("trials")).publish(pair.second)
-    home = tmp_path_factory.mktemp("experiments")
-    (home / "surfaces.toml").write_text("[feed]\n[batch]\nmode = 'batch'\n")
-    variables = {"REDIS_URL": own_valkey_url, "TANDEM_TOPOLOGY": "inline", "TANDEM_DEADLINE_MS": "10000"}
-    variables |= {"OTEL_TRACES_EXPORTER": "console", "OTEL_BSP_SCHEDULE_DELAY": "200"}
-    with Deployment(home, home / "service.log", **variables) as running:
-        yield World(own_valkey_url, pair, running)
+def world(pair, inline_deployment, tmp_path_factory):
+    running = inline_deployment.renew(tmp_path_factory.mktemp("experiments"), pair.first)
+    Publisher(RedisGenerationStore(running.url), tmp_path_factory.mktemp("trials")).publish(pair.second)
+    running.deployment.surfaces.write_text("[feed]\n[batch]\nmode = 'batch'\n")
+    wait_for(lambda: "feed" in running.client.get("/status").json()["surfaces"])
+    return World(running.url, pair, running.deployment)
 
 
 @pytest.fixture
@@ -282,12 +276,6 @@ class TestListsAndLog:
             assert each.arms == each.assigned == {"models": models.arm_of("models", each.user_id)}
             assert each.generation == generation_of(models, each.user_id)
             assert np.isnan(each.features).all() == (each.mode == "batch")
-
-    def test_a_span_names_the_arms(self, models):
-        """As experiment=arm, without the user."""
-        user = next(user for user in USERS if models.arm_of("models", user) == "new")
-        models.web.recommend(user)
-        wait_for(lambda: '"models=new"' in models.deployment.log.read_text())
 
     def test_slates_are_counted_by_experiment_and_arm(self, models):
         """With their outcome, and never for a user who takes no part."""

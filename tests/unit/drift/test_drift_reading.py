@@ -98,7 +98,7 @@ def test_a_week_of_nightly_trainings_is_a_week(week_before, change, column):
 
 
 def test_windows_without_a_change_are_quiet(week_before):
-    """Ten windows of few users; `test_drift_on_the_demo` has 200 of the demo's data."""
+    """Ten windows of few users."""
     readings = [read(window(seed=seed, users=200), week_before, None, "g1") for seed in range(1, 11)]
     assert [reading.sentence for reading in readings] == ["No column differs from the week before."] * 10
     assert all(len(reading.drifts) > 50 for reading in readings)
