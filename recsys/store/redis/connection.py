@@ -76,7 +76,7 @@ def sync_client(url: str, connect_seconds: float, reply_seconds: float, **option
     limits = {"socket_connect_timeout": connect_seconds, "socket_timeout": reply_seconds}
     options = limits | tcp_options(url) | options
     if of_sentinels := sentinel_url(url):
-        sentinel: Any = redis.sentinel.Sentinel(  # type: ignore[no-untyped-call]
+        sentinel: Any = redis.sentinel.Sentinel(
             of_sentinels.hosts, sentinel_kwargs=_sentinel_options(of_sentinels, options, Retry(NoBackoff(), 0))
         )
         kind = _TlsConnection if "ssl" in of_sentinels.server_options else _Connection
@@ -98,7 +98,7 @@ def async_client(
         "retry": AsyncRetry(NoBackoff(), retries, (redis.ConnectionError,)),
     }
     if of_sentinels := sentinel_url(url):
-        sentinel: Any = redis.asyncio.sentinel.Sentinel(  # type: ignore[no-untyped-call]
+        sentinel: Any = redis.asyncio.sentinel.Sentinel(
             of_sentinels.hosts, sentinel_kwargs=_sentinel_options(of_sentinels, options, AsyncRetry(NoBackoff(), 0))
         )
         options |= {"connection_pool_class": _AsyncPool, **of_sentinels.server_options}

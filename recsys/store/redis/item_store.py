@@ -83,7 +83,7 @@ class RedisItemReader:
         start = time.monotonic()
         try:
             if self._subscription is None:
-                subscription = self._redis.pubsub()  # type: ignore[no-untyped-call]
+                subscription = self._redis.pubsub()
                 subscription.subscribe(ITEMS_CHANNEL)
                 self._subscription = subscription
             while (left := start + calm - time.monotonic()) > 0:
