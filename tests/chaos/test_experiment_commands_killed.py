@@ -27,9 +27,9 @@ def store(world: PublishingWorld, monkeypatch: pytest.MonkeyPatch) -> Iterator[R
     monkeypatch.chdir(world.home)
     monkeypatch.setenv("REDIS_URL", world.url)
     monkeypatch.setenv("TANDEM_HOME", str(world.home / "work"))
-    for name in ("first", "second", "third"):
-        arm = '[arms.new]\nshare = 0.5\ngeneration = "g1"\n'
-        (world.home / f"{name}.toml").write_text(f'name = "{name}"\nlayer = "x"\ntraffic = 0.5\n{arm}')
+    changes = {"first": 'generation = "g1"', "second": 'mode = "batch"', "third": "candidates = 20"}
+    for name, change in changes.items():
+        (world.home / f"{name}.toml").write_text(f'name = "{name}"\n[arms.new]\nshare = 0.5\n{change}\n')
     for action in ("create first.toml", "create second.toml", "start first", "ramp first 5"):
         assert command(action) == ""
     store = RedisExperimentStore(world.url)
@@ -100,13 +100,13 @@ def test_of_two_commands_at_once_one_is_refused(
     """Both have read the document before either writes. The document is that of the command without an error."""
     before = store.read()
     context = multiprocessing.get_context("fork")
-    barrier, errors = context.Barrier(2), context.SimpleQueue()
+    barrier, errors = context.Barrier(2), context.Queue()
     actions = (one, other)
     children = [context.Process(target=meet, args=(action, barrier, errors)) for action in actions]
     for child in children:
         child.start()
     ended = dict.fromkeys(actions, "")
-    ended |= {action: error for action, error in (errors.get() for _ in children) if error}
+    ended |= {action: error for action, error in (errors.get(timeout=60) for _ in children) if error}
     for child in children:
         child.join(20)
     assert store.read().version == before.version + 1
@@ -143,11 +143,11 @@ def meet(action: str, barrier: Barrier, errors: Any) -> None:
 def test_commands_on_different_experiments_at_once_both_count(store: RedisExperimentStore) -> None:
     """The second one is repeated on the newer document."""
     context = multiprocessing.get_context("fork")
-    barrier, errors = context.Barrier(2), context.SimpleQueue()
+    barrier, errors = context.Barrier(2), context.Queue()
     actions = ("ramp first 50", "start second")
     children = [context.Process(target=meet, args=(action, barrier, errors)) for action in actions]
     for child in children:
         child.start()
-    assert [errors.get()[1] for _ in children] == ["", ""]
+    assert [errors.get(timeout=60)[1] for _ in children] == ["", ""]
     experiments = store.read().experiments
     assert (experiments["first"].ramp, experiments["second"].status) == (0.5, "running")
