@@ -104,7 +104,7 @@ def test_a_purchase_hides_an_item_and_a_view_does_not(shop, kind, request):
     for place, (act, (event_type, days, hides)) in enumerate(ACTS.items()):
         user = f"a stranger {place}" if kind == "popular" else 10 * (UNLISTED + LISTED).index(kind) + place
         before = shop.slate(kind, user)
-        item = before[0]
+        item = next(each for each in before if not each.startswith("action"))  # action films trend by their fans alone
         answer = shop.click(user, item, event_type=event_type, timestamp=time.time() - days * DAY)
         assert answer == {"stored": 1, "unknown_items": [], "unknown_types": [], "too_old": 0}
         assert set(before) - set(shop.slate(kind, user)) == ({item} if hides else set()), act

@@ -23,8 +23,8 @@ def advise(tmp_path, monkeypatch, capsys):
     def advise(**taste):
         folder, target = planted_taste.write(tmp_path / "data", **taste), tmp_path / "advice.json"
         sets = [argument for change in QUICK for argument in ("--set", change)]
-        arguments = ["--data", folder, "--config", "small", "--queries", "300", "--json", target, *sets]
-        code = main(["advise", *map(str, arguments)])
+        arguments = ["--data", folder, "--config", "small", "--queries", "300", "--tolerance", "0.2", "--json", target]
+        code = main(["advise", *map(str, arguments), *sets])
         printed = capsys.readouterr()
         assert code == 0, printed.err
         return json.loads(target.read_text()), printed
