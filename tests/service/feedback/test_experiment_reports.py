@@ -22,7 +22,7 @@ def test_a_report_has_the_served_arms_and_no_deleted_user(inline):
     inline.flow("experiment", "create", str(inline.home / "look.toml"))
     inline.flow("experiment", "start", "look")
     since = inline.flow("experiment", "ramp", "look", "100")["changes"][-1]["at"]
-    wait_for(lambda: inline.recommend("first")["arms"].keys() == {"look"})
+    wait_for(lambda: time.time() > since + 1 and inline.recommend("first")["arms"].keys() == {"look"})
     arms = {}
     for user in USERS:
         answer = inline.recommend(user)
