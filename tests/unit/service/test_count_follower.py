@@ -1,13 +1,10 @@
 """Counts of events in a ranking process: which read a query gets, and what a failed read leaves."""
 
 import copy
-import logging
 import time
 
 import numpy as np
-import pytest
 
-from recsys.errors import StoreError, StoreUnavailable
 from recsys.model.event_counts import NO_COUNTS, EventCounts
 from service.backends import wire
 from service.backends.count_follower import CountFollower
@@ -46,25 +43,6 @@ class Ranker:
 
     def score(self, histories, candidates):
         return np.full(candidates.items.shape, self.known.index(self.counts), np.float32)
-
-
-@pytest.mark.parametrize(
-    ("error", "warnings"), [(StoreUnavailable("No Redis answers."), 0), (StoreError("Redis refused: NOPERM"), 1)]
-)
-def test_a_failed_read_keeps_the_counts(error, warnings, caplog):
-    """Missing rights are one warning, not one each read; an outage is logged elsewhere. A later read recovers."""
-    reader, prepared = Reader(), []
-    follower = CountFollower(reader, prepared.append)
-    follower.refresh()
-    first, reader.error = follower.current, error
-    with caplog.at_level(logging.WARNING):
-        follower.refresh()
-        follower.refresh()
-    assert len(caplog.records) == warnings
-    assert follower.current is first is not NO_COUNTS
-    reader.error = None
-    follower.refresh()
-    assert prepared == [first, follower.current]
 
 
 def test_a_query_has_the_counts_of_its_time(monkeypatch):

@@ -45,24 +45,6 @@ def test_a_burst_and_then_the_rate(path, clock):
         assert allowed(limits, shop) == more
 
 
-def test_later_requests_wait_for_one_that_counts_a_hundred(path, clock):
-    """A request for a hundred users is allowed above the burst; the next waits until the key is within its rate."""
-    limits, shop = RateLimits(path, clock), entry(10, 5)
-    assert limits.take(shop) == 0
-    limits.charge(shop, 99)
-    assert limits.take(shop) == pytest.approx(10 - 0.4)
-    clock.now += 9.65
-    assert allowed(limits, shop) == 1
-
-
-def test_each_key_has_its_own_count(path, clock):
-    """Its row is the same in every process."""
-    first, second = RateLimits(path, clock), RateLimits(path, clock)
-    names = [f"{number:04x}" for number in range(1000)]
-    assert {allowed(first, entry(1, 3, name), 5) for name in names} == {3}
-    assert {allowed(second, entry(1, 3, name), 5) for name in names} == {0}
-
-
 def test_a_key_beyond_the_rows_of_the_file_has_a_limit(path, clock):
     """In a full file it shares a row, and no more requests than its burst are allowed."""
     limits = RateLimits(path, clock)
@@ -77,16 +59,6 @@ def test_a_time_that_no_request_has_set_is_ignored(path, clock):
     assert allowed(limits, entry(0.001, 5)) == 5
     clock.now = 1.0
     assert allowed(limits, entry(10, 5)) == 5
-
-
-def test_a_deployment_that_starts_counts_from_zero(path, clock):
-    """A deployment that still runs keeps its own file."""
-    old, shop = RateLimits(path, clock), entry(1, 3)
-    assert allowed(old, shop) == 3
-    RateLimits.create(path)
-    assert allowed(RateLimits(path, clock), shop) == 3
-    assert allowed(old, shop) == 0
-    assert path.stat().st_mode & 0o777 == 0o600
 
 
 class Slow(RateLimits):

@@ -96,13 +96,6 @@ def test_two_doors_do_not_share_a_port(variables, sentence):
     start_checks.check(Settings(GRPC_PORT=0, admin_port=3000))
 
 
-def test_a_backend_logs_its_one_port():
-    """It opens neither a gRPC port nor an admin port."""
-    settings = Settings(host="::1", PORT=3000, GRPC_PORT=3001, keys="keys.toml", admin_port=3002)
-    assert serve.doors(settings, "retrieval") == "http://[::1]:3000"
-    assert serve.doors(settings) == "http://[::1]:3000 and grpc://[::1]:3001, admin port http://127.0.0.1:3002"
-
-
 @pytest.mark.parametrize(
     ("role", "redis_url", "urls", "sentence"),
     [

@@ -91,13 +91,6 @@ def test_tls_1_2_is_the_oldest_version_and_its_weak_ciphers_are_refused(tls):
                     handshake(port, client_context(*old))
 
 
-def test_bentoml_gets_the_same_settings_as_uvicorn(tls):
-    """The ssl settings of the service and the arguments of the admin port are the same."""
-    options, own = tls.bentoml_options(), tls.uvicorn_options()
-    assert options.pop("enabled")
-    assert {f"ssl_{name}": value for name, value in options.items()} == {n: str(value) for n, value in own.items()}
-
-
 def test_the_admin_port_serves_only_tls(tls, authority):
     """An HTTPS client gets an answer; a plain HTTP client gets none."""
     port = free_port()

@@ -12,7 +12,6 @@ import pytest
 from recsys.errors import StageError
 from service.backends import client as clients
 from service.backends.accepted_requests import RowsOnly
-from service.backends.backend_service import add_backend_app
 from service.backends.client import BackendClient
 from tests.edge.pickles import send
 from tests.servers.backend_server import BackendServer, rows
@@ -75,18 +74,6 @@ async def test_rows_come_back_as_the_api_returned_them(server, url):
         np.testing.assert_array_equal(await client.call("slow", rows(2)), rows(2)[:, ::-1])
 
 
-async def test_calls_at_once_do_not_mix(server, url):
-    """BentoML computes them together, and each call receives the rows of its own answer."""
-    async with connected(url) as client:
-        for _ in range(3):
-            sent = [rows(count) for count in range(1, 30)]
-            answers = await asyncio.gather(*(client.call("double", each) for each in sent))
-            for one, other in zip(sent, answers, strict=True):
-                np.testing.assert_array_equal(2 * one, other)
-        assert server.connections <= 29
-    assert max(server.sizes) > 29
-
-
 async def test_a_cancelled_call_closes_its_connection(server, url):
     """No other call receives its answer."""
     async with connected(url) as client:
@@ -94,21 +81,6 @@ async def test_a_cancelled_call_closes_its_connection(server, url):
             await asyncio.wait_for(client.call("slow", rows(9)), 0.05)
         np.testing.assert_array_equal(await client.call("double", rows(1)), 2 * rows(1))
         assert await fewer_connections(server, 1) == 1
-
-
-async def test_a_restarted_backend_is_called_again(path, url):
-    """Over a new connection, also after BentoML has removed the path of the socket, its first step of a stop."""
-    with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(str(path))
-        listening.listen()
-        async with connected(url) as client:
-            with BackendServer({}, keep_alive=1, listening=listening) as server:
-                await client.call("double", rows(1))
-                assert await fewer_connections(server, 0) == 0
-                await client.call("double", rows(1))
-            path.unlink()
-            with BackendServer({}, listening=listening):
-                np.testing.assert_array_equal(await client.call("double", rows(2)), 2 * rows(2))
 
 
 async def test_a_connection_that_closes_during_a_call_is_replaced_once(path, url):
@@ -279,13 +251,3 @@ def test_what_is_no_call_with_rows_is_refused(guarded, lines, status, caplog):
     assert answer.startswith(b"HTTP/1.1 " + status)
     assert server.sizes == []
     assert not [record for record in caplog.records if record.exc_info]
-
-
-def test_a_host_of_one_backend_has_its_metrics(path, tmp_path, monkeypatch):
-    """BentoML's own metrics are off; GET /metrics returns the deployment's."""
-    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
-    with BackendServer({"uds": str(path)}, add=lambda service: add_backend_app(service, "ranking")):
-        answer = raw(path, "GET /metrics HTTP/1.1")
-        assert answer.startswith(b"HTTP/1.1 200")
-        assert b"content-type: text/plain; version=" in answer
-        assert raw(path, "GET /nothing HTTP/1.1").startswith(b"HTTP/1.1 404")

@@ -4,29 +4,15 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from recsys.errors import GenerationError
-from recsys.kernels import time_features
-from recsys.model.history import NO_HISTORY
-from recsys.types import CANDIDATES, CLOCK, CONTEXTS, HISTORY_LENGTH, Candidates
+from recsys.types import CONTEXTS, HISTORY_LENGTH
 from service.backends import wire
 from service.backends.models import answer_each
 
 NO_CONTEXT = np.zeros(CONTEXTS, np.uint8)
 FAILED = b"failed"
 LATER = time.time() + 3600
-
-
-@settings(deadline=None)
-@given(st.floats(0, 4e9))
-def test_the_clock_of_a_time_is_the_clock_of_its_hour(now):
-    """The clock is cached by the hour."""
-    (record,) = wire.as_table(
-        wire.query_rows(wire.HISTORY, [wire.history_record("g", 1.0, NO_HISTORY, now, NO_CONTEXT)]), wire.HISTORY
-    )
-    assert record["context"][:CLOCK].tolist() == time_features.clock(np.array(now)).tolist()
 
 
 def test_a_row_has_the_newest_events_of_a_long_history():
@@ -37,16 +23,6 @@ def test_a_row_has_the_newest_events_of_a_long_history():
     (record,) = wire.as_table(wire.query_rows(wire.HISTORY, [written]), wire.HISTORY)
     assert record["history_items"].tolist() == list(range(7, long))
     assert record["times"].tolist() == list(range(7, long))
-
-
-@pytest.mark.parametrize("count", [0, 3, CANDIDATES])
-def test_found_candidates_are_read_without_the_padding(count):
-    """As arrays that kernels take."""
-    columns = np.arange(count, dtype=np.int32), np.arange(count, dtype=np.float32), np.arange(count).astype(np.uint16)
-    (record,) = map(bytearray, wire.retrieved(Candidates(*(each[None] for each in columns))))
-    for found, expected in zip(wire.found(record), columns, strict=True):
-        assert found.tolist() == expected.tolist()
-        assert found.flags.carray
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from recsys.errors import NoGeneration, QueryError, StageError, StoreUnavailable
 from service.grpc import limits
-from service.grpc.call_status import cancelled
 from service.grpc.tandem.v1 import recommender_pb2 as pb
 from service.grpc.tandem.v1.recommender_pb2_grpc import RecommenderStub
 from service.schema import SlatesResponse
@@ -125,13 +124,6 @@ def test_bytes_that_are_no_request_are_refused(channel, recommender, caplog, dat
     assert not caplog.records
 
 
-def test_a_name_of_megabytes_is_cut_in_the_error(stub, recommender):
-    """A larger error would not fit into the metadata of a call."""
-    status, body, _ = refused(stub.Recommend, pb.RecommendRequest(user_id=YOU, context={"é" * 200_000: "x"}))
-    assert status == grpc.StatusCode.INVALID_ARGUMENT
-    assert body["field"] == f"context.{'é' * 64}"
-
-
 def test_the_recommender_gets_the_shorter_deadline_less_the_time_to_send(stub, recommender):
     """The deadline of gRPC or `x-deadline-ms`."""
     stub.Recommend(pb.RecommendRequest(user_id=YOU), timeout=5)
@@ -150,15 +142,6 @@ def test_a_deadline_that_passes_ends_the_work(stub, recommender, caplog):
     assert status == grpc.StatusCode.DEADLINE_EXCEEDED
     wait_for(lambda: recommender.ended == ["cancelled"])
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
-
-
-@pytest.mark.parametrize(
-    ("given", "left", "code"),
-    [(1.0, 0.04, "DEADLINE_EXCEEDED"), (1.0, 0.06, "CANCELLED"), (0.1, 0.02, "CANCELLED"), (None, None, "CANCELLED")],
-)
-def test_a_call_cancelled_shortly_before_its_deadline_counts_as_late(given, left, code):
-    """The clock of the client starts before the clock of the server, so the client cancels first."""
-    assert cancelled(given, left).name == code
 
 
 def test_health_follows_the_recommender(channel, recommender):
@@ -296,22 +279,3 @@ def test_checks_without_messages_do_not_shut_out_others(server, channel, recomme
     assert {each.code() for each in silent if each.done()} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
     for each in silent:
         each.cancel()
-
-
-def test_too_many_calls_in_flight_are_refused_with_a_pause(recommender, stub, monkeypatch):
-    """Also calls whose messages are not complete. Events have no limit of their own."""
-    monkeypatch.setattr(limits, "CALLS", 1)
-    recommender.wait = 30
-    call = stub.Recommend.future(pb.RecommendRequest(user_id=YOU))
-    wait_for(lambda: recommender.requests)
-    _, body, trailing = refused(stub.Status, pb.StatusRequest())
-    assert (body["code"], trailing["grpc-retry-pushback-ms"]) == ("overloaded", "1000")
-    call.cancel()
-
-
-def test_a_call_without_a_message_is_refused(channel, recommender):
-    """A client that streams may send none, and the refusal has the JSON body."""
-    call = channel.stream_unary("/tandem.v1.Recommender/Recommend")
-    status, body, _ = refused(call, iter(()))
-    assert (status, body["code"]) == (grpc.StatusCode.INVALID_ARGUMENT, "not_protobuf")
-    assert not recommender.requests

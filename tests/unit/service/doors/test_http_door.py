@@ -4,27 +4,23 @@ import json
 import socket
 from contextlib import suppress
 from http.client import HTTPConnection
-from typing import Union
 
 import httpx
 import pytest
 import uvicorn
-from pydantic import TypeAdapter
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from recsys.errors import NoGeneration, StageError, StoreUnavailable
+from recsys.errors import StageError
 from service.http import bodies
 from service.http.app import http_app
 from service.http.door import HttpDoor
 from service.http.early_responses import SMALL_BODY
 from service.http.endpoints import Endpoints
 from service.http.error_responses import error_response
-from service.http.openapi import TAKES
-from service.http.operation_texts import OPERATIONS
 from service.http.paths import PROBES
 from service.recommend.admission import overloaded
 from service.schema.errors import MAX_BODY
@@ -92,15 +88,6 @@ def test_only_the_probes_reach_bentoml(client):
     assert {answer.json()["error"]["code"] for answer in refused} == {"method"}
 
 
-EXAMPLES = [(verb, example) for verb, texts in OPERATIONS.items() for example in texts.examples.values()]
-
-
-@pytest.mark.parametrize(("verb", "example"), EXAMPLES, ids=lambda part: getattr(part, "name", ""))
-def test_the_examples_of_the_openapi_document_are_valid_bodies(verb, example):
-    """A reader who sends an example unchanged gets no error of validation."""
-    TypeAdapter(Union[TAKES[verb]]).validate_python(example)  # noqa: UP007  # of a tuple
-
-
 def test_before_there_is_a_recommender_the_verbs_answer_503():
     """The error has the shape of all errors."""
     with TestClient(built(Endpoints())) as client:
@@ -122,14 +109,6 @@ def test_a_full_recommender_answers_429_before_the_body_is_parsed(client, recomm
     assert answer.headers["retry-after"] == expected.headers["retry-after"]
     assert recommender.requests == []
     assert client.get("/status").status_code == 200
-
-
-@pytest.mark.parametrize("fault", [NoGeneration("Not yet."), StoreUnavailable("Away."), StageError("Cancelled.")])
-def test_every_503_has_retry_after(client, recommender, fault):
-    """In whole seconds, as the OpenAPI document has it."""
-    recommender.fault = [fault]
-    answer = client.post("/recommend", json=SLATE)
-    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
 
 
 def test_every_answer_is_counted_by_its_status(client, recommender):
@@ -163,19 +142,6 @@ def test_every_answer_has_the_security_headers(port):
         assert {"x-content-type-options", "cache-control"} <= names
         assert not names & {"server", "strict-transport-security"}
         assert not [name for name in names if name.startswith("access-control")]
-
-
-def test_hsts_is_sent_only_over_tls(app):
-    """A browser ignores the header over plain HTTP."""
-    with TestClient(app, base_url="https://testserver") as client:
-        assert "max-age" in client.get("/status").headers["strict-transport-security"]
-
-
-def test_a_websocket_is_refused(port):
-    """Before its handshake ends."""
-    upgrade = b"connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n"
-    key = b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    assert raw(port, b"GET /recommend HTTP/1.1\r\nhost: x\r\n" + upgrade + key).startswith(b"HTTP/1.1 403")
 
 
 @pytest.mark.parametrize("protocol", [b"h2c", b"other"])
@@ -234,13 +200,6 @@ def test_a_body_of_too_many_values_is_refused_before_it_is_validated(client, tex
     assert client.post("/recommend", content=json.dumps(texts), headers=JSON).status_code == 200
 
 
-def test_a_packed_body_is_refused_by_its_header(client):
-    """No body is unpacked."""
-    answer = client.post("/recommend", content=b"", headers=JSON | {"content-encoding": "gzip"})
-    assert answer.status_code == 415
-    assert "gzip" in answer.json()["error"]["message"]
-
-
 @pytest.mark.parametrize("head", [POST + b"content-length: 100\r\n\r\n{", CHUNKED + b"1\r\n{\r\n"])
 def test_a_body_that_never_ends_gets_408(port, monkeypatch, head):
     """The connection is closed."""
@@ -249,15 +208,6 @@ def test_a_body_that_never_ends_gets_408(port, monkeypatch, head):
     assert answer.startswith(b"HTTP/1.1 408")
     assert b'"code": "timeout"' in answer
     assert answer.count(b"connection: close") == 1
-
-
-def test_an_answer_before_an_endless_body_ends_the_connection(port, recommender, monkeypatch):
-    """The answer is sent at once, with `connection: close`. The body has the usual time to arrive."""
-    monkeypatch.setattr(bodies, "BODY_SECONDS", 0.3)
-    recommender.full = True
-    answer = raw(port, CHUNKED + b"1\r\n{\r\n")
-    assert answer.startswith(b"HTTP/1.1 429")
-    assert b"connection: close" in answer
 
 
 @pytest.mark.parametrize(

@@ -48,15 +48,6 @@ def test_a_neighbour_names_the_item_of_the_user_with_the_largest_vote(answered, 
         assert words(answered, row, (feature, 2.0, 0.5)) == ([begin + title] if weight else [])
 
 
-def test_a_user_without_a_history_has_no_reasons_about_past_items(tiny_world):
-    """The ranks of candidates without votes differ all the same."""
-    world = InProcessService(tiny_world[0])
-    stranger = world.run(world.query(user="nobody", deadline=60))
-    row = int(stranger.items[0])
-    for rank in "covisit_rank", "ease_rank":
-        assert words(stranger, row, (rank, 0.0, 0.5)) == words(stranger, row, (rank, 2.0, 0.5)) == []
-
-
 def test_the_most_similar_item_of_the_user_is_named(answered):
     """By the embeddings of the newest twenty."""
     embeddings, past = answered.generation.tables.embeddings, answered.history[0][-20:]
@@ -64,12 +55,6 @@ def test_the_most_similar_item_of_the_user_is_named(answered):
     best = int(past[np.argmax(embeddings[past] @ embeddings[row])])
     title = answered.generation.title(best)
     assert words(answered, row, ("like_3", 2.0, 0.5)) == [f"similar to {title}"]
-
-
-def test_what_is_the_same_for_all_candidates_is_no_reason(answered):
-    """A feature of the query never is; others are not where the item has the mean value."""
-    row = int(answered.items[0])
-    assert words(answered, row, ("wait", 0.9, 5.0), ("history_length", 2.0, 4.0), ("age", 1.0, 3.0)) == []
 
 
 def test_features_that_say_the_same_are_one_reason_and_lowering_ones_are_last(answered):

@@ -7,16 +7,13 @@ import weakref
 
 import pytest
 
-from recsys.errors import NOTHING_LIVE, GenerationError, StoreError, StoreUnavailable
+from recsys.errors import NOTHING_LIVE, StoreError, StoreUnavailable
 from recsys.generation.cache import GenerationCache
-from recsys.store.process_registry import Announcement
 from recsys.store.stored_types import LIVE, PREVIOUS
-from service.generations.follower import GenerationFollower
-from service.generations.holder import GenerationHolder
 from service.generations.local_generations import GenerationFallback
 from service.generations.readiness import REFUSED
 from tests.fakes import fake_generations
-from tests.fakes.fake_generations import Cache, Experiments, refresh, refresh_until
+from tests.fakes.fake_generations import Experiments, refresh, refresh_until
 from tests.sample_data import tiny
 from tests.servers.deployment import wait_for
 
@@ -62,40 +59,6 @@ def test_a_refused_generation_is_announced_and_tried_again_later(world, monkeypa
     refresh(ranking)
     assert ranking.held == {"a", "b"}
     assert registry.processes()[0].refused == {}
-
-
-def test_a_process_that_starts_holds_the_generation_that_gateways_serve(world):
-    """Also if no alias names it any more."""
-    store, registry, _, follower = world
-    registry.announce(Announcement("gateway x 1", "gateway", ("old",), ("old",)))
-    store.named[LIVE] = "new"
-    ranking = follower()
-    refresh(ranking)
-    assert ranking.held == {"old", "new"}
-
-
-def test_a_slow_load_for_an_arm_does_not_delay_or_drop_the_live_generation(world):
-    """It runs in a thread of its own. At its end `live` has moved, and the generation that is live then stays."""
-    store, _, cache, follower = world
-    arms, loading, go_on = Experiments(), threading.Event(), threading.Event()
-
-    def load(name):
-        if name == "slow":
-            loading.set()
-            assert go_on.wait(10)
-        return name
-
-    ranking = follower(load=load, arms=arms)
-    arms.answer_from("slow")
-    refresh(ranking)
-    assert loading.wait(10)
-    store.named |= {LIVE: "b", PREVIOUS: "a"}
-    refresh(ranking)
-    assert ranking.held == {"a", "b"}
-    go_on.set()
-    refresh_until(ranking, lambda: "slow" in ranking.held)
-    assert ranking.held == {"a", "b", "slow"}
-    assert cache.fetched.count("b") == 1
 
 
 def test_the_generation_of_a_stopped_experiment_is_dropped_later(world, monkeypatch):
@@ -154,20 +117,6 @@ def test_a_pinned_generation_is_found_where_another_bento_had_one(tiny_world, em
     assert cache.fetch(generation).verify().id == generation
 
 
-def test_all_processes_hold_the_previous_generation_if_one_refuses_the_live_one(world):
-    """After a restart."""
-    store, registry, _, _ = world
-    store.named |= {LIVE: "c", PREVIOUS: "b"}
-    followers = [
-        GenerationFollower(role, store, registry, [GenerationHolder(Cache(*bad), str)])
-        for role, bad in (("gateway", ()), ("ranking", ()), ("retrieval", ("c",)))
-    ]
-    for _ in range(2):
-        for each in followers:
-            refresh(each)
-    assert all("b" in each.held for each in followers)
-
-
 def test_a_process_that_loads_for_long_announces_itself_meanwhile(world, monkeypatch):
     """It stays in the registry, or the gateway would move without it."""
     _, registry, _, follower = world
@@ -212,22 +161,6 @@ def test_a_stopped_process_stays_out_of_the_registry(world):
     assert registry.processes() == []
 
 
-def test_an_unexpected_error_is_a_refusal(world):
-    """An error of a library over a damaged file does not end the thread that would follow a rollback."""
-    store, _, _, follower = world
-
-    def load(generation):
-        if generation == "b":
-            raise AttributeError("'NoneType' object has no attribute 'items'")
-        return generation
-
-    ranking = follower(load=load)
-    store.named |= {LIVE: "b", PREVIOUS: "a"}
-    refresh(ranking)
-    assert "NoneType" in ranking.holding.refused["b"]
-    assert ranking.held == {"a"}
-
-
 def test_a_dropped_generation_is_freed(world):
     """Also one that refers to itself, or each night's generation would stay in memory."""
     store, _, _, follower = world
@@ -269,26 +202,3 @@ def test_the_reason_why_a_process_is_not_ready_is_logged_once(world, caplog):
     assert reasons == ["Redis does not answer.", NOTHING_LIVE, REFUSED, None]
     logged = [record.getMessage() for record in caplog.records if "eady" in record.msg]
     assert logged == [*(f"Not ready: {reason}" for reason in reasons[:-1]), "Ready."]
-
-
-def test_a_held_generation_answers_while_another_loads():
-    """A slow load does not delay queries of the generation in force."""
-    loading, gate = threading.Event(), threading.Event()
-
-    def load(generation):
-        if generation == "new":
-            loading.set()
-            gate.wait(5)
-        return generation.upper()
-
-    holder = GenerationHolder(Cache(), load)
-    holder.load("old")
-    thread = threading.Thread(target=holder.load, args=["new", lambda: ["old"]])
-    thread.start()
-    assert loading.wait(5)
-    assert holder.get("old") == "OLD"
-    with pytest.raises(GenerationError, match="new is not loaded"):
-        holder.get("new")
-    gate.set()
-    thread.join()
-    assert holder.get("new") == "NEW"

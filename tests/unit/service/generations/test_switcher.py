@@ -144,17 +144,6 @@ def test_a_generation_that_does_not_warm_up_is_refused(world, gateway, no_retry)
     assert move() == "a"  # not before RETRY_SECONDS are over
 
 
-def test_a_gateway_starts_without_a_stage_that_does_not_start(gateway, no_retry, caplog):
-    """No process announced itself as ranking: the gateway names ranking while it waits, then it serves without it."""
-    switcher, pipeline, move = gateway
-    caplog.set_level("INFO", "tandem")
-    pipeline.broken = True
-    assert move() == "a"
-    assert "Not ready: ranking is not up; the gateway starts without it after " in caplog.text
-    assert "in force without ranking" in caplog.text
-    assert switcher.unready is None
-
-
 def test_a_gateway_that_starts_refuses_a_generation_that_a_present_stage_can_not_serve(world, gateway, no_retry):
     """All stages may serve the previous generation."""
     _, registry, *_ = world
@@ -163,28 +152,6 @@ def test_a_gateway_that_starts_refuses_a_generation_that_a_present_stage_can_not
     registry.announce(Announcement("ranking x 1", "ranking", ("a",)))
     assert move() is None
     assert "ranking" in switcher.follower.refusals["a"]
-
-
-def test_a_stage_that_is_away_is_probed_without_requests(gateway):
-    """So /status does not name the stage until the next request. If all stages answer, no query is run."""
-    switcher, pipeline, move = gateway
-    move()
-    pipeline.broken, pipeline.batches = True, 0
-    asyncio.run(switcher._probe())
-    pipeline.broken = False
-    asyncio.run(switcher._probe())
-    assert pipeline.batches == 1
-
-
-def test_the_generation_of_an_arm_waits_for_the_live_one(gateway, arms):
-    """Queries of arms fall back to `live`."""
-    switcher, _, move = gateway
-    arms.answer_from("b")
-    refresh_until(switcher.follower, lambda: "b" in switcher.follower.held)
-    assert move(ARM) is None
-    assert switcher.of_arm("b") is None
-    assert (move(), move(ARM)) == ("a", "b")
-    assert switcher.of_arm("b").id == "b"
 
 
 def test_ports_wait_a_little_for_the_generations_of_arms(gateway, arms, monkeypatch):
@@ -231,25 +198,3 @@ def test_an_arm_is_not_served_while_a_backend_lacks_its_generation(gateway, arms
         registry.announce(Announcement(f"{role} x 1", role, held))
         refresh(switcher.follower)
         assert (switcher.of_arm("b") is not None) == served
-
-
-def test_arms_begin_and_end_without_a_restart(gateway, arms, monkeypatch):
-    """A new arm is warmed up and served, and the arm of a stopped experiment is gone at once."""
-    monkeypatch.setattr("service.generations.switcher.POLL_SECONDS", 0.02)
-    switcher, pipeline, move = gateway
-    move()
-
-    async def scene():
-        following = asyncio.create_task(switcher.follow())
-        for named in (("b",), ("b", "c"), ("c",), ()):
-            arms.answer_from(*named)
-            async with asyncio.timeout(10):
-                while {each for each in "bc" if switcher.of_arm(each)} != set(named):
-                    await asyncio.sleep(0.01)
-        following.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await following
-        await asyncio.to_thread(switcher.follower.stop)
-
-    asyncio.run(scene())
-    assert pipeline.batches > 0

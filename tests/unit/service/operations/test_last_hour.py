@@ -56,31 +56,6 @@ def test_figures_are_those_between_two_readings():
     assert (found.in_flight, found.limit) == (2.0, 128.0)
 
 
-def test_without_requests_there_is_no_share_and_no_percentile():
-    """No figure is made up."""
-    found = figures("recommend", counted(0.0), counted(15.0))
-    assert (found.rate, found.in_flight) == (0.0, 0.0)
-    assert [found.p50, found.p99, found.failed, found.refused, found.lacking, found.overload] == [None] * 6
-
-
-def test_the_state_of_lists_and_the_ages_of_answers_are_those_of_now():
-    """Between two readings: shares of outcomes, and the median age of a part."""
-    taken = [counted(0.0), counted(SAMPLE_SECONDS)]
-    for counters, fresh, missing, young, old in zip(taken, (5, 8), (1, 2), (9, 9), (9, 13), strict=True):
-        counters.add("tandem_lists_total", {"outcome": "fresh", "surface": "default"}, fresh)
-        counters.add("tandem_lists_total", {"outcome": "missing", "surface": "home"}, missing)
-        for bound, count in ((60.0, young), (120.0, old), (math.inf, old)):
-            labels = {"part": "list", "surface": "default", "le": str(bound)}
-            counters.add("tandem_freshness_seconds_bucket", labels, count)
-    rest = iter(taken)
-    readings = Readings(1, lambda: next(rest))
-    for _ in range(2):
-        asyncio.run(readings.add())
-    hour = readings.last_hour()
-    assert hour.lists == {"fresh": 0.75, "missing": 0.25}
-    assert hour.answer_ages == {"list": pytest.approx(90.0)}
-
-
 def test_an_hour_is_kept_with_a_point_for_each_minute():
     """Of two hours the last one is left; the figures of now are those of five minutes."""
     taken = iter(counted(SAMPLE_SECONDS * n, (n, n, n, n)) for n in range(READINGS))
@@ -95,14 +70,3 @@ def test_an_hour_is_kept_with_a_point_for_each_minute():
     assert 59 <= len(hour.minutes) <= 61
     assert sum(each.seconds for each in hour.minutes) == pytest.approx(HOUR, abs=60)
     assert all(each.rate == pytest.approx(1 / SAMPLE_SECONDS) for each in hour.minutes)
-
-
-def test_the_first_minute_counts_from_the_first_reading():
-    """Its requests stay in the chart when the second minute begins."""
-    taken = iter(counted(SAMPLE_SECONDS * n, (n, n, n, n)) for n in range(7))
-    readings = Readings(1, lambda: next(taken))
-    for _ in range(7):
-        asyncio.run(readings.add())
-    minutes = readings.last_hour().minutes
-    assert [each.seconds for each in minutes] == [45.0, 45.0]
-    assert sum(each.rate * each.seconds for each in minutes) == pytest.approx(6)

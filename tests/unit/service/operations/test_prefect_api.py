@@ -9,7 +9,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from recsys.errors import QueryError
 from service.operations.actions import Actions, PromotionRequest
 from service.operations.prefect_api import PrefectApi, PrefectError
 from service.settings import Settings
@@ -108,27 +107,6 @@ def test_what_prefect_refuses_is_a_sentence(status, words):
     for answer in ({"detail": "Something else."}, b"<html>Another page</html>"):
         with prefect(status, answer) as (url, _), pytest.raises(PrefectError, match=words):
             asyncio.run(api(url).start("promote/by-hand", {}))
-
-
-def test_without_an_api_nothing_is_called():
-    """The sentence says what to set."""
-    away = api("")
-    assert "PREFECT_API_URL" in (away.unavailable or "")
-    with pytest.raises(PrefectError, match="PREFECT_API_URL"):
-        asyncio.run(away.start("promote/by-hand", {}))
-
-
-def test_the_run_of_another_project_is_not_shown():
-    """A Prefect server may have others' flows, whose messages are not for an operator of Tandem."""
-    with prefect(answer=RUN | {"tags": ["other"]}) as (url, _), pytest.raises(QueryError, match="not one of Tandem's"):
-        asyncio.run(Actions(api(url)).run("b8a9c7e0-0000-4000-8000-000000000000"))
-
-
-def test_a_run_that_prefect_has_not_is_not_found():
-    """The deployments are there: the remedy is another id."""
-    with prefect(404, {"detail": "Flow run not found"}) as (url, _), pytest.raises(QueryError) as refused:
-        asyncio.run(Actions(api(url)).run("b8a9c7e0-0000-4000-8000-000000000000"))
-    assert (refused.value.code, refused.value.field) == ("not_found", "run_id")
 
 
 @pytest.mark.parametrize("url", ["localhost:4200/api", "http://me:word@localhost:4200/api"])

@@ -57,28 +57,6 @@ def test_admitted_requests_are_answered_within_their_deadline(slates_per_second,
     assert admitted == pytest.approx(10 * slates_per_second, rel=0.05)
 
 
-def test_a_limit_that_is_not_reached_stays():
-    """Few requests give no information about load."""
-    cores = Cores(1_000)
-    while cores.admission.limit < 180:
-        cores.overload(1, 2)
-    while cores.held:
-        cores.serve()
-    limit = cores.admission.limit
-    for _ in range(10_000):
-        assert cores.request()
-        cores.serve()
-    assert cores.admission.limit == limit
-
-
-def test_a_full_batch_is_always_admitted():
-    """The cause of slow slates may be the store. The limit is at most the setting."""
-    for slates_per_second, limit in ((10, LEAST), (100_000, 40)):
-        cores = Cores(slates_per_second, most=40)
-        cores.overload(60 if limit == LEAST else 1, 3)
-        assert cores.admission.limit == limit
-
-
 def test_a_reduced_limit_returns_to_its_start_in_quiet_times():
     """Each fast slate raises the limit. Above the start only the slates of a busy process do."""
     cores = Cores(10)
@@ -94,22 +72,6 @@ def test_a_reduced_limit_returns_to_its_start_in_quiet_times():
     assert limits[0] < 2 * LEAST
     assert limits == sorted(limits)
     assert limits[-1] == START
-
-
-def test_a_slate_that_fails_frees_its_place():
-    """A further request is refused before that. The limit does not change."""
-    admission = Admission(0.5, 1)
-
-    def breaks():
-        with admission.slates(1):
-            assert admission.full
-            with pytest.raises(QueryError, match="Too many requests"), admission.slates(1):
-                pass
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        breaks()
-    assert not admission.full
 
 
 def test_a_request_for_many_users_does_not_lower_the_limit():

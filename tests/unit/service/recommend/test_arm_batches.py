@@ -71,12 +71,3 @@ def test_a_failing_arm_opens_its_own_circuit_breaker(world):
         return control.degraded, late.degraded
 
     assert asyncio.run(scene()) == ([], [Degraded.RANKING])
-
-
-def test_an_arm_of_few_candidates_ranks_the_best_of_retrieval(world):
-    """By the tower's score; the rest of the slate is filled up."""
-    few = world.run(world.query(assigned=arm(candidates=5)))
-    all_of_them = world.run(world.query())
-    assert len(few.candidates.items) == 5
-    assert set(few.candidates.items) <= set(all_of_them.candidates.items)
-    assert few.candidates.tower.min() >= sorted(all_of_them.candidates.tower)[-5]

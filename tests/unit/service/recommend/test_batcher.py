@@ -2,13 +2,10 @@
 
 import asyncio
 import time
-from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
 from recsys.errors import StageError
-from service.backends.calls import Backends
 from service.recommend.batcher import RequestBatcher
 
 pytestmark = pytest.mark.anyio
@@ -57,21 +54,6 @@ async def test_requests_that_come_during_a_batch_share_the_next(window):
     made.gate.set()
     await asyncio.gather(*tasks)
     assert made.batches == [[0], [1, 2, 3, 4, 5]]
-
-
-async def test_a_second_batch_starts_beside_the_first_after_the_window():
-    """Until as many batches are in flight as allowed."""
-    made = Batches(max_in_flight=2)
-    tasks = [made.submit(n) for n in range(3)]
-    async with asyncio.timeout(5):
-        while len(made.batches) < 2:
-            await asyncio.sleep(0.001)
-    tasks.append(made.submit("last"))
-    await asyncio.sleep(0.05)
-    assert made.batches == [[0], [1, 2]]
-    made.gate.set()
-    await asyncio.gather(*tasks)
-    assert made.batches[2] == ["last"]
 
 
 async def test_a_full_batch_does_not_wait_for_the_window():
@@ -135,32 +117,3 @@ async def test_a_batch_that_breaks_fails_its_own_queries_only(error, raised):
     assert [type(each) for each in found] == [type(None), raised, raised]
     await asyncio.wait_for(made.submit("good"), 5)
     assert made.finished == ["first", "good"]
-
-
-async def test_a_query_that_can_not_be_finished_fails_alone():
-    """An error in a slate does not affect other slates."""
-    finished = []
-
-    def finish(query):
-        finished.append(1 / query)
-
-    async def batch(_):
-        await asyncio.sleep(0)
-
-    batcher = RequestBatcher(batch, finish, 8, 1)
-    found = await asyncio.gather(*(batcher.submit([n], later()) for n in (1, 0, 2)), return_exceptions=True)
-    assert [type(each) for each in found] == [type(None), ZeroDivisionError, type(None)]
-    assert finished == [1, 0.5]
-
-
-async def test_requests_are_merged_with_models_in_this_process():
-    """The event loop turns before a batch is computed, so that other requests share the next batch."""
-    models = SimpleNamespace(**dict.fromkeys(Backends.__dataclass_fields__, lambda rows: rows))
-    retrieve, sizes = Backends.local(models, models).retrieve, []
-
-    async def batch(queries):
-        sizes.append(len(await retrieve(np.zeros((len(queries), 1), np.uint8))))
-
-    batcher = RequestBatcher(batch, lambda _: None, 8, 1)
-    await asyncio.gather(*(batcher.submit([n], later()) for n in range(6)))
-    assert sizes == [1, 5]

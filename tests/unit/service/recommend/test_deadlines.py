@@ -7,9 +7,9 @@ import pytest
 from recsys.slates.query import Degraded
 from service.recommend.arm_batchers import ArmBatchers, deadline_class
 from service.recommend.batcher import RequestBatcher
-from service.recommend.circuit_breaker import FAILURES, REST_SECONDS, CircuitBreaker
+from service.recommend.circuit_breaker import FAILURES, REST_SECONDS
 from service.recommend.guard import LEAST_TIMEOUT, RESERVE
-from tests.fakes.in_process import InProcessService, counted, ids
+from tests.fakes.in_process import InProcessService, counted
 
 pytestmark = pytest.mark.anyio
 
@@ -59,24 +59,6 @@ async def closed(pipeline):
     async with asyncio.timeout(10):
         while pipeline.away:
             await asyncio.sleep(0.01)
-
-
-def test_a_circuit_breaker_opens_after_failures_in_a_row():
-    """A success between failures resets the count. One success closes it."""
-    breaker = CircuitBreaker()
-    for failures in (FAILURES - 1, FAILURES):
-        breaker.succeeded()
-        assert breaker.closed
-        for _ in range(failures):
-            breaker.failed()
-        assert breaker.closed == (failures < FAILURES)
-
-
-def test_a_request_that_waited_its_deadline_away_gets_the_last_fallback(world):
-    """The time in the queue counts. The answer needs no call."""
-    query = world.run(world.query(deadline=-1.0))
-    assert Degraded.RETRIEVAL in query.degraded
-    assert len(ids(query)) == 10
 
 
 async def test_a_stage_that_hangs_takes_no_more_than_its_share_of_each_deadline(world):

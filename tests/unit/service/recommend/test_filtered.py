@@ -14,7 +14,7 @@ from recsys.retrieval.retriever import Retriever
 from recsys.types import Candidates
 from service.backends import wire
 from service.schema import Mode
-from tests.fakes.in_process import InProcessService, broken, ids
+from tests.fakes.in_process import InProcessService, ids
 from tests.sample_data import tiny
 from tests.sample_data.put_items import item, putting
 from training.data import dataset
@@ -89,24 +89,6 @@ def large(tmp_path_factory):
     config = replace(tiny.CONFIG, tower=replace(tiny.CONFIG.tower, epochs=2))
     made = export(folder / "generations", log, train(log, config), config, Origin("large"))
     return InProcessService(made), made
-
-
-def test_a_range_holds_in_fallbacks(large):
-    """In popular items and lists. An explanation has the condition and the value of the item."""
-    world, folder = large
-    wanted = filters({"price": {"lt": 4.5}, "on_sale": False})
-    prices = folder.tables().numbers[:, folder.spec().numbers.index("price")]
-    for calls in ({"retrieve": broken, "complete": broken}, {"rank": broken}):
-        for mode in Mode:
-            query = world.run(world.query(filter=wanted, mode=mode, k=30), **calls)
-            assert len(query.items) == 30
-            assert (prices[query.items] < 4.5).all()
-    dear, unknown = int(np.nanargmax(prices)), int(np.flatnonzero(np.isnan(prices))[0])
-    explained = world.explain(world.query(filter=wanted, traced=True), dear)
-    price = f"{prices[dear]:.2f}".rstrip("0").rstrip(".")
-    assert explained.reason == f"The request's filter requires price < 4.5, and the item's price is {price}."
-    explained = world.explain(world.query(filter=wanted, traced=True), unknown)
-    assert explained.reason == "The request's filter requires price < 4.5, and the item has no price."
 
 
 def test_a_range_finds_items_put_since(large, monkeypatch):

@@ -4,12 +4,11 @@ import asyncio
 import time
 from dataclasses import replace
 from types import SimpleNamespace
-from unittest.mock import AsyncMock
 
 import numpy as np
 import pytest
 
-from recsys.errors import StageError, StoreFull, StoreUnavailable
+from recsys.errors import StageError, StoreFull
 from recsys.slates.query import Query
 from recsys.store import UserState
 from recsys.types import LOAD_TEST_USERS, Event
@@ -17,9 +16,9 @@ from service.schema import Mode, UserRequest
 from service.schema.verb_table import FORGET
 from service.settings import Settings
 from service.verbs import impressions
-from service.verbs.impressions import QUEUE, STEP_SECONDS, ImpressionLog
+from service.verbs.impressions import STEP_SECONDS, ImpressionLog
 from service.verbs.recommender import Recommender
-from service.verbs.users import LOGGED_WITHIN, UserVerbs
+from service.verbs.users import UserVerbs
 from tests.fakes.in_process import counted
 
 USER = "the-one-to-forget"
@@ -125,14 +124,6 @@ def recommender(users, *, log=QUIET):
     return Recommender(dependencies, users, Settings(max_batch=1, max_in_flight=1))
 
 
-async def test_slates_above_the_rate_are_counted():
-    """A report of an experiment is of the logged slates, so the others must be known."""
-    before, log = counted("tandem_impressions_total", outcome="over_rate"), ImpressionLog(None, None, 2.0)
-    for _ in range(5):
-        log.note(query())
-    assert counted("tandem_impressions_total", outcome="over_rate") - before == 3
-
-
 async def test_slates_of_an_experiment_are_logged_while_ranking_fails(monkeypatch):
     """Without features: an arm whose ranking fails would have fewer users in reports. Others are counted as lost."""
     users, before = Users(), lost()
@@ -173,29 +164,6 @@ async def test_a_slate_that_waited_too_long_is_dropped_and_counted(log, monkeypa
     assert lost() - before == 1
 
 
-async def test_a_process_that_stops_logs_the_waiting_slates_once(monkeypatch, ranked):
-    """Also the slates that are being written."""
-    users = Users(seconds=0.05)
-    log = ImpressionLog(users, None, 1e9)
-    monkeypatch.setattr(impressions, "BATCH", 1)
-    following = asyncio.create_task(log.follow())
-    log.note(query("on its way"))
-    await asyncio.sleep(0.03)
-    log.note(query("waits"))
-    await recommender(Users(), log=log).finish()
-    following.cancel()
-    assert users.written == ["on its way", "waits"]
-
-
-def test_slates_that_a_full_queue_drops_are_counted_as_lost(log):
-    """The oldest slates are dropped."""
-    before = lost()
-    for number in range(QUEUE + 3):
-        log.note(query(number))
-    assert lost() - before == 3
-    assert [query.user_id for query, _ in log._waiting] == list(range(3, QUEUE + 3))
-
-
 async def test_a_slow_write_of_slates_is_stopped_and_counted_as_lost(monkeypatch, ranked):
     """A later write could follow the second deletion of a deleted user."""
     monkeypatch.setattr(impressions, "STEP_SECONDS", 0.05)
@@ -206,11 +174,6 @@ async def test_a_slow_write_of_slates_is_stopped_and_counted_as_lost(monkeypatch
     await asyncio.sleep(0.4)
     assert users.written == []
     assert lost() - before == 1
-
-
-def test_the_second_deletion_is_later_than_any_write_of_a_slate():
-    """A slate may wait, then be ranked, then be written: three steps."""
-    assert LOGGED_WITHIN > 3 * STEP_SECONDS
 
 
 async def test_a_user_deleted_during_the_call_of_ranking_is_not_logged(monkeypatch, ranked):
@@ -232,27 +195,6 @@ async def test_a_user_deleted_during_the_call_of_ranking_is_not_logged(monkeypat
     assert users.written == ["another"]
 
 
-@pytest.mark.parametrize("rate", [0.0, 1e9])
-async def test_deleted_and_merged_users_take_no_memory(short_waits, monkeypatch, ranked, rate):
-    """Neither while no slate is logged nor after a batch: a user is kept for a batch in flight alone."""
-    log = ImpressionLog(Users(), None, rate)
-    verbs = UserVerbs(Users(), log)
-    for user in ("merged", "merged too"):
-        await verbs.merge(user, "login", SERVED)
-    await verbs.forget(USER)
-    assert log._deleted == set()
-
-    async def forgetting(*_):
-        log.forget(USER)
-        return np.zeros(1)
-
-    monkeypatch.setattr(impressions, "answered", forgetting)
-    log.note(query("another"))
-    await log.flush()
-    assert log._deleted == set()
-    await verbs.finish()
-
-
 async def test_impressions_are_deleted_a_second_time_also_in_a_full_store(short_waits):
     """The store raises an error after it deleted what it could, and another process may still log a slate."""
     users = Users(full=True)
@@ -263,32 +205,9 @@ async def test_impressions_are_deleted_a_second_time_also_in_a_full_store(short_
     assert users.calls == ["user", "impressions"]
 
 
-async def test_a_deletion_that_the_store_did_not_receive_has_no_second_part(short_waits, monkeypatch):
-    """The caller gets 503 and calls again. The second part would log one more line of the same outage."""
-    users = Users()
-    monkeypatch.setattr(users, "forget_user", AsyncMock(side_effect=StoreUnavailable("No Redis answers.")))
-    verbs = UserVerbs(users, QUIET)
-    with pytest.raises(StoreUnavailable):
-        await verbs.forget(USER)
-    await verbs.finish()
-    assert users.calls == []
-
-
 SERVED = SimpleNamespace(
     id="g1", manifest=SimpleNamespace(user_buckets=1), dataset="shop", spec=SimpleNamespace(event_types=())
 )
-
-
-async def test_one_sweep_covers_all_users_merged_before_it(short_waits):
-    """A pass over the streams costs the store much CPU. A sweep that fails is tried again."""
-    users = Users(full=True)
-    verbs = UserVerbs(users, QUIET)
-    await asyncio.gather(*(verbs.merge(user, "login", SERVED) for user in "abc"))
-    while users.calls.count("swept a, b, c") < 2:
-        await asyncio.sleep(0.01)
-    await verbs.merge("d", "login", SERVED)
-    await verbs.finish()
-    assert users.calls == [f"merged {user}" for user in "abc"] + ["swept a, b, c"] * 2 + ["merged d", "swept d"]
 
 
 async def test_a_slate_that_is_not_logged_yet_survives_a_merge(short_waits, log):
@@ -296,16 +215,6 @@ async def test_a_slate_that_is_not_logged_yet_survives_a_merge(short_waits, log)
     log.note(query())
     await UserVerbs(Users(), log).merge(USER, "login", SERVED)
     assert [query.user_id for query, _ in log._waiting] == [USER]
-
-
-async def test_a_gateway_that_stops_sweeps_first(short_waits, monkeypatch):
-    """It does not wait for the time of the next sweep."""
-    monkeypatch.setattr("service.verbs.users.SWEEP_SECONDS", 1e6)
-    users = Users()
-    verbs = UserVerbs(users, QUIET)
-    await verbs.merge("a", "login", SERVED)
-    await asyncio.wait_for(verbs.finish(), 10)
-    assert users.calls == ["merged a", "swept a"]
 
 
 async def test_a_deletion_goes_on_if_its_call_is_cancelled(short_waits):
@@ -329,14 +238,6 @@ async def test_a_gateway_that_stops_deletes_impressions_first(short_waits):
     await one.finish()
     await one.close()
     assert users.calls == ["user", "impressions", "closed"]
-
-
-async def test_waiting_slates_of_a_deleted_user_are_dropped(short_waits, log):
-    """For an id as a number and as text. The slates of other users stay."""
-    for user in (7, "7", "8"):
-        log.note(query(user))
-    await recommender(Users(), log=log).answer(FORGET, UserRequest(user_id="7"), 0)
-    assert [query.user_id for query, _ in log._waiting] == ["8"]
 
 
 def test_a_slate_of_a_visitor_or_a_load_test_user_is_not_logged():

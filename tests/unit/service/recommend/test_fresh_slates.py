@@ -14,7 +14,6 @@ import pytest
 from recsys.environment import Environment
 from recsys.errors import QueryError
 from recsys.fresh_items.extended_tables import TableExtender
-from recsys.rules import compile_rules, parse
 from recsys.slates.served_generation import ServedGeneration
 from recsys.store.redis.item_store import RedisItemReader, RedisItemWriter
 from recsys.types import Event
@@ -22,7 +21,7 @@ from service import schema, wiring
 from service.verbs.items import ItemFollower, ItemVerbs
 from tests.fakes.in_process import InProcessService, broken, ids
 from tests.sample_data import put_items
-from tests.sample_data.put_items import LATER, hide, item, putting
+from tests.sample_data.put_items import hide, item, putting
 
 
 @pytest.fixture(scope="module")
@@ -33,20 +32,6 @@ def world(tmp_path_factory):
 @pytest.fixture
 def path(world):
     return InProcessService(world[0])
-
-
-def test_an_item_put_long_ago_fills_no_quota(path):
-    """An item is as old as its last put, and the item put last is first."""
-    now, day = LATER + 100 * 86_400, 86_400
-    quota = parse("[[quota]]\nnew_within_days = 1\nat_least = 1\nwithin = 3")
-    old, older = item("a", 1, put_at=now - 80 * day), item("b", 2, put_at=now - 90 * day)
-    again = item("a", 1, version=3, put_at=now - day / 2)
-    recent = item("b", 2, version=2, put_at=now - day * 0.9)
-    for puts, brought in (((old, older), []), ((old, recent), ["b"]), ((again, recent), ["a"])):
-        path.puts["gateway"] = putting(*puts)
-        query = path.run(path.query(k=3, now=now, rules=compile_rules(quota, path.served.spec)))
-        assert [query.generation.item_id(row) for row in query.items.tolist() if query.words.get(row)] == brought
-        assert [name for name in ids(query) if name in ("a", "b")] == brought
 
 
 PUT = putting(item("x", 4, "comedy", year=2003), hide("comedy-2", 5), hide("y", 6))
@@ -116,22 +101,6 @@ def test_a_full_store_drops_items_that_the_generation_has(path, follower, empty_
     assert {item.text for item in follower.current.items} == {"x", "comedy-2"}
     with pytest.raises(QueryError, match="python -m flows run"):
         put(empty_url, follower, live, "comedy-3")
-
-
-def test_a_generation_that_cannot_join_the_items_put_holds_up_no_other(path, follower, empty_url, caplog):
-    """It has a line in the log; the others have the items."""
-    joined = []
-
-    def fails(_):
-        raise ValueError("a damaged table")
-
-    follower.before_use(fails)
-    follower.before_use(joined.append)
-    put(empty_url, follower, path.served, "put-1")
-    follower.refresh()
-    assert [each.items for each in joined] == [follower.current.items]
-    assert follower.current
-    assert "a damaged table" in caplog.text
 
 
 def test_no_request_joins_the_items_put_to_the_tables(path, follower, empty_url, monkeypatch):

@@ -8,7 +8,6 @@ from recsys.model.event_types import SeenRule
 from recsys.rules import compile_rules, parse
 from recsys.slates.query import Degraded
 from tests.fakes.in_process import InProcessService, broken
-from tests.sample_data.put_items import hide, putting
 
 USER, NOW = 4, 1.7e9
 ROWS = np.arange(30, 60, dtype=np.int32)
@@ -52,15 +51,6 @@ def test_only_items_of_the_request_are_in_the_answer_and_the_others_are_counted(
     assert ranked(k=5).items.tolist() == ranked().items.tolist()[:5]
     assert ranked(k=5).removed == {}
     assert len(ranked(rows=[]).items) == 0
-
-
-def test_items_that_may_not_be_shown_are_counted(world, ranked, monkeypatch):
-    """Retrieval leaves them out."""
-    hidden = [hide(world.served.item_id(int(row)), at) for at, row in enumerate(ROWS[:2])]
-    monkeypatch.setitem(world.puts, "retrieval", putting(*hidden))
-    made = ranked()
-    assert made.removed == {"unavailable": 2}
-    assert set(made.items) == set(ROWS[2:])
 
 
 def test_without_retrieval_the_order_of_the_request_stays(ranked):

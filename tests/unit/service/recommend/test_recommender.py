@@ -2,10 +2,8 @@
 
 import asyncio
 import time
-from functools import partial
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
 from recsys.errors import QueryError
@@ -15,13 +13,13 @@ from recsys.retrieval.retriever import Retriever
 from recsys.slates.query import NO_RULES, Degraded
 from recsys.types import Source
 from service.recommend.deadlines import Deadline
-from service.schema import ExplainRequest, Mode, RankRequest, RecommendRequest, SimilarRequest, verb_table
+from service.schema import Mode, RecommendRequest
 from service.settings import Settings
 from service.verbs.dependencies import Dependencies
 from service.verbs.recommender import Recommender
 from service.verbs.surfaces import ServedSurface
 from tests.fakes.fake_users import AwayStore
-from tests.fakes.in_process import InProcessService, broken, counted, ids
+from tests.fakes.in_process import InProcessService, broken, ids
 
 
 @pytest.fixture(scope="module")
@@ -66,40 +64,6 @@ def test_a_request_for_several_users_is_admitted_whole_or_not_at_all(world):
     assert sorted(query.user_id for query in noted) == list(shown)
 
 
-def test_every_verb_that_needs_a_model_takes_a_place_in_admission(world):
-    """While the places are taken, /rank, /similar, /explain and the Explorer get `overloaded`, as several users do."""
-    recommender = Recommender(dependencies(world), world.store, Settings(max_under_way=1))
-    item = world.served.item_id(0)
-
-    async def explorer(deadline):
-        async with recommender.traced_slate(RecommendRequest(user_id=4), deadline):
-            raise AssertionError("The slate was made.")
-
-    calls = (
-        partial(recommender.rank, RankRequest(items=[item])),
-        partial(recommender.similar, SimilarRequest(item_id=item)),
-        partial(recommender.explain, ExplainRequest(user_id=4, item_id=item)),
-        explorer,
-        partial(recommender.recommend, RecommendRequest(user_ids=[4, 5])),
-    )
-    for call in calls:
-        with recommender._admission.slates(1), pytest.raises(QueryError) as refused:
-            asyncio.run(call(Deadline.of_now()))
-        assert refused.value.code == "overloaded"
-
-
-def test_while_too_many_slates_are_in_flight_a_door_refuses_before_it_reads_a_request(world):
-    """Verbs that make no slate are answered, and /recommend is refused after it was read: the user may have a list."""
-    recommender = Recommender(dependencies(world), world.store, Settings(max_under_way=1))
-    with recommender._admission.slates(1):
-        for verb in verb_table.VERBS:
-            if verb.timed and verb is not verb_table.RECOMMEND:
-                with pytest.raises(QueryError, match="Too many requests"):
-                    recommender.admit(verb)
-            else:
-                recommender.admit(verb)
-
-
 def test_a_deadline_of_a_request_is_at_most_that_of_the_surface():
     """It counts from the arrival of the request."""
     now = time.monotonic()
@@ -116,15 +80,6 @@ class TestExplanation:
         )
         assert explained.degraded == [Degraded.RETRIEVAL]
         assert explained.features == []
-
-    def test_without_the_tower_s_place_there_are_features(self, world):
-        """The item was retrieved and ranked."""
-        row = int(world.run(world.query()).items[0])
-        explained = world.explain(world.query(traced=True), row, place=broken)
-        assert explained.degraded == [Degraded.RETRIEVAL]
-        assert explained.tower_place is None
-        assert explained.features
-        assert not any(np.isnan(feature.value) for feature in explained.features)
 
     def test_it_names_an_item_that_no_source_proposed(self, world, monkeypatch):
         """The slate of an unknown user in mode batch has popular items."""
@@ -171,20 +126,3 @@ class TestSimilar:
             assert answer(**more).made_by == "realtime"
         lost = answer(store=AwayStore())
         assert (ids(lost), lost.made_by, lost.degraded) == (ids(now), "realtime", [Degraded.STORE])
-
-    def test_stages_left_out_and_removed_items_are_counted(self, world):
-        """Once each, as for a slate."""
-
-        def counts():
-            stages = [
-                counted("tandem_degraded_total", stage=stage, surface="default") for stage in ("store", "retrieval")
-            ]
-            return *stages, counted("tandem_removed_total", reason="excluded")
-
-        before = counts()
-        popular = [world.served.item_id(int(row)) for row in world.served.popular[:3]]
-        query = world.similar(
-            world.query(exclude=popular), int(world.served.popular[5]), store=AwayStore(), similar=broken
-        )
-        assert query.removed == {"excluded": 3}
-        assert tuple(np.subtract(counts(), before)) == (1, 1, 3)

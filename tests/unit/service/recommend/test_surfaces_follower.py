@@ -3,9 +3,7 @@
 import pytest
 
 from recsys.environment import Environment
-from recsys.errors import QueryError, SurfacesError
-from recsys.rules import Rules
-from recsys.types import Mode
+from recsys.errors import SurfacesError
 from service.settings import Settings
 from service.verbs.surfaces import SurfacesFile, SurfacesFollower
 
@@ -36,18 +34,6 @@ def edit(follower, path, text):
 
 def pinned(surface):
     return bool(surface.rules._file.current.pin)
-
-
-def test_a_surface_has_its_own_values_and_the_settings_for_the_rest(follow):
-    """An unknown surface is an error that names the known ones."""
-    follower = follow(HOME)
-    home = follower.of("home")
-    assert (home.mode, home.k, home.seconds, home.log_impressions) == (Mode.BATCH, 3, 0.04, False)
-    assert (home.list_fresh, home.list_usable) == (900, 86_400)
-    assert (follower.of("default").k, follower.of("default").seconds) == (10, 0.4)
-    with pytest.raises(QueryError, match=r"^There is no surface 'hom'; there is default, home\.$") as refused:
-        follower.of("hom")
-    assert refused.value.field == "surface"
 
 
 def test_a_wrong_edit_is_a_sentence_and_the_last_surfaces_stay(follow, tmp_path, caplog):
@@ -107,12 +93,3 @@ class TestRules:
         assert follower.problems() == []
         assert follower.of("home").k == 5
         assert pinned(follower.of("home"))
-
-    def test_a_gateway_that_starts_while_a_file_of_rules_is_wrong_has_the_last_ones(self, follow, tmp_path):
-        """The file of surfaces is wrong by that too, so the last surfaces are in force."""
-        follow('[home]\nk = 5\nrules = "own.toml"\n', rules="", own=PIN)
-        (tmp_path / "own.toml").write_text("[[cap]]\ncolumn = 3\n")
-        started = follow()
-        assert started.of("home").k == 5
-        assert pinned(started.of("home"))
-        assert started.of("default").rules._file.current == Rules()

@@ -40,18 +40,6 @@ def test_a_lone_call_does_not_wait_as_long_as_batches_before_it():
     assert lone_call("bentoml_patches.dispatch_at_once()").stdout == "[1]\n"
 
 
-def test_another_dispatcher_is_not_patched():
-    """If BentoML has no such attribute, a warning is logged and BentoML's own wait applies."""
-    run = lone_call("""
-from bentoml._internal.marshal.dispatcher import Optimizer
-Optimizer.__init__, real = lambda self, _: None, Optimizer.__init__
-bentoml_patches.dispatch_at_once()
-Optimizer.__init__ = real
-""")
-    assert run.stdout == "None\n"
-    assert "lone calls may wait longer" in run.stderr
-
-
 ARBITER = """
 from bentoml._internal.utils import circus
 from service import bentoml_patches

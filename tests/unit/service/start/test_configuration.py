@@ -153,32 +153,6 @@ def test_a_wrong_file_stops_the_start(tmp_path, variable, value, sentence):
     assert sentence in done.stderr
 
 
-def test_a_mistyped_command_is_named(monkeypatch, capsys):
-    """In one line."""
-    monkeypatch.setattr(sys, "argv", ["service", "sevre"])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 2
-    [line] = capsys.readouterr().err.splitlines()
-    assert line.startswith("tandem: ")
-    assert "'sevre'" in line
-
-
-def test_the_service_and_the_flows_read_one_file_of_rules(monkeypatch):
-    """TANDEM_RULES names the file. An empty variable is not set."""
-    for value, path in (("", "rules.toml"), ("/etc/tandem/shop.toml", "/etc/tandem/shop.toml")):
-        lines = {line["variable"]: line for line in json.loads(config("--json", TANDEM_RULES=value).stdout)}
-        monkeypatch.setenv("TANDEM_RULES", value)
-        assert lines["TANDEM_RULES"]["value"] == str(Environment.read().rules) == path
-
-
-def test_a_key_is_found_in_a_text():
-    """Also a key that lost its end, but not a file with a similar name."""
-    text = key.generate().text
-    assert all(map(key.appears_in, (text, text[:40], f"tdm_shop_{'Zz9~' * 8}")))
-    assert not any(map(key.appears_in, ("", "none", "keys.toml", "/run/tdm_shop_keys.toml", "tdm_shop_1234.toml")))
-
-
 def test_a_variable_that_is_no_setting_is_named():
     """With the most similar setting, if one is similar; of a removed setting, with what to set."""
     sentences = list(

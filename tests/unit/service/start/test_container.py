@@ -1,7 +1,5 @@
 """The start of a container, and its health check."""
 
-import subprocess
-import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -73,26 +71,6 @@ def test_kernels_are_compiled_for_a_level_that_this_processor_has(variables, fla
     container.for_processor(environment, frozenset(flags))
     assert environment.get("NUMBA_CPU_NAME") == name
     assert ("NUMBA_CPU_FEATURES" in environment) == (name == container.LEVEL)
-
-
-def test_the_features_are_features_of_the_level_in_llvm():
-    """An instruction of a missing feature ends a process."""
-    from llvmlite import binding
-
-    binding.initialize_all_targets()
-    assert {each[1:] for each in container.FEATURES.split(",")} >= {"avx2", "fma", "bmi2", "lzcnt", "movbe", "f16c"}
-    target = binding.Target.from_triple("x86_64-unknown-linux-gnu")
-    assert target.create_target_machine(cpu=container.LEVEL, features=container.FEATURES)
-
-
-def test_a_command_writes_only_below_the_home(tmp_path):
-    """Such as BentoML and Numba."""
-    show = "import os; print(os.environ['BENTOML_HOME'], os.environ['NUMBA_CACHE_DIR'])"
-    variables = {"TANDEM_HOME": str(tmp_path / "home"), "PATH": "/usr/bin:/bin"}
-    command = [sys.executable, "-m", "service.container", sys.executable, "-c", show]
-    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert all(place.startswith(str(tmp_path / "home")) for place in done.stdout.split())
 
 
 def test_a_home_that_cannot_be_written_is_one_sentence(tmp_path, monkeypatch, capsys):

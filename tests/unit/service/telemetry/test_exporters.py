@@ -82,28 +82,6 @@ def test_an_exporter_that_is_not_installed_is_an_error(protocol, monkeypatch):
         exporters.check("console,otlp")
 
 
-def test_exporters_of_installed_packages_are_used(provider, tmp_path, monkeypatch, capsys):
-    """By their registered names. `otlp` is the exporter of the protocol, or the installed one."""
-    install(tmp_path, "zipkin", "otlp_proto_http", "otlp_proto_grpc")
-    monkeypatch.syspath_prepend(tmp_path)
-    export(provider("otlp"))
-    assert capsys.readouterr().out == "exported by otlp_proto_http: ['request']\n"
-    export(provider("otlp,zipkin", OTEL_EXPORTER_OTLP_PROTOCOL="grpc"))
-    assert capsys.readouterr().out.count("exported by ") == 2
-    export(provider("zipkin", OTEL_TRACES_SAMPLER="always_off"))
-    assert capsys.readouterr().out == ""
-
-
-def test_variables_switch_traces_off_and_name_the_service(provider):
-    """Without an exporter they are off, too."""
-    for setting in ("", "none", " None ,"):
-        assert provider(setting) is None
-    assert provider("console", OTEL_SDK_DISABLED="true") is None
-    named = provider("console", OTEL_SERVICE_NAME="shop")
-    assert named.resource.attributes["service.name"] == "shop"
-    named.shutdown()
-
-
 def test_a_collector_that_is_away_delays_no_stop_and_fills_no_log(tmp_path):
     """The process ends before the export, and many warnings are one line."""
     install(tmp_path, "away")

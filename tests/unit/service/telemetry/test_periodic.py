@@ -7,10 +7,7 @@ import time
 import pytest
 
 from recsys.errors import StoreError, StoreUnavailable
-from recsys.fresh_items.put_items import NOTHING_PUT
 from service.telemetry import metrics, periodic
-from service.verbs.impressions import ImpressionLog
-from service.verbs.items import ItemFollower
 
 
 @pytest.fixture(autouse=True)
@@ -73,38 +70,3 @@ def test_a_thread_that_fails_goes_on_until_it_is_stopped(caplog):
     stopped.set()
     thread.join(20)
     assert not thread.is_alive()
-
-
-def test_the_log_of_impressions_outlives_an_error(monkeypatch):
-    """Its task is one of a group, which an error of one would end."""
-    log, step = ImpressionLog(None, None, 0), Step(RuntimeError("changed size"))
-    monkeypatch.setattr("service.verbs.impressions.REST_SECONDS", 0.0)
-    monkeypatch.setattr(log, "flush", step.awaited)
-
-    async def scene():
-        noting = asyncio.create_task(note())
-        await follow(log.follow(), step)
-        noting.cancel()
-
-    async def note():
-        while True:
-            log._noted.set()
-            await asyncio.sleep(0.01)
-
-    asyncio.run(scene())
-
-
-def test_the_follower_of_items_outlives_an_error():
-    """Its wait for a message may raise errors of many kinds."""
-    step = Step(AttributeError("'NoneType' object has no attribute 'recv'"))
-
-    class Reader:
-        def wait(self, *_):
-            step()
-            threading.Event().wait()  # no message comes
-
-        def changes(self, _):
-            return NOTHING_PUT
-
-    ItemFollower(Reader()).start()
-    assert step.done.wait(20)

@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 
 from recsys.experiments.assigned_arms import AssignedArms
-from recsys.experiments.definition import Arm
 from recsys.lists.user_list import UserList
-from recsys.slates.query import Degraded
 from recsys.types import Mode, Source
 from service.telemetry.slate_metrics import count_slate, list_outcome
 from tests.fakes.in_process import InProcessService, counted
@@ -36,19 +34,6 @@ def test_a_list_is_fresh_until_it_is_too_old_or_an_event_comes(world, age, event
     if event_age is not None:
         query.past = np.zeros(1, np.int32), np.array([query.now - event_age]), np.zeros(1, np.uint8)
     assert list_outcome(query) == outcome
-
-
-def test_a_list_that_only_users_of_the_arm_lack_is_of_another_arm(world):
-    """For arms with their own lists; arms that change the mode alone have the lists of all users."""
-    for arm, outcome in ((Arm(share=0.5, candidates=9), "other_arm"), (Arm(share=0.5, mode="batch"), "missing")):
-        assert list_outcome(world.query(assigned=AssignedArms({"x": "new"}, {"x": arm}))) == outcome
-
-
-def test_no_list_is_counted_for_visitors_and_without_the_store(world):
-    """Nothing is known of the list then."""
-    away = world.query()
-    away.degraded = [Degraded.STORE]
-    assert list_outcome(world.query(user=None)) is list_outcome(away) is None
 
 
 def test_a_slate_is_counted_by_score_length_and_sources(world):

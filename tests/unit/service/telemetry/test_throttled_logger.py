@@ -1,7 +1,5 @@
 """A warning that any request may cause does not fill the log."""
 
-import pytest
-
 from service.telemetry.throttled_logger import ThrottledLogger
 
 
@@ -20,10 +18,3 @@ def test_it_logs_once_a_minute_with_the_number_of_warnings_between(caplog):
         "The result is unusable: broken. And 1,000 times more in the 60 s before.",
         "The result is unusable: broken again.",
     ]
-
-
-@pytest.mark.parametrize("error", [None, ZeroDivisionError("why")])
-def test_the_traceback_of_an_error_is_logged_too(caplog, error):
-    """Of the warning that is logged."""
-    ThrottledLogger("It can't be used.").warn(error=error)
-    assert ("ZeroDivisionError: why" in caplog.text) == bool(error)
