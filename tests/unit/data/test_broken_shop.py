@@ -131,13 +131,6 @@ def test_day_first_dates(shop, good):
     same(shop.state("interactions", f'timestamp_format = "{DAY_FIRST}"').read(), good)
 
 
-def test_day_first_dates_that_read_both_ways(shop):
-    """A log of few days gives no hint: both formats are named, neither is taken."""
-    table = shop.table(LOG)
-    line = shop.write(LOG, table[table["when"] < "2025-03-12"]).change(LOG, "when", day_first).refusal()
-    has(line, "'when'", "'04/03/2025 ", "and so is row ", f'timestamp_format = "{DAY_FIRST}"', '"%m/%d/%Y')
-
-
 @pytest.mark.parametrize("hours", [2, -5])
 def test_another_time_zone(shop, live, hours):
     """Times some hours too early or too late are refused beside a live generation, by the hours of the day."""

@@ -3,7 +3,6 @@
 import pytest
 
 from tests.unit.data.small_log import TOML, rows
-from training.data.dataset import read
 
 ITEMS = '[items]\nfile = "items.csv"\nitem_id = "what"\n'
 PRICED = ITEMS + 'numeric = ["price"]\nboolean = ["sale"]\ncategorical = ["brand"]\n'
@@ -123,23 +122,3 @@ def test_a_file_that_is_not_there_or_not_utf8_is_named(shop, refusal, tmp_path):
     assert "Export it as UTF-8." in sentence
     (folder / "log.csv").unlink()
     assert "log.csv, which does not exist" in refusal(folder)
-
-
-@pytest.mark.parametrize(
-    ("stated", "seconds"),
-    [("2000-12-21", 977_356_800), ("'2000-12-21'", 977_356_800), ("2000-12-21T02:00:30+02:00", 977_356_830)],
-)
-def test_settings_are_read(shop, stated, seconds):
-    """The test begins at a date, text or time, in UTC without a zone; a horizon of all changes the protocol."""
-    assert read(shop(rows())).protocol == "rolling"
-    dataset = read(shop(rows(), f'[evaluation]\ntest_from = {stated}\n[settings]\nhorizon = "all"\n'))
-    assert (dataset.moments.test_from, dataset.protocol) == (seconds, "horizon")
-
-
-def test_a_damaged_parquet_file_is_named_once(tmp_path, refusal):
-    """The sentence has the reason of the library, without the path that it repeats."""
-    (tmp_path / "log.parquet").write_bytes(b"PAR1" + bytes(20))
-    (tmp_path / "dataset.toml").write_text(TOML.format(file="log.parquet"))
-    sentence = refusal(tmp_path)
-    assert sentence.startswith(f"{tmp_path}/log.parquet can't be read: ")
-    assert (sentence.count("log.parquet"), sentence.endswith("..")) == (1, False)

@@ -43,9 +43,3 @@ def test_each_shape_has_its_properties(tmp_path, name):
         assert sizes.max() <= 5
         assert 2.5 < sizes.mean() < 4
     assert len(encode(dataset)) <= 5_000
-
-
-def test_a_dataset_of_too_few_items_is_refused(tmp_path, capsys):
-    """Too few items for four categories are an error."""
-    assert main(["generate", "--out", str(tmp_path), "--items", "1"]) == 1
-    assert "at least 1 interaction and 4 items" in capsys.readouterr().err

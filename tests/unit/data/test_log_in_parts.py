@@ -1,17 +1,13 @@
 """A log in Parquet files is read in parts, by each engine, as one table is read."""
 
 from contextlib import nullcontext
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from recsys.environment import Environment
-from recsys.errors import DatasetError
-from tests.sample_data.shown_slates import slates, take, write
 from tests.unit.data.small_log import TOML
-from training.data import impressions
 from training.data.dataset import read
 from training.data.interaction_log import encode
 from training.data.reading import parquet_parts
@@ -105,28 +101,3 @@ def test_parts_give_the_log_of_one_table(engine, tmp_path, monkeypatch):
     assert shown[-1] == (1.0, f"part {len(shown)} of {len(shown)}")
     assert len(shown) == 6
     assert len(read(folder, engine=OtherHost()).interactions) == len(whole.interactions)
-
-
-def test_files_of_impressions_are_read_by_each_engine(engine, tmp_path):
-    """The newest slates, in the order of the files; reading stops when there are enough."""
-    rows = slates(60, (1_700_000_000.0, 1_700_000_600.0))
-    take(rows, np.arange(len(rows)) % 3 == 0)
-    groups = [part for _, part in rows.groupby(rows["impression"].str[-1])]
-    files = [write(tmp_path / str(number), part) for number, part in enumerate(groups)]
-    wanted = impressions.WantedSlates("ring", lambda name: 1.0, 1_800_000_000.0, 1_000)
-    for each in (wanted, replace(wanted, most=15)):
-        expected, found = impressions.read(files, each), impressions.read(files, each, engine)
-        assert len(impressions.read(files, each, OtherHost())) == len(expected)
-        assert 0 < len(found) == len(expected)
-        np.testing.assert_array_equal(found.features, expected.features)
-        np.testing.assert_array_equal(found.grades, expected.grades)
-        assert found.left_out == expected.left_out
-
-
-def test_a_folder_without_files_is_named(tmp_path):
-    """An empty folder, as of an export that has not run, is a sentence."""
-    folder = written(tmp_path / "shop", odd_log(), "log/")
-    for file in (folder / "log").iterdir():
-        file.unlink()
-    with pytest.raises(DatasetError, match="log, which has no Parquet files"):
-        read(folder, tmp_path / "home")

@@ -61,28 +61,12 @@ def test_ids_stay_as_they_came(shop, ids, kept):
     assert log["item_id"].tolist() == log["user_id"].tolist() == kept
 
 
-@pytest.mark.parametrize("kind", ["str", "category"])
-def test_text_ids_of_parquet_stay_text(shop, tmp_path, kind):
-    """An ISBN is no number if the file has text, and it is one item with the same digits of a CSV."""
-    log = rows(what=[str(9_783_000_000_000 + row) for row in range(20)]).astype({"what": kind})
-    log[["what"]].assign(name="Seven").to_csv(tmp_path / "items.csv", index=False)
-    found = encode(read(shop(log, ITEMS + 'title = "name"\n', "log.parquet")))
-    assert found.catalogue.ids.tolist() == log["what"].tolist()
-    assert found.user_ids.tolist() == list(range(20))
-
-
 def test_integer_ids_beside_a_missing_one_stay_integers(shop):
     """Parquet makes such a column one of floats; 1 must not become "1.0"."""
     log = rows().astype({"who": "float64"})
     log.loc[3, "who"] = None
     users = read(shop(log, file="log.parquet")).interactions["user_id"]
     assert (users.tolist()[:3], users.dtype) == ([0, 1, 2], "int64")
-
-
-def test_rows_of_one_second_keep_the_files_order(shop):
-    """The log is sorted by time, and rows of the same second keep their order."""
-    log = read(shop(rows(6, when=[5, 1, 5, 1, 5, 1]))).interactions
-    assert log["user_id"].tolist() == [1, 3, 5, 0, 2, 4]
 
 
 @pytest.mark.parametrize(
@@ -105,14 +89,6 @@ def test_a_time_is_read_by_its_format_and_zone(shop, cell, settings):
     """One moment in the notations that are detected or stated; an offset in the cell goes before the stated zone."""
     folder = shop(f"who,what,when\n1,2,{cell}\n1,3,{cell}\n", settings)
     assert read(folder).interactions["timestamp"].tolist() == [NOON, NOON]
-
-
-def test_times_of_parquet_have_no_format(shop):
-    """A column of times without a zone is of the stated one, else UTC; one with a zone keeps it."""
-    times, here = pd.Series(pd.to_datetime(["2024-05-06 12:00"] * 20)), 'timezone = "Europe/Berlin"'
-    tokyo = times.dt.tz_localize("Asia/Tokyo")
-    for column, more, moment in ((times, here, NOON), (times, "", NOON + 7_200), (tokyo, here, NOON - 25_200)):
-        assert read(shop(rows(when=column), more, "log.parquet")).interactions["timestamp"][0] == moment
 
 
 @pytest.mark.parametrize(
@@ -221,16 +197,6 @@ def test_item_ids_meet_across_tables(shop, tmp_path):
     assert log.items.tolist() == [0, 2, 3]
 
 
-def test_a_file_may_have_columns_of_tandems_names(shop, tmp_path):
-    """A column that the mapping does not name is not read, whatever its name is."""
-    table = pd.DataFrame({"what": range(100, 120), "name": "Seven", "title": "Dr", "item_id": 1, "available": "no"})
-    table.to_csv(tmp_path / "items.csv", index=False)
-    found = read(shop(rows(user_id=1, timestamp=2, event_type="x"), ITEMS + 'title = "name"\n'))
-    assert found.items.columns.tolist() == ["item_id", "title"]
-    assert (found.items["item_id"][0], found.items["title"][0]) == (100, "Seven")
-    assert found.interactions["user_id"].tolist() == list(range(20))
-
-
 PARQUET = ITEMS.replace("csv", "parquet") + 'categories = "kinds"\ncategorical = ["brand"]\nnumeric = ["price"]\n'
 
 
@@ -248,14 +214,3 @@ def test_columns_of_parquet_keep_their_types(shop, tmp_path):
     table.assign(brand=kinds).to_parquet(items)
     with pytest.raises(DatasetError, match="The column 'brand' holds lists"):
         read(shop(rows(), PARQUET))
-
-
-@pytest.mark.parametrize("entry", ["categorical", "numeric"])
-def test_truths_of_parquet_belong_in_boolean(shop, refusal, tmp_path, entry):
-    """True and false in another list are refused with that fix; in boolean they are read."""
-    pd.DataFrame({"what": [100, 101], "sale": [True, None]}).to_parquet(tmp_path / "items.parquet")
-    section = f'[items]\nfile = "items.parquet"\nitem_id = "what"\n{entry} = ["sale"]\n'
-    sentence = refusal(shop(rows(), section))
-    assert f"(row 0 'True' and row 1 'None'), and {entry} in [items]" in sentence
-    assert sentence.endswith("Move it to boolean.")
-    assert read(shop(rows(), section.replace(entry, "boolean"))).items["sale"].tolist() == [True, None]

@@ -1,7 +1,5 @@
 """Events that came from a slate are no answers of queries over all items."""
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
@@ -74,27 +72,6 @@ def test_only_a_slate_with_all_features_of_the_ranker_takes_a_label_away(tmp_pat
     assert sorted(np.flatnonzero(found.from_usable)) == sorted(parts[0])
     priced = slate_events(log, "ring", [*files, before], [*FEATURES, "price"], 0.0)
     assert sorted(np.flatnonzero(priced.from_usable)) == sorted(parts[2])
-
-
-def test_an_event_comes_from_the_newest_slate_with_its_item(tmp_path):
-    """A slate of a list, without features, was shown after a slate that can train: the event stays a label."""
-    log = log_of(ring(users=60))
-    events = np.arange(len(log))
-    usable = shown(tmp_path / "usable", log, events, before=60.0)
-    newer = shown(tmp_path / "newer", log, events, before=30.0, **dict.fromkeys(FEATURES, np.nan))
-    found = slate_events(log, "ring", [newer, usable], FEATURES, 0.0)
-    assert found.from_slate.all()
-    assert not found.from_usable.any()
-
-
-def test_times_of_whole_seconds(tmp_path):
-    """A slate half a second after such an event may be its slate. A slate after a more exact time is not."""
-    log = log_of(ring(users=60))
-    whole = replace(log, times=np.floor(log.times))
-    slates = [shown(tmp_path / "slates", whole, np.arange(len(log)), before=-0.5)]
-    assert slate_events(whole, "ring", slates, FEATURES, 0.0).from_slate.all()
-    exact = replace(whole, times=whole.times + 0.25)
-    assert not slate_events(exact, "ring", slates, FEATURES, 0.0).from_slate.any()
 
 
 @pytest.mark.parametrize("usable", [True, False])

@@ -16,7 +16,6 @@ from training.evaluation.baselines import popularity
 from training.evaluation.ranking import metric_rows
 from training.evaluation.scorers import same_for_all
 from training.evaluation.split import split
-from training.tables.neighbours import followers
 from training.user_records import seen_until
 
 HOUR = 3_600.0
@@ -72,13 +71,6 @@ def test_an_event_weighs_by_its_value_over_the_mean_of_the_type(typed):
     assert weights.mean() == pytest.approx(1)
 
 
-def test_an_event_of_two_rows_weighs_as_both():
-    """Rows of one item, second and type are one event, as in serving; rows of the next second are another event."""
-    log = log_of([("u", "a", 7, "view"), ("u", "a", 7.9, "view"), ("u", "a", 8, "view"), ("v", "a", 7, "view")])
-    assert log.times.tolist() == [7, 7, 8]
-    assert log.weights.tolist() == pytest.approx([1.5, 0.75, 0.75])
-
-
 REFUNDED = [
     ("u", "a", 0, "view"),
     ("u", "b", HOUR, "purchase"),
@@ -104,18 +96,6 @@ def test_a_refund_revokes_earlier_events_and_no_later_ones():
     assert weight["b"] == pytest.approx(2 * weight["c"])
     with_purchase = log[:3].without_revoked()
     assert len(with_purchase) == 3  # before the refund the purchase stood
-
-
-def test_a_negative_type_is_known_before_its_first_event():
-    """A mapping may name refunds before the log has one; a positive type without an event stays unknown."""
-    spec = log_of(FUNNEL, EventRules({"view": 1, "wish": 2}, ("purchase",), ("refund",))).catalogue.spec
-    assert [spec.is_unknown(name) for name in ("view", "purchase", "refund", "wish", "impression")] == [
-        False,
-        False,
-        False,
-        True,
-        False,
-    ]
 
 
 def test_exclude_seen_goes_by_type_and_days():
@@ -144,19 +124,6 @@ def test_a_record_keeps_until_when_each_item_is_hidden():
     assert set(items_of(log, read.excluded(2.5 * HOUR + 30 * DAY))) == {"b"}
     assert items_of(log, read.excluded(31 * DAY)) == []
     assert set(items_of(log, read.seen)) == {"a", "b", "c"}
-
-
-def test_followers_of_an_item_are_weighed_by_the_session_s_best_event():
-    """After a, one purchase of b outweighs several views of c; a step from an item to itself is none."""
-    rows = [("buyer", "a", 0, "view"), ("buyer", "b", 60, "view"), ("buyer", "b", 90, "purchase")]
-    for user in range(4):
-        rows += [(f"u{user}", "a", 1_000 * user, "view"), (f"u{user}", "c", 1_000 * user + 60, "view")]
-    log = log_of(rows)
-    table = followers(log, 3, 0.7)
-    a = [*log.catalogue.ids].index("a")
-    assert items_of(log, table.rows[a]) == ["b", "c"]
-    plain = log_of(rows, EventRules())
-    assert items_of(plain, followers(plain, 3, 0.7).rows[a])[0] == "c"
 
 
 def test_figures_are_of_the_targets_and_of_each_type():
@@ -208,22 +175,3 @@ def test_a_type_without_a_meaning_is_refused(typed, refusal, kinds, more, words)
     """The sentence names the column, the rows of the type and the entry that gives a meaning."""
     sentence = refusal(typed(kinds, more))
     assert all(word in sentence for word in words), sentence
-
-
-def test_a_weight_of_a_type_without_events_is_noted(typed):
-    """The run names `Purchase` in place of `purchase`, and goes on: the log of a small shop may lack a rare type."""
-    events = '[events]\ntarget = ["purchase"]\nweights = {view = 1, Purchase = 9}\nweigh_by_value = ["buy"]\n'
-    first, second = dataset.read(typed("view,purchase", f'value = "worth"\n{events}', worth=1)).notes.assumptions
-    assert "weighs 'Purchase', and no row of column 'kind' has it. Its types: '" in first
-    assert "weighs 'buy'" in second
-
-
-def test_several_types_without_a_meaning_are_noted(typed):
-    """One sentence has what is assumed and how to change it, without impressions; with [events] there is none."""
-    (assumed,) = dataset.read(typed("view,view,purchase,impression")).notes.assumptions
-    assert "Every event type counts the same and is a target: 'view' (2), 'purchase' (1)." in assumed
-    assert dataset.read(typed("view,view,impression")).notes.assumptions == ()
-    events = '[events]\ntarget = ["purchase"]\nweights = {view = 1}\n'
-    found = dataset.read(typed("view,view,purchase", events))
-    assert found.notes.assumptions == ()
-    assert encode(found).catalogue.spec.events == EventRules({"view": 1.0}, ("purchase",))

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tests.sample_data.served_slates import DAY, slates
-from training.drift.drawn_rows import PLACES, columns_to_compare, draw, one_of_each_user
+from training.drift.drawn_rows import PLACES, draw
 
 
 def test_one_row_for_each_user_from_the_first_places():
@@ -27,21 +27,3 @@ def test_a_week_has_users_who_come_as_often_as_those_of_a_day():
     daily = [np.mean(users.str[1:].astype(int) % 2) for users in (of_day, of_week)]
     assert abs(daily[0] - daily[1]) < 0.06
     assert min(daily) > 0.8
-
-
-def test_rows_of_several_files_are_one_for_each_user():
-    """Of the rows of two files the draw decides, in any order of the files."""
-    parts = draw(slates(days=2), 0.0, 2 * DAY, 1), draw(slates(days=2, seed=1), 0.0, 2 * DAY, 1)
-    rows, other = one_of_each_user(parts), one_of_each_user(parts[::-1])
-    assert rows["user_id"].is_unique
-    assert set(rows["impression"]) == set(other["impression"])
-
-
-def test_columns_that_are_compared():
-    """Sources as one column each, no features of the clock, nothing that names a user or a time."""
-    columns = columns_to_compare(draw(slates(), 0.0, DAY, 7))
-    assert set(columns["source.tower"]) == {"True", "False"}
-    assert set(columns["source.covisit"]) == {"False"}
-    assert set(columns["context.device"]) == {"tv", "phone"}
-    assert {"score", "mode", "surface", "item", "first_item", "feature.age"} < {*columns}
-    assert not {"feature.lift_weekend", "feature.from_tower", "user_id", "time", "generation"} & {*columns}

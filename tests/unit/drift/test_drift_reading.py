@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.sample_data.served_slates import DAY, slates
-from training.drift.comparison import LEAST_USERS, TRAINING, WEEK
+from training.drift.comparison import LEAST_USERS, WEEK
 from training.drift.drawn_rows import draw
 from training.drift.drift_page import page
 from training.drift.drift_reading import read
@@ -102,17 +102,6 @@ def test_windows_without_a_change_are_quiet(week_before):
     readings = [read(window(seed=seed, users=200), week_before, None, "g1") for seed in range(1, 11)]
     assert [reading.sentence for reading in readings] == ["No column differs from the week before."] * 10
     assert all(len(reading.drifts) > 50 for reading in readings)
-
-
-def test_the_training_may_alarm_until_the_week_has_enough_users(week_before):
-    """In mode realtime alone. Afterwards it is shown without an alarm."""
-    few, training = week_before.iloc[: LEAST_USERS - 1], week_before.drop(columns=["mode", "surface", "context"])
-    first = read(window(scaled), few, training, "g1")
-    assert [each.name for each in first.alarms] == [f"{TRAINING}/feature.tower"]
-    later = read(window(scaled), week_before, training, "g1")
-    assert [each.name for each in later.alarms] == [f"{WEEK}/feature.tower"]
-    assert max(each.psi for each in later.drifts if each.against == TRAINING) > 0.25
-    assert not read(window(without_lists), few, training, "g1").alarms
 
 
 def test_too_little_to_compare_is_a_sentence(week_before):

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binom, chi2_contingency
+from scipy.stats import binom
 
-from recsys.experiments.arm_lists import LISTS_AHEAD, ArmList, lists_of_users, with_lists
+from recsys.experiments.arm_lists import ArmList, lists_of_users
 from recsys.experiments.assignment import IN_CONTROL, OUTSIDE
 from recsys.experiments.definition import CONTROL, Arm, Audience, Definition
 from recsys.experiments.document import Experiment, ExperimentsDocument
@@ -72,18 +72,6 @@ def test_shares_of_a_million_users(ramp: float) -> None:
         assert least <= np.sum(assigned == arm) <= most
 
 
-def test_experiments_are_independent() -> None:
-    """By chi-square, an arm of one experiment tells nothing of the arm in another."""
-    one = experiment([0.5], name="one").lanes.assign(USERS)
-    two = experiment([0.3, 0.3], name="two").lanes.assign(USERS)
-    again = experiment([0.5], name="one", salt="new salt").lanes.assign(USERS)
-    for other in (two, again):
-        table = [
-            [np.sum((one == first) & (other == second)) for second in np.unique(other)] for first in np.unique(one)
-        ]
-        assert chi2_contingency(table).pvalue > 1e-4
-
-
 def test_lists_are_made_for_the_users_of_the_arm() -> None:
     """For 100,000 users, the users whose lists flows make are those whom serving gives the arm, one by one."""
     running = experiment([0.2, 0.3], 0.5)
@@ -92,22 +80,6 @@ def test_lists_are_made_for_the_users_of_the_arm() -> None:
     serving = RunningExperiments(ExperimentsDocument(experiments={"test": running}))
     online = [user for user in USERS if serving.assign(user, "home", {}, 0.0, {}).list_variant == "test.b"]
     assert lists_of_users([running], "g1", USERS) == {ArmList("g2", "test.b", None, 50): online}
-
-
-def test_users_in_two_arms_have_a_list_for_each_surface() -> None:
-    """A user in two arms needs both changes where both experiments take part, and one of them elsewhere."""
-    models = experiment([1.0], name="models")
-    models = models.model_copy(
-        update={"definition": Definition(name="models", arms={"new": Arm(share=1.0, generation="g2")})}
-    )
-    fewer = Definition(name="fewer", arms={"few": Arm(share=1.0, candidates=9)}, audience=Audience(surfaces=("home",)))
-    few = Experiment(definition=fewer, status="running", ramp=1.0)
-    both = [models, few]
-    serving = RunningExperiments(ExperimentsDocument(experiments={"models": models, "fewer": few}))
-    online = [serving.assign("7", surface, {}, 0.0, {}) for surface in ("other", "home")]
-    assert [(each.generation, each.list_variant) for each in online] == [("g2", ""), ("g2", "fewer.few")]
-    assert lists_of_users(both, "g1", ["7"]) == {ArmList("g2"): ["7"], ArmList("g2", "fewer.few", None, 9): ["7"]}
-    assert lists_of_users(both[:1], "g2", ["7"]) == {}  # the arm's generation is live: its lists are the control's
 
 
 def test_users_in_two_arms_have_a_list_for_each_context() -> None:
@@ -133,20 +105,6 @@ def test_users_in_two_arms_have_a_list_for_each_context() -> None:
     assert online == {"", "tv.new", "car.new"} == {each.variant for each in made}
     assert {each.generation for each in made} == {"g2"}
     assert len(made) == 3
-
-
-def test_lists_are_made_a_day_before_the_start() -> None:
-    """Also of an experiment that is shorter than a day."""
-    definition = Definition(
-        name="short",
-        arms={"new": Arm(share=1.0, candidates=9)},
-        start="2001-09-09T03:00:00Z",
-        end="2001-09-09T05:00:00Z",
-    )
-    short = Experiment(definition=definition, status="running", ramp=1.0)
-    start, document = definition.start.timestamp(), ExperimentsDocument(experiments={"short": short})
-    moments = (start - 2 * LISTS_AHEAD, start - 60, start + 60, start + 7_200)
-    assert [bool(with_lists(document, now)) for now in moments] == [False, True, True, False]
 
 
 def test_golden_values() -> None:

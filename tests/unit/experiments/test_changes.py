@@ -8,7 +8,7 @@ import pytest
 
 from recsys.errors import ExperimentError
 from recsys.experiments.assignment import OUTSIDE
-from recsys.experiments.changes import create, halt, pause, ramp, start, stop, unless_changed
+from recsys.experiments.changes import create, halt, pause, ramp, start, stop
 from recsys.experiments.definition import Definition, checked
 from recsys.experiments.document import MOST_KEPT, MOST_RUNNING, Experiment, ExperimentsDocument
 
@@ -80,14 +80,6 @@ def test_a_refusal_says_why(change: Any, refusal: str) -> None:
     document = stop(running(defined("runs"), defined("over", {"candidates": 5})), "over", 3.0)
     with pytest.raises(ExperimentError, match=refusal):
         change(create(create(document, defined("made"), 4.0), defined("named", {}, assignment="caller"), 4.0))
-
-
-def test_no_change_no_line() -> None:
-    """The same ramp and a second halt leave the document as it is: the first reason stays."""
-    document = halt(running(defined("one")), "one", "new", "slow", 3.0)
-    assert halt(document, "one", "new", "other", 4.0) is document
-    document = running(defined("one"))
-    assert ramp(document, "one", 0.0, 4.0) is document
 
 
 def former(name: str, slot: tuple[float, float], **fields: Any) -> Experiment:
@@ -170,27 +162,6 @@ def test_limits() -> None:
         create(document, defined("more"), 4.0)
     document = create(stop(stop(document, "n1", 4.0), "n5", 5.0), defined("more"), 6.0)
     assert ("n1" in document.experiments, len(document.experiments)) == (False, MOST_KEPT)
-
-
-def test_generations_in_memory_are_limited() -> None:
-    """A paused experiment counts: processes hold its generations for the next start."""
-    four = {f"a{n}": {"share": 0.2, "generation": f"g{n}"} for n in range(4)}
-    document = pause(running(checked({"name": "four", "arms": four})), "four", 3.0)
-    more = create(document, checked({"name": "more", "arms": {"new": {"share": 0.5, "generation": "g9"}}}), 4.0)
-    with pytest.raises(ExperimentError, match="at most 4 generations"):
-        start(more, "more", 5.0)
-    assert start(stop(more, "four", 5.0), "more", 6.0).experiments["more"].status == "running"
-    assert start(more, "four", 5.0).experiments["four"].status == "running"
-
-
-def test_a_change_is_refused_after_another_one() -> None:
-    """A change that is called again, after a lost race, refuses an experiment that is not as it was first."""
-    document = running(defined("one"))
-    change = unless_changed("one", lambda each: ramp(each, "one", 0.5, 9.0))
-    for unchanged in (document, create(document, defined("two"), 3.0)):
-        assert change(unchanged).experiments["one"].ramp == 0.5
-    with pytest.raises(ExperimentError, match=r"one was changed at the same time: Arm new halted: slow. Run"):
-        change(halt(document, "one", "new", "slow", 3.0))
 
 
 def test_a_draft_is_replaced_by_another_definition() -> None:

@@ -7,15 +7,11 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from recsys.errors import ExperimentError
 from recsys.experiments import changes
 from recsys.experiments.definition import checked
 from recsys.experiments.document import ExperimentsDocument
 from training.experiments.day_sums import SHOWN, day_sums, slates_of
 from training.experiments.experiment_page import assignment_table
-from training.experiments.guardrails import ArmCounts
-from training.experiments.looks import Look
-from training.experiments.operation_table import operation_table
 from training.experiments.reading import ALL, read
 from training.experiments.user_rows import UserRows, user_rows
 from training.experiments.verdict import judge
@@ -117,32 +113,6 @@ class TestRows:
         nothing = rows_of_days([shown(*each) for each in days[:2]])
         assert (len(nothing.during), nothing.by, nothing.left_out) == (0, "assigned", 3)
 
-    def test_a_window_of_slates_of_the_release_before_is_read_by_the_served_arms(self):
-        """As of an experiment that ended before the upgrade. The verdict names that."""
-        rows = rows_of(
-            ("a", 110, ["view"], "look=new", "home", None),
-            ("a", 120, [], "", "home", None),
-            ("b", 120, [], "look=control", "home", None),
-            ("c", 210, [], "look=new"),
-        )
-        assert rows.of()[["slates", "not_served"]].T.to_dict("list") == {"a": [1, 0], "b": [1, 0]}
-        reading = read(rows, WINDOW, "click")
-        assert (reading.by, reading.assigned_since, reading.left_out) == ("served", None, 0)
-        assert judge(reading).sentence.endswith("counted by the arm that served them.")
-        assert assignment_table(reading).note.startswith("No slate of the window has the assigned arm")
-
-    def test_without_targets_every_event_converts(self):
-        """A dataset that names no target types has as many conversions as clicks."""
-        users = rows_of(("a", 110, ["view"], "look=new"), ("b", 110, [], "look=new"), targets=()).of()
-        assert users["conversions"].tolist() == users["clicks"].tolist() == [1, 0]
-
-    def test_an_empty_window(self):
-        """No slates, or none of the experiment: no rows, and a verdict that says so."""
-        for rows in (rows_of_days([]), rows_of(("a", 110, [], ""))):
-            verdict = judge(read(rows, WINDOW, "click"))
-            assert verdict.words == {"new": "too few users"}
-            assert verdict.sentence.startswith("Too few users yet for new: control has 0 users with 0 clicks")
-
 
 def drawn(lift=0.0, users=4_000, share=0.5, before=True):
     """Rows of users of two groups, with a lift of the arm's click rate."""
@@ -187,21 +157,6 @@ class TestVerdict:
         assert "not 2,000. Find the cause" in verdict.sentence
         assert judge(read(rows, WINDOW, "click", by_salt=False)).words == {"new": "better"}
 
-    def test_a_control_without_users_is_left_out_of_the_sample_ratio(self):
-        """Two arms of half of the users each, and one arm of all users, as a canary at 100 %."""
-        halves = replace(WINDOW, shares={"control": 0.0, "new": 0.5, "old": 0.5})
-        rows = drawn(share=0.56)
-        named = rows.during.replace({"arm": {"control": "old"}})
-        verdict = judge(read(replace(rows, during=named), halves, "click"))
-        assert verdict.words == {"new": "broken", "old": "broken"}
-        everyone = replace(WINDOW, shares={"control": 0.0, "new": 1.0})
-        assert read(drawn(share=1.0), everyone, "click").sample_ratio is None
-
-    def test_an_arm_with_all_users_has_no_control(self):
-        """As a canary at 100 %: the verdict says why there is none."""
-        everyone = replace(WINDOW, shares={"control": 0.0, "new": 1.0})
-        assert judge(read(drawn(share=1.1), everyone, "click")).sentence.startswith("The control has no users")
-
     def test_users_of_two_arms_break_the_assignment(self):
         """One in a hundred users seen in both groups."""
         rows = drawn(0.25)
@@ -236,30 +191,3 @@ class TestWindow:
         found = window_of(self.document(*ramped, *halts), 9 * DAY)
         assert (found.since, found.until) == (4 * DAY + 60, 5 * DAY)
         assert found.shares == pytest.approx({"control": 0.8, "other": 0.2})
-
-    def test_a_window_over_two_ramps_compares_no_shares(self):
-        """--since before the last change; after the change the shares are those of the whole window."""
-        experiment = self.document((changes.start,), (changes.ramp, 0.1), (changes.ramp, 0.5))
-        assert not window_of(experiment, 9 * DAY, 3 * DAY).one_assignment
-        assert window_of(experiment, 9 * DAY, 5 * DAY).one_assignment
-
-    def test_an_experiment_without_users_is_refused(self):
-        """The sentence names the command that ramps."""
-        with pytest.raises(ExperimentError, match="experiment ramp look 5"):
-            window_of(self.document((changes.start,)), 9 * DAY)
-
-
-def test_how_slates_were_served():
-    """Shares of the slates between two looks, and the buckets of the histogram that half and 99 % stay below."""
-    seen = ArmCounts({"ok": 90.0, "degraded": 6.0, "fell_back": 4.0}, {0.01: 60.0, 0.05: 98.0, 0.1: 100.0})
-    looks = [Look(100.0, {"one": {}}), Look(160.0, {"one": {"look/new": seen}})]
-    table = operation_table(looks, "look", ["control", "new"], since=90.0)
-    assert table.rows == [
-        ["control", "0", "0.0%", "0.0%", "0.0%", "", ""],
-        ["new", "100", "4.0%", "6.0%", "0.0%", "10", "100"],
-    ]
-    assert (
-        operation_table(looks, "look", ["new"], since=110.0).rows
-        == operation_table([], "look", ["new"], 0.0).rows
-        == []
-    )

@@ -33,12 +33,6 @@ def test_a_broken_limit_is_a_sentence(outcomes, within, sentence):
     assert found is None if sentence is None else sentence in found
 
 
-def test_a_limit_that_is_not_stated_is_not_watched():
-    """None switches a guardrail off."""
-    off = Guardrails(error_share=None, degraded_share=None, empty_share=None)
-    assert breach(off, ArmCounts({"error": 1_000}, SLOW)) is None
-
-
 def test_counters_are_read_as_gateways_write_them():
     """From Prometheus's text; of two gateways together; since an earlier look; and whole after a restart."""
     registry = CollectorRegistry()
@@ -78,14 +72,3 @@ def test_a_gateway_counts_from_the_first_look_that_read_it():
     now = Look(220.0, {"a": {arm: ArmCounts({"ok": 7}, {})}, "b": {arm: days.plus(ArmCounts({"ok": 5}, {}))}})
     assert counted_since(looks, now, 0.0)[arm].outcomes == {"ok": 12, "error": 0}
     assert counted_since(looks[:1], now, 0.0)[arm].outcomes == {"ok": 7}
-
-
-def test_slates_that_are_timed_before_they_are_counted_halt_the_arm_too():
-    """A look may see more times than slates: all slates are slow then, which is a sentence and no error."""
-    assert "100.0% of its 100 slates took longer" in breach(LIMITS, ArmCounts({"ok": 100}, {0.2: 0.0, 0.5: 102.0}))
-
-
-def test_looks_are_stored_with_the_last_bucket():
-    """JSON has no infinity; the store gives it back."""
-    look = Look(1.0, {"a": {"ease/new": ArmCounts({"ok": 1_000}, FAST)}})
-    assert LOOKS.validate_json(LOOKS.dump_json([look])) == [look]

@@ -1,7 +1,6 @@
 """Each ramp starts a window of reports. The windows of an experiment share its 5 % of false alarms."""
 
 import math
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -70,11 +69,6 @@ def test_the_level_of_each_window(number):
     assert math.log((1 + lift.high) / (1 + lift.low)) == pytest.approx(2 * half_width(error, ALPHA * part), rel=0.02)
     assert f"window {number} of the experiment" in lift_table(reading).note
     assert f"{reading.level:.2%}" in lift_table(reading).note
-
-
-def test_the_windows_share_the_level_of_one():
-    """However many ramps follow."""
-    assert sum(replace(window_after(1), number=k).level_share for k in range(1, 2_000)) == pytest.approx(1, abs=1e-3)
 
 
 def test_a_start_after_a_pause_is_a_window_and_a_pause_is_none():

@@ -48,13 +48,6 @@ def test_arms_have_users_between_start_and_end_and_their_generation_is_held_befo
         assert bool(found.generations(now)) == held
 
 
-def test_without_a_ramp_users_are_in_the_control_and_the_generation_is_held():
-    """A ramp then needs no load."""
-    found = running({"name": "one"}, ramp=0.0)
-    assert (assigned(found).arms, assigned(found).served) == ({"one": "control"}, {})
-    assert found.generations(NOW) == ("g2",)
-
-
 def test_an_arm_that_a_gateway_halts_keeps_its_users_and_its_generation_is_not_held():
     """They get the control with a note. A user who moved to the control would have slates of two arms in a report."""
     halts = {("one", "new"): "Refused.", ("flag", "new"): "Refused."}
@@ -63,14 +56,6 @@ def test_an_arm_that_a_gateway_halts_keeps_its_users_and_its_generation_is_not_h
     assert both.arms == both.assignment == {"one": "new", "flag": "new", "two": "new"}
     assert (both.away, [*both.served], both.exposures) == (("one", "flag"), ["two"], {"two": "new"})
     assert found.generations(NOW) == ("g2",)
-
-
-def test_an_arm_that_the_document_halts_has_no_users():
-    """The halt is a line of the history, and reports begin after it."""
-    definition = checked({"name": "one", "arms": {"new": {"share": 1.0, "generation": "g2"}}})
-    experiment = Experiment(definition=definition, status="running", ramp=1.0, halted={"new": "Refused."})
-    found = RunningExperiments(ExperimentsDocument(version=1, experiments={"one": experiment}))
-    assert (assigned(found).arms, assigned(found).away) == ({"one": "control"}, ())
 
 
 def test_experiments_of_two_layers_each_change_their_part():
@@ -113,13 +98,6 @@ class TestArmsOfTheCaller:
             self.FOUND.check_named(named)
         assert error.value.field == f"arms.{next(iter(named))}"
 
-    def test_a_caller_may_name_arms_longer_than_the_experiment_runs(self):
-        """Such an arm has no effect. Before the first read of the store no arm is known, and none is refused."""
-        stopped = running({"name": "flag", "assignment": "caller"}, status="stopped")
-        stopped.check_named({"flag": "new"})
-        assert assigned(stopped, named={"flag": "new"}) is NO_ARMS
-        RunningExperiments().check_named({"anything": "new"})
-
 
 class TestForcedArm:
     def test_a_forced_arm_is_served_alone_and_is_no_exposure(self):
@@ -129,8 +107,3 @@ class TestForcedArm:
         assert (forced.arms, forced.generation) == ({"one": "new"}, "g2")
         assert forced.exposures == forced.assignment == {}
         assert found.force("one", "control", "x-tandem-arm").generation is None
-
-    def test_an_arm_of_an_experiment_that_does_not_run_is_refused_with_a_sentence(self):
-        """Only arms of running experiments are loaded."""
-        with pytest.raises(QueryError, match=r"The experiment one is draft, .*Start the experiment"):
-            running({"name": "one"}, status="draft").force("one", "new", "x-tandem-arm")

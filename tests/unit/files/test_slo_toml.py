@@ -5,11 +5,8 @@ import sys
 import pytest
 
 import recsys.promises
-from loadtests.slo import Promises
-from recsys.errors import SettingsError
-from recsys.promises import SLO_FILE, stated_promises
+from recsys.promises import SLO_FILE
 from service.__main__ import main
-from service.operations.promises import Promises as ShownPromises
 from service.settings import environment, settings
 
 TEXT = SLO_FILE.read_text(encoding="utf-8")
@@ -55,17 +52,3 @@ def test_check_refuses_a_wrong_file(file, monkeypatch, capsys, old, new, sentenc
     monkeypatch.setattr(sys, "argv", ["service", "check"])
     assert main() == 1
     assert capsys.readouterr().err.startswith(f"tandem: {sentence}")
-
-
-def test_a_missing_file_is_a_sentence(file):
-    """It is part of the installation."""
-    with pytest.raises(SettingsError, match=r"slo.toml can't be read: No such file"):
-        stated_promises()
-
-
-def test_tables_beside_recommend_may_be_missing(file):
-    """They promise nothing then."""
-    file.write_text(TEXT[: TEXT.index("[similar]")])
-    assert Promises.read().recommend.p99_ms == 250
-    shown = ShownPromises.read()
-    assert (shown.flows, shown.ages, [*shown.p99]) == ({}, {}, ["recommend"])

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.errors import SurfacesError
-from recsys.surfaces import LONGEST, Surface, parse, seconds_of, shown_duration, to_toml
+from recsys.surfaces import LONGEST, Surface, parse, to_toml
 
 WHOLE = """
 [home]
@@ -39,25 +39,11 @@ def test_a_whole_file_is_read_and_written():
     assert parse(text) == surfaces
 
 
-def test_an_empty_file_has_the_default_surface():
-    """It behaves as a service without surfaces."""
-    assert parse("") == {"default": Surface()}
-
-
 @given(seconds=st.one_of(st.integers(0, LONGEST), st.floats(0, LONGEST)))
 def test_a_duration_is_written_as_it_is_read(seconds):
     """Through a file, for every number of seconds."""
     surfaces = {"default": Surface(list_usable=float(seconds))}
     assert parse(to_toml(surfaces)) == surfaces
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("90s", 90), ("15min", 900), ("6h", 21_600), ("1d", 86_400), ("0.5s", 0.5), ("36h", 129_600)]
-)
-def test_units_of_durations(text, seconds):
-    """Seconds, minutes, hours and days."""
-    assert seconds_of(text) == seconds
-    assert shown_duration(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -91,10 +77,3 @@ def test_a_mistake_is_a_sentence(text, sentence):
     with pytest.raises(SurfacesError) as caught:
         parse(text, "shop.toml")
     assert str(caught.value).startswith(f"shop.toml: {sentence}")
-
-
-@pytest.mark.parametrize("text", ["[home", "\ud800", "a = " + "[" * 9_999])
-def test_a_text_that_is_no_toml_is_a_sentence(text):
-    """Also one that is no UTF-8 or nested too deep."""
-    with pytest.raises(SurfacesError, match=r"^shop\.toml is not valid TOML: "):
-        parse(text, "shop.toml")

@@ -30,14 +30,6 @@ def published(tiny_world, empty_store):
     return empty_store, tiny.publish(tiny_world[0], empty_store)
 
 
-def test_the_generations_used_last_are_kept(store, tmp_path):
-    """Three are kept, by their last use on this host and not by their ids."""
-    cache = GenerationCache(tmp_path / "cache", store)
-    for generation in ("g5", "g1", "g4", "g5", "g2"):
-        cache.fetch(generation)
-    assert sorted(path.name for path in (tmp_path / "cache").glob("g*")) == ["g2", "g4", "g5"]
-
-
 def test_a_full_disk_is_reported(store, tmp_path):
     """The error names the folder, the cause and the fix; nothing of the attempt is left, and later it works."""
     cache = GenerationCache(tmp_path / "cache", store)
@@ -52,13 +44,6 @@ def test_a_full_disk_is_reported(store, tmp_path):
     assert cache.fetch("g1").verify().id == "g1"
 
 
-def test_a_folder_that_can_not_be_written_is_reported(store, tmp_path):
-    """A file at the path of the cache gives the same error as a full disk."""
-    (tmp_path / "cache").write_text("in the way")
-    with pytest.raises(GenerationError, match=r"can't be written into .+cache.+TANDEM_HOME"):
-        GenerationCache(tmp_path / "cache", store).fetch("g1")
-
-
 @pytest.mark.parametrize("name", ["../other", "..", "", "a/b", "a\0b", "\ufffd"])
 def test_a_name_that_is_no_id_reaches_no_folder(empty_store, tmp_path, name):
     """A call may name any generation. A path as the name must not lead out of the cache."""
@@ -66,12 +51,6 @@ def test_a_name_that_is_no_id_reaches_no_folder(empty_store, tmp_path, name):
     with pytest.raises(GenerationError, match="is no id of a generation"):
         GenerationCache(tmp_path / "cache", empty_store).fetch(name)
     assert (tmp_path / "other").exists()
-
-
-def test_an_unknown_generation_is_named(empty_store, tmp_path):
-    """The error has the id."""
-    with pytest.raises(GenerationError, match="g-nowhere is not in the store"):
-        GenerationCache(tmp_path, empty_store).fetch("g-nowhere")
 
 
 def test_a_cached_generation_is_not_fetched_again_and_a_changed_one_is_refused(published, tiny_world, tmp_path):
@@ -112,19 +91,3 @@ def test_a_part_written_since_its_verification_is_verified_again(tiny_world, tmp
         file.write(b"?")
     os.utime(part, ns=(state.st_atime_ns, state.st_mtime_ns))
     assert not folder.is_verified
-
-
-def test_a_generation_is_checked_once_on_a_host(published, tmp_path):
-    """A second process neither hashes nor checks it. A failed check is repeated: its cause may be temporary."""
-    (store, generation), checked, faults = published, [], ["Too many open files."]
-
-    def check(folder):
-        if faults:
-            raise GenerationError(faults.pop())
-        checked.append(folder)
-
-    with pytest.raises(GenerationError, match="open files"):
-        GenerationCache(tmp_path, store, check).fetch(generation)
-    for _ in range(3):
-        GenerationCache(tmp_path, store, check).fetch(generation)
-    assert len(checked) == 1

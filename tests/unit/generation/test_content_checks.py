@@ -3,7 +3,6 @@
 import json
 import pickle
 import shutil
-from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -15,9 +14,6 @@ from recsys.generation import content_checks
 from recsys.generation.loader import check_servable, load_ranker, load_retriever
 from recsys.generation.manifest import MANIFEST, RANKER, TOWERS, GenerationFolder, describe
 from recsys.generation.smoke_queries import SmokeQueries
-from recsys.model.context_lift import table_columns
-from recsys.slates.served_generation import ServedGeneration
-from recsys.types import CLOCK, CONTEXTS
 from tests.sample_data import tiny
 
 
@@ -49,13 +45,6 @@ def with_first(value):
         return array
 
     return how
-
-
-def test_a_sound_generation_is_served(folder):
-    """The checks and the gateway accept it."""
-    content_checks.check(folder)
-    for load in (check_servable, ServedGeneration.load):
-        load(folder)
 
 
 @pytest.mark.parametrize(
@@ -105,33 +94,6 @@ def test_weights_that_are_not_finite_are_refused(folder, part):
         content_checks.check(seal(folder))
 
 
-@pytest.mark.parametrize(("deviation", "sound"), [(torch.inf, True), (torch.nan, False), (0.0, False), (-1.0, False)])
-def test_a_deviation_is_above_0(folder, deviation, sound):
-    """It is infinite for a feature that never varied."""
-    weights = load_file(folder.path / RANKER)
-    weights["deviation"][3] = deviation
-    save_file(weights, folder.path / RANKER)
-    with nullcontext() if sound else pytest.raises(GenerationError, match="deviation holds numbers that are not above"):
-        content_checks.check(seal(folder))
-
-
-def test_an_empty_context_column_is_accepted(folder):
-    """All its values are missing in the log, so that it has no table column. A value of a query is then unknown."""
-    starts = np.load(folder.path / "context_lift.starts.npy")
-    content_checks.check(change(folder, "context_lift.starts.npy", lambda a: np.append(a, a[-1])))
-    context = np.ones((1, CLOCK + CONTEXTS), np.uint8)
-    assert table_columns(context, np.append(starts, starts[-1]))[0, -1] == -1
-
-
-def test_a_tower_of_more_columns_than_a_context_has_is_refused(folder):
-    """The kernel checks no bounds."""
-    weights = load_file(folder.path / TOWERS)
-    weights |= {f"user.contexts.{column}.weight": torch.zeros_like(weights["user.waits.weight"]) for column in range(5)}
-    save_file(weights, folder.path / TOWERS)
-    with pytest.raises(GenerationError, match="more than 4 columns"):
-        content_checks.check(seal(folder))
-
-
 @pytest.mark.parametrize("part", ["embeddings.npy", "smoke.scores.npy", TOWERS, RANKER, "spec.json"])
 def test_a_pickle_as_a_part_is_refused_and_not_run(folder, part, tmp_path):
     """No part of a generation can run code, even with a right hash."""
@@ -174,11 +136,3 @@ def test_smoke_queries_hold_no_data_of_users(tiny_world):
     real = histories.items >= 0
     assert real.sum() > 100
     assert not set(histories.times[real].tolist()) & set(log.times.tolist())
-
-
-def test_a_generation_without_smoke_queries_is_refused(folder):
-    """Empty smoke queries are an error."""
-    for path in folder.path.glob("smoke.*.npy"):
-        np.save(path, np.load(path)[:0])
-    with pytest.raises(GenerationError, match="prove nothing"):
-        check_servable(seal(folder))

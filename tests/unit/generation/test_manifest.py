@@ -29,13 +29,6 @@ def test_a_flipped_bit_is_refused_by_name(folder, part):
         folder.verify(users=True)
 
 
-def test_a_missing_part_is_refused_by_name(folder):
-    """The error names the part."""
-    (folder.path / "popularity.npy").unlink()
-    with pytest.raises(GenerationError, match="popularity"):
-        folder.verify()
-
-
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"format": 99}'])
 def test_what_is_no_manifest_is_refused_with_a_sentence(folder, text):
     """Text that is no manifest raises a GenerationError and no KeyError."""

@@ -27,26 +27,6 @@ def store(empty_store):
     return empty_store
 
 
-def test_a_published_generation_is_complete(folder, store, tmp_path):
-    """Parts and records in the store equal those of the folder, and the lock is free again."""
-    manifest = Publisher(store, tmp_path).publish(folder)
-    for name, part in manifest.stored_parts.items():
-        assert b"".join(store.read_part("g1", name, part.bytes)) == (folder.path / name).read_bytes()
-    ids, records = folder.users()
-    assert store.read_records("g1", manifest.user_buckets, list(ids)) == [records.bytes_at(n) for n in range(1_100)]
-    store.claim("g2", 1)
-
-
-@pytest.mark.parametrize("part", DAMAGED)
-def test_a_damaged_folder_is_refused(folder, store, tmp_path, part):
-    """A wrong bit is found before the manifest is written, and nothing is left in the store."""
-    flip(folder.path / part)
-    with pytest.raises(GenerationError, match=part.replace(".", r"\.")):
-        Publisher(store, tmp_path).publish(folder)
-    assert store.generations() == []
-    assert nothing_of(store, folder)
-
-
 @pytest.mark.parametrize("part", DAMAGED)
 def test_a_damaged_folder_overwrites_nothing(folder, store, empty_url, tmp_path, part):
     """No byte of a damaged part replaces a stored byte, whole or damaged, and the error names the part."""

@@ -67,13 +67,6 @@ def test_a_record_of_another_version_is_refused():
         new.unpack(old.pack(ROWS))
 
 
-def test_a_user_without_a_record_or_a_list():
-    """None is an empty record, and no list."""
-    assert len(UserRecord.unpack(None).items) == 0
-    assert UserList.unpack(None) is None
-    assert SimilarList.unpack(None) is None
-
-
 @pytest.mark.parametrize(("file", "arms"), [("ranked", {"look": "new", "other": "control"}), ("fell_back", {})])
 def test_an_impression_of_the_release_before_can_be_read(file, arms):
     """It has the arms that served the slate; which arms were assigned is not known."""

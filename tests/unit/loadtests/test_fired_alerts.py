@@ -164,11 +164,6 @@ def labels_of(name, labelled):
     return labelled[alert] | {"surface": surface} if alert.startswith("TandemServed") else labelled[name]
 
 
-def test_the_rules_are_valid(rule_files):
-    """Promtool reads the committed files, and the file for a surface."""
-    promtool("check", "rules", *RULE_FILES, *rule_files)
-
-
 def case(name, labelled):
     """A test of promtool: an hour and a half of metrics with a fault, and the alerts that fire at its end."""
     series, expected = FAULTS[name]

@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtests.arrivals import SHAPES, Shape
+from loadtests.arrivals import SHAPES
 from loadtests.histogram import Histogram
 from loadtests.tally import ANSWERED, Outcome, Tally
-from loadtests.user_sequence import Population, UserSequence
 
 
 @pytest.mark.parametrize("name", list(SHAPES))
@@ -27,26 +26,6 @@ def test_arrivals_follow_their_shape(name):
         assert abs(count - rate * seconds) < 5 * math.sqrt(rate * seconds)
         start += seconds
     assert start == pytest.approx(shape.seconds) == pytest.approx(50)
-
-
-def test_gaps_are_exponential():
-    """The share of gaps above the mean is that of an exponential distribution."""
-    gaps = np.diff(list(Shape("steady", ((100, 100),)).arrivals(1)))
-    assert abs((gaps > 0.01).mean() - math.exp(-1)) < 0.02
-
-
-def test_users_follow_zipfs_law_and_a_share_is_unknown():
-    """The first user is the most frequent, the share of unknown users is right, and a seed gives the same users."""
-    sent = [users.next_user() for users in [UserSequence(Population(1_000), 3)] for _ in range(20_000)]
-    strangers = [user for user in sent if isinstance(user, str)]
-    assert abs(len(strangers) / len(sent) - 0.1) < 0.01
-    assert len(set(strangers)) == len(strangers)
-    count = np.bincount([user for user in sent if isinstance(user, int)], minlength=1_001)
-    assert count[0] == 0
-    assert count[1:11].sum() > 5 * count[500:510].sum() > 0
-    again = UserSequence(Population(1_000), 3)
-    assert sent == [again.next_user() for _ in range(20_000)]
-    assert UserSequence(Population(names=("ann", "bob"), cold_share=0.0), 1).next_user() in {"ann", "bob"}
 
 
 @given(st.lists(st.floats(0.02, 1e5), min_size=1, max_size=300), st.floats(0, 1))

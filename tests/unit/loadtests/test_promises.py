@@ -47,13 +47,6 @@ def test_a_surface_may_promise_an_age_of_its_own(surfaces):
         assert common.judge(part).held
 
 
-@pytest.mark.parametrize("name", ["default", "mail", "of-another-host"])
-def test_other_surfaces_are_judged_by_slo_toml(surfaces, name):
-    """A surface without a promise, and one that this host's file does not have."""
-    assert Slo.read(name) == Slo.read()
-    assert Slo.read(name).source == "slo.toml"
-
-
 def test_a_wrong_or_missing_file_of_surfaces_is_a_sentence(surfaces):
     """A file that TANDEM_SURFACES names must exist."""
     surfaces.write_text("[home]\nmode = 3")

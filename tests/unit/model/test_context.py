@@ -6,13 +6,12 @@ from datetime import UTC, datetime
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from recsys.errors import DatasetError
 from recsys.kernels import query_features, time_features
 from recsys.model.context_lift import VALUES, table_columns
 from recsys.model.event_types import SeenRule
-from recsys.types import CLOCK, CONTEXTS
+from recsys.types import CLOCK
 from tests.flows.ring_dataset import START, quick
 from training import recipe
 from training.config import RankerConfig
@@ -23,8 +22,6 @@ from training.evaluation.scorers import two_stage
 from training.evaluation.split import split
 from training.retrieval_stage import fit_first_stage
 from training.tables.context_lift import PRIOR, context_lift
-from training.towers.crops import Batch, Crops
-from training.towers.fit_towers import fit_towers
 
 DEVICES = ("mobile", "desktop")
 ITEMS = 40
@@ -73,27 +70,6 @@ def test_the_clock_is_that_of_the_calendar():
         assert (hour, weekday) == (expected.hour + 1, expected.isoweekday())
 
 
-def test_a_log_holds_the_context_of_its_events(shop):
-    """The most frequent value is row 1; an empty field is unknown; numbers keep their text."""
-    frame = by_device(4, 5)
-    countries = ["43", "", "049"] + ["43"] * (len(frame) - 3)
-    log = encode(read(shop('["country", "device"]', country=countries)))
-    columns = dict(log.catalogue.spec.contexts)
-    assert columns["country"] == ("43", "049")
-    assert log.contexts[:4, 0].tolist() == [1, 0, 2, 1]
-    devices = [columns["device"][row - 1] for row in log.contexts[:, 1]]
-    assert devices == frame["device"].tolist()
-
-
-def test_values_past_the_255_most_frequent_are_unknown():
-    """A row number of a context value is one byte."""
-    frame = by_device(60, 10)
-    frame["device"] = [f"d{i}" for i in range(300)] * 2
-    log = log_of(frame, "device")
-    assert len(log.catalogue.spec.contexts[0][1]) == 255
-    assert (log.contexts == 0).sum() == 90
-
-
 def test_an_unknown_context_column_is_an_error(shop):
     """The error names the column, the columns of the file and the fix."""
     with pytest.raises(DatasetError, match=r"'devise'.+device.+Set context"):
@@ -109,33 +85,6 @@ def test_the_query_before_an_event_has_its_context():
     assert np.array_equal(contexts[:, CLOCK], log.contexts[events, 0])
     assert not contexts[:, CLOCK + 1 :].any()
     assert not log.final_histories(np.arange(10)).context.any()
-
-
-def test_a_place_of_a_crop_has_the_context_of_the_next_event():
-    """The place that predicts an item has that item's device unless dropout hides it."""
-    log = log_of(by_device(20, 8), "device")
-    config = replace(quick().tower, context_dropout=0.3)
-    mobile = np.isin(log.catalogue.ids, np.arange(ITEMS // 2))
-    devices = log.catalogue.spec.contexts[0][1]
-    shown = hidden = 0
-    for crop in Crops(log, config).epoch(np.random.default_rng(0)):
-        batch = Batch.of(crop, torch.arange(len(log.catalogue)), config)
-        rows = batch.context[:, 1:, CLOCK][batch.predicted]
-        targets = batch.rows[:, 1:][batch.predicted]
-        for row, target in zip(rows.tolist(), targets.tolist(), strict=True):
-            shown += row != 0
-            hidden += row == 0
-            assert row == 0 or devices[row - 1] == DEVICES[0 if mobile[target] else 1]
-    assert 0.3 < hidden / (hidden + shown) < 0.7
-
-
-def test_a_value_without_events_is_an_unknown_value():
-    """A value without training events has the embedding of the unknown value, and not its random start."""
-    log = log_of(by_device(30, 5), "device")
-    kept = log[log.contexts[:, 0] == 2]
-    devices = fit_towers(kept, replace(quick().tower, epochs=1), 0).towers.user.contexts[0].weight
-    assert torch.equal(devices[1], devices[0])
-    assert not torch.equal(devices[2], devices[0])
 
 
 def lifts(table, context, items):
@@ -173,18 +122,6 @@ def test_lifts_are_shares_in_a_context_over_shares_of_all(monkeypatch):
             expected.append(np.log((taken + PRIOR * share) / ((own + PRIOR) * share)))
         found = lifts(table, context, items)
         np.testing.assert_allclose(found, [*expected[:2], np.mean(expected[2:], axis=0)], atol=1e-5)
-
-
-def test_an_unknown_context_lifts_nothing():
-    """It has a lift of 0. A context with one known column has that column's lift."""
-    log = log_of(by_device(40, 10).assign(shop=1), "device", "shop")
-    table, items = context_lift(log), np.arange(5, dtype=np.int32)
-    nowhere = np.zeros(CLOCK + CONTEXTS, np.uint8)
-    assert not lifts(table, nowhere, items).any()
-    nowhere[CLOCK] = 1
-    found = lifts(table, nowhere, items)
-    assert not found[:2].any()
-    assert np.array_equal(found[2], table.table[:5, table.starts[2]])
 
 
 def test_towers_and_ranker_use_the_context():

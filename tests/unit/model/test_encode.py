@@ -30,10 +30,3 @@ def test_the_catalogue_is_encoded_as_in_serving(items):
     spec, named = FeatureSpec(("", *tokens), EDGES, ()), [dict(zip(COLUMNS, item, strict=True)) for item in items]
     assert tokens == list(dict.fromkeys(t for item in named for t in spec.item_tokens(item)[:CONTENT_TOKENS]))
     np.testing.assert_array_equal(content, spec.encode_items(named)[0])
-
-
-def test_a_table_without_content_columns_has_no_tokens():
-    """All rows are padding."""
-    tokens, content = encode_columns(pd.DataFrame(index=range(3)), FeatureSpec(("",), {}, ()))
-    assert tokens == []
-    assert content.tolist() == [[0] * CONTENT_TOKENS] * 3

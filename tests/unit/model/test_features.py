@@ -7,7 +7,6 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -119,31 +118,6 @@ def assert_ranks(ranks, scores, real):
         np.testing.assert_allclose(rank[order], np.log1p(np.arange(count, dtype=np.float32)), rtol=1e-6)
         assert (np.diff(score[order]) <= 4e-6).all()
         assert (rank[count:] == 0).all()
-
-
-@pytest.mark.parametrize("row", [900, 2**31 - 1, -2, -(2**31)])
-def test_a_neighbour_that_is_no_row_is_passed_over(row):
-    """The kernel checks each neighbour, because compiled code checks no bounds."""
-    rng = np.random.default_rng(0)
-    tables, (past, candidates) = tables_of(900, rng), queries(900, 3, rng)
-    expected = features.build(tables, past, candidates)
-    wild = Neighbours(
-        np.concatenate([tables.covisit.rows, np.full((900, 1), row, np.int32)], 1),
-        np.concatenate([tables.covisit.weights, np.ones((900, 1), np.float32)], 1),
-    )
-    object.__setattr__(tables, "covisit", wild)
-    np.testing.assert_array_equal(features.build(tables, past, candidates), expected)
-
-
-def test_without_a_place_for_the_cache_kernels_are_compiled_all_the_same():
-    """As in a read-only container whose user has no home."""
-    code = (
-        "from numba.core import caching; caching.CacheImpl._locator_classes = []\n"
-        "import numpy as np\n"
-        "from recsys.kernels.quantization import norms_of\n"
-        "out = np.empty(1); norms_of(np.float32([[3, 4]]), 1.0, 9.0, out); assert out.tolist() == [5]"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
 def test_a_kernel_is_compiled_anew_where_one_that_it_calls_has_changed(tmp_path):

@@ -6,24 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from recsys.kernels import time_features
-from recsys.kernels.matrix_product import add_product
 from recsys.model.ranker import RankerNet, compiled_net
-
-
-@given(*(st.integers(0, 70),) * 3, st.integers(0, 2**32 - 1))
-@settings(max_examples=60, deadline=None)
-def test_a_product_of_a_row_does_not_depend_on_the_other_rows(rows, width, columns, seed):
-    """The kernel adds the product that numpy computes, and each row of a batch has the bits of the row alone."""
-    rng = np.random.default_rng(seed)
-    left = rng.normal(size=(rows, width)).astype(np.float32)
-    right, before = rng.normal(size=(width, columns)).astype(np.float32), rng.normal(size=(rows, columns))
-    out = before.astype(np.float32)
-    add_product(left, right, out)
-    np.testing.assert_allclose(out, before + left @ right, rtol=1e-4, atol=1e-4)
-    for row in range(rows):
-        alone = before[row : row + 1].astype(np.float32)
-        add_product(left[row : row + 1], right, alone)
-        np.testing.assert_array_equal(alone[0], out[row])
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 40))

@@ -6,11 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.kernels import time_features
 from recsys.model.towers import UserTower
 from recsys.model.user_encoder import UserEncoder
 from recsys.reference import encode
-from recsys.types import CLOCK, CONTEXTS, PAD, Histories
+from recsys.types import CLOCK, CONTEXTS, Histories
 
 
 def tower_of(rng, dim, types, contexts):
@@ -60,24 +59,6 @@ def test_a_user_is_the_same_in_any_batch():
             some = slice(start, start + size)
             columns = past.items, past.times, past.types, past.now, past.context
             np.testing.assert_array_equal(encoder.encode(Histories(*(each[some] for each in columns))), together[some])
-
-
-def test_padding_has_no_effect():
-    """Types at places without an item are not read."""
-    rng = np.random.default_rng(2)
-    tower, embeddings = tower_of(rng, 16, 3, []), rng.normal(size=(40, 16)).astype(np.float32)
-    past = histories(rng, 20, 40)
-    before = UserEncoder(tower, embeddings).encode(past)
-    assert time_features.gaps(past).shape == past.items.shape
-    past.types[past.items == PAD] = 2
-    np.testing.assert_array_equal(UserEncoder(tower, embeddings).encode(past), before)
-
-
-def test_a_tower_of_more_columns_than_a_context_has_is_refused():
-    """The kernel has a fixed number of context columns."""
-    rng = np.random.default_rng(3)
-    with pytest.raises(ValueError, match=f"{CONTEXTS} is the most"):
-        UserEncoder(tower_of(rng, 16, 3, [3] * (CONTEXTS + 1)), rng.normal(size=(40, 16)).astype(np.float32))
 
 
 def test_a_context_that_the_tower_does_not_have_is_refused():

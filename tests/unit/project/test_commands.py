@@ -63,23 +63,6 @@ def test_ctrl_c_while_it_imports_is_no_fault(awaited, command, tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "stopped.\n")
 
 
-@pytest.mark.parametrize(("command", "unbuffered"), [("service config", ""), ("flows generations --json", "1")])
-def test_whoever_reads_no_further_is_told_nothing(command, unbuffered, tmp_path):
-    """As `head` does once it has its lines: no traceback, however stdout is written."""
-    reader, writer = os.pipe()
-    os.close(reader)
-    done = subprocess.run(
-        [sys.executable, "-m", *command.split()],
-        cwd=ROOT,
-        env=flow_environment(tmp_path, PYTHONUNBUFFERED=unbuffered),
-        stdout=writer,
-        stderr=subprocess.PIPE,
-        timeout=60,
-    )
-    os.close(writer)
-    assert (done.returncode, done.stderr) == (141, b"")
-
-
 @pytest.mark.parametrize(
     ("module", "absent"),
     [("service.gateway, service.serve", ("torch",)), ("loadtests.locustfile", ("torch", "redis", "matplotlib"))],
@@ -99,16 +82,3 @@ def test_make_run_needs_the_name_of_a_dataset():
     done = subprocess.run(["make", "run"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
     assert "Say which data: make run DATA=FOLDER; the sample is DATA=data/movietweetings." in done.stderr
-
-
-@pytest.mark.parametrize(("faults", "tests", "code"), [(0, 0, 0), (1, 0, 2), (0, 1, 2), (1, 1, 2)])
-def test_make_chaos_runs_the_slow_tests_after_a_failed_fault(faults, tests, code, tmp_path):
-    """Both run, and make fails (2) if one of them failed."""
-    log, python = tmp_path / "log", tmp_path / "python"
-    python.write_text(f'#!/bin/sh\necho "$@" >> {log}\n[ "$2" = tests.chaos ] && exit {faults}\nexit {tests}\n')
-    python.chmod(0o755)
-    environment = {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKELEVEL"}}
-    command = ["make", "-o", ".venv/installed-dev", "chaos", f"PY={python}"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == code, done.stderr
-    assert log.read_text().splitlines() == ["-m tests.chaos", "-m pytest -q -m slow"]

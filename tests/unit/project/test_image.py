@@ -73,25 +73,6 @@ def test_without_an_engine_the_image_says_what_to_install(tmp_path, capsys):
     assert "none of docker, podman and buildah is here" in capsys.readouterr().err
 
 
-def test_the_first_engine_that_answers_builds(tmp_path):
-    """A docker whose daemon is away is passed over; one that is named is taken before all."""
-    for name, code in (("docker", 1), ("podman", 0), ("buildah", 0)):
-        (tmp_path / name).write_text(f"#!/bin/sh\nexit {code}\n")
-        (tmp_path / name).chmod(0o755)
-    path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
-    assert build.find_engine(path) == "podman"
-    assert build.find_engine(path | {"IMAGE_ENGINE": "buildah"}) == "buildah"
-    assert build.find_engine(path | {"IMAGE_ENGINE": "docker"}) is None
-
-
-def test_settings_become_arguments_of_the_build():
-    """The base, arguments of the template and options of the engine, each where BentoML takes it."""
-    settings = {"IMAGE_BASE": "b", "IMAGE_ARGS": "PIP_CERT=/c X='1 2'", "IMAGE_OPTIONS": "network=host"}
-    command = build.command("buildah", "tandem:1", "shop:2", settings)
-    assert command[1:7] == ["containerize", "tandem:1", "--backend", "buildah", "--image-tag", "shop:2"]
-    assert command[8::2] == ["network=host", "build-arg=PIP_CERT=/c", "build-arg=X=1 2", "build-arg=BASE_IMAGE=b"]
-
-
 def test_an_audit_tells_nothing_known_from_nothing_asked():
     """Findings fail it; a list of vulnerabilities that is out of reach does not, and is no pass either."""
     sound = {"name": "a", "version": "1", "vulns": []}
@@ -106,11 +87,3 @@ def test_an_audit_tells_nothing_known_from_nothing_asked():
         code, sentence = bill_of_materials.verdict(nothing)
         assert code == 0
         assert "NOT AUDITED" in sentence
-
-
-def test_what_is_audited_is_what_is_locked():
-    """All of it, torch too."""
-    audited = {
-        each.partition("==")[0]: Version(each.partition("==")[2]) for each in bill_of_materials.locked_versions()
-    }
-    assert audited == {name: version for name, (version, _) in (blocks(LOCK) | blocks(TORCH)).items()}

@@ -3,8 +3,6 @@
 import ast
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[3]
 LIBRARIES = {
     *("bentoml", "_bentoml_impl", "_bentoml_sdk", "circus", "uvicorn", "starlette", "grpc", "hpack", "uvloop"),
@@ -89,22 +87,3 @@ def test_no_private_name_of_a_server_library_is_used():
     assert found == []
     assigned_to = [fault for _, fault in faults(PATCHES.read_text()) if fault.startswith("assigns")]
     assert assigned_to == ["assigns to Optimizer.wait", "assigns to Arbiter.__init__"]
-
-
-@pytest.mark.parametrize(
-    "source",
-    [
-        "from uvicorn._types import Scope",
-        "import grpc._channel",
-        "from starlette import _utils as utils",
-        "import grpc\ngrpc._channel.x()",
-        "from starlette.applications import Starlette as App\nApp.middleware_stack = None",
-        "from uvicorn import config\ndef f():\n    config.create_ssl_context = make",
-        "import uvicorn.config\nsetattr(uvicorn.config, 'x', 1)",
-        "from uvicorn.protocols.http import auto\ndel auto.AutoHTTPProtocol",
-    ],
-)
-def test_the_check_finds_each_kind_of_fault(source):
-    """A private import, a private attribute, and an assignment to a library's module or class."""
-    assert [*faults(source)]
-    assert not [*faults("import uvicorn\nfrom uvicorn import Config\nself._server = uvicorn.Server(Config(app))")]

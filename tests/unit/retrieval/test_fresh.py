@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,19 +10,11 @@ import pytest
 from recsys.fresh_items.extended_tables import TableExtender
 from recsys.fresh_items.put_items import NOTHING_PUT
 from recsys.generation.manifest import TOWERS
-from recsys.kernels.feature_kernels import RECENT
-from recsys.kernels.recent_events import item_events
 from recsys.model import features
-from recsys.model.event_counts import NO_COUNTS, EventCounts
-from recsys.model.feature_spec import FeatureSpec
 from recsys.model.ranker import Ranker
 from recsys.model.towers import content_encoder
 from recsys.retrieval.retriever import Retriever
-from recsys.retrieval.sources.new_items import PUT_SHARE
-from recsys.slates.served_generation import ServedGeneration
-from recsys.types import CANDIDATES, PAD, Candidates, Histories, Source
-from service.backends import wire
-from service.backends.models import RetrievalModel
+from recsys.types import PAD, Source
 from tests.sample_data import put_items, tiny
 from tests.sample_data.put_items import UNSEEN, hide, item, putting
 
@@ -89,23 +79,6 @@ def test_features_are_those_of_an_item_without_interactions(world, retriever, hi
     np.testing.assert_array_equal(got, expected)
 
 
-def test_events_are_counted_by_the_id_of_an_item(world, ranker):
-    """Of an item of the generation and of an item put since; also of an item whose first event is later."""
-    now, minute = 1.7e9 // 60 * 60 + 30, int(1.7e9 // 60) - 1
-    tables, names, kept = world[0].tables(), ["twin-90", "unknown", UNSEEN[0]], []
-    rows = np.array([[tables.ids.row_of(UNSEEN[0]), len(tables) + 5, len(tables) + 17, 0]], np.int32)
-    candidates = Candidates(rows, np.zeros(rows.shape, np.float32), np.zeros(rows.shape, np.uint16))
-    for items, expected in (([0, 2, 0, 1], [1, 2, 0, 0]), ([0, 3, 3, 3, 1], [0, 1, 3, 0])):
-        entries = item_events(*np.array([items, [minute] * len(items), [1] * len(items)], np.int32), len(names))
-        counts = EventCounts(names, entries, NO_COUNTS.by_hour)
-        counting = ranker.with_items(TWINS).with_counts(counts)
-        found, _ = counting.features_and_scores(Histories.empty(np.array([now])), candidates)
-        np.testing.assert_allclose(np.expm1(found[0, :, RECENT + 1]), expected, rtol=1e-6)
-        kept.append(counting)
-        names.append("twin-91")
-    assert ranker.with_items(TWINS).with_counts(counts) is kept[1]
-
-
 def test_put_items_are_searched_exactly(retriever, world, histories):
     """The search over the index and the put items is brute force over both, without hidden items."""
     tables = world[0].tables()
@@ -129,25 +102,6 @@ def test_put_items_are_searched_exactly(retriever, world, histories):
     assert ((everything != PAD).sum(axis=1) == np.isfinite(scores[0]).sum()).all()
 
 
-def test_put_items_are_candidates_of_the_fresh_source(retriever, histories):
-    """The best put items by tower score have a share of their own, and all candidates still fit."""
-    puts = putting(*(item(f"f{n}", n + 1, tiny.CATEGORIES[n % 3], year=1990 + n % 25) for n in range(2000)))
-    grown = retriever.with_items(puts)
-    found = grown.retrieve(histories)
-    late = found.items >= len(retriever._tables)
-    assert found.items.shape[1] == CANDIDATES
-    named = ((found.sources & Source.FRESH) != 0) & late
-    assert (named.sum(axis=1) == PUT_SHARE).all()
-    users = grown._encoder.encode(histories)
-    scores = users @ grown._tables.embeddings.tail.T
-    for row in range(len(histories)):
-        worst = found.tower[row][named[row]].min()
-        assert worst >= np.sort(scores[row])[-PUT_SHARE] - 1e-6
-    for row, items in enumerate(found.items):
-        assert len(set(items[items != PAD].tolist())) == (items != PAD).sum()
-        assert (np.diff(found.tower[row][items != PAD]) <= 0).all()
-
-
 @pytest.mark.parametrize("exclude_seen", [True, False])
 def test_a_hidden_item_comes_from_no_source(world, histories, exclude_seen):
     """Not from the tower, co-visitation, EASE, popular, fresh or repeated items."""
@@ -166,16 +120,6 @@ def test_a_hidden_item_comes_from_no_source(world, histories, exclude_seen):
         rows = [tables.ids.row_of(item_id) for item_id in ids]
         assert np.isin(before.items, rows).any()
         assert not np.isin(after.items, [*rows, len(tables) + 99]).any()
-
-
-def test_the_next_popular_items_replace_hidden_ones(retriever, world, histories):
-    """With the 30 most popular items hidden, the source still brings its share."""
-    ids = world[0].tables().ids
-    best = [ids[int(row)] for row in retriever._finders[Source.POPULAR]._rows[:30]]
-    puts = putting(*(hide(item_id, n + 1) for n, item_id in enumerate(best)))
-    brought = retriever.with_items(puts).each_source(histories, 15)[Source.POPULAR]
-    assert (brought[:, :15] != PAD).all()
-    assert not {ids[row] for row in brought.ravel().tolist()} & {*best}
 
 
 def test_an_item_is_shown_again(world, histories):
@@ -212,31 +156,3 @@ def test_an_unknown_row_is_ignored(retriever, ranker, histories):
         scores = ranker.with_items(puts).score(stranger, mixed)
         assert (scores[:, 3:7] == -np.inf).all()
         np.testing.assert_array_equal(scores[:, kept], ranker.with_items(puts).score(shorter, fewer))
-
-
-def test_an_unknown_item_fails_only_its_own_row_of_similar_items(retriever, caplog):
-    """A gateway may have read a put earlier than retrieval."""
-    puts = putting(item("x", 7, "comedy"))
-    known = len(retriever._tables) + 7
-    model = RetrievalModel(SimpleNamespace(get=lambda _: retriever), lambda: puts)
-    table = np.zeros(3, wire.SIMILAR)
-    table["due"], table["generation"], table["item"] = time.time() + 60, b"g1", (known + 1, known, known - 1)
-    found = model.similar(wire.as_bytes(table))
-    assert wire.failed(wire.as_table(found, wire.SIMILAR_FOUND)).tolist() == [1, 0, 1]
-    assert caplog.text == ""
-
-
-def test_the_gateway_encodes_a_put_once(world, monkeypatch):
-    """Encoding 10,000 puts in each request would block the event loop for 120 ms."""
-    served = ServedGeneration.load(world[0])
-    encoded, encode = [], FeatureSpec.encode_items
-    monkeypatch.setattr(FeatureSpec, "encode_items", lambda self, told: encoded.append(len(told)) or encode(self, told))
-    first = putting(item("f1", 1, "drama"), item("f2", 2, "comedy"))
-    second = first.joined([item("f2", 2, "action", version=2), item("f9", 9, "drama")], "e", 2)
-    for puts in (first, second):
-        joined = served.with_items(puts)
-        for _ in range(3):
-            content = joined.all_tables.content[np.array([0, *joined.fresh.rows], np.int32)]
-        assert content[0].tolist() == served.tables.content[0].tolist()
-        assert content[1:].tolist() == encode(served.spec, [told.content for told in puts.items])[0].tolist()
-    assert [count for count in encoded if count] == [2, 2]

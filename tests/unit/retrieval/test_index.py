@@ -3,7 +3,6 @@
 import subprocess
 import sys
 
-import numkong
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,9 +10,7 @@ from hypothesis import strategies as st
 
 from recsys.filters.allowed_items import Allowed
 from recsys.fresh_items.extended_column import NO_ROWS, ExtendedColumn, table
-from recsys.kernels import exact_search
 from recsys.kernels.candidate_lists import score
-from recsys.kernels.top_k import NO_KEY, places
 from recsys.retrieval.index import ExactIndex
 from recsys.types import PAD
 
@@ -128,53 +125,6 @@ def test_a_large_index_finds_what_scoring_every_item_finds(kind):
         np.testing.assert_array_equal(scores, expected[1])
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(1, 9_000), st.integers(1, 120), st.integers(0, 60), st.floats(0, 1))
-@settings(max_examples=100, deadline=None)
-def test_every_item_within_the_margin_is_listed(seed, n, k, lift, share):
-    """Each shown row at most a margin below the k-th best is listed once, however wrong the estimate from a sample."""
-    rng = np.random.default_rng(seed)
-    scores, shown = rng.integers(-(2**20), 2**20, (3, n)).astype(np.int32), rng.random(n) < 0.9
-    period = exact_search.SHARE * exact_search.ADJACENT
-    raised = (np.arange(n) % period < exact_search.ADJACENT) & (rng.random(n) < share)
-    scores[:, raised] += np.int32(lift << 15)
-    k = min(k, int(shown.sum()))
-    if not k:
-        return
-    margins = rng.integers(0, 1 << 17, 3)
-    keys, counts = np.empty((3, n), np.uint64), np.empty(3, np.int64)
-    users, items = np.zeros((3, 1), np.float32), np.zeros((n, 1), np.float32)
-    exact_search.find(scores, margins, shown, k, users, items, keys, counts)
-    for query in range(3):
-        of = np.where(shown, scores[query], exact_search.LOWEST)
-        within = np.flatnonzero(shown & (of >= np.sort(of)[-k] - margins[query]))
-        listed = places(keys[query, : counts[query]])
-        assert np.isin(within, listed).all()
-        assert len(np.unique(listed)) == len(listed)
-        assert shown[listed].all()
-        assert (keys[query, counts[query] : counts.max()] == NO_KEY).all()
-
-
-def test_integer_scores_are_the_same_with_any_instruction_set():
-    """Without the vector instructions of this processor, numkong and the kernel for one user compute the same."""
-    rng = np.random.default_rng(6)
-    items = rng.integers(-128, 128, (61, 100)).astype(np.int8)
-    users = rng.integers(-127, 128, (5, 100)).astype(np.int8)
-    expected = users.astype(np.int32) @ items.T.astype(np.int32)
-    alone = np.empty((1, len(items)), np.int32)
-    wide = np.pad(items, ((0, 0), (0, 28))).reshape(len(items), 2, exact_search.COLUMNS)
-    exact_search.product(wide, np.pad(users[0], (0, 28)).astype(np.int16).reshape(wide.shape[1:]), alone)
-    np.testing.assert_array_equal(alone[0], expected[0])
-    vector = [name for name, on in numkong.get_capabilities().items() if on and name != "serial"]
-    try:
-        for name in [None, *vector]:
-            if name:
-                numkong.disable_capability(name)
-            np.testing.assert_array_equal(np.asarray(numkong.dots_packed(users, numkong.dots_pack(items))), expected)
-    finally:
-        for name in vector:
-            numkong.enable_capability(name)
-
-
 BEFORE_UNMAPPED_MEMORY = """
 import ctypes, mmap, sys
 import numpy as np
@@ -198,22 +148,6 @@ def test_nothing_is_read_past_the_end_of_the_table():
     command = [sys.executable, "-c", BEFORE_UNMAPPED_MEMORY]
     found = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert (found.returncode, found.stdout) == (0, "read\n"), found.stderr
-
-
-@pytest.mark.parametrize("table", [np.zeros((9, 3), np.int8), np.zeros((8, 4), np.int8), np.zeros((9, 4), np.int16)])
-def test_a_table_of_another_shape_is_refused(table):
-    """Kernels read the table without checks."""
-    with pytest.raises(ValueError, match="int8 table"):
-        ExactIndex(np.ones((9, 4), np.float32), np.ones(9, bool), table)
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_embeddings_that_are_not_finite_are_refused(value):
-    """Their scores have no order."""
-    items = np.ones((9, 4), np.float32)
-    items[3, 2] = value
-    with pytest.raises(ValueError, match="finite"):
-        ExactIndex(items, np.ones(9, bool))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 3e38])

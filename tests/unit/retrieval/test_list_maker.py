@@ -17,7 +17,7 @@ from recsys.retrieval.retriever import Retriever
 from recsys.rules import Rules, compile_rules
 from recsys.slates.query import Query
 from recsys.slates.served_generation import ServedGeneration
-from recsys.types import EXTRA, Event, Source
+from recsys.types import Event, Source
 from service.backends.calls import Backends
 from service.backends.models import RankingModel, RetrievalModel
 from service.recommend.pipeline import Pipeline
@@ -95,11 +95,3 @@ def test_what_a_put_hides_is_on_no_list(scene):
     assert (hiding.title(best), scene.maker.title(best)) == ("New title", tables.titles[best])
     shown = replace(hiding, rules=Rules(hide_unavailable=False)).make([past], now)[0]
     assert best in shown.items
-
-
-def test_as_many_trends_as_a_query_may_bring(scene):
-    """The first that the generation knows, in their order."""
-    known = [scene.maker.tables.ids[row] for row in range(EXTRA + 5)]
-    maker = scene.maker.with_trending(["unknown", *known])
-    assert maker.trending == tuple(range(EXTRA))
-    assert len(maker.make([scene.past(3)] * 2, time.time())) == 2

@@ -5,10 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.filters.allowed_items import AllowedItems
 from recsys.filters.compiled_conditions import FILTER_WORDS, NumberMatch, TokenMatch, packed, unpacked
 from recsys.model import features
-from recsys.model.neighbour_tables import RECENT
 from recsys.retrieval.retriever import Retriever
 from recsys.retrieval.sources.popular import SOURCE as POPULAR
 from recsys.types import PAD, Source
@@ -45,22 +43,6 @@ def test_every_source_is_named(scene):
         for item, source in zip(items[items != PAD].tolist(), sources[items != PAD].tolist(), strict=True):
             assert source
             assert bool(source & Source.POPULAR) == (item in popular)
-
-
-def test_the_best_neighbours_have_the_most_votes(scene):
-    """Each recent item votes for its neighbours, weighed by how long ago it was."""
-    _, tables, histories = scene
-    table = tables.covisit
-    best = table.best(histories.items, 5, 0.9)
-    for row, history in enumerate(histories.items):
-        expected = np.zeros(len(tables))
-        for step, item in enumerate(history[-RECENT:][::-1]):
-            real = table.rows[item] != PAD
-            if item != PAD:
-                expected[table.rows[item][real]] += table.weights[item][real] * 0.9**step
-        found = best[row][best[row] != PAD]
-        assert len(found) == min(5, (expected > 0).sum())
-        assert np.allclose(expected[found], np.sort(expected)[::-1][: len(found)], atol=1e-5)
 
 
 def test_repeats_come_back_where_seen_items_may(scene):
@@ -111,13 +93,6 @@ def test_unpacked_is_the_inverse_of_packed(matches):
     np.testing.assert_array_equal(row, packed(matches[::-1]))
 
 
-def test_no_condition_leaves_all_items_and_a_condition_without_tokens_leaves_none(scene):
-    """A text that no item has becomes a match without tokens."""
-    everything, nothing = AllowedItems(scene[1]).of(np.stack([packed([]), packed([TokenMatch(())])]))
-    assert everything is None
-    assert nothing.count == 0
-
-
 @pytest.fixture(scope="module")
 def dramas(tiny_world):
     """The packed filter of dramas, and their rows."""
@@ -131,26 +106,6 @@ def filters(scene, dramas):
     rows = np.zeros((len(scene[2]), FILTER_WORDS), np.int32)
     rows[::2] = dramas[0]
     return rows
-
-
-def test_every_source_brings_only_allowed_items(scene, dramas, filters):
-    """Queries with a filter get the filter's items; the other queries of the batch get the bits they get alone."""
-    retriever, tables, histories = scene
-    extra = np.full((len(histories), 32), PAD, np.int32)
-    extra[:, :2] = np.flatnonzero(np.asarray(tables.available))[[3, 60]]
-    plain, found = retriever.retrieve(histories, extra), retriever.retrieve(histories, extra, filters)
-    brought = Source(0)
-    for row, history in enumerate(histories.items):
-        if row % 2:
-            for field in ("items", "tower", "sources"):
-                np.testing.assert_array_equal(getattr(found, field)[row], getattr(plain, field)[row])
-            continue
-        real = found.items[row] != PAD
-        assert set(found.items[row, real].tolist()) == set(dramas[1].tolist()) - set(history.tolist())
-        assert (np.diff(found.tower[row, real]) <= 0).all()
-        brought |= Source(int(np.bitwise_or.reduce(found.sources[row])))
-    assert brought & Source.POPULAR
-    assert brought & Source.COVISIT
 
 
 def test_filters_apply_to_items_put_since(scene, dramas, filters):

@@ -39,14 +39,6 @@ def test_a_put_counts_if_it_is_newer_than_the_data():
     assert later.shows(np.array([0])).tolist() == [True]
 
 
-def test_hidden_new_items_and_unknown_rows_are_not_shown():
-    """An unknown row is no error."""
-    found = changes(item("x", 4), hide("y", 6))
-    rows = np.array([7, 9, 8, 10, 10**9, 0, 3])
-    assert found.shows(rows).tolist() == [True, False, False, False, False, True, False]
-    assert found.hidden_count == 1
-
-
 def test_old_puts_expire():
     """An item expires by the time of its last put. Without expired items nothing is copied."""
     puts = putting(item("old", 1, put_at=0.0), item("new", 2, put_at=1000.0))

@@ -1,6 +1,5 @@
 """Candidate sources: one file adds one, and a wrong one is an error at the import."""
 
-import importlib
 import json
 import re
 import subprocess
@@ -13,12 +12,8 @@ import pytest
 from recsys.errors import GenerationError
 from recsys.generation.loader import check_servable
 from recsys.generation.manifest import GenerationFolder
-from recsys.retrieval import registry
-from recsys.retrieval.source import CandidateSource, Finder
-from recsys.types import FLAG_BITS, Source
 
 ROOT = Path(__file__).resolve().parents[3]
-NINTH = 1 << 8
 
 ADDED = """
 import json, sys
@@ -121,61 +116,3 @@ def test_a_generation_of_a_source_that_the_code_lacks_is_refused(added):
         GenerationError, match=r"trained with the sources .*repeat, evergreen, and this code has .*repeat\."
     ):
         check_servable(GenerationFolder(Path(added["new"])))
-
-
-class Nothing(Finder):
-    """Finds nothing."""
-
-    def find(self, batch, k):
-        return np.zeros((len(batch.past), 0), np.int32)
-
-
-@pytest.mark.parametrize(
-    ("wrong", "told"),
-    [
-        ({"finder": None}, "has a share and no finder"),
-        ({"finder": Finder}, "subclass of Finder with a method find"),
-        ({"finder": type("Lazy", (Finder,), {})}, "subclass of Finder with a method find"),
-        ({"finder": dict}, "subclass of Finder"),
-        ({"share": 0}, "share 0"),
-        ({"share": 512}, "must be 0 to 511"),
-        ({"share": -1}, "must be 0 to 511"),
-        ({"flag": 0}, "one bit of 16"),
-        ({"flag": 3}, "one bit of 16"),
-        ({"flag": -256}, "one bit of 16"),
-        ({"flag": 1 << FLAG_BITS}, "one bit of 16"),
-        ({"name": "Ever green"}, "Name the source"),
-    ],
-)
-def test_a_source_that_is_wrong_in_itself_is_an_error(wrong, told):
-    """Where the file is imported, and never another source's items later."""
-    right = {"name": "evergreen", "flag": NINTH, "share": 16, "finder": Nothing}
-    CandidateSource(**right)
-    with pytest.raises(ValueError, match=told):
-        CandidateSource(**right | wrong)
-
-
-@pytest.mark.parametrize(
-    ("added", "told"),
-    [
-        (CandidateSource("popular", NINTH, 16, Nothing), "names and flags of their own"),
-        (CandidateSource("evergreen", Source.TRENDING, 16, Nothing), "names and flags of their own"),
-        (CandidateSource("evergreen", NINTH, None, Nothing), "Here: tower, evergreen"),
-        (CandidateSource("evergreen", NINTH, 225, Nothing), "leave 63 of 512"),
-    ],
-)
-def test_sources_that_contradict_each_other_are_an_error(added, told):
-    """A name or a flag twice, two that take the rest, and shares that leave no rest."""
-    with pytest.raises(ValueError, match=told):
-        registry.checked([*registry.SOURCES, added])
-
-
-def test_a_file_without_a_source_is_an_error(tmp_path, monkeypatch):
-    """A module in the folder that defines no SOURCE is named."""
-    folder = tmp_path / "spare_sources"
-    folder.mkdir()
-    (folder / "__init__.py").touch()
-    (folder / "empty.py").write_text("source = 1\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ValueError, match=r"spare_sources\.empty must define SOURCE"):
-        registry.discovered(importlib.import_module("spare_sources"))

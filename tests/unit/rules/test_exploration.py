@@ -1,8 +1,5 @@
 """Slates that explore: their probabilities are exact, they obey every rule, and their record draws them again."""
 
-from collections import Counter
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -11,7 +8,7 @@ from scipy.stats import chisquare
 
 from recsys.lists import exploration_record
 from recsys.rules import parse
-from recsys.rules.exploration import BEYOND, DrawPolicy, draw, draw_probabilities, random_numbers
+from recsys.rules.exploration import DrawPolicy, draw, draw_probabilities, random_numbers
 from tests.fakes.plain_slate import Catalogue, admitted, slate
 from tests.unit.rules.test_selection import TEXTS, worlds
 
@@ -57,16 +54,6 @@ def test_a_replay_gives_the_same_slate(drawn, k, text, policy):
         assert at < 0 or stored.items[at] == item
 
 
-@settings(max_examples=100, deadline=None)
-@given(worlds(), st.integers(1, 12), TEXTS, POLICIES)
-def test_a_temperature_near_zero_gives_the_best_slate(drawn, k, text, policy):
-    """Exploration changes only what scores decide. Where two scores are equal the draw decides."""
-    world, items, scores = drawn
-    made = slate(world, items, scores, k, text, explore=replace(policy, temperature=0.001, uncertain=0.0))
-    assume(items and (made.exploration.propensities == 1).all())
-    assert made.items == slate(world, items, scores, k, text).items
-
-
 def test_a_million_draws_match_the_probabilities():
     """Counts of 10,000 seeds with 100 numbers each, by chi-square."""
     values, uncertain = np.linspace(2, -2, 30, dtype=np.float32), np.arange(30) % 7 == 6
@@ -76,32 +63,11 @@ def test_a_million_draws_match_the_probabilities():
     assert chisquare(counts, chances * 1e6).pvalue > 1e-3
 
 
-def test_drawn_slates_match_the_product_of_their_propensities():
-    """Ordered slates under a cap, of 5,000 seeds: the second place depends on the first."""
-    text, products, counts = "[[cap]]\ncolumn='genre'\nat_most=1", {}, Counter()
-    for seed in range(5_000):
-        made = slate(NINE, [0, 1, 3, 4, 6], [3, 1, 2, 2.5, 0], 2, text, False, DrawPolicy(1.0, 0.2, 20, seed))
-        counts[tuple(made.items)] += 1
-        products[tuple(made.items)] = made.exploration.propensities.prod()
-    assert sum(products.values()) == pytest.approx(1, abs=1e-9)
-    assert not {(0, 1), (1, 0), (3, 4), (4, 3)} & products.keys()
-    expected = [products[each] * 5_000 for each in products]
-    assert chisquare([counts[each] for each in products], expected, sum_check=False).pvalue > 1e-3
-
-
 def test_uncertain_items_are_drawn_at_their_share():
     """Rows 1 and 3 have one interaction. Each has the score's probability, and half of the share."""
     made = slate(NINE, [0, 1, 2, 3], [9, 1, 9, 1], 1, "", explore=DrawPolicy(0.01, 0.3, 20, 0))
     chances = dict(zip(made.exploration.items, made.exploration.probabilities(0), strict=True))
     assert chances == pytest.approx({0: 0.35, 2: 0.35, 1: 0.15, 3: 0.15})
-
-
-def test_the_log_of_a_slate_is_bounded():
-    """Of 400 candidates k + BEYOND are drawn, and BEYOND uncertain ones; 2.2 kB for 20 places and ids of 3 digits."""
-    world, rows = Catalogue([["Drama"]] * 400), range(400)
-    made = slate(world, rows, -np.arange(400), 20, "", False, DrawPolicy(1.0, 0.1, 20, 7))
-    assert len(made.exploration.items) == 20 + BEYOND + BEYOND - (20 + BEYOND) // 2
-    assert len(exploration_record.pack(made.exploration)) < 2_200
 
 
 def test_an_item_that_was_drawn_says_so():

@@ -8,7 +8,7 @@ import pytest
 from recsys.errors import RulesError
 from recsys.filters.compiled_conditions import NumberMatch, TokenMatch
 from recsys.model.feature_spec import FeatureSpec
-from recsys.rules import Rules, RulesFile, compile_rules, parse, unknown_items
+from recsys.rules import Rules, RulesFile, compile_rules, parse
 
 SPEC = FeatureSpec(
     tokens=("", "genre=Drama", "genre=Comedy", "studio=A", "year#0"),
@@ -95,14 +95,6 @@ def test_a_rule_selects_items_by_the_conditions_of_a_filter():
         assert words in reason
 
 
-def test_a_pin_in_an_unknown_context_is_inactive():
-    """No query can have an unknown context column. A query can have an unknown value of a known column."""
-    pin = "[[pin]]\nitem='a'\nplace=1\ncontext={device='fridge'}"
-    (reason,) = compile_rules(parse(pin), SPEC).inactive
-    assert reason == "pin: this generation has no context column 'device'; it has none."
-    assert compile_rules(parse(pin), replace(SPEC, contexts=(("device", ("mobile",)),))).inactive == ()
-
-
 ORDER = "[[cap]]\ncolumn='genre'\nat_most=3\n[[boost]]\nwhere={genre='Drama'}\nby=0.5"
 
 
@@ -112,18 +104,6 @@ def test_the_filters_of_rules_only_exclude_items():
     assert compiled.filters.rules == Rules(hide_unavailable=False, exclude_seen=False)
     assert (compiled.filters.caps, compiled.filters.boosts) == ((), ())
     assert compiled.filters is compiled.filters
-
-
-def test_unknown_items_of_rules_are_reported():
-    """Each rule has a sentence with its first unknown item."""
-    rules = parse(
-        "[[pin]]\nitem='a'\nplace=1\n[[pin]]\nitem=7\nplace=2\n[[boost]]\nby=1\nwhere={genre='Drama'}\n"
-        "[[boost]]\nby=1\nitems=['a', 'b', 'c']\n[[bury]]\nby=1\nitems=['a']"
-    )
-    assert unknown_items(rules, lambda items: [0 if item == "a" else None for item in items]) == [
-        "pin: no item of this generation, nor any put since, is 7.",
-        "boost: no item of this generation, nor any put since, is 'b', and 1 more of its ids are unknown.",
-    ]
 
 
 def test_a_valid_edit_is_in_force_and_a_wrong_one_is_not(tmp_path):
@@ -144,17 +124,6 @@ def test_a_valid_edit_is_in_force_and_a_wrong_one_is_not(tmp_path):
     path.unlink()
     rules.refresh()
     assert (rules.current, rules.fault) == (Rules(), None)
-
-
-def test_a_wrong_file_at_the_start_is_an_error(tmp_path):
-    """There are no older rules."""
-    path = tmp_path / "rules.toml"
-    path.write_text("cap = 3")
-    with pytest.raises(RulesError, match="cap"):
-        RulesFile(path)
-    path.write_bytes(b"\xff\xfe")
-    with pytest.raises(RulesError, match="can't be read"):
-        RulesFile(path)
 
 
 def test_a_named_file_has_to_be_there(tmp_path, caplog):

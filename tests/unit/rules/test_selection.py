@@ -19,21 +19,6 @@ def test_without_rules_the_best_come_first_and_popular_ones_fill_up():
     assert made.moved_by == {0: ("top_up",), 1: ("top_up",)}
 
 
-def test_a_cap_excludes_further_items():
-    """The slate has two items of a genre. The third is reported with its cap."""
-    made = slate(NINE, [0, 1, 2, 3], [4, 3, 2, 1], 4, "[[cap]]\ncolumn='genre'\nat_most=2")
-    assert made.items == [0, 1, 3, 4]
-    assert made.passed_over == {2: "cap genre=Drama"}
-
-
-def test_boost_and_bury_move_items():
-    """Scores change by standard deviations, and the slate names the rule that moved an item."""
-    made = slate(NINE, [0, 3, 6], [3, 2, 1], 3, "[[boost]]\nwhere={genre='Action'}\nby=3\n[[bury]]\nitems=[0]\nby=3")
-    assert made.items == [6, 3, 0]
-    assert made.moved_by == {6: ("boost",), 0: ("bury",)}
-    assert made.scores == sorted(made.scores, reverse=True)
-
-
 def test_a_pin_has_its_place_unless_the_item_is_hidden():
     """The item need not be a candidate. The pin counts in its context alone."""
     pin = "[[pin]]\nitem=7\nplace=2\ncontext={device='tv'}"
@@ -41,21 +26,6 @@ def test_a_pin_has_its_place_unless_the_item_is_hidden():
     assert slate(NINE, [0, 1, 2], [3, 2, 1], 3, pin, device="web").items == [0, 1, 2]
     hidden = Catalogue(NINE.genres, hidden=frozenset({7}))
     assert slate(hidden, [0, 1, 2], [3, 2, 1], 3, pin, device="tv").items == [0, 1, 2]
-
-
-def test_a_quota_moves_new_items_no_further_than_needed():
-    """One of the first three items must be new, so that the new item has the third place."""
-    world = Catalogue(NINE.genres, new=frozenset({5}))
-    made = slate(world, [0, 1, 2, 5], [4, 3, 2, 1], 4, "[[quota]]\nnew_within_days=7\nat_least=1\nwithin=3")
-    assert made.items == [0, 1, 5, 2]
-    assert made.moved_by[5] == ("quota",)
-
-
-def test_diversity_prefers_dissimilar_items():
-    """The comedy is between two dramas with nearly equal scores."""
-    made = slate(NINE, [0, 1, 3], [3, 2.9, 2], 3, "[diversity]\nweight=0.6")
-    assert made.items == [0, 3, 1]
-    assert "diversity" in made.moved_by[3]
 
 
 def test_an_item_that_a_rule_removes_is_named_with_the_rule():

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -126,23 +125,6 @@ class TestSharing:
         with client(store) as connection:
             assert connection.get("k") == b"v"
 
-    def test_concurrent_starts_make_one_server(
-        self, store: EmbeddedValkey, other: Callable[[Path], subprocess.Popen[str]]
-    ) -> None:
-        """One of several processes starts the server, and the others attach."""
-        with ThreadPoolExecutor(4) as pool:
-            list(pool.map(other, [store.folder] * 4))
-        assert (store.folder / "valkey.log").read_text().count("Ready to accept connections") == 1
-
-    def test_the_server_holds_the_lock(self, store: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch) -> None:
-        """An unreachable server blocks a second server in its folder, and the error is a sentence."""
-        store.ensure()
-        store.socket.unlink()
-        rival = EmbeddedValkey(store.folder)
-        monkeypatch.setattr(module, "START_SECONDS", 0.3)
-        with pytest.raises(SettingsError, match="Another process holds"):
-            rival.ensure()
-
 
 class TestPlaces:
     def test_long_path(self, tmp_path: Path) -> None:
@@ -173,12 +155,6 @@ class TestPlaces:
                 EmbeddedValkey(folder)
         finally:
             place.unlink()
-
-    def test_a_folder_that_can_not_be_made(self, tmp_path: Path) -> None:
-        """The error names the setting to change."""
-        (tmp_path / "file").touch()
-        with pytest.raises(SettingsError, match=r"can't write .*Set TANDEM_HOME"):
-            EmbeddedValkey(tmp_path / "file").ensure()
 
     def test_server_that_gives_up(self, store: EmbeddedValkey) -> None:
         """The error for a server that ends at its start has the last line of its log."""

@@ -11,7 +11,6 @@ import pytest
 from recsys.environment import Environment
 from recsys.errors import SettingsError, StoreError, StoreUnavailable
 from recsys.store import from_environment, open_store
-from recsys.store.redis.store_address import address
 
 
 class TestOpenStore:
@@ -54,23 +53,6 @@ class TestOpenStore:
         with pytest.raises(SettingsError, match="redis://host:6379/0") as caught:
             open_store(Environment(tmp_path, url))
         assert "sec" not in str(caught.value)
-
-    @pytest.mark.parametrize(
-        ("url", "shown"),
-        [
-            ("redis://:p%40ss@host/2", "redis://host:6379"),
-            ("rediss://user:secret@host:7000", "rediss://host:7000"),
-            ("redis://u:secret@[::1]:7/0?password=secret", "redis://[::1]:7"),
-            ("unix://u:secret@/a/path%20b?password=secret", "unix:///a/path b"),
-            (
-                "rediss+sentinel://u:secret@a,b:7,[::1]:8/shop?ssl_ca_certs=/ca&sentinel_password=secret",
-                "rediss+sentinel://a:26379,b:7,[::1]:8/shop",
-            ),
-        ],
-    )
-    def test_address(self, url: str, shown: str) -> None:
-        """The shown address has no user and no password."""
-        assert address(url) == shown
 
 
 def test_restarts_and_failures_are_logged_once(monkeypatch):

@@ -9,7 +9,6 @@ from training.evaluation.baselines import DECAY, Ease, ItemKnn, popularity
 from training.evaluation.ranking import metric_rows
 from training.evaluation.scorers import baselines
 from training.evaluation.split import split
-from training.tables.neighbours import followers
 
 
 def dense_knn(log, history, neighbours):
@@ -55,23 +54,3 @@ def test_models_of_taste_learn_the_ring_and_popularity_does_not():
     assert not left_out
     for name in ("item_knn", "ease_decay", "ials"):
         assert rows[name]["recall@10"] > rows["popularity"]["recall@10"] + 2 * rows[name]["se_recall@10"], name
-
-
-def test_without_implicit_its_row_is_left_out_with_a_sentence(monkeypatch):
-    """A machine without the development dependency has the other rows and a sentence."""
-    monkeypatch.setattr("training.evaluation.baselines.importlib.util.find_spec", lambda name: None)
-    rows, left_out = baselines(log_of(ring(users=30)), threads=1, seed=0)
-    assert "ials" not in rows
-    assert "implicit" in left_out[0]
-
-
-def test_neighbours_are_the_items_that_follow():
-    """In a ring without noise an item's best neighbours are the next items, nearest first, and never the item."""
-    log = log_of(ring(noise=0.0, items=30, users=60))
-    table = followers(log, 10, 0.5, neighbours=5)
-    # catalogue rows are in order of appearance: compare ids
-    ids = log.catalogue.ids
-    after = [(ids[table.rows[row]] - ids[row]) % 30 for row in range(30)]
-    assert all(0 not in steps for steps in after)
-    assert np.mean([steps[0] <= 3 for steps in after]) > 0.9
-    assert (np.diff(table.weights, axis=1) <= 0).all()

@@ -7,14 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recsys.kernels.feature_kernels import FLAGS, RECENT
 from tests.flows.ring_dataset import START, log_of, quick, ring
 from training import recipe
 from training.advisor.replayed_slates import ReplayedService
 from training.data.interaction_log import DAY
 from training.evaluation.protocols import PROTOCOLS
-from training.evaluation.ranking import rank_targets
-from training.evaluation.scorers import same_for_all
 from training.evaluation.split import split
 from training.offpolicy.replay.tested_model import judge_tested
 from training.ranker import examples
@@ -63,41 +60,6 @@ def test_labels_read_the_popularity_of_the_midnight_before(parts, monkeypatch):
     assert 0.7 < dated / later < 0.8
 
 
-def test_a_quarter_of_the_examples_has_no_counts_however_few_a_day_has(parts, monkeypatch):
-    """Also where each day has one query, and so each chunk."""
-    monkeypatch.setattr(examples, "CHUNK", 1)
-    stage = fit_first_stage(parts.before_labels, BRIEF)
-    found = examples.gather(parts, stage, BRIEF.ranker, np.random.default_rng(0))
-    counted = found.x[:, :, RECENT:FLAGS].any(axis=(1, 2))
-    assert 0.2 < 1 - counted.mean() < 0.3
-
-
-def test_an_evaluation_knows_the_hit_of_yesterday(parts):
-    """By popularity and by the ranker; a hit began in the test, so tables of its beginning have no event of it."""
-    run = recipe.TrainingRun(BRIEF)
-    rows = recipe.evaluate(parts, recipe.train_ranker(parts, run), run).rows
-    for name in ("recency_popularity", "two_stage"):
-        assert rows[name]["new_recall@10"] > 0.5, (name, rows[name])
-
-
-def test_each_query_reads_tables_that_are_younger_than_a_day(parts):
-    """The cut of each query is before the query, at most a day; the earliest cuts come first."""
-    seen = []
-
-    def scorers(cut):
-        def score(histories):
-            seen.extend((cut, now) for now in histories.now)
-            return same_for_all(np.zeros(len(parts.ranked), np.float32))(histories)
-
-        return {"x": score}
-
-    rank_targets(parts, scorers)
-    cuts, moments = np.array(seen).T
-    assert len(seen) == len(parts.test)
-    assert ((cuts <= moments) & (moments < cuts + DAY)).all()
-    assert (np.diff(cuts) >= 0).all()
-
-
 def test_no_event_of_a_cut_or_later_changes_a_table(parts):
     """All items since a cut are replaced: the tables of the cut have the same bits, for labels and for the test."""
     cut = float(np.unique(parts.test_cuts(parts.test))[2])
@@ -127,14 +89,6 @@ def test_the_tables_of_the_models_are_those_of_the_earliest_cut(protocol):
     if protocol != "rolling":
         assert not parts.test_cuts(parts.test).any()
         assert not parts.label_cuts(parts.labels).any()
-
-
-def test_a_hidden_item_stays_hidden():
-    """`--new-items` hides every event of some items: no table of any moment counts one."""
-    parts = split(log_of(ring(users=60)), BRIEF, new_items=0.2)
-    assert len(parts.hidden)
-    for cut in np.unique(parts.test_cuts(parts.test)):
-        assert not np.isin(parts.known_to_test(float(cut)).items, parts.hidden).any()
 
 
 def test_explored_slates_are_judged_with_the_tables_of_their_day(parts, monkeypatch):

@@ -1,6 +1,6 @@
 """The gate beside the best generation of 30 days: small losses each night do not add up."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -82,20 +82,6 @@ def test_a_model_that_is_as_good_passes_each_night(gone):
     assert nights([1 + 0.03 * (-1) ** night for night in range(40)], gone=gone) == {}
 
 
-def of_best(evaluation, live):
-    """The verdicts of the comparison with the best generation, which can't be loaded."""
-    gone = replace(evaluation, best=Comparison("g0", reason="it can't be loaded (no folder)"))
-    return [each.verdict for each in check_model(gone, DATA, live) if each.name.endswith("best of 30 days")]
-
-
-def test_a_harder_test_does_not_change_the_leads():
-    """The best one is gone. In a test in which all figures are half as high, the same lead passes and half does not."""
-    live = published(1, evaluated(0.95), published(0, evaluated(1.0), None))
-    harder = {name: figure / 2 for name, figure in BASELINES.items()}
-    assert of_best(evaluated(0.5, harder), live) == ["passed"] * 2
-    assert of_best(evaluated(0.5), live) == ["failed"] * 2
-
-
 def test_the_error_of_a_lead():
     """In a thousand tests of 400 queries, which both models often answer alike, leads spread as the error says."""
     rng = np.random.default_rng(0)
@@ -112,15 +98,6 @@ def test_the_error_of_a_lead():
         for one, two in zip(ours.astype(float), theirs.astype(float), strict=True)
     ]
     assert np.mean([error for _, error in leads]) == pytest.approx(np.std([lead for lead, _ in leads]), rel=0.1)
-
-
-def test_what_can_not_be_compared_refuses_nothing():
-    """No row of the baseline; then another dataset, and another protocol, whose generations have no past."""
-    live = published(1, evaluated(0.95), published(0, evaluated(1.0), None))
-    assert best_of(live.past, DAY).id == "g0"
-    assert of_best(evaluated(0.5, {"ials": 0.01}), live) == ["not judged"] * 2
-    assert better_before(live, replace(DATA, name="films"), evaluated(0.5), DAY) == []
-    assert better_before(live, DATA, evaluated(0.5, protocol="loo"), DAY) == []
 
 
 def test_a_generation_counts_for_thirty_days():

@@ -64,14 +64,6 @@ class TestReading:
         assert (examples.answer.sum(axis=1) == 1).all()
         assert len(set(best.tolist())) > 5
 
-    def test_an_answer_has_the_grade_of_its_best_event(self, tmp_path):
-        """Two types of one item are one answer; the weight of a slate is its largest grade."""
-        rows = slates(1, (START, START))
-        rows.at[2, "event_types"], rows.at[5, "event_types"] = ["click", "purchase"], ["click"]
-        examples = slate_examples(read(write(tmp_path, rows)), np.ones(1, bool), PositionBias(np.zeros(0)))
-        assert examples.answer[0].tolist() == [0, 0, 4, 0, 0, 1, 0, 0, 0, 0]
-        assert examples.weight.tolist() == [4.0]
-
     def test_slates_that_can_teach_nothing_are_counted(self, tmp_path):
         """Another version's features, no dataset, no features, a deleted user, nothing taken; another dataset's."""
         rows = slates(6, (START, START + 5))
@@ -95,16 +87,6 @@ class TestReading:
             impressions.NO_DATASET: 3,
             impressions.OTHER_FEATURES: 3,
         }
-
-    def test_the_newest_slates_are_enough(self, tmp_path):
-        """Reading ends when as many as are wanted may train; as many later ones are kept."""
-        files = [
-            write(tmp_path, take(rows := slates(20, (at, at + 19), seed=seed), rows[TASTE].to_numpy()))
-            for seed, at in enumerate((TEST + 900_000, TEST + 100, START + 200_000, START))
-        ]
-        shown = read(*files, most=20)
-        assert shown.times.min() == START + 200_000
-        assert (shown.times > TEST).sum() == 20
 
 
 def test_labels_of_the_test_window_train_nothing(tmp_path):
@@ -136,12 +118,6 @@ class TestPositionBias:
         np.testing.assert_allclose(found, 1 / np.arange(1, 11), rtol=0.25)
         naive = drawn.assign(propensity=0.5)
         assert measure(naive).rates[-1] < 0.7 * found[-1]
-
-    def test_too_few_taken_items_correct_nothing(self):
-        """The loss then has no offset."""
-        bias = measure(self.drawn(300))
-        assert not bias.measured
-        assert bias.offset(np.arange(3)) is None
 
     def test_a_place_is_no_taste(self, tmp_path):
         """Users take by place alone, and the largest TASTE stood first: the corrected net does not order by it."""
@@ -175,19 +151,3 @@ class TestChoice:
         found = fit_with_impressions(net_of(examples), examples, self.shown(tmp_path, share), CONFIG)[1]
         assert abs(found.ours - found.theirs) < 2 * found.error
         assert found.serves == (found.ours > found.theirs) == serves
-
-    def test_a_net_that_is_worse_on_newer_slates_does_not_serve(self, tmp_path):
-        """The slates that train have labels of another taste than the newer ones."""
-        examples, slates = log_examples(), self.shown(tmp_path, 1)
-        found = fit_with_impressions(net_of(examples), examples, slates, CONFIG)[1]
-        assert not found.serves
-        assert found.ours < found.theirs - 2 * found.error
-        assert "without impressions serves" in found.sentence
-
-    def test_few_slates_train_nothing(self, tmp_path):
-        """Fewer than 200 held-out slates can't tell which net is better."""
-        examples, slates = log_examples(), self.shown(tmp_path, 0.0, 1_000)
-        alone = net_of(examples)
-        net, found = fit_with_impressions(alone, examples, slates, CONFIG)
-        assert net is alone
-        assert "900 slates with a taken item are old enough to train on, and 100 newer ones" in found.sentence

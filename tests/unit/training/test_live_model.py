@@ -9,17 +9,15 @@ import pytest
 from recsys.model.features import width
 from recsys.model.ranker import Ranker, RankerNet
 from recsys.retrieval.retriever import Retriever
-from recsys.types import CLOCK, PAD, Histories
 from tests.flows.ring_dataset import log_of, quick, ring
 from tests.sample_data import tiny
 from training.data import dataset
 from training.data.interaction_log import DAY, encode
-from training.evaluation.live_model import LiveModel, compare, unknown_to_both, with_tables_of
+from training.evaluation.live_model import LiveModel, compare, unknown_to_both
 from training.evaluation.protocols import PROTOCOLS
 from training.evaluation.scorers import two_stage
 from training.evaluation.split import split
 from training.retrieval_stage import fit_first_stage
-from training.tables.item_tables import popularity_windows, recounted
 
 NEW = "drama-new"
 LATER = 6_000
@@ -56,28 +54,6 @@ def test_scores_equal_those_of_the_generation_in_its_own_rows(world):
     assert np.isneginf(found[:, now.catalogue.ids.tolist().index(NEW)]).all()
 
 
-def test_an_unknown_item_is_left_out_of_a_history(world):
-    """A history of one unknown item has the scores of an empty history at the same moment in the same context."""
-    folder, _, now = world
-    live, event = LiveModel(folder, now), np.array([len(now) - 1])
-    unknown = now.histories(event)
-    empty = replace(Histories.empty(unknown.now), context=unknown.context)
-    assert unknown.context[0, CLOCK]
-    np.testing.assert_array_equal(live.score(unknown), live.score(empty))
-
-
-def test_an_item_out_of_stock_is_no_candidate(world):
-    """Stock is read from the new log's catalogue; the live deployment receives it by PUT /items."""
-    folder, _, now = world
-    gone = now.catalogue.available.copy()
-    gone[::2] = False
-    found = LiveModel(folder, replace(now, catalogue=replace(now.catalogue, available=gone))).score(
-        now.histories(np.arange(20))
-    )
-    assert np.isneginf(found[:, ~gone]).all()
-    assert np.isfinite(found[:, gone]).any(axis=1).all()
-
-
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_only_queries_that_neither_model_learned_from_are_compared(protocol):
     """All targets of a compared query are later than the live data; both models or none know their items."""
@@ -95,33 +71,6 @@ def test_only_queries_that_neither_model_learned_from_are_compared(protocol):
         if protocol == "rolling":
             assert chosen.sum() == sum(log.times[e] > end and log.items[e] not in learned for e in parts.test)
     assert unknown_to_both(parts, 0.0).all()
-
-
-def test_the_tested_model_has_tables_as_fresh_as_the_live_ones():
-    """The tables count all events of the live generation, and no event of a compared query."""
-    config = quick()
-    config = replace(config, tower=replace(config.tower, epochs=1))
-    parts = split(log_of(ring(users=60)), config)
-    stage = fit_first_stage(parts.before_test, config)
-    end = float(np.sort(parts.log.times[parts.test])[len(parts.test) // 2])
-    fresh = with_tables_of(parts, stage, end)
-    assert fresh.tables.popularity[:, 0].sum() == (parts.log.times <= end).sum() > len(parts.before_test)
-    assert fresh.towers is stage.towers
-    assert with_tables_of(parts, stage, 0.0) is stage
-
-
-def test_popularity_and_ages_are_counted_again_in_the_rows_of_the_generation(world):
-    """By item id they are those of the newer log; an item that the newer log lacks has none."""
-    folder, _, now = world
-    tables = folder.tables()
-    rows = np.array([PAD if row is None else row for row in tables.ids.find(now.catalogue.ids.tolist())], np.int32)
-    found, expected = recounted(tables, now, rows), popularity_windows(now)
-    for row, item in zip(rows, range(len(rows)), strict=True):
-        if row != PAD:
-            np.testing.assert_array_equal(found.popularity[row], expected[item])
-    assert (rows == PAD).sum() == 1
-    best = found.popularity[found.by_popularity, 3]
-    assert (np.diff(best) <= 0).all()
 
 
 def test_the_live_generation_is_compared_with_tables_of_each_day(world, monkeypatch):

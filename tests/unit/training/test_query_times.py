@@ -1,20 +1,14 @@
 """An evaluation measures the models twice: each query at its own time, and at the time of the user's newest event."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from recsys.kernels import time_features
-from recsys.types import CLOCK
-from tests.flows.ring_dataset import START, log_of, quick, ring, write
-from training import recipe
+from tests.flows.ring_dataset import START, write
 from training.__main__ import main
 from training.evaluation.protocols import PROTOCOLS
-from training.evaluation.scorers import at_newest_event
-from training.evaluation.split import split
 
 DAY, OPENINGS, ITEMS = 86_400, 15, 60
 MODELS = ("tower", "two_stage")
@@ -54,28 +48,3 @@ def test_the_command_reports_both_times(tmp_path, monkeypatch, capsys, protocol)
         if protocol != "horizon":  # a query of horizon has its own time where the test begins, not a target's
             assert own["recall@10"] > before["recall@10"] + 0.1, model
     assert "each query at the time of the user's newest event" in " ".join(shown.split())
-
-
-def test_both_times_agree_where_an_event_shares_its_second_with_the_one_before():
-    """Every figure is the same if all events of a user have one time."""
-    frame = ring(users=150)
-    frame["timestamp"] = START + 60 * frame["user_id"]
-    parts, run = split(log_of(frame), quick(), "loo"), recipe.TrainingRun(quick())
-    rows = recipe.evaluate(parts, recipe.train_ranker(parts, run), run, event_before=True).rows
-    for model in MODELS:
-        assert rows[f"{model}_event_before"].items() >= rows[model].items()
-    assert rows["two_stage"]["recall@10"] > 0.5
-
-
-def test_only_the_time_of_a_query_moves():
-    """History and columns stay, the clock moves with the time; without an event, or without a clock, nothing moves."""
-    log = log_of(ring(users=20))
-    own = log.histories(np.array([len(log) - 1, 0]))  # the first event of the log has no event before
-    moved = at_newest_event(own)
-    assert moved.now.tolist() == [own.times[0, -1], own.now[1]]
-    assert moved.context[:, :CLOCK].tolist() == time_features.clock(moved.now).tolist()
-    assert not np.array_equal(moved.context, own.context)
-    untimed = at_newest_event(replace(own, context=np.zeros_like(own.context)))
-    assert not untimed.context.any()
-    for kept in ("items", "times", "types"):
-        assert np.array_equal(getattr(moved, kept), getattr(own, kept))

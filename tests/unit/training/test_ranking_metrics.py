@@ -1,15 +1,13 @@
 """Places, recall, NDCG and the metric table, against slow and obvious versions."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from recsys.model.event_types import EventRules, SeenRule
 from tests.flows.ring_dataset import log_of, quick, ring
 from training.evaluation.metric_table import FURTHER, METRICS, SEGMENTS, Evaluation
-from training.evaluation.metrics import places, shown_items
+from training.evaluation.metrics import places
 from training.evaluation.ranking import metric_row, rank_targets
 from training.evaluation.scorers import same_for_all
 from training.evaluation.split import split
@@ -79,17 +77,6 @@ def test_metrics_of_one_target_are_hits_and_their_discount():
     assert row["se_recall@10"] == pytest.approx(np.sqrt(0.25 + 0.0625 + 0.5625) / 4, abs=1e-6)
 
 
-def test_the_error_of_a_difference_is_that_of_the_queries_differences():
-    """Two models that hit the same queries but one differ by that one; the served model itself does not differ."""
-    queries, everyone = np.arange(4), {"all": np.ones(4, bool)}
-    served, other = np.array([0, 0, 50, 50]), np.array([0, 50, 50, 50])
-    row = metric_row(other, queries, queries, everyone, served)
-    # the differences 0, 1, 0, 0 deviate from .25 by .25 three times and by .75
-    assert row["se_difference_recall@10"] == pytest.approx(np.sqrt(3 * 0.0625 + 0.5625) / 4, abs=1e-6)
-    assert metric_row(served, queries, queries, everyone, served)["se_difference_recall@10"] == 0
-    assert "se_difference_recall@10" not in metric_row(other, queries, queries, everyone)
-
-
 def test_metrics_of_many_targets_are_shares_of_the_best_possible():
     """Three hits of twelve targets are three of ten possible; one hit of one target is all that is possible."""
     row = row_of([0, 1, 2, *range(50, 59), 1], query=[0] * 12 + [1])
@@ -98,14 +85,6 @@ def test_metrics_of_many_targets_are_shares_of_the_best_possible():
     assert row["recall@10"] == pytest.approx((3 / 10 + 1) / 2)
     assert row["recall@20"] == pytest.approx((3 / 12 + 1) / 2)
     assert row["ndcg@10"] == pytest.approx((discount[:3].sum() / discount.sum() + discount[1]) / 2, abs=1e-6)
-
-
-def test_an_item_with_a_score_of_minus_infinity_is_never_shown():
-    """Coverage counts the first ten items of each row, and fewer where fewer can be recommended."""
-    scores = np.full((2, 30), -np.inf, np.float32)
-    scores[0, :15] = np.arange(15)
-    scores[1, 20:22] = 1
-    assert shown_items(scores, 10).tolist() == [*range(5, 15), 20, 21]
 
 
 def test_every_figure_of_the_contract_is_in_the_json():
@@ -119,28 +98,3 @@ def test_every_figure_of_the_contract_is_in_the_json():
     assert row["cold_recall@10"] is None
     assert "cold" not in evaluation.to_markdown()
     assert evaluation.shortfalls() == []
-
-
-@pytest.mark.parametrize(
-    ("rule", "footer"),
-    [
-        (SeenRule(), "; seen items out;"),
-        (SeenRule(excludes=False), "; seen items ranked;"),
-        (SeenRule(days=30), "; items with which the user has any event in the last 30 days out;"),
-    ],
-)
-def test_the_footer_says_which_seen_items_are_left_out(rule, footer):
-    """In the document and on the terminal. test_recipe.py has the rule of a dataset."""
-    rows = dict.fromkeys(NAMES, row_of([0]))
-    evaluation = replace(evaluation_of(rows), seen=rule.footer(EventRules()))
-    assert footer in evaluation.to_markdown()
-    (first, *_) = evaluation.to_table().renderables
-    assert footer in first.caption
-
-
-def test_a_baseline_ahead_of_the_served_model_is_named():
-    """A sentence names the baseline, the metric and both figures."""
-    rows = dict.fromkeys(NAMES, row_of([99])) | {"popularity": row_of([0])}
-    sentences = evaluation_of(rows).shortfalls()
-    assert sentences[0] == "popularity beats what is served in recall@10: 1.0000 against 0.0000."
-    assert "warm" not in " ".join(sentences)  # without cold users warm users are all users

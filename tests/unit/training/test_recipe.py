@@ -1,7 +1,6 @@
 """The recipe on a small log: the model learns, and its generation is complete and reads back."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +16,6 @@ from tests.flows.ring_dataset import log_of, quick, ring
 from training import recipe
 from training.export import Origin, export
 from training.ranker.simple_orders import FITTED, ORDERS
-from training.retrieval_stage import fit_first_stage
 from training.user_records import precompute
 
 
@@ -82,12 +80,3 @@ def test_a_users_record_has_the_events_of_the_log(world, tmp_path):
         assert record.seen.tolist() == sorted(set(log.items[events].tolist()))
         assert len(record.candidates) == 10
         assert not set(record.candidates.tolist()) & set(record.seen.tolist())
-
-
-def test_an_item_seen_long_ago_is_not_precomputed():
-    """A seen item older than the history is no candidate."""
-    log, config = log_of(ring(users=20, items=130, steps=115, noise=0.0)), quick()
-    stage = fit_first_stage(log, replace(config, tower=replace(config.tower, epochs=1)))
-    best = precompute(log, np.arange(20), stage, stage.ranker(RankerNet(), log), 50)
-    for user in range(20):
-        assert not set(best[user].tolist()) & set(log.items[log.users == user].tolist())

@@ -8,18 +8,6 @@ from training.ranker.examples import Examples
 from training.ranker.simple_orders import FITTED_FEATURES, best_order, fit_order, order_net, scores
 
 
-def test_the_untrained_net_is_its_order_and_popularity_for_users_without_history():
-    """A fitted order may be against popularity; a user without history then still gets the popular items first."""
-    x = np.random.default_rng(0).random((2, 40, len(features.FEATURES))).astype(np.float32) * 10
-    x[0, :, features.FEATURES.index("history_length")] = np.log1p(1)
-    x[1, :, features.FEATURES.index("history_length")] = 0
-    weights = {"popularity_decayed": -1.0, "popularity_7d": -2.0, "age": -3.0}
-    warm, cold = np.argsort(-scores(order_net(weights), x), axis=1, kind="stable").tolist()
-    order = sum(weight * x[0, :, features.FEATURES.index(name)] for name, weight in weights.items())
-    assert warm == np.argsort(-order, kind="stable").tolist()
-    assert cold == np.argsort(-x[1, :, features.FEATURES.index("popularity_decayed")], kind="stable").tolist()
-
-
 @pytest.mark.parametrize("strongest", ["popularity_decayed", "tower"])
 def test_few_examples_choose_an_order(strongest):
     """The order of the feature that puts the answers first is chosen."""

@@ -1,7 +1,6 @@
 """The split of a log: no part knows a later part, and a leak is refused before anything is measured."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
@@ -83,15 +82,6 @@ def test_a_history_ends_before_its_event_or_at_the_cut(parts):
         assert kept[kept != PAD].tolist() == past == seen[owner == row].tolist()
 
 
-def test_events_of_one_moment_stay_together():
-    """All events of the moment of a cut belong to the later part."""
-    frame = ring()
-    frame["timestamp"] = frame["timestamp"] // (4 * 86_400)
-    log = log_of(frame)
-    parts = split(log, quick())
-    assert parts.before_test.end < log.times[parts.test].min()
-
-
 def test_a_user_has_ten_queries_at_most_and_is_warm_if_known():
     """Of a busy user ten test events are drawn; a user with an event before the test is warm."""
     frame = ring(users=60)
@@ -107,29 +97,6 @@ def test_a_user_has_ten_queries_at_most_and_is_warm_if_known():
     assert len(split(log, replace(quick(), test_queries=7)).test) == 7
 
 
-def test_an_item_without_a_known_event_is_new():
-    """A test event is new where the models have no event of its item."""
-    frame = ring()
-    late = frame.tail(30).assign(item_id=777)
-    late["timestamp"] += 1e6
-    parts = split(log_of(pd.concat([frame, late])), quick())
-    fresh = parts.log.catalogue.ids[parts.log.items[parts.test]] == 777
-    assert fresh.any()
-    assert parts.new.tolist() == fresh.tolist()
-
-
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_a_share_of_the_items_can_be_hidden(protocol):
-    """The models have no event of hidden items, so that the test has new items."""
-    parts = split(log_of(ring()), quick(), protocol, new_items=0.2)
-    assert len(np.unique(parts.before_test.items)) == 0.8 * 40
-    hidden = set(range(40)) - set(parts.before_test.items.tolist())
-    assert not hidden & set(parts.before_labels.items.tolist())
-    assert not hidden & set(parts.before_test.items[parts.labels].tolist())
-    assert parts.new.any()
-    assert set(parts.log.items[parts.test[parts.new]].tolist()) <= hidden
-
-
 def test_the_test_can_begin_at_a_stated_moment():
     """The labels then have their share of the earlier events, or begin at a stated moment too."""
     log = log_of(ring())
@@ -139,13 +106,6 @@ def test_the_test_can_begin_at_a_stated_moment():
     assert len(parts.labels) / len(parts.before_test) == pytest.approx(1 / 9, abs=0.02)
     parts = split(log, quick(), moments=Moments(test_from, START + 5 * DAY))
     assert parts.tower_events.tolist() == (log.times < START + 5 * DAY).tolist()
-
-
-@pytest.mark.parametrize("moments", [Moments(START - 1), Moments(START + 99 * DAY), Moments(None, START + 99 * DAY)])
-def test_a_moment_that_leaves_nothing_is_refused(moments):
-    """A test before or after the log, and labels after the test, are refused with the dates."""
-    with pytest.raises(DatasetError, match=datetime.fromtimestamp(START, UTC).strftime("%Y-%m-%d")):
-        split(log_of(ring()), quick(), moments=moments)
 
 
 def test_a_leak_is_refused(parts):

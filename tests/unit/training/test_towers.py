@@ -1,14 +1,12 @@
 """The training of the towers: the loss, crops, devices, and checkpoints from which a killed training continues."""
 
 import os
-import re
 import shutil
 import signal
 import subprocess
 import sys
 import textwrap
 import time
-import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -17,16 +15,12 @@ import torch
 
 from recsys.kernels import time_features
 from recsys.model.towers import EmbeddedHistory, Towers
-from recsys.model.user_encoder import UserEncoder
 from recsys.types import CLOCK, CONTEXTS
-from tests.flows.ring_dataset import START, log_of, quick, ring
+from tests.flows.ring_dataset import log_of, quick, ring
 from tests.servers.deployment import ROOT
-from training.processes import process_group
 from training.recipe import train
-from training.towers import gradients
-from training.towers.checkpoint import CODE, MOST, SERVED, Checkpoints
-from training.towers.crops import Batch, Crops
-from training.towers.fit_towers import fit_towers, item_embeddings
+from training.towers.checkpoint import MOST, Checkpoints
+from training.towers.fit_towers import fit_towers
 from training.towers.loss import Negatives, corrected_softmax
 
 KILLED = """
@@ -122,46 +116,6 @@ def test_the_loss_and_its_gradient_are_the_plain_softmax():
         torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-4)
 
 
-def test_an_item_of_the_last_day_is_scored_by_its_share_of_that_day():
-    """It has a third of that day's events and, of the twelve days', as many as others: it was no choice before."""
-    frame, rng = ring(items=30, noise=1.0), np.random.default_rng(1)
-    late = frame["timestamp"] > START + 11 * 86_400
-    frame.loc[late & (rng.random(len(frame)) < 1 / 3), "item_id"] = 99
-    log = log_of(frame)
-    towers = fit_towers(log, replace(quick().tower, epochs=8), 0).towers
-    embeddings = item_embeddings(towers, log.catalogue.content)
-    ends = log.by_user[1][1:]
-    histories = log.last_histories(ends, ends - 10, 10)
-    scores = UserEncoder(towers.user, embeddings).encode(histories) @ embeddings.T
-    new = log.catalogue.ids.tolist().index(99)
-    assert np.mean(scores.argmax(axis=1) == new) > 0.5
-
-
-def step_on_meta_by_default(monkeypatch, precision=None) -> float:
-    """The loss of a step. A tensor without a stated device is made on `meta`, without data, and fails beside others."""
-    monkeypatch.setattr(gradients, "one_thread_each", lambda: torch.set_default_device("meta"))
-    if precision:
-        monkeypatch.setattr(gradients, "mixed_precision", lambda device: torch.autocast(device.type, dtype=precision))
-    torch.manual_seed(0)
-    log, config = log_of(ring(users=60)), quick().tower
-    towers = Towers(len(log.catalogue), len(log.catalogue.spec.tokens), 1, 16, 32, sparse=True)
-    crop = next(Crops(log, config).epoch(np.random.default_rng(0)))
-    batch = Batch.of(crop, torch.from_numpy(np.unique(log.items)).long(), config)
-    steps = gradients.Gradients(towers, log, config.negatives, torch.device("cpu"))
-    with torch.device("meta"):
-        loss = steps.add(batch)
-    steps.close()
-    return loss
-
-
-def test_matrix_products_in_bfloat16_give_the_loss(monkeypatch):
-    """No tensor of a step relies on the default device, and mixed precision changes the loss by less than 1 %."""
-    full, mixed = (step_on_meta_by_default(monkeypatch, precision) for precision in (None, torch.bfloat16))
-    assert np.isfinite(full)
-    assert mixed != full
-    assert mixed == pytest.approx(full, rel=0.01)
-
-
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="There is no CUDA GPU here: training on one is not tested.")
 def test_a_gpu_trains_as_well_as_the_cpu():
     """Recall of the towers and of both stages is within two standard errors of the CPU's; the result is on the CPU."""
@@ -200,35 +154,6 @@ def test_a_killed_training_has_the_result_of_an_uninterrupted_one(tmp_path, one_
     assert not same(resumed.towers, fit_towers(log, config, 8, validate=validation(0)).towers)
 
 
-def test_a_checkpoint_of_another_training_is_not_used(tmp_path):
-    """Other data, settings and seeds have no checkpoint; a damaged file and a file with code count as none."""
-    log, config = log_of(ring(users=60)), quick().tower
-    checkpoints = Checkpoints(tmp_path)
-    own = checkpoints.of(log, config, 1, "test")
-    own.save({"x": torch.zeros(2), "done": 1})
-    assert own.load()["done"] == 1
-    for other in (
-        checkpoints.of(log[:-1], config, 1, "test"),
-        checkpoints.of(log, replace(config, id_dropout=0.3), 1, "test"),
-        checkpoints.of(log, config, 2, "test"),
-    ):
-        assert other.load() is None
-    path = next(tmp_path.iterdir())
-    path.write_bytes(path.read_bytes()[:-5])
-    assert own.load() is None
-    torch.save({"x": tmp_path}, path)
-    assert own.load() is None
-    with zipfile.ZipFile(path, "w", strict_timestamps=False) as damaged:
-        damaged.writestr("archive/data.pkl", b"\x80\x02a.")  # an append with an empty stack: IndexError
-        damaged.writestr("archive/version", b"3\n")
-    assert own.load() is None
-    served = checkpoints.of(log, config, 1, SERVED)
-    served.save({})
-    checkpoints.clear()
-    assert served.load() is None
-    assert list(tmp_path.iterdir()) == [path]
-
-
 def copied_code(folder):
     """Copy the modules that train into a folder. Returns a function: the names of the checkpoints that they saved."""
     for name in ("training", "recsys", "tests/flows"):
@@ -251,43 +176,6 @@ def test_an_edited_module_has_no_old_checkpoint(tmp_path, module):
         (tmp_path / edited).write_text((tmp_path / edited).read_text() + "\nOTHER = 1\n")
         found = saved()
         assert (found == before) == (edited != module)
-
-
-def test_another_device_number_of_ranks_or_torch_has_no_old_checkpoint(tmp_path, monkeypatch):
-    """Each of them gives other towers from the same data."""
-    log, config, checkpoints = log_of(ring(users=60)), quick().tower, Checkpoints(tmp_path)
-    checkpoints.of(log, config, 1, "test").save({"x": torch.zeros(2)})
-    assert checkpoints.of(log, config, 1, "test").load()
-    assert checkpoints.of(log, config, 1, "test", torch.device("cuda")).load() is None
-    with monkeypatch.context() as patched:
-        patched.setattr(process_group, "world_size", lambda: 2)
-        assert checkpoints.of(log, config, 1, "test").load() is None
-    monkeypatch.setattr(torch, "__version__", "0.0")
-    assert checkpoints.of(log, config, 1, "test").load() is None
-
-
-def test_the_key_reads_each_module_that_the_towers_import():
-    """But for reading, files and errors, which the data in the key stands for."""
-    needless = {"recsys.errors", "recsys.files.atomic_write", "training.config", "training.progress"}
-    needless |= {"training.evaluation.ranking", "training.evaluation.split"}
-    imported = {
-        found
-        for module in (ROOT / "training" / "towers").glob("*.py")
-        for found in re.findall(r"^from ((?:recsys|training)[\w.]*) import", module.read_text(), re.MULTILINE)
-    }
-    paths = [name.replace(".", "/") for name in imported - needless]
-    assert [path for path in paths if not any(f"{path}.py".startswith(part) for part in CODE)] == []
-
-
-def test_old_checkpoints_are_deleted(tmp_path):
-    """Checkpoints and half-written files of killed runs are deleted after a week."""
-    week = 7 * 86_400
-    for name, age in (("old.pt", week + 60), ("old.123", week + 60), ("young.pt", week - 60)):
-        path = tmp_path / f"towers-{name}"
-        path.touch()
-        os.utime(path, (time.time() - age,) * 2)
-    Checkpoints(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["towers-young.pt"]
 
 
 def test_a_successful_run_keeps_the_newest_checkpoints_alone(tmp_path):

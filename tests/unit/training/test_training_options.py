@@ -3,20 +3,10 @@
 from operator import attrgetter
 
 import pytest
-import torch
 
 from recsys.errors import SettingsError
-from tests.flows.ring_dataset import ring, write
-from training.__main__ import main
 from training.config import full
 from training.options import FIELDS, parsed, training_config
-
-
-@pytest.fixture
-def shop(tmp_path, monkeypatch):
-    """A folder with a small dataset; the state of runs is in it too."""
-    monkeypatch.setenv("TANDEM_HOME", str(tmp_path / "home"))
-    return write(tmp_path, ring(users=60))
 
 
 def test_every_field_can_be_set_and_overrides_replace_the_section():
@@ -54,22 +44,3 @@ def test_a_wrong_setting_is_one_sentence(section, sentence):
     with pytest.raises(SettingsError) as refused:
         training_config(section=section)
     assert str(refused.value) == f"[training]: {sentence}"
-
-
-@pytest.mark.parametrize(
-    ("option", "sentence"),
-    [
-        (["--set", "tower.epochs"], "--set takes FIELD=VALUE, such as tower.epochs=4, not 'tower.epochs'."),
-        (["--set", "seed=-1"], "The overrides (--set): seed is -1; the value should be greater than or equal to 0."),
-        pytest.param(
-            ["--device", "cuda"],
-            "The device is cuda, and PyTorch",
-            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="There is a CUDA GPU here."),
-        ),
-    ],
-)
-def test_a_wrong_option_ends_the_command_with_one_sentence(shop, capsys, option, sentence):
-    """Exit code 1 and a line on stderr before anything is trained, also for `--device cuda` without a GPU."""
-    assert main(["evaluate", "--data", str(shop), *option]) == 1
-    [line] = capsys.readouterr().err.splitlines()
-    assert line.startswith(sentence)

@@ -92,35 +92,6 @@ def test_the_page_has_the_figures_of_the_evaluation(evaluated):
     assert all(float(last) < float(first) for _, first, last in curves)
 
 
-def test_slates_are_what_the_metrics_count(evaluated):
-    """A target is marked on a slate exactly where it is shown, and no seen item is shown."""
-    table = json.loads((evaluated / "table.json").read_text())
-    items = ring(users=150).astype(str).groupby("user_id")["item_id"].agg(list)
-    slates = table["glimpse"]["slates"]
-    assert len({slate["user"] for slate in slates}) == 10
-    for slate in slates:
-        shown, past = slate["shown"], items[slate["user"]][: slate["events"]]
-        assert len(set(shown)) == 10
-        assert not set(shown) & set(slate["history"])
-        assert slate["history"] == past[-8:]
-        assert slate["targets"] == [items[slate["user"]][slate["events"]]]
-        assert [shown[place] for place in slate["hits"]] == [target for target in slate["targets"] if target in shown]
-    hits = sum(bool(slate["hits"]) for slate in slates)
-    assert hits >= 5 * table["rows"][SERVED]["recall@10"]
-
-
-def test_a_run_is_written_for_tensorboard(evaluated):
-    """Loss and validation of each training, the configuration, and the metrics."""
-    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    [run] = (evaluated / "home" / "tensorboard").iterdir()
-    events = event_accumulator.EventAccumulator(str(run)).Reload()
-    tags = set(events.Tags()["scalars"])
-    assert {"towers before the labels/loss", "towers before the labels/validation", "ranker on the labels/loss"} <= tags
-    assert {"recall@10", "ndcg@10"} <= tags
-    data = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
-    assert all(name in data for name in (b"tower.epochs", b"ranker.minimum", b"seed"))
-
-
 @pytest.mark.parametrize(
     ("target", "fault"), [("nowhere/file", ", whose folder does not exist"), ("home", ", which is a folder")]
 )
@@ -147,13 +118,3 @@ def test_text_of_the_data_is_shown_as_text():
     assert "script" not in reader.tags
     assert not {"onerror"} & {name for name, _ in reader.attributes}
     assert html.count("&lt;script&gt;") >= 9
-
-
-def test_a_refused_run_begins_with_the_reasons():
-    """A run stopped before training has its failed lines and its data, and no empty figures."""
-    checks = [Check("rows", "failed", "rows: 10, and live g1 has 100."), Check("users", "passed", "users: 5.")]
-    html = report(RunReport(DataProfile("shop", 10, 5, 4), quick(), {}, refused=True, checks=checks)).html()
-    lines = ("The gate refused this run", "rows: 10, and live g1 has 100.", "users: 5.")
-    assert sorted(lines, key=html.index) == list(lines)
-    assert "How good it is" not in html
-    assert "Learning curves" not in html

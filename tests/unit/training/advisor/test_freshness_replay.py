@@ -118,17 +118,6 @@ def test_a_query_reads_the_history_of_its_age_and_hides_every_seen_item(world):
     assert (old.context == world.log.context_of(queries.at[:1])[0, CLOCK:]).all()
 
 
-def test_a_user_without_an_event_has_no_list(world):
-    """At the time of the flow; mode batch then answers with popular items, and hybrid at the request."""
-    queries = world.replay.queries
-    unknown = replace(world.replay, known={age: np.zeros(len(queries), np.int64) for age in AGES})
-    assert unknown.lists(np.arange(2), DAY) == [None, None]
-    some = [unknown.query(0, mode=mode) for mode in (Mode.BATCH, Mode.HYBRID)]
-    unknown.service.answer(some)
-    assert [query.made_by for query in some] == [Mode.BATCH, Mode.REALTIME]
-    assert some[0].items.tolist() == unknown.service.generation.popular[:10].tolist()
-
-
 @pytest.mark.parametrize("days_alone", [False, True])
 def test_ages_below_a_day_are_judged_by_exact_times_alone(tmp_path, days_alone):
     """Times that are days are found out; the mapping may say it of others."""
@@ -144,18 +133,3 @@ def test_ages_below_a_day_are_judged_by_exact_times_alone(tmp_path, days_alone):
     for curve in curves:
         assert curve.judged == (True, *[not days_alone] * 4, True)
         assert curve.recall.paired_loss == (0.0,) * len(AGES)
-
-
-def test_segments_are_by_what_the_log_knows_at_the_query(tmp_path):
-    """Sessions are half an hour; the most active users are a tenth or so; warm and cold are all."""
-    log = encode(dataset.read(planted_taste.write(tmp_path, turns=True)))
-    parts = split(log, TrainingConfig())
-    queries = draw_queries(parts, 300)
-    assert len(queries) == 300
-    assert (queries.segments["warm"] != queries.segments["cold"]).all()
-    for at in range(0, 300, 10):
-        mine = np.flatnonzero(log.users[: queries.at[at]] == queries.users[at])
-        near = len(mine) and queries.times[at] - log.times[mine[-1]] <= 1_800
-        assert queries.segments["in_session"][at] == bool(near)
-        assert queries.known(0)[at] == len(mine)
-    assert 0.5 < queries.segments["in_session"].mean() < 0.95

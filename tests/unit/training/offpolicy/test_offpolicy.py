@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from tests.sample_data.explored_shop import ITEMS, LOGGED, PLACES, Policy, Visits, log, random_policy, true_rewards
-from training.evaluation.verdicts import Judgement, Refusal
+from tests.sample_data.explored_shop import ITEMS, LOGGED, Policy, Visits, log, random_policy, true_rewards
+from training.evaluation.verdicts import Refusal
 from training.offpolicy.estimators import doubly_robust, inverse_propensity, logged, self_normalised
 from training.offpolicy.explored_slates import ExploredSlates
 from training.offpolicy.policy_judgement import judge
@@ -55,18 +55,6 @@ def test_the_slates_of_a_user_are_one_observation():
         assert estimate(others).error < 0.5 * estimate(slates).error
 
 
-def test_the_logged_policy_itself_has_its_own_reward():
-    """All weights are 1: each estimate is the mean of the log, and a user weighs as much as the user's visits."""
-    random = np.random.default_rng(3)
-    visits = Visits(3_000, random)
-    found, counts = judge(log(visits, LOGGED, LOGGED, random)), np.bincount(visits.users)
-    assert isinstance(found, Judgement)
-    assert found.inverse_propensity == found.self_normalised == found.logged
-    assert found.doubly_robust.low < found.logged.value < found.doubly_robust.high
-    assert found.overlap.effective_users == (round(counts.sum() ** 2 / (counts**2).sum(), 1),) * PLACES
-    assert found.places == PLACES
-
-
 def test_a_policy_without_overlap_is_refused_with_a_sentence():
     """One that is far from the log, one whose items the log never shows, and no slates at all."""
     random, half = np.random.default_rng(4), np.arange(ITEMS) < ITEMS // 2
@@ -81,13 +69,6 @@ def test_a_policy_without_overlap_is_refused_with_a_sentence():
     assert isinstance(never, Refusal)
     none = ExploredSlates(np.zeros(0, int), *np.zeros((6, 0, 4)))
     assert judge(none).sentence.startswith("No slate explored.")
-
-
-def test_a_logged_probability_of_zero_is_an_error():
-    """Such a slate did not explore."""
-    slates, _ = enumerated()
-    with pytest.raises(ValueError, match="Leave out slates that did not explore"):
-        replace(slates, logged=np.zeros((300, 2)))
 
 
 def test_intervals_of_95_per_cent_contain_the_truth():

@@ -16,8 +16,6 @@ from recsys.rules.exploration import DrawPolicy
 from recsys.types import Event
 from tests.fakes.plain_slate import Catalogue, slate
 from training.__main__ import main
-from training.data.locations import Location
-from training.offpolicy.explored_files import WantedExploredSlates, read
 
 ITEMS, PLACES, USERS = 8, 3, 3_000
 WORLD = Catalogue([["Drama"]] * ITEMS)
@@ -130,48 +128,3 @@ def test_a_folder_without_impressions_is_a_sentence(folder, tmp_path, capsys, ca
     }[case]
     assert sentence in error
     assert (len(error.splitlines()), error.count(str(tmp_path)), ".." in error) == (1, 1, False)
-
-
-def test_where_the_figures_go_is_checked_first(folder, tmp_path, monkeypatch, capsys):
-    """Before the files are read. A missing experiment is one sentence too, with its path once."""
-    monkeypatch.setattr("training.offpolicy.offpolicy_command.read", None)
-    arguments = ["offpolicy", "--impressions", str(folder), "--experiment", str(tmp_path / "none.toml")]
-    assert main(arguments) == 1
-    assert f"{tmp_path}/none.toml can't be read: No such file or directory.\n" in capsys.readouterr().err
-    assert main([*arguments, "--json", str(tmp_path / "none" / "o.json")]) == 1
-    assert f"there is no folder {tmp_path}/none to write to" in capsys.readouterr().err
-
-
-def test_a_folder_without_explored_slates_has_no_estimate(folder, tmp_path, capsys):
-    """The sentence says how slates explore; for a generation too."""
-    (tmp_path / "plain").mkdir()
-    (tmp_path / "plain" / "date=2026-11-01").symlink_to(folder / "date=2026-11-01")
-    assert run(tmp_path / "plain", tmp_path)[0] == 0
-    assert "warmer: no estimate. No slate explored. Give an arm" in capsys.readouterr().out
-    assert main(["offpolicy", "--impressions", str(tmp_path / "plain"), "--generation", "g1"]) == 0
-    assert "g1: no estimate. No slate explored. Give an arm" in capsys.readouterr().out
-
-
-def test_a_wrong_folder_of_events_is_a_sentence(folder, tmp_path, capsys):
-    """Not an estimate from histories without these events."""
-    arguments = ["--impressions", str(folder), "--generation", "g1", "--events", str(tmp_path / "none")]
-    assert main(["offpolicy", *arguments]) == 1
-    assert f"--events: there are no collected events in {tmp_path}/none, no folder such as" in capsys.readouterr().err
-
-
-def test_slates_of_a_generation_that_was_removed_are_left_out_of_rules(folder, tmp_path, capsys):
-    """One of several generations of the log may be gone. A missing default folder of events is noted."""
-    (tmp_path / "rules.toml").write_text("exclude_seen = true")
-    arguments = ["--impressions", str(folder), "--rules", str(tmp_path / "rules.toml")]
-    assert main(["offpolicy", *arguments]) == 0
-    printed = capsys.readouterr().out
-    assert "2,000 slates left out, whose generation is not on this host." in printed
-    assert f"There are no collected events in {folder.parent}/events: " in printed
-
-
-def test_a_training_reads_the_newest_slates_of_a_day(folder):
-    """A file has a whole day, so the limit holds within a file."""
-    files = [Location(str(next(folder.glob("date=2026-12-01/*"))))]
-    every = sorted((each.asked for each in read(files)), reverse=True)
-    some = read(files, WantedExploredSlates(most=50))
-    assert sorted((each.asked for each in some), reverse=True) == every[:50]

@@ -1,6 +1,5 @@
 """Off-policy estimates of generations and rules: a replay repeats serving, and judges by nothing that was learned."""
 
-import json
 from functools import cache
 
 import numpy as np
@@ -12,7 +11,6 @@ from recsys.model.ranker import RankerNet
 from recsys.rules import parse
 from tests.sample_data import explored_slates, tiny
 from tests.sample_data.altered_generation import altered
-from training.__main__ import main
 from training.data.locations import Location
 from training.evaluation.verdicts import Judgement, Refusal
 from training.offpolicy.arm_judgement import LEARNED, judge_arm
@@ -113,21 +111,3 @@ def test_what_the_log_can_not_show_is_refused(world):
     assert isinstance(judged.found, Refusal)
     assert judged.found.overlap.effective_users[0] < 100
     assert "no categorical column 'brand'" in judged.notes[0]
-
-
-def test_the_command_judges_a_generation_and_writes_a_page(world, tmp_path, monkeypatch, capsys):
-    """By its id, with the folder of events beside the impressions. The page names the policy and the judged places."""
-    monkeypatch.setenv("TANDEM_HOME", str(world.home))
-    arguments = ["offpolicy", "--impressions", str(world.home / "impressions")]
-    files = ["--json", str(tmp_path / "found.json"), "--page", str(tmp_path / "page.html")]
-    assert main([*arguments, "--generation", world.better, *files]) == 0
-    found = json.loads((tmp_path / "found.json").read_text())[world.better]
-    expected = world.judge(generation=world.better).found
-    assert found["difference"]["value"] == pytest.approx(expected.difference.value)
-    assert (found["slates"], found["users"], found["inactive"]) == (VISITORS, VISITORS, [])
-    assert f"items that a user takes in {expected.scope}, with 95 % intervals" in capsys.readouterr().out
-    assert f"The reward of {expected.scope}" in (tmp_path / "page.html").read_text()
-    assert main(arguments) == 1
-    assert "Name what is judged" in capsys.readouterr().err
-    assert main([*arguments, "--generation", "../x"]) == 1
-    assert "no id of a generation" in capsys.readouterr().err

@@ -14,7 +14,7 @@ import pytest
 
 from recsys.environment import Environment
 from recsys.errors import DatasetError, SettingsError
-from training.processes.engine import LOCAL, WAITS, Cluster, open_engine
+from training.processes.engine import LOCAL, Cluster, open_engine
 
 distributed = pytest.importorskip("distributed", reason="the extra dask")
 
@@ -58,42 +58,6 @@ def test_a_lost_worker_costs_time_alone(engine, tmp_path):
     assert len({pid, os.getpid(), *(int(each.name) for each in tmp_path.iterdir())}) == 4
 
 
-def test_a_cluster_whose_workers_do_not_come_back_is_a_sentence(tmp_path, monkeypatch):
-    """The run ends, where Dask waits for ever."""
-    monkeypatch.setitem(WAITS, "distributed.scheduler.no-workers-timeout", "1s")
-    with open_engine(Environment(tmp_path, None, dask="1")) as engine:
-        engine._client.cluster.scale(0)
-        with pytest.raises(SettingsError, match="No Dask worker is left"):
-            list(engine.map(square, [2]))
-
-
-def test_a_worker_that_does_not_find_a_file_leads_to_the_local_engine(engine, tmp_path):
-    """Files of this host alone are read in this process. Every process reaches a bucket."""
-    assert engine.with_access_to(str(tmp_path)) is engine
-    assert engine.with_access_to("s3://bucket/log") is engine
-    assert engine.with_access_to(str(tmp_path / "missing")) is LOCAL
-
-
-def test_a_file_that_a_worker_lacks_is_named(engine, tmp_path):
-    """A worker that joined after the others were checked may lack it."""
-    with pytest.raises(SettingsError, match=rf"worker does not find {tmp_path}/none"):
-        list(engine.map(os.stat, [tmp_path / "none"]))
-
-
-def test_work_that_ends_every_worker_is_a_sentence(tmp_path):
-    """As a part does that needs more memory than a worker may have."""
-    import dask
-
-    (tmp_path / "marks").mkdir()
-    with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
-        open_engine(Environment(tmp_path, None, dask="1")) as engine,
-    ):
-        results = engine.map(killed_twice, [tmp_path / "marks"])
-        with pytest.raises(SettingsError, match=r"ended 1 Dask workers.*--memory"):
-            next(results)
-
-
 def test_a_lost_scheduler_is_a_sentence(tmp_path, monkeypatch):
     """Between two parts, and before a step."""
     monkeypatch.setattr("training.processes.engine.CONNECT_SECONDS", 1)
@@ -123,17 +87,6 @@ def test_a_wrong_setting_is_a_sentence(dask, memory, words):
     """The sentence names the setting and what it takes."""
     with pytest.raises(SettingsError, match=words):
         Cluster.of(Environment(Path(), None, dask=dask, dask_memory=memory))
-
-
-def test_a_cluster_that_is_not_there_is_a_sentence(tmp_path, monkeypatch):
-    """An address without a scheduler, and a machine without the extra."""
-    monkeypatch.setattr("training.processes.engine.CONNECT_SECONDS", 0.5)
-    environment = Environment(tmp_path, None, dask="tcp://127.0.0.1:9")
-    with pytest.raises(SettingsError, match=r"answers at tcp://127.0.0.1:9"), open_engine(environment):
-        pass
-    monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(SettingsError, match="pip install distributed"), open_engine(environment):
-        pass
 
 
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])

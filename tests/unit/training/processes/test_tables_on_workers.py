@@ -1,8 +1,5 @@
 """Item tables and records of users that Dask workers compute have the same bits as those of one process."""
 
-import fcntl
-
-import numpy as np
 import pytest
 import torch
 
@@ -57,14 +54,6 @@ def test_tables_and_records_have_the_same_bits(tiny_world, engine, home, tmp_pat
     assert not [*(home / "dask").glob("*.shared")]
 
 
-def test_without_a_common_folder_this_process_computes_the_parts(engine, monkeypatch, caplog):
-    """A cluster may have none. The log names the folder."""
-    monkeypatch.setattr(engine._client, "run", lambda *_: {"a": True, "b": False})
-    monkeypatch.setattr(engine, "map", None)
-    assert [*engine.map_shared(np.add, 1, [1, 2])] == [2, 3]
-    assert "does not reach" in caplog.text
-
-
 def test_files_of_killed_processes_are_removed(tmp_path):
     """The file of a process that runs stays."""
     (tmp_path / "killed.shared").touch()
@@ -72,22 +61,3 @@ def test_files_of_killed_processes_are_removed(tmp_path):
         assert {*tmp_path.iterdir()} == {first, second}
         assert read_shared(first) == [1]
     assert not [*tmp_path.iterdir()]
-
-
-def test_a_file_that_is_not_locked_yet_may_be_taken_for_an_abandoned_one(tmp_path, monkeypatch):
-    """Another process removes it between its creation and its lock: the object is in the next file."""
-    lock, meanwhile = fcntl.flock, []
-
-    def late(file, how):
-        if not meanwhile:
-            meanwhile.append(file.name)
-            with shared_file([2], tmp_path):
-                pass
-        lock(file, how)
-
-    monkeypatch.setattr(fcntl, "flock", late)
-    with shared_file([1], tmp_path) as path:
-        assert read_shared(path) == [1]
-    assert meanwhile
-    assert str(path) not in meanwhile
-    assert list(tmp_path.iterdir()) == []
