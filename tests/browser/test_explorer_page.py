@@ -9,7 +9,6 @@ import pytest
 from tests.browser.page_checks import HOSTILE, fits, serious_findings, small_targets
 
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-TYPES = ["view", "purchase", "refund"]
 DRAWN = "#slates[aria-busy=false]"
 PRESSES = 60
 """More than there are stops for the Tab key before the slate ends."""
@@ -84,19 +83,6 @@ def test_an_event_changes_the_slate_and_each_item_has_reasons(visit, shop, size)
     assert small_targets(page) == []
 
 
-def test_the_first_reasons_of_ten_items_differ(visit):
-    """In words: names of features stand in the details alone."""
-    page = visit(WIDE)
-    first = page.locator(".items > li .bars li:first-child .feature").all_text_contents()
-    assert len(first) == 10
-    assert len(set(first)) >= 3, first
-    assert page.locator(".items code").count() == 0
-    page.locator("button.why").first.click()
-    page.wait_for_selector("#similar li")
-    assert page.locator("#reason .reasons li").first.text_content() == first[0]
-    assert page.locator("#reason code").count() > 5
-
-
 def test_the_keyboard_alone_stores_a_purchase_and_opens_the_details(visit, shop):
     """Tab, arrows, Enter, Space and Escape; the focus is visible and stays at its place."""
     page = visit(WIDE)
@@ -147,21 +133,6 @@ def test_two_modes_stand_side_by_side_and_the_address_keeps_them(visit):
     assert fits(other)
 
 
-def test_a_refused_user_is_told_once(guarded, shop):
-    """The form for a key says it; the slate, the history and the field do not repeat it."""
-    open_page, faults = guarded
-    page = open_page(WIDE)
-    refusal = {"error": {"code": "forbidden", "message": "This key is for users of another shop."}}
-    for path in ("slate", "users?*", "users/*"):
-        page.route(f"{shop.url}/explorer/{path}", lambda route: route.fulfill(status=403, json=refusal))
-    with page.expect_response("**/explorer/slate"):
-        page.goto(f"{shop.url}/?user=7")
-    page.wait_for_function("document.querySelector('#state').className === 'state'")
-    page.wait_for_function("document.querySelector('#history-state').className === 'state'")
-    assert page.locator("body").inner_text().count(refusal["error"]["message"]) == 1
-    faults.clear()  # Chromium writes a line for each 403
-
-
 def test_a_server_that_is_away_leaves_the_last_slate(visit, guarded):
     """It is grey and out of use until the server answers."""
     page = visit(WIDE)
@@ -189,43 +160,6 @@ def test_a_visitor_a_long_id_and_an_unknown_surface_have_plain_words(visit):
         assert page.locator(".error").count() == 0
     assert page.locator("#unknown").text_content() == ""
     assert page.locator("#history-state").text_content() == "A visitor without an id has no history."
-
-
-def test_each_popularity_of_an_item_has_words_of_its_own(visit):
-    """The words are cut at the end of the row, so the first ones differ."""
-    names = [f"popularity_{each}" for each in ("all", "30d", "7d", "24h", "1h", "10m", "decayed", "rank")]
-    read = "names => import('./pages/explorer/words.js').then(words => names.map(words.meaning))"
-    assert len({words[:16] for words in visit(WIDE).evaluate(read, names)}) == len(names)
-
-
-def test_back_returns_to_the_user_before(visit):
-    """Each choice of the person is an address of its own; Back and Forward show its slate and history."""
-    page = visit(WIDE, "user=7")
-    for user in ("2", "3"):
-        with page.expect_response("**/explorer/slate"):
-            page.locator("#user").fill(user)
-            page.locator("#user").press("Enter")
-        page.wait_for_selector(DRAWN)
-    for move, user in ((page.go_back, "2"), (page.go_back, "7"), (page.go_forward, "2")):
-        with page.expect_request("**/explorer/slate") as sent:
-            move()
-        assert sent.value.post_data_json["user_id"] == user
-        assert page.locator("#user").input_value() == user
-        assert f"user={user}&" in page.url
-        page.wait_for_selector(DRAWN)
-
-
-def test_a_failed_search_of_users_leaves_the_slate(guarded, shop):
-    """Redis may refuse the search; the field says so."""
-    open_page, faults = guarded
-    page = open_page(WIDE)
-    page.route(
-        "**/explorer/users?*", lambda route: route.fulfill(status=500, json={"error": {"message": "No search."}})
-    )
-    page.goto(shop.url)
-    page.wait_for_selector(".items > li")
-    assert page.locator("#users-note").text_content() == "No search."
-    faults.clear()  # Chromium writes a line for the 500
 
 
 def test_a_context_is_sent_with_the_request(visit):
@@ -348,11 +282,3 @@ def test_axe_finds_nothing_serious(visit, scheme):
     page.wait_for_selector("#similar li")
     assert serious_findings(page) == []
     picture(page, scheme)
-
-
-def test_the_types_are_the_datasets_and_the_state_is_announced(visit):
-    """The most frequent type is first."""
-    page = visit(WIDE)
-    assert page.locator("#type option").all_text_contents() == TYPES
-    assert page.locator("#state").get_attribute("role") == "status"
-    assert page.locator("#state").text_content() == "Slate: 10 items."

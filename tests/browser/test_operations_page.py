@@ -19,7 +19,6 @@ from recsys.store import RedisGenerationStore
 from recsys.store.redis.redis_experiments import RedisExperimentStore
 from recsys.store.redis.run_store import RedisRunStore
 from recsys.store.run_record import COMPLETED, FAILED, RunFigures, RunRecord
-from service.operations.prefect_api import NOT_SET
 from service.operations.shared_reader import KEPT_SECONDS
 from tests.browser.page_checks import HOSTILE, fits, serious_findings, small_targets
 from tests.fakes.issued_keys import IssuedKeys
@@ -276,37 +275,6 @@ def test_a_person_promotes_and_rolls_back(visit, world):
         page.locator("#confirm-go").click()
         assert f"{OLDER} is not what was live before {BEFORE}" in followed(page, f"rollback to {OLDER}", "Failed")
     assert world.generations.aliases() == (BEFORE, world.live)
-
-
-def test_the_age_of_lists_in_answers_has_its_own_name_and_an_upper_end(visit, world):
-    """The last bucket of the histogram ends at 30 days."""
-    open_page, _ = visit
-    page = open_page()
-
-    def old(route):
-        overview = route.fetch().json()
-        overview["hour"]["answer_ages"]["list"] = 30 * 86_400
-        route.fulfill(json=overview)
-
-    page.route("**/operations/overview", old)
-    refresh(page)
-    row = page.locator("#ages tr", has_text="lists in answers").locator("td").all_text_contents()
-    assert row[3:] == ["over 30 days", "too old"]
-
-
-def test_without_prefect_the_buttons_are_off_and_say_what_to_set(visit, world):
-    """As the server answers where PREFECT_API_URL is not set."""
-    open_page, _ = visit
-    page = open_page()
-
-    def without_prefect(route):
-        route.fulfill(json={**route.fetch().json(), "unavailable": NOT_SET})
-
-    page.route("**/operations/overview", without_prefect)
-    refresh(page)
-    page.wait_for_selector("#unavailable:visible")
-    assert "PREFECT_API_URL" in page.locator("#unavailable").text_content()
-    assert all(button.is_disabled() for button in page.locator("#generations button").all())
 
 
 def test_a_wrong_key_shows_nothing_and_the_right_one_all(visit, world):

@@ -7,19 +7,15 @@ from __future__ import annotations
 import multiprocessing
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from flows.collection import collect_events as module
 from recsys.errors import LocationError
-from recsys.store.key_names import COLLECTED
-from recsys.store.stored_types import StreamLimits
 from tests.chaos.event_sender import add_yesterday, collect, collected, forget, forget_in_files, logged, send
 from tests.chaos.faults.disk_faults import fill, may_mount, small_disk
 from tests.chaos.kill_points import die_at
 from tests.chaos.publishing_world import PublishingWorld
-from tests.servers.store_server import StoreServer
 
 
 @pytest.fixture(autouse=True)
@@ -95,24 +91,6 @@ def test_two_collectors_at_once_write_each_event_once(world: PublishingWorld) ->
     assert collected(world.home) == logged(world) == Counter(map(str, range(300)))
 
 
-def test_a_slow_collector_overwrites_no_row_of_a_fast_one(
-    world: PublishingWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Both write the same file. Events that arrive between them are in the next file."""
-    write = module.write_table
-    send(world.url, "a")
-
-    def slow(*values: Any) -> None:
-        monkeypatch.setattr(module, "write_table", write)
-        send(world.url, "b")
-        collect(world.url, world.home)
-        write(*values)
-
-    monkeypatch.setattr(module, "write_table", slow)
-    collect(world.url, world.home)
-    assert collected(world.home) == logged(world) == Counter("ab")
-
-
 def test_a_store_that_returns_to_older_data_takes_no_row_from_a_file(world: PublishingWorld) -> None:
     """It restarts with a snapshot that lacks the newest events and the cursor."""
     (world.home / "work").mkdir()
@@ -124,32 +102,6 @@ def test_a_store_that_returns_to_older_data_takes_no_row_from_a_file(world: Publ
     send(world.url, "e")
     collect(world.url, world.home)
     assert collected(world.home) == Counter("abcde")
-
-
-@pytest.mark.parametrize("keeps", [True, False], ids=["with its data", "empty"])
-def test_a_store_that_restarts_between_read_and_acknowledgement(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keeps: bool
-) -> None:
-    """The file is complete, the cursor is not: the next run writes the same rows, and later events follow."""
-    server, write = StoreServer(tmp_path / "store").start(), module.write_day
-    send(server.url, *"abc")
-
-    def restart(*values: object) -> str:
-        file = write(*values)  # type: ignore[arg-type]
-        server.kill()
-        if not keeps:
-            server.forget()
-        server.start()
-        return file
-
-    with monkeypatch.context() as patched:
-        patched.setattr(module, "write_day", restart)
-        collect(server.url, tmp_path)
-    assert collected(tmp_path) == Counter("abc")
-    send(server.url, *"de")
-    collect(server.url, tmp_path)
-    assert collected(tmp_path) == Counter("abcde")
-    server.stop()
 
 
 def test_a_full_disk_is_a_sentence_and_loses_nothing(world: PublishingWorld, tmp_path: Path) -> None:
@@ -165,17 +117,3 @@ def test_a_full_disk_is_a_sentence_and_loses_nothing(world: PublishingWorld, tmp
         ballast.unlink()
         assert collect(world.url, disk) == 0
         assert collected(disk) == logged(world) == Counter(map(str, range(9)))
-
-
-def test_events_that_left_the_log_unread_are_counted(world: PublishingWorld) -> None:
-    """Those that are in a file already are not lost, and neither are those of a deleted user."""
-    few = StreamLimits(3_600, 20_000)
-    send(world.url, *map(str, range(100)), limits=few)
-    assert collect(world.url, world.home) == 0
-    send(world.url, *map(str, range(100, 200)), limits=few)
-    assert collect(world.url, world.home) == 0
-    send(world.url, *map(str, range(200, 800)), limits=few)
-    assert collect(world.url, world.home) == 800 - sum(collected(world.home).values()) > 0
-    assert set(collected(world.home).values()) == {1}
-    world.client.delete(COLLECTED)  # as in a store that no `drain` has read: no cursor is there
-    assert collect(world.url, world.home / "first") == 0

@@ -138,16 +138,3 @@ def meet(action: str, barrier: Barrier, errors: Any) -> None:
 
     with patch.object(RedisExperimentStore, "_write", together):
         errors.put((action, command(action)))
-
-
-def test_commands_on_different_experiments_at_once_both_count(store: RedisExperimentStore) -> None:
-    """The second one is repeated on the newer document."""
-    context = multiprocessing.get_context("fork")
-    barrier, errors = context.Barrier(2), context.Queue()
-    actions = ("ramp first 50", "start second")
-    children = [context.Process(target=meet, args=(action, barrier, errors)) for action in actions]
-    for child in children:
-        child.start()
-    assert [errors.get(timeout=60)[1] for _ in children] == ["", ""]
-    experiments = store.read().experiments
-    assert (experiments["first"].ramp, experiments["second"].status) == (0.5, "running")

@@ -15,13 +15,12 @@ import pytest
 from flows.operate import pinning
 from recsys.environment import Environment
 from recsys.errors import GenerationError, SettingsError, StoreError, StoreFull
-from recsys.generation.cache import GenerationCache
 from recsys.generation.manifest import GenerationFolder
 from recsys.generation.publisher import Publisher
 from recsys.store import RedisGenerationStore
 from recsys.store.needed_memory import mebibytes, predict
 from recsys.store.stored_types import LIVE
-from tests.chaos.faults.disk_faults import fill, may_mount, remount, small_disk
+from tests.chaos.faults.disk_faults import fill, may_mount, small_disk
 from tests.chaos.publishing_world import PublishingWorld
 from training.untrained_generation import random_generation
 
@@ -56,18 +55,6 @@ def test_over_the_budget_nothing_is_written(world: PublishingWorld) -> None:
         wide.publish(folder)
 
 
-def test_over_maxmemory_nothing_is_written(world: PublishingWorld) -> None:
-    """The server's free memory is read before the first write."""
-    world.make("g1", 100, 10)
-    world.publish("g1")
-    folder = world.make("g2", 20_000, 100)
-    world.limit("noeviction", 2 << 20)
-    before = set(world.client.keys("*"))
-    with pytest.raises(StoreFull, match=r"would take 7\.\d MiB more .+ left of its maxmemory .+delete"):
-        Publisher(world.store, world.home).publish(folder)
-    assert set(world.client.keys("*")) == before
-
-
 @pytest.mark.parametrize(
     ("policy", "sentence"),
     [
@@ -97,19 +84,6 @@ def test_a_server_that_runs_out_of_memory_gets_no_part_of_a_generation(
             world.store.promote("g2")
 
 
-def test_a_chunk_evicted_later_is_refused_by_the_loader(world: PublishingWorld) -> None:
-    """A generation that lost a chunk is not loaded; after a second publish it is whole."""
-    folder = world.make("g1", 5_000, 10)
-    world.publish("g1")
-    world.client.delete("gen:g1:part:embeddings.npy:1")
-    cache = GenerationCache(world.home / "cache", world.store)
-    with pytest.raises(GenerationError, match=r"embeddings\.npy of generation g1 lacks chunk 1"):
-        cache.fetch("g1")
-    Publisher(world.store, world.home).publish(folder)
-    assert cache.fetch("g1").verify()
-    assert world.client.ttl("gen:g1:part:embeddings.npy:1") == -1
-
-
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A small disk for BentoML's store of models below `tmp_path / "home"`."""
@@ -134,10 +108,3 @@ def test_a_full_disk_is_an_error_and_leaves_no_part(disk: Path, tmp_path: Path) 
         ballast.unlink()
         assert process.submit(pinning.pin, "g2", environment).result() == "tandem:g2"
     GenerationFolder(models / "g2").verify()
-
-
-def test_a_read_only_disk_is_an_error(disk: Path, tmp_path: Path) -> None:
-    """The error names the setting of the folder."""
-    remount(disk, "ro")
-    with pytest.raises(SettingsError, match="TANDEM_HOME"):
-        pinning.pin(None, Environment(tmp_path / "home", None))

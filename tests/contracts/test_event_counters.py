@@ -9,7 +9,6 @@ import pytest
 
 from recsys.kernels.recent_events import ItemEvents
 from recsys.model.event_counts import EventCounts
-from recsys.store.key_names import hour_key
 from recsys.store.redis.event_counters import RedisCountReader
 from recsys.store.stored_types import IMPRESSION
 from recsys.types import LOAD_TEST_USERS
@@ -60,19 +59,6 @@ def test_what_is_not_counted(store: Store, reader: RedisCountReader) -> None:
     assert reader.read().by_minute.totals[-1] == 0  # its minute is not over
 
 
-def test_a_late_event_is_read_and_nothing_else_again(store: Store, reader: RedisCountReader) -> None:
-    """Without a new event the result is the same object; the ids of items keep their numbers."""
-    now = time.time()
-    store.add(click("a", now - 2 * HOUR))
-    before = reader.read()
-    if time.time() // 60 == now // 60:  # a minute that ends adds what it holds
-        assert reader.read() is before
-    store.add(click("b", now - 2 * HOUR), click("a", now - 2 * HOUR))
-    after = reader.read()
-    assert by_item(after, after.by_hour) == {"a": 2, "b": 1}
-    assert [*after.names[:1]] == [*before.names[:1]] == ["a"]
-
-
 def test_a_store_that_lost_its_data_counts_from_zero(store: Store, reader: RedisCountReader) -> None:
     """What was read is dropped with the keys, and a count that begins anew is read."""
     now = time.time()
@@ -82,32 +68,6 @@ def test_a_store_that_lost_its_data_counts_from_zero(store: Store, reader: Redis
     assert len(reader.read().by_hour.minutes) == 0
     store.add(click("a", now - 2 * HOUR))
     assert by_item(reader.read(), reader.read().by_hour) == {"a": 1}
-
-
-def test_ids_of_expired_counts_are_dropped(store: Store, reader: RedisCountReader) -> None:
-    """Else a client that sends random ids fills the memory of ranking processes."""
-    now = time.time()
-    store.add(*(click(f"random {n}", now - 5 * HOUR) for n in range(10)))
-    store.add(*(click(item, now - 2 * HOUR) for item in ("a", "b", "b")))
-    before = reader.read()
-    assert len(before.names) == 12
-    store.client.delete(hour_key(int((now - 5 * HOUR) // HOUR)))
-    store.add(click("c", now - 2 * HOUR))
-    after = reader.read()
-    assert by_item(after, after.by_hour) == {"a": 1, "b": 2, "c": 1}
-    assert sorted(after.names) == ["a", "b", "c"]
-    assert by_item(before, before.by_hour)["b"] == 2
-
-
-def test_a_full_hour_counts_no_further_items(store: Store, reader: RedisCountReader) -> None:
-    """Above 200,000 items; those that it has are counted."""
-    now = time.time()
-    key = hour_key(int((now - 2 * HOUR) // HOUR))
-    store.client.hset(key, mapping=dict.fromkeys(["", *map(str, range(200_000))], 1))
-    store.add(click("new", now - 2 * HOUR), click("7", now - 2 * HOUR))
-    counts = reader.read()
-    assert "new" not in counts.names
-    assert by_item(counts, counts.by_hour)["7"] == 2
 
 
 def test_counts_expire(store: Store) -> None:

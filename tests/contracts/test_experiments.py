@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from recsys.errors import ExperimentError, GenerationError, StoreError
+from recsys.errors import ExperimentError, GenerationError
 from recsys.experiments.document import ExperimentsDocument
 from recsys.store.redis.redis_experiments import HALT_EXPIRE
 from tests.contracts.stores import Store, is_notified, of_generation, publish_small
@@ -14,18 +14,6 @@ def ramped(document: ExperimentsDocument, ramp: float) -> ExperimentsDocument:
     """The document with the experiment `test` at a ramp."""
     changed = document.experiments["test"].model_copy(update={"ramp": ramp})
     return document.model_copy(update={"experiments": {"test": changed}})
-
-
-def test_a_change_is_read_back(store: Store) -> None:
-    """Each change raises the version by one; a change without effect writes nothing."""
-    assert (store.experiments.read().version, store.experiments.read()) == (0, ExperimentsDocument())
-    publish_small(store.generations, "g1")
-    written = store.experiments.change(lambda _: of_generation("g1"))
-    assert (store.experiments.read().version, store.experiments.read()) == (1, written)
-    store.experiments.change(lambda document: ramped(document, 0.25))
-    assert store.experiments.read().experiments["test"].ramp == 0.25
-    store.experiments.change(lambda document: document)
-    assert store.experiments.read().version == 2
 
 
 def test_of_two_changes_at_once_both_are_kept_or_one_is_refused(store: Store) -> None:
@@ -85,15 +73,6 @@ def test_a_generation_that_is_needed_stays(store: Store) -> None:
     assert store.generations.generations() == []
 
 
-def test_a_lost_generation_keeps_no_change_from_being_written(store: Store) -> None:
-    """A store that evicts keys may lose the generation of an arm: the arm can still be halted."""
-    publish_small(store.generations, "g1")
-    store.experiments.change(lambda _: of_generation("g1"))
-    store.client.delete("gen:g1:manifest")
-    assert store.experiments.change(lambda document: ramped(document, 0.5)).version == 2
-    assert store.generations.needed() == {"g1"}
-
-
 def test_a_deleted_generation_takes_the_lists_of_arms_with_it(store: Store) -> None:
     """Lists of a variant are read by its name alone, and leave no key behind."""
     store.publish("g1")
@@ -128,10 +107,3 @@ def test_a_change_is_announced(store: Store) -> None:
     """A waiting process reads the document at once."""
     publish_small(store.generations, "g1")
     assert is_notified(store.registry, lambda: store.experiments.change(lambda _: of_generation("g1")))
-
-
-def test_a_document_of_another_version_is_an_error(store: Store) -> None:
-    """The error is a sentence."""
-    store.client.set("experiments", '{"experiments": {"test": 1}}')
-    with pytest.raises(StoreError, match="can't be read by this version"):
-        store.experiments.read()

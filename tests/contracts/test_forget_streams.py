@@ -25,32 +25,6 @@ def test_no_byte_is_left_in_a_dump(store: Store) -> None:
     assert [entry.data for entry in store.flows.read_impressions()] == [b"shown to 7"]
 
 
-def test_no_byte_of_a_drained_impression_is_left(store: Store) -> None:
-    """An impression that a flow removed before is deleted to the last byte too."""
-    with uncompressed(store):
-        fill(store)
-        theirs, _ = store.flows.read_impressions()
-        store.flows.drop_impressions([theirs.entry])
-        store.users(lambda users: users.forget_user(USER))
-        assert in_dumps(store, USER) == []
-
-
-def test_the_log_keeps_the_other_entries(store: Store) -> None:
-    """They keep their names over several steps of the copy, and new entries follow the deleted ones."""
-    for each in range(3):
-        store.add(*[click(f"{n}", user=f"user {each}-{n}") for n in range(400)])
-    store.add(click("last", user=USER))
-    before = store.flows.read_log(count=9_999)
-    store.users(lambda users: users.forget_user(USER))
-    assert store.flows.read_log(count=9_999) == before[:-1]
-    newest = store.client.xinfo_stream("events")["last-generated-id"].decode()
-    assert newest == before[-1].entry
-    store.add(click("next"))
-    assert [logged.event.item_id for logged in store.flows.read_log(before[-1].entry)] == ["next"]
-    assert store.client.ttl("events") == -1
-    assert {key for key in store.client.keys("events:*") if b":call:" not in key} == {b"events:counts"}
-
-
 def test_concurrent_deletions_and_writes(store: Store) -> None:
     """No deletion restores entries of another one, and concurrent writes are kept."""
     gone = [f"to forget {n}" for n in range(8)]

@@ -10,7 +10,7 @@ import redis
 
 from recsys.errors import GenerationError, StalePublisher
 from recsys.store.redis.generation_store import ALIASES_CHANNEL
-from recsys.store.stored_types import CHUNK, LIVE, PREVIOUS, UNFINISHED_EXPIRE
+from recsys.store.stored_types import CHUNK, UNFINISHED_EXPIRE
 from recsys.types import Event
 from tests.contracts.stores import (
     CATALOGUE,
@@ -37,13 +37,6 @@ class TestParts:
             assert b"".join(chunks) == content(size), name
             assert all(len(chunk) == CHUNK for chunk in chunks[:-1]), name
 
-    def test_a_missing_or_short_chunk_is_an_error(self, generations: Any) -> None:
-        """The error names the part and the chunk."""
-        generations.write_part("g1", "p", content(CHUNK + 5))
-        for size in (CHUNK + 6, 2 * CHUNK + 5):
-            with pytest.raises(GenerationError, match="p of generation g1 lacks chunk 1"):
-                list(generations.read_part("g1", "p", size))
-
     def test_unfinished_keys_expire_and_finished_keys_do_not(self, store: Store) -> None:
         """Keys without a manifest expire; each publisher renews the expiry; the manifest makes all keys permanent."""
         generations = store.generations
@@ -63,16 +56,6 @@ class TestParts:
 
 
 class TestAliases:
-    def test_promote_moves_live_and_previous(self, generations: Any) -> None:
-        """An empty store has no aliases; a promotion keeps the former live generation as the previous one."""
-        assert generations.aliases() == (None, None)
-        publish_small(generations, "g1", "g2")
-        generations.promote("g1")
-        assert (generations.alias(LIVE), generations.alias(PREVIOUS)) == ("g1", None)
-        move = generations.promote("g2")
-        assert (move.was, move.live, move.previous) == ("g1", "g2", "g1")
-        assert generations.aliases() == ("g2", "g1")
-
     def test_a_generation_without_a_manifest_can_not_go_live(self, generations: Any) -> None:
         """It is not listed, and the refusal moves no alias."""
         publish_small(generations, "g1")
@@ -94,23 +77,6 @@ class TestAliases:
             store.generations.promote("g1")
             message = next(message for _ in range(10) if (message := subscription.get_message(timeout=1)))
         assert message["data"] == b"live g1"
-
-    def test_fences_and_not_ids_order_generations(self, generations: Any) -> None:
-        """Ids may have the times of wrong clocks. A second manifest of an id keeps its place."""
-        publish_small(generations, "g20260101-130000", "g20260101-120000")
-        finish_small(generations, "g20260101-130000")
-        assert generations.generations() == ["g20260101-130000", "g20260101-120000"]
-        generations.promote("g20260101-130000", forward=True)
-        assert generations.promote("g20260101-120000", forward=True).was == "g20260101-130000"
-
-    def test_an_older_generation_does_not_go_live_by_itself(self, generations: Any) -> None:
-        """The refusal names the command; a promotion by a person is allowed."""
-        publish_small(generations, "g1", "g2")
-        generations.promote("g2", forward=True)
-        with pytest.raises(StalePublisher, match=r"g1 or a later one was live before \(g2 is live now\).+promote g1"):
-            generations.promote("g1", forward=True)
-        assert generations.aliases() == ("g2", None)
-        assert generations.promote("g1").live == "g1"
 
     def test_a_rollback_swaps_live_and_previous(self, generations: Any) -> None:
         """After it only a newer generation goes live by itself; without a previous generation it is refused."""
@@ -148,22 +114,6 @@ class TestAliases:
 
 
 class TestDelete:
-    def test_a_deleted_generation_is_gone(self, store: Store) -> None:
-        """It is neither listed nor read, and generations with a similar id stay. A second deletion is no error."""
-        for generation in ("g1", "g10"):
-            store.publish(generation)
-            store.flows.write_similar(generation, {0: b"first", CATALOGUE - 1: b"last"})
-        for _ in range(2):
-            store.generations.delete("g1")
-        assert store.generations.generations() == ["g10"]
-        assert store.generations.read_manifest("g1") is None
-        assert store.read("g1", 7)[0].record is None
-        assert store.read("g10", 7)[0].record == b"record"
-        assert store.read_similar("g1", 0, CATALOGUE - 1) == [None, None]
-        assert store.read_similar("g10", 0, CATALOGUE - 1) == [b"first", b"last"]
-        with pytest.raises(GenerationError):
-            list(store.generations.read_part("g1", "several", SIZES["several"]))
-
     @pytest.mark.parametrize("format_", [None, 1], ids=["this format", "an older format"])
     def test_no_key_of_a_deleted_generation_is_left(self, store: Store, format_: int | None) -> None:
         """All parts, chunks and hashes are deleted; users' events stay."""

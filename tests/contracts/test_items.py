@@ -6,15 +6,13 @@ import asyncio
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 
-from recsys.errors import StoreError, StoreUnavailable
 from recsys.fresh_items.put_items import ITEMS_EXPIRE, NOTHING_PUT, Put, PutItem, PutItems
 from recsys.store.redis import item_store as store_items
-from recsys.store.redis.item_store import FIRST_SEQ, RedisItemReader, RedisItemWriter
-from tests.contracts.stores import Store, user_of
+from recsys.store.redis.item_store import FIRST_SEQ, RedisItemWriter
+from tests.contracts.stores import Store
 
 
 def all_of(store: Store, known: PutItems = NOTHING_PUT) -> dict[str, PutItem]:
@@ -25,10 +23,6 @@ def all_of(store: Store, known: PutItems = NOTHING_PUT) -> dict[str, PutItem]:
 def one(store: Store, item_id: str | int) -> PutItem | None:
     found: PutItem | None = store.write_items(lambda writer: writer.read(item_id))
     return found
-
-
-def remove(store: Store, item_id: str | int) -> bool:
-    return bool(store.write_items(lambda writer: writer.remove(item_id)))
 
 
 def small(monkeypatch: pytest.MonkeyPatch, capacity: int, hiding: int | None = None) -> None:
@@ -69,19 +63,6 @@ def test_an_item_keeps_its_own_number(store: Store) -> None:
     assert all(0 < item.seq <= FIRST_SEQ + 4 for item in after.values())
 
 
-def test_a_put_replaces_only_its_own_fields(store: Store) -> None:
-    """Other fields keep their value and their time. A repeated put changes nothing."""
-    store.put(Put("a", "one", True, {"brand": "x", "price": 1}))
-    first = all_of(store)["a"]
-    for _ in range(2):
-        store.put(Put("a", None, False, {"price": 2}))
-    last = all_of(store)["a"]
-    assert (last.title, last.available, last.content) == ("one", False, {"brand": "x", "price": 2})
-    assert last.title_at == first.title_at < last.available_at == last.put_at
-    store.put(Put("a", "two"), Put("a", "three"))
-    assert all_of(store)["a"].title == "three"
-
-
 def test_a_put_beyond_the_capacity_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of it is stored, and stored items can still be changed."""
     small(monkeypatch, 3)
@@ -109,35 +90,6 @@ def test_a_full_store_still_hides(store: Store, monkeypatch: pytest.MonkeyPatch)
         "d": False,
     }
     assert store.put(Put("a", available=False), Put("b", "changed"))
-
-
-def test_one_item_is_read_and_removed(store: Store) -> None:
-    """A number and its text are one item. A removed item is gone for all readers, and another put has another seq."""
-    store.put(Put(7, "seven"), Put("a b", available=False, content={"price": 2.5}), Put("hidden", available=False))
-    store.put(Put("a b", "A B"))
-    known = store.items.changes(NOTHING_PUT)
-    assert one(store, "7") == one(store, 7) == all_of(store)["7"]
-    assert one(store, "a b") == all_of(store)["a b"]
-    assert one(store, "b") is None
-    assert [remove(store, item) for item in (7, "a b", "hidden", "a b", "never")] == [True, True, True, False, False]
-    assert len(store.items.changes(known)) == 0
-    store.put(Put("a b"))
-    (again,) = store.items.changes(known).items
-    assert (again.text, again.title) == ("a b", None)
-    assert again.seq not in {item.seq for item in known.items}
-
-
-def test_an_expired_item_leaves_room(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its id is removed, and after another put it is a new item."""
-    small(monkeypatch, 2)
-    store.put(Put("a"), Put("b"))
-    seq = all_of(store)["a"].seq
-    store.client.delete("item:a")
-    assert store.put(Put("c"))
-    assert all_of(store).keys() == {"b", "c"}
-    store.client.delete("item:b")
-    assert store.put(Put("a"))
-    assert all_of(store)["a"].seq > seq
 
 
 def test_all_keys_expire(store: Store) -> None:
@@ -176,15 +128,6 @@ def test_an_evicted_key_breaks_no_reader(store: Store, lost: str) -> None:
     assert a.version < b.version  # the expiry uses this order
 
 
-def test_an_unreadable_item_is_left_out(store: Store) -> None:
-    """The other items are read."""
-    store.put(Put("a"), Put("b"), Put("c"), Put("d"))
-    store.client.set("item:a", "no hash")
-    store.client.hset("item:b", "title", "no json")
-    store.client.hdel("item:c", "seq")
-    assert all_of(store).keys() == {"d"}
-
-
 def test_a_put_is_announced(store: Store) -> None:
     """It ends the wait of a reader."""
     store.put(Put("a"))
@@ -206,16 +149,6 @@ def test_a_put_is_announced(store: Store) -> None:
     thread.join(10)
 
 
-def test_a_new_subscription_ends_a_wait(store: Store) -> None:
-    """After a dropped connection announcements may have been missed."""
-    assert store.items.wait(0, 30)
-    assert not store.items.wait(0, 0.1)
-    store.client.client_kill_filter(_type="pubsub")
-    start = time.monotonic()
-    assert store.items.wait(0, 30)
-    assert time.monotonic() - start < 10
-
-
 def test_concurrent_puts_agree(store: Store) -> None:
     """Each id has one seq, and every put counts in the version."""
 
@@ -228,26 +161,3 @@ def test_concurrent_puts_agree(store: Store) -> None:
     assert known.version == 60
     assert len(known) == len({item.seq for item in known.items}) == 20
     assert len({item.title for item in known.items}) == 1
-
-
-def test_a_user_with_read_rights_can_read_and_not_put(store: Store) -> None:
-    """The error of a put is a sentence that names the missing right."""
-    store.put(Put("a"))
-    with user_of(store, "reader", "~*", "resetchannels", "-@all", "+@read", "+@connection") as url:
-        reader = RedisItemReader(url)
-        assert [item.text for item in reader.changes(NOTHING_PUT).items] == ["a"]
-        assert not reader.wait(0.01, 30)
-        with pytest.raises(StoreError, match=r"may not put items: .*reader"):
-            replace(store, open_items=lambda: RedisItemWriter(url)).put(Put("b"))
-        reader.close()
-
-
-def test_an_unreachable_store_is_an_error(store: Store) -> None:
-    """The errors name the address; a wait is no error."""
-    url = "redis://127.0.0.1:1/0"
-    reader = RedisItemReader(url)
-    with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1:1"):
-        reader.changes(NOTHING_PUT)
-    with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1:1"):
-        replace(store, open_items=lambda: RedisItemWriter(url)).put(Put("a"))
-    assert not reader.wait(0.01, 30)

@@ -55,20 +55,6 @@ class TestEvents:
         assert proxy.lost == 1
         assert [event.item_id for event in cut.read("g1", "7")[0].events] == ["a", "b", "c"]
 
-    def test_the_log_has_no_id_that_no_client_sent(self, cut: Store) -> None:
-        """The id of the call is neither in the log nor in a key that stays."""
-        cut.add(click("a"))
-        ((_, fields),) = cut.client.xrange("events")
-        assert fields[b"i"] == b""
-        (call,) = cut.client.keys("events:call:*")
-        assert 0 < cut.client.ttl(call) <= 10
-        assert not cut.client.exists("user:7:event_ids")
-
-    def test_two_calls_of_one_client_are_two_events(self, cut: Store) -> None:
-        """An event without an id that a client sends twice counts twice."""
-        assert [cut.add(click("a")), cut.add(click("a"))] == [1, 1]
-        assert entries(cut, "events") == 2
-
 
 def test_an_impression_is_logged_once(cut: Store, proxy: StoreProxy) -> None:
     """A slate that is logged twice would count twice in the report of an experiment."""
@@ -104,13 +90,3 @@ def test_a_deletion_loses_no_event_of_others(cut: Store, proxy: StoreProxy, step
     cut.users(deletion("leaves"))
     assert proxy.lost == 1
     assert cut.flows.read_log(count=9_999) == before
-
-
-def test_a_lost_reply_to_the_lock_of_a_stream_is_no_wait(cut: Store, proxy: StoreProxy) -> None:
-    """The lock is the caller's own: it does not wait until its lock expires."""
-    cut.add(click("x", user="leaves"))
-    proxy.lose_reply(b"'NX'")
-    start = time.monotonic()
-    cut.users(deletion("leaves"))
-    assert proxy.lost == 1
-    assert time.monotonic() - start < 8

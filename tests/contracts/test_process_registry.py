@@ -5,12 +5,8 @@ import threading
 import time
 from dataclasses import replace
 
-import pytest
-
-from recsys.errors import StoreUnavailable
 from recsys.process.process_identity import ProcessIdentity
 from recsys.store.process_registry import ANNOUNCED_SECONDS, Announcement
-from recsys.store.redis.redis_registry import RedisProcessRegistry
 
 RANKING = Announcement("ranking here 7", "ranking", ("g1", "g2"), (), {"g3": "Part x is not what its manifest says."})
 GATEWAY = Announcement("gateway here 8", "gateway", ("g2",), ("g2",))
@@ -25,15 +21,6 @@ def test_announcements_are_read(store):
     assert registry.processes() == [GATEWAY, RANKING]
     registry.announce(Announcement(RANKING.name, "ranking"))
     assert registry.processes()[1].held == ()
-
-
-def test_a_withdrawn_process_is_gone(store):
-    """An unknown name is no error."""
-    registry = store.registry
-    registry.announce(RANKING)
-    registry.withdraw(RANKING.name)
-    registry.withdraw("nobody")
-    assert registry.processes() == []
 
 
 def test_a_killed_process_of_this_machine_is_left_out(store):
@@ -73,17 +60,6 @@ def test_a_moved_alias_ends_a_wait(store):
     assert received.wait(10)
 
 
-def test_a_new_subscription_ends_a_wait(store):
-    """After a dropped connection announcements may have been missed."""
-    store.registry.wait(10)  # the confirmation of the subscription
-    start = time.monotonic()
-    store.registry.wait(0.2)
-    assert time.monotonic() - start >= 0.2
-    store.client.client_kill_filter(_type="pubsub")
-    store.registry.wait(30)
-    assert time.monotonic() - start < 10
-
-
 def test_an_announcement_expires(store):
     """Redis expires it, and the next read deletes its name."""
     store.registry.announce(RANKING)
@@ -91,22 +67,3 @@ def test_an_announcement_expires(store):
     store.client.delete(f"process:{RANKING.name}")  # as its expiry does
     assert store.registry.processes() == []
     assert store.client.smembers("processes") == set()
-
-
-def test_an_unreachable_board_is_an_error_and_a_wait_still_waits():
-    """A loop over `wait` must not spin without Redis."""
-    registry = RedisProcessRegistry("redis://127.0.0.1:1/0")
-    with pytest.raises(StoreUnavailable):
-        registry.processes()
-    start = time.monotonic()
-    registry.wait(0.3)
-    assert time.monotonic() - start >= 0.3
-
-
-def test_an_unreadable_announcement_is_left_out(store):
-    """An entry of another version does not fail the read of the others."""
-    store.registry.announce(GATEWAY)
-    store.client.sadd("processes", "odd")
-    for odd in ("", "[]", "{}", "nonsense"):
-        store.client.set("process:odd", odd)
-        assert store.registry.processes() == [GATEWAY]

@@ -25,35 +25,6 @@ class TestClaim:
         generations.release(first)
         assert generations.claim("g2", 1).generation == "g2"
 
-    def test_fences_rise(self, store: Store) -> None:
-        """Each claim has a higher fence than all claims before it, released or expired."""
-        fences, generations = [], store.generations
-        for n in range(4):
-            claim = generations.claim(f"g{n}", 1, SHORT)
-            fences.append(claim.fence)
-            if n % 2:
-                time.sleep(2 * SHORT)
-            else:
-                generations.release(claim)
-        assert fences == sorted(set(fences))
-
-    def test_the_same_process_may_retry(self, generations: Any) -> None:
-        """A second claim of one process for one generation replaces the first one."""
-        first = generations.claim("g1", 1)
-        second = generations.claim("g1", 1)
-        assert second.fence > first.fence
-        with pytest.raises(StalePublisher):
-            generations.renew(first)
-        generations.renew(second)
-
-    def test_a_renewed_claim_outlives_its_first_lease(self, store: Store) -> None:
-        """Another publisher is still refused."""
-        claim = store.generations.claim("g1", 1, SHORT)
-        store.generations.renew(claim, 60)
-        time.sleep(2 * SHORT)
-        with pytest.raises(PublisherBusy):
-            store.generations.claim("g2", 1)
-
     @pytest.mark.parametrize(
         "call",
         [
@@ -127,16 +98,3 @@ class TestResuming:
         with pytest.raises(GenerationError, match=r"not whole in the store.+noeviction"):
             finish_small(generations, "g1", claim)
         assert generations.generations() == []
-
-    def test_discard_deletes_unfinished_generations_only(self, generations: Any) -> None:
-        """A finished generation stays complete."""
-        publish_small(generations, "g1")
-        claim = generations.claim("g2", 1)
-        write_small(generations, "g2", claim)
-        generations.discard(small_manifest("g2"), claim)
-        assert set(generations.stored_sizes(small_manifest("g2"), claim).records) == {0}
-        assert generations.stored_sizes(small_manifest("g2"), claim).chunks == {"small": [0], "two": [0, 0]}
-        generations.release(claim)
-        again = generations.claim("g1", 1)
-        generations.discard(small_manifest("g1"), again)
-        assert generations.stored_sizes(small_manifest("g1"), again).chunks == {"small": [5], "two": [CHUNK, 1]}

@@ -53,13 +53,6 @@ class TestBytes:
         assert small.flows.lost_impressions() == 0
         assert lost(small).impressions == ADDED - len(kept)
 
-    def test_drained_impressions_are_not_lost(self, small: Store) -> None:
-        """Impressions that a flow removed make room and are not counted."""
-        for _ in range(4):
-            show(small, 500)
-            small.flows.drop_impressions([entry.entry for entry in small.flows.read_impressions()])
-        assert lost(small) == LostEntries(0, 0)
-
     def test_events_are_kept_or_counted(self, small: Store) -> None:
         """The log has the same limit, and its numbers continue after removed events."""
         for start in range(0, ADDED, 500):
@@ -98,20 +91,3 @@ class TestCursor:
         store.generations.delete("g1")
         assert store.flows.read_cursor("g1") is None
         assert store.flows.read_cursor("g2") == Cursor("12-0", 3)
-
-    def test_entries_have_times_of_the_store_s_clock(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The clock of the host has no effect."""
-        real = time.time
-        monkeypatch.setattr(time, "time", lambda: real() + 3_600)
-        store.users(lambda users: users.add_impressions([("7", b"shown")]))
-        (shown,) = store.flows.read_impressions()
-        assert 0 <= store.flows.now() - shown.arrived < 60
-
-
-def test_active_users_have_stored_events(store: Store) -> None:
-    """Ids may have any characters. Load-test users and users without a history are left out."""
-    store.add(
-        *(click("a", user=user) for user in ("7", "a:b", "*", "user:x:events", "\ud800", "load-test:1")),
-        click("a", user="shown", kind="impression"),
-    )
-    assert sorted(store.flows.active_users()) == sorted(["7", "a:b", "*", "user:x:events", "\ud800"])

@@ -10,7 +10,6 @@ import redis
 from flows.collection.collect_events import collect_events
 from flows.collection.day_files import join_days
 from flows.forgetting.deleted_users import remove_deleted_users
-from recsys.environment import Environment
 from recsys.errors import LocationError
 from recsys.store import RedisFlowStore
 from recsys.store.redis.event_collection import RedisEventCollection
@@ -117,15 +116,6 @@ class TestRefusals:
         sentence = refusal(url)
         assert "write s3://BUCKET/KEY and set AWS_ACCESS_KEY_ID" in sentence
         assert "cret" not in sentence
-
-    def test_lists_that_can_t_be_written(self, variables, tmp_path):
-        """A missing bucket is an error before any list is made."""
-        from flows.steps.parquet_export import LISTS, export_file
-
-        environment = Environment(tmp_path, None, exports="s3://no-such-bucket/tandem")
-        failing = pytest.raises(LocationError, match="there is no such bucket")
-        with failing, export_file(environment, LISTS, "g1", 0.0):
-            pytest.fail("lists would be made")
 
 
 def test_impressions_are_drained_into_a_bucket(bucket, variables, empty_url):

@@ -1,7 +1,6 @@
 """The deployments of prefect.yaml on a real Prefect server with a real worker."""
 
 import json
-import subprocess
 import sys
 from dataclasses import asdict
 from functools import partial
@@ -13,7 +12,7 @@ import redis
 
 from recsys.store import RedisGenerationStore
 from recsys.store.redis.run_store import RedisRunStore
-from tests.flows.prefect_operator import SECONDS, Operator, finished, pause_schedules, until
+from tests.flows.prefect_operator import Operator, finished, pause_schedules, until
 from tests.flows.ring_dataset import quick, ring, write
 from tests.sample_data import tiny
 from tests.sample_data.altered_generation import altered
@@ -142,17 +141,6 @@ def test_a_training_runs_on_two_processes(operator, client):
     assert finished(client, run).state.is_completed()
 
 
-def test_a_cancelled_training_leaves_a_record(operator, client):
-    """A run that a person cancels in Prefect ends, and its record has the state."""
-    from prefect.states import Cancelling
-
-    run = start("train/nightly", data=operator.data, config="small", overrides=asdict(quick()))
-    until(lambda: (found := records(operator).get(str(run))) and found.state == "running")
-    client.set_flow_run_state(run, Cancelling())
-    assert finished(client, run).state.is_cancelled()
-    until(lambda: records(operator)[str(run)].state == "cancelled")
-
-
 def test_the_other_deployments_take_parameters(operator, client):
     """Runs use the entered parameters and write a result artifact; a value out of range is refused.
 
@@ -204,23 +192,3 @@ def test_a_person_promotes_and_rolls_back(operator, client, tiny_world, tmp_path
     assert store.aliases() == (new, before)
     assert state("rollback/by-hand", to=before)[0] == "COMPLETED"
     assert store.aliases() == (before, new)
-
-
-def test_a_command_uses_the_active_profile(operator, client, prefect_url):
-    """A command without PREFECT_API_URL reports to the server that the active profile names."""
-    home = operator.home / "profile"
-    home.mkdir()
-    (home / "profiles.toml").write_text(f'active = "team"\n[profiles.team]\nPREFECT_API_URL = "{prefect_url}"\n')
-    before = len(runs_of(client, "drain", deployed=False))
-    environment = {name: value for name, value in operator.environment.items() if name != "PREFECT_API_URL"}
-    done = subprocess.run(
-        [sys.executable, "-m", "flows", "drain", "--json"],
-        cwd=ROOT,
-        env=environment | {"PREFECT_HOME": str(home)},
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-    )
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["impressions"] == 0
-    assert len(runs_of(client, "drain", deployed=False)) == before + 1

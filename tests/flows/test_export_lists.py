@@ -9,14 +9,12 @@ import numpy as np
 import pytest
 
 from flows.list_parts.list_tables import best_items
-from flows.steps.parquet_export import KEPT, LISTS, export_file
+from flows.steps.parquet_export import LISTS, export_file
 from recsys.environment import Environment
 from recsys.generation.loader import load_ranker, load_retriever
 from recsys.lists.list_maker import ListMaker
-from recsys.lists.user_list import UserList
 from recsys.lists.user_record import UserRecord
 from recsys.rules import parse
-from recsys.types import Source
 
 
 @pytest.fixture(scope="module")
@@ -32,22 +30,6 @@ def exported(maker, rules, seen=(), top=20):
     ruled = replace(maker, rules=parse(rules))
     table = best_items(ruled, top, now, [("someone", (record, []), ruled.make([(record, [])], now)[0])])
     return maker.rows_of(table["item_id"].to_pylist())
-
-
-def test_the_newest_files_stay(tmp_path):
-    """The limit is for all generations together. Files of others stay."""
-    lists = tmp_path / "lists"
-    (lists / "before").mkdir(parents=True)
-    for second in range(1, KEPT + 1):
-        (lists / "before" / f"{second}.parquet").touch()
-    (lists / "long-ago").mkdir()
-    (lists / "long-ago" / "0.parquet").touch()
-    (lists / "before" / "mine.parquet").touch()
-    with export_file(Environment(tmp_path, None), LISTS, "g-now", KEPT + 1) as (_, file):
-        file.touch()
-    left = {path.stem for path in lists.glob("*/*.parquet")}
-    assert left == {"mine", *map(str, range(2, KEPT + 2))}
-    assert not (lists / "long-ago").exists()
 
 
 @pytest.mark.parametrize(
@@ -71,22 +53,6 @@ def test_the_rules_decide_whether_unavailable_items_are_hidden(maker):
     pin = f"[[pin]]\nitem='{maker.tables.ids[3]}'\nplace=1"
     assert 3 not in exported(hiding, pin)
     assert exported(hiding, f"hide_unavailable=false\n{pin}")[0] == 3
-
-
-def test_items_added_by_rules_have_their_source(maker):
-    """As in serving: a new item of a quota is fresh, an item that fills up is popular, a pinned item has no source."""
-    now, tables = maker.manifest.data_end, maker.tables
-    newest, *_, pinned, first, second = np.argsort(tables.age, kind="stable").tolist()
-    rules = (
-        f"[[pin]]\nitem='{tables.ids[pinned]}'\nplace=1\n"
-        f"[[quota]]\nnew_within_days={tables.age[newest] + 0.001:.4f}\nat_least=1\nwithin=4"
-    )
-    best = np.array([first, second], np.int32)
-    made = UserList(now, 0, best, np.full(2, Source.TOWER, np.uint16), np.array([2, 1], np.float32))
-    ruled = replace(maker, rules=parse(rules))
-    table = best_items(ruled, 5, now, [("someone", (UserRecord.empty(), []), made)])
-    assert maker.rows_of(table["item_id"].to_pylist())[:4] == [pinned, first, second, newest]
-    assert table["sources"].to_pylist() == ["", "tower", "tower", "fresh", "popular"]
 
 
 def test_unfinished_files_of_killed_runs_are_removed(tmp_path):

@@ -1,6 +1,5 @@
 """Training on the command line, over an embedded store: a whole run, refusals, errors, Ctrl-C and kill -9."""
 
-import io
 import json
 import os
 import signal
@@ -9,7 +8,6 @@ import sys
 import time
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 
 from tests.flows.ring_dataset import ring, write
@@ -73,35 +71,10 @@ def test_status_shows_the_generation_that_a_run_printed(published):
     assert "recall@10" in table
 
 
-def test_progress_is_printed_in_plain_lines(published):
-    """Without a terminal each step is one line on stderr."""
-    lines = published[1].stderr.splitlines()
-    assert [line.split(":")[0] for line in lines if " s" in line][:3] == [
-        "starting Prefect",
-        "reading the dataset",
-        "towers before the labels",
-    ]
-    assert "Traceback" not in published[1].stderr
-
-
 def test_a_run_writes_no_file_into_the_user_s_home(published):
     """Store, training and Prefect write to TANDEM_HOME and PREFECT_HOME only; fonts may be cached."""
     home = published[0] / "user"
     assert [path for path in home.rglob("*") if path.is_file() and home / ".cache" not in path.parents] == []
-
-
-def test_batch_writes_its_file_to_a_bucket(published, bucket, prefect_url):
-    """`batch` writes the Parquet file below TANDEM_EXPORTS. Neither `run` nor `batch` prints the credentials."""
-    home, run = published
-    exports = {"TANDEM_EXPORTS": f"s3://{NAME}/exports"}
-    batch = call(home, "batch", "--top", "3", "--json", PREFECT_API_URL=prefect_url, **exports, **bucket.variables)
-    assert batch.returncode == 0, batch.stderr
-    key = json.loads(batch.stdout)["parquet"].removeprefix(f"s3://{NAME}/")
-    assert key.startswith(f"exports/lists/{json.loads(run.stdout)['generation']}/")
-    assert bucket.keys("exports/") == ["exports/lists/.tandem", key]
-    rows = pq.read_table(io.BytesIO(bucket.get(key))).to_pandas().groupby("user_id").size()
-    assert (len(rows), rows.eq(3).all()) == (150, True)
-    assert bucket.variables["AWS_SECRET_ACCESS_KEY"] not in run.stdout + run.stderr + batch.stdout + batch.stderr
 
 
 def test_a_refused_run_prints_the_failed_checks(published, prefect_url):

@@ -1,6 +1,5 @@
 """The flow `train` with its gate, against a real store: what a good run leaves behind, and which runs are refused."""
 
-import json
 import re
 from dataclasses import asdict, replace
 
@@ -13,10 +12,6 @@ from recsys.errors import GateRefused
 from recsys.store import open_store
 from recsys.store.stored_types import LIVE
 from tests.sample_data import tiny
-from training.data.dataset import read
-from training.data.interaction_log import encode
-from training.evaluation.split import split
-from training.gate.dataset_profile import LiveGeneration
 from training.retrieval_stage import FirstStage
 
 
@@ -68,21 +63,6 @@ def test_a_good_run_passes_and_records_what_the_next_run_is_compared_with(world)
     assert result.report.name == f"{manifest.id}.html"
 
 
-def test_metrics_gate_and_report_are_artifacts(world):
-    """Prefect's UI shows the metrics, the checks and the place of the report."""
-    from prefect.artifacts import Artifact
-
-    _, result = world
-    name = result.manifest.data["name"]
-    assert result.evaluation.to_markdown() in Artifact.get(f"metrics-{name}").data
-    assert [row["sentence"] for row in json.loads(Artifact.get(f"gate-{name}").data)] == [
-        check.sentence for check in result.checks
-    ]
-    report = Artifact.get(f"report-{name}").data
-    assert report.startswith(f"# {result.manifest.id}\n")
-    assert str(result.report) in report
-
-
 def test_the_live_generation_is_scored_on_the_queries_of_the_new_test(world, tmp_path):
     """If the later events follow no pattern, both models find little, and no comparison with live fails."""
     data, rng = tiny.write(tmp_path / "data"), np.random.default_rng(0)
@@ -97,26 +77,6 @@ def test_the_live_generation_is_scored_on_the_queries_of_the_new_test(world, tmp
     page = error.report.read_text()
     assert "queries that neither learned from" in page
     assert "The gate refused this run" in page
-
-
-def test_the_best_generation_is_read_from_this_host_and_may_be_gone(world, empty_store, tmp_path, monkeypatch):
-    """The store keeps no old generations. If no folder is there either, the report has the reason."""
-    from flows.steps.gate import load_rivals
-
-    environment, result = world
-    own = LiveGeneration.of(result.manifest)
-    best = replace(own.past[-1], id=own.id)
-    live = replace(own, id="g1", past=(best, replace(best, id="g1")))
-    parts = split(encode(read(str(tiny.write(tmp_path / "data")))), tiny.CONFIG)
-    gone, scored = load_rivals.fn(live, own.data, parts, empty_store, environment)
-    assert gone.live == "g1"
-    assert gone.reason.startswith("it can't be loaded (")
-    assert scored.id == own.id
-    assert load_rivals.fn(live, own.data, replace(parts, protocol="loo"), empty_store, environment)[1] is None
-    assert load_rivals.fn(live, replace(own.data, name="films"), parts, empty_store, environment) == (None, None)
-    monkeypatch.setenv("TANDEM_HOME", str(tmp_path / "other"))
-    _, scored = load_rivals.fn(live, own.data, parts, empty_store, Environment.read())
-    assert scored.reason.startswith("it can't be loaded (")
 
 
 def test_a_published_model_with_permuted_embeddings_is_refused(world, tmp_path, monkeypatch):

@@ -1,6 +1,5 @@
 """The flows `batch`, `item-lists`, `refresh` and `drain` over a real store: lists, trending, cursor, lost entries."""
 
-import time
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from recsys.errors import RulesError
 from recsys.lists.similar_list import SIMILAR_LENGTH, SimilarList
 from recsys.lists.user_list import digest
 from recsys.retrieval.retriever import Retriever
-from recsys.store import RedisFlowStore
 from recsys.store.stored_types import StreamLimits
 from tests.flows.feedback.test_drain import shown
 from tests.sample_data import tiny
@@ -79,19 +77,6 @@ class TestBatch:
         assert of_each.eq(2).all()
         assert frame["title"].str.startswith("The ").all()
         assert not frame.duplicated(["user_id", "item_id"]).any()
-
-    def test_hidden_and_seen_items_are_in_no_file(self, shop):
-        """A message to a user can't be called back."""
-        first = pq.read_table(batch(shop).parquet).to_pandas()
-        favourite = first["item_id"].value_counts().index[0]
-        shop.hide(favourite)
-        shop.click("1", *first[first["user_id"] == "1"]["item_id"])
-        time.sleep(1)  # a file is named by its second
-        after = pq.read_table(batch(shop).parquet).to_pandas()
-        assert favourite not in after["item_id"].to_numpy()
-        both = [set(each[each["user_id"] == "1"]["item_id"]) for each in (first, after)]
-        assert not both[0] & both[1]
-        assert after.groupby("user_id").size().eq(5).all()
 
     @pytest.mark.parametrize("flow", ["batch", "refresh"])
     def test_a_generation_promoted_meanwhile_gets_the_lists(self, shop, flow):
@@ -168,16 +153,6 @@ class TestRefresh:
         assert refresh().lists == 1
         assert [made is not None for made in shop.listed("1", "2")] == [True, False]
 
-    def test_a_kill_before_the_cursor_is_written_loses_no_user(self, shop, monkeypatch):
-        """The next run makes lists for the same users again."""
-        shop.click("a", "drama-1")
-        with monkeypatch.context() as killed:
-            killed.setattr(RedisFlowStore, "write_cursor", lambda self, generation, cursor: 1 / 0)
-            with pytest.raises(ZeroDivisionError):
-                refresh()
-        assert refresh().lists == 1
-        assert refresh().lists == 0
-
     def test_events_that_left_the_log_unread_are_counted(self, shop):
         """All users with stored events then get new lists, once. Events of deleted users are not lost events."""
         shop.click("a", "drama-1")
@@ -197,16 +172,6 @@ class TestRefresh:
         shop.click("a", "drama-2")
         done = refresh()
         assert (done.lists, done.lost) == (1, 0)
-
-    def test_trending_is_computed_by_the_clock_of_the_store(self, shop, monkeypatch):
-        """The store's clock names the entries of the log; the clock of the host may be wrong."""
-        from flows.steps.list_making import update_trending
-
-        for user in ("a", "b"):
-            shop.click(user, "drama-24")
-        real = time.time
-        monkeypatch.setattr(time, "time", lambda: real() + 2 * 86_400)
-        assert update_trending.fn(shop.flows, shop.folder).ids == ["drama-24"]
 
     def test_a_user_deleted_meanwhile_gets_no_list(self, shop):
         """The user is deleted between the read of the log and the lists."""

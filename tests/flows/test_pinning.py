@@ -3,14 +3,12 @@
 import json
 import multiprocessing
 import os
-import shutil
 from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
 from flows.operate import pinning
 from recsys.environment import Environment
-from recsys.errors import GenerationError
 from recsys.generation.manifest import GenerationFolder, is_user_part
 from training.untrained_generation import random_generation
 
@@ -51,16 +49,3 @@ def test_a_killed_command_is_repaired_and_blocks_no_other(damage, pin, home):
         made = GenerationFolder(home / "generations" / generation).manifest
         assert GenerationFolder(models / generation).verify() == made
         assert not any(is_user_part(path.name) for path in (models / generation).iterdir())
-
-
-def test_models_of_generations_that_are_gone_are_removed(pin, home):
-    """A generation that is not on this host can't be pinned. Without a generation the next bento includes none."""
-    pin("g1")
-    shutil.rmtree(home / "generations" / "g1")
-    with pytest.raises(GenerationError, match="g1 is not in"):
-        pin("g1")
-    pin("g2")
-    models = home / "bentoml" / "models" / "tandem"
-    assert [path.name for path in models.iterdir() if path.is_dir()] == ["g2"]
-    assert pin(None) is None
-    assert json.loads((home / "bentoml" / "pinned.json").read_text()) == {}

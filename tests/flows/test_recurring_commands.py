@@ -10,7 +10,6 @@ import pytest
 import redis
 
 from flows.__main__ import main
-from recsys.utc_day import day_of
 from tests.sample_data import tiny
 from tests.servers.deployment import ROOT, free_port
 from tests.servers.flow_environment import flow_environment
@@ -39,32 +38,6 @@ def test_an_interval_repeats_and_waits_for_what_may_pass(shop):
     finally:
         process.send_signal(signal.SIGINT)
     assert process.wait(60) == 130
-
-
-def test_a_schedule_without_its_rules_does_not_start(shop):
-    """Missing rules are an error at once, and not in the first run at night. test_flow.py has a wrong dataset."""
-    shop.rules.unlink()
-    process = shop.command("schedule")
-    _, errors = process.communicate(timeout=60)
-    assert (process.returncode, len(errors.splitlines())) == (1, 1)
-    assert str(shop.rules) in errors
-
-
-def test_drift_names_a_damaged_file_and_that_nothing_is_live(shop, capsys):
-    """One sentence with the file, once; and without files a sentence with what to do first."""
-    with redis.Redis.from_url(shop.url) as client:
-        client.flushall()
-    assert main(["drift", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["sentence"].startswith("No generation is live. Train and publish one: ")
-    day = shop.home / "impressions" / f"date={day_of(time.time())}"
-    day.mkdir(parents=True)
-    (day / "1-0.parquet").write_bytes(b"PAR1" + bytes(100))
-    process = shop.command("drift", "--json")
-    output, errors = process.communicate(timeout=120)
-    message = json.loads(output)["error"]["message"]
-    assert (process.returncode, "Traceback" in errors, message.count(str(day))) == (1, False, 1)
-    assert message.startswith(f"{day}/1-0.parquet can't be read as Parquet: ")
-    assert not message.endswith("..")
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,11 @@
 """Single steps of a run: what they refuse, what is retried, and what is deleted."""
 
-import gc
-import weakref
-
 import pytest
 
 from recsys.errors import GenerationError, StoreUnavailable
 from recsys.generation.publisher import Publisher
 from recsys.store import RedisGenerationStore
 from tests.contracts.stores import publish_small
-from tests.flows.ring_dataset import ring, write
 
 
 @pytest.fixture
@@ -73,54 +69,3 @@ def test_an_unreachable_store_is_retried_and_a_refusal_is_not(harness, error, ca
 
     flow(work)(return_state=True)
     assert len(done) == calls
-
-
-def test_a_deleted_progress_artifact_does_not_fail_the_run(harness, monkeypatch):
-    """A user deletes the progress artifact in Prefect's UI: the training goes on without it."""
-    from prefect import flow, get_client, runtime
-    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
-
-    from flows import progress
-
-    monkeypatch.setattr(progress, "ARTIFACT_SECONDS", 0.0)
-
-    @flow
-    def work():
-        of_this_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[runtime.flow_run.id]))
-        with progress.run_progress() as shown, shown.step("towers") as step:
-            with get_client(sync_client=True) as client:
-                (artifact,) = client.read_artifacts(artifact_filter=of_this_run)
-                client.delete_artifact(artifact.id)
-            step(0.5, "half")
-        return "trained"
-
-    assert work() == "trained"
-
-
-def test_the_rows_of_the_dataset_are_freed_before_the_training(harness, own_valkey_url, tmp_path, monkeypatch):
-    """Prefect holds what a task returns to the end of the flow: neither the flow nor Prefect has the pandas frame."""
-    from flows import train
-    from flows.steps import training
-
-    frames, alive = [], []
-
-    def read(*arguments):
-        dataset = real_read(*arguments)
-        frames.append(weakref.ref(dataset.interactions))
-        return dataset
-
-    def train_ranker(parts, *_):
-        gc.collect()
-        alive.append((frames[0]() is not None, len(parts.log)))
-        raise GenerationError("enough")
-
-    real_read = training.read
-    monkeypatch.setattr(training, "read", read)
-    monkeypatch.setattr(train, "train_ranker", train_ranker)
-    monkeypatch.setenv("REDIS_URL", own_valkey_url)
-    monkeypatch.setenv("TANDEM_HOME", str(tmp_path / "home"))
-    with pytest.raises(GenerationError, match="enough"):
-        train.run(str(write(tmp_path / "data", ring(users=150))), "small")
-    ((kept, events),) = alive
-    assert not kept
-    assert events > 0

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
-from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import patch
 
@@ -89,16 +88,6 @@ def test_publish_rollback_and_promote(call):
     assert answer(call("status", "--json"))["live"] == "g2"
 
 
-def test_published_and_not_promoted(call, put):
-    """With --no-promote `live` does not move; an unknown folder is an error."""
-    put("g1")
-    folder = call("publish", Path(os.devnull).parent / "nowhere")
-    assert folder.returncode == 1
-    published = call("publish", "g2", "--no-promote")
-    assert "python -m flows promote g2" in published.stdout
-    assert answer(call("status", "--json"))["live"] == "g1"
-
-
 def test_an_unknown_id_is_answered_with_the_known_ids(call, home):
     """The error lists the ids of the store, or those of the folder; for an empty store it names a command."""
     assert refusal(call("promote", "g9")).endswith("Publish one with: python -m flows publish FOLDER")
@@ -110,13 +99,6 @@ def test_an_unknown_id_is_answered_with_the_known_ids(call, home):
     error = json.loads(call("promote", "g9", "--json").stdout)["error"]
     assert error["code"] == "GenerationError"
     assert "g1" in error["message"]
-
-
-def test_an_empty_store_names_the_next_command(call):
-    """`status` names `run`, as text and as JSON; a rollback has no generation to go back to."""
-    assert "python -m flows run --data" in refusal(call("status"))
-    assert json.loads(call("status", "--json").stdout)["error"]["code"] == "NoGeneration"
-    assert "nothing to roll back to" in refusal(call("rollback"))
 
 
 def test_an_unreachable_store_and_a_wrong_command_line_have_exit_codes(call):
@@ -136,24 +118,12 @@ def test_delete_refuses_an_aliased_generation(call, put):
     assert [row["id"] for row in answer(call("generations", "--json"))["generations"]] == ["g2", "g3"]
 
 
-def test_the_fourth_publish_deletes_the_first(call, put, home):
-    """The output lists deleted generations."""
-    altered(GenerationFolder(home / "generations" / "g1"), home / "generations" / "g4", lambda path: None)
-    put("g1", "g2", "g3")
-    assert answer(call("publish", "g4", "--json"))["deleted"] == ["g1"]
-
-
 def test_a_rolled_back_generation_does_not_go_live_by_itself(call, put):
     """After a rollback a second publish leaves the older generation live, and the error names `promote`."""
     put("g1", "g2")
     call("rollback")
     assert refusal(call("publish", "g2")).endswith("If that is meant: python -m flows promote g2")
     assert answer(call("status", "--json"))["live"] == "g1"
-
-
-def test_the_budget_of_the_environment(call):
-    """A generation beyond TANDEM_REDIS_BUDGET is refused, and the error has the budget."""
-    assert "TANDEM_REDIS_BUDGET is 0.0 MiB" in refusal(call("publish", "g1", TANDEM_REDIS_BUDGET="10KB"))
 
 
 def test_operating_verbs_import_neither_prefect_nor_torch(call):
@@ -165,26 +135,6 @@ def test_operating_verbs_import_neither_prefect_nor_torch(call):
     )
     process = call(python=code)
     assert process.returncode == 0, process.stderr
-
-
-def test_names_fit_into_a_table_of_80_columns():
-    """No id, alias or holder is cut off; holders have lines of their own."""
-    from rich.console import Console
-
-    from flows.operate.generations import Row, holder_lines, to_table
-
-    names = ["g20261126-014232-740bb7", "g20261125-014232-740bb7"]
-    figures = {"recall@10": 0.2, "ndcg@10": 0.1}
-    rows = [
-        Row(names[0], 1.0, 86_400.0, figures, 90 << 20, ["live"], ["gateway tandem-0 12", "ranking 13"]),
-        Row(names[1], 1.0, 86_400.0, figures, 90 << 20, ["previous"]),
-    ]
-    console = Console(width=80)
-    with console.capture() as shown:
-        console.print(to_table(rows))
-    assert "…" not in shown.get()
-    assert all(word in shown.get() for row in rows for word in (row.id, *row.aliases))
-    assert holder_lines(rows) == [f"{names[0]} is held by gateway tandem-0 12, ranking 13."]
 
 
 def test_a_generation_has_its_metrics_and_a_broken_one_a_note(empty_store, empty_url):

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-import tomllib
 from functools import partial
 from pathlib import Path
 
@@ -108,13 +107,6 @@ def test_the_image_has_a_stage_that_installs_and_a_stage_that_serves(built):
     assert any(step.startswith("HEALTHCHECK") for step in after)
     assert not any("BENTOML_CONTAINERIZED" in step for step in steps)  # with it BentoML replaces no dead worker
     assert not any(tool in step for step in served for tool in ("pip", "uv ", "apt-get", "curl"))
-
-
-def test_the_bento_needs_packages_of_the_project_in_the_same_ranges():
-    """bentofile.yaml lists requirements of pyproject.toml."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    listed = yaml.safe_load((ROOT / "bentofile.yaml").read_text())["python"]["packages"]
-    assert set(listed) <= {requirement.split(";")[0].strip() for requirement in project}
 
 
 def serving(bento, folder, store, home):

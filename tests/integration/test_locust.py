@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from loadtests.tally import Outcome, Tally
-from tests.fakes.slate_servers import grpc_slate_server, http_slate_server
+from tests.fakes.slate_servers import http_slate_server
 from tests.servers.deployment import ROOT, free_port
 from tests.servers.locust_command import KNOWN, LATE, command, expected_users, locust, statistics
 
@@ -33,21 +33,6 @@ def test_users_and_processes_spread_one_load(tmp_path):
     assert len(Tally.from_json(figures).lag) == len(counted)
     assert statistics(tmp_path / "csv")["/recommend"] == (len(counted), 0)
     assert run.returncode in {0, 1, LATE}, run.stdout + run.stderr  # 1, 3: other work on the cores
-
-
-def test_grpc_calls_enter_the_statistics_of_locust(tmp_path):
-    """Each user has a connection of its own; the CSV counts calls and failures, without those of the warm-up."""
-    warmup, counted = expected_users(SECONDS)
-    failed = sum(isinstance(user, str) for user in counted)
-    with grpc_slate_server() as server:
-        options = ["--door", "grpc", "--csv", str(tmp_path / "csv"), "--figures-only"]
-        run = locust(server.url, tmp_path / "load.json", *options, users=2, seconds=SECONDS)
-    assert len(server.users) == len(warmup + counted), run.stderr
-    assert len(server.peers) == 2
-    figures = json.loads((tmp_path / "load.json").read_text())
-    assert Tally.from_json(figures).count(Outcome.FAILED) == failed > 0
-    assert statistics(tmp_path / "csv")["/tandem.v1.Recommender/Recommend"] == (len(counted), failed)
-    assert run.returncode in {1, LATE}
 
 
 def test_a_benchmark_asks_another_verb_and_measures_the_server(tmp_path):
@@ -169,27 +154,3 @@ def test_the_gate_passes_a_good_deployment_and_fails_a_slow_one(delay, broken, t
     report = (tmp_path / "load.html").read_text()
     assert ("slo.toml did not hold" if broken else "slo.toml held") in report
     assert broken in report
-
-
-@pytest.mark.parametrize(("door", "server"), [("http", http_slate_server), ("grpc", grpc_slate_server)])
-def test_a_surface_has_its_own_promise(door, server, tmp_path, monkeypatch):
-    """Requests name the surface, and the surface's file has the limits, the rate and the number of items."""
-    promise = "rate = 30\np50_ms = 9000\np99_ms = 9000\nerror_share = 1.0\ndegraded_share = 0.5\n"
-    (tmp_path / "surfaces.toml").write_text(f"[home]\nk = 7\n{promise}")
-    monkeypatch.setenv("TANDEM_SURFACES", str(tmp_path / "surfaces.toml"))
-    with server() as slates:
-        options = ["--surface", "home", "--door", door, "--rate", "0"]
-        run = locust(slates.url, tmp_path / "load.json", *options, seconds=2)
-    figures = json.loads((tmp_path / "load.json").read_text())
-    assert slates.surfaces == {"home"}, run.stderr
-    assert (figures["asked"]["rate"], figures["asked"]["k"]) == (30, 7)
-    assert figures["against"] == "surfaces.toml [home]"
-    assert run.returncode in {0, LATE}, run.stdout
-
-
-def test_a_wrong_file_of_surfaces_is_named(tmp_path, monkeypatch):
-    """With its field, before a request is sent."""
-    (tmp_path / "surfaces.toml").write_text("[home]\nmode = 3")
-    monkeypatch.setenv("TANDEM_SURFACES", str(tmp_path / "surfaces.toml"))
-    run = locust("http://127.0.0.1:9", tmp_path / "load.json")
-    assert "\ntandem: surfaces.toml: home.mode" in run.stderr

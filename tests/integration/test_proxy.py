@@ -1,11 +1,9 @@
 """HAProxy with deploy/proxy/haproxy.cfg in front of a deployment: requests that pass, and requests that are refused."""
 
 import asyncio
-import os
 import signal
 import socket
 import ssl
-import subprocess
 import time
 from collections import Counter
 from contextlib import suppress
@@ -21,7 +19,7 @@ from tests.edge.smuggling import SMUGGLED
 from tests.edge.world import ProxiedDeployments
 from tests.servers.certificates import Authority
 from tests.servers.deployment import READY_SECONDS, Deployment
-from tests.servers.haproxy import CONFIGURATION, HAPROXY, Proxy
+from tests.servers.haproxy import HAPROXY, Proxy
 
 FEW = 4
 """Connections of each attack; `python -m tests.edge` makes 500."""
@@ -107,17 +105,6 @@ def received(port, data):
     return whole
 
 
-def test_refusals_of_the_proxy_are_json(proxy):
-    """The refusal of a large body has the error shape and the headers of the gateway."""
-    answer = httpx.post(
-        f"{proxy.url}/events", content=b" " * ((4 << 20) + 1), headers={"content-type": "application/json"}
-    )
-    assert answer.status_code == 413
-    assert answer.json()["error"]["code"] == "too_large"
-    assert answer.headers["x-content-type-options"] == "nosniff"
-    assert answer.headers["cache-control"] == "no-store"
-
-
 def test_one_address_has_a_limit_of_connections_and_of_requests(binary, deployment, tmp_path):
     """Connections above the limit are closed at once; above the rate: 429 and RESOURCE_EXHAUSTED."""
     limits = {"SOURCE_CONNECTIONS": "10", "SOURCE_RATE": "20"}
@@ -171,14 +158,6 @@ def test_a_call_without_a_message_ends_with_deadline_exceeded(proxy):
             call(nothing(), timeout=30)
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert caught.value.details() == "The message did not come within 8 s."
-
-
-def test_client_certificates_without_tls_end_the_start(binary):
-    """TLS_CLIENT_CA without TLS_CERT would admit every client over plain HTTP."""
-    command = [str(binary), "-c", "-f", str(CONFIGURATION)]
-    ended = subprocess.run(command, env=os.environ | {"TLS_CLIENT_CA": "ca.pem"}, capture_output=True, text=True)
-    assert ended.returncode == 1
-    assert "TLS_CLIENT_CA needs TLS_CERT" in ended.stderr
 
 
 def test_the_proxy_speaks_tls_to_gateways_with_a_certificate(binary, published, embedded_url, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 
 from recsys.store.embedded_valkey import EmbeddedValkey
 from recsys.store.redis.generation_store import RedisGenerationStore
-from tandem_client import Client, NotFound
+from tandem_client import Client
 from tests.sample_data import tiny
 from tests.servers.deployment import SERVICES, Deployment, wait_for, workers
 from tests.service.putting import FAN, comedy, poll, put, recommend
@@ -46,16 +46,6 @@ def test_an_item_put_is_recommended(client):
     assert answer["degraded"] == []
     assert items["fresh-1"]["title"] == "A new fresh-1"
     assert items["fresh-1"]["tower_score"] is not None
-
-
-def test_a_put_item_is_placed_by_its_category(client):
-    """The tower scores it by content, so it is before a drama that was put at the same time."""
-    put(client, comedy("funny"), {"item_id": "sad", "categories": ["drama"], "columns": {"year": 2005}})
-    poll("both recommended", lambda: {"funny", "sad"} <= recommend(client)[0].keys())
-    items, _ = recommend(client)
-    assert items["funny"]["tower_score"] > items["sad"]["tower_score"]
-    order = list(items)
-    assert order.index("funny") < order.index("sad")
 
 
 def test_a_new_value_of_a_feature_changes_the_explanation(client):
@@ -107,15 +97,6 @@ def test_an_item_is_hidden_and_shown_again(client, item_id, title):
     assert recommend(client, "stranger")[0][item_id]["title"] == title
 
 
-def test_an_item_is_renamed(client):
-    """An item of the generation keeps its row and its content."""
-    before = recommend(client, "stranger")[0]["drama-2"]
-    assert put(client, {"item_id": "drama-2", "title": "The drama, renamed"})["known"] == 1
-    poll("renamed", lambda: recommend(client, "stranger")[0]["drama-2"]["title"] == "The drama, renamed")
-    after = recommend(client, "stranger")[0]["drama-2"]
-    assert after["tower_score"] == before["tower_score"]
-
-
 def test_columns_without_effect_are_named_at_both_doors(client, running):
     """Content sent for an item of the generation changes nothing; the answer names its columns."""
     items = [comedy("drama-6"), comedy("new-beside-known"), {"item_id": "drama-8", "available": True}]
@@ -124,18 +105,6 @@ def test_columns_without_effect_are_named_at_both_doors(client, running):
         assert rpc.put_items(items).ignored_columns == ["year", "categories"]
     assert put(client, *items[1:])["ignored_columns"] == []
     assert client.get("/items/drama-6").json()["categories"] == ["drama"]
-
-
-def test_status_and_metrics_count_put_items(client):
-    """The put items and the hidden items."""
-    put(client, comedy("counted"), {"item_id": "drama-9", "available": False})
-    poll("counted", lambda: client.get("/status").json()["hidden_items"] >= 1)
-    status = client.get("/status").json()
-    assert status["fresh_items"] >= 1
-    text = client.get("/metrics").text
-    for name in ("tandem_fresh_items", "tandem_hidden_items", 'tandem_items_put_total{kind="new"}'):
-        assert name in text
-    put(client, {"item_id": "drama-9", "available": True})
 
 
 def test_an_unknown_column_is_refused_with_the_known_columns(client):
@@ -147,13 +116,6 @@ def test_an_unknown_column_is_refused_with_the_known_columns(client):
     assert "it has year" in answer.json()["error"]["message"]
     assert client.get("/items/beside-a-wrong-one").status_code == 404
     assert "beside-a-wrong-one" not in recommend(client)[0]
-
-
-def test_ids_are_unchanged(client):
-    """Numbers as numbers, and texts of any script, with blanks, braces and control characters."""
-    ids = [7, -3, 2**63 - 1, " ", "a b", "{x}:y", "é\n\u0000", "🙂" * 60, "*", "items:version", "0007"]
-    put(client, *(comedy(item_id, title="") for item_id in ids))
-    poll("unusual ids", lambda: {*ids} <= recommend(client)[0].keys())
 
 
 def test_an_item_is_shown(client):
@@ -194,30 +156,6 @@ def test_a_put_is_dropped(client):
     poll("as before", lambda: "mistake" not in recommend(client)[0] and shown() == "The comedy 5", 30)
 
 
-def test_both_doors_show_and_forget_alike(client, running):
-    """The same answers over HTTP and gRPC, with numbers and unusual ids."""
-    ids = ["a/b", "x\ny", 7, "💜 ?#%"]
-    put(client, *(comedy(item_id) for item_id in ids))
-    with Client(running.url) as web, Client(f"grpc://{running.grpc}") as rpc:
-        for item_id in [*ids, "drama-3"]:
-            assert web.item(item_id) == rpc.item(item_id)
-            assert web.item(item_id).item_id == item_id
-        assert [web.forget_item(item_id).forgotten for item_id in ids[:2]] == [True, True]
-        assert [rpc.forget_item(item_id).forgotten for item_id in ids[2:]] == [True, True]
-        for client_ in (web, rpc):
-            with pytest.raises(NotFound) as refused:
-                client_.item("a/b")
-            assert (refused.value.field, refused.value.code) == ("item_id", "not_found")
-            assert client_.forget_item("drama-3").known
-
-
-def test_an_item_without_known_content_is_named(client):
-    """Few users are likely to get an item without a known category or value."""
-    answer = put(client, {"item_id": "opera", "categories": ["opera"]}, {"item_id": "bare"}, comedy("placed"))
-    assert answer["unplaced"] == ["opera", "bare"]
-    assert recommend(client, session=[{"item_id": "opera"}])[1]["degraded"] == []
-
-
 def test_a_filter_finds_a_value_that_only_a_put_item_has(client):
     """A new category is refused before the put; after the put the filter finds exactly that item."""
     wanted = {"categories": ["krimi"]}
@@ -236,17 +174,6 @@ def test_a_filter_finds_a_value_that_only_a_put_item_has(client):
     other = client.post("/explain", json={"user_id": FAN, "item_id": "funny-whodunit", "filter": wanted}).json()
     assert other["dropped_by"] == "filter"
     assert other["reason"].endswith("requires categories among krimi, and the item's categories is farce.")
-
-
-def test_a_thousand_at_once(client):
-    """The largest put, twice, and all of them hidden: they are counted once, and answers stay complete."""
-    many = [comedy(f"many-{n}", title="x" * 512) for n in range(1000)]
-    assert put(client, *many)["new"] == 1000
-    assert put(client, *many)["stored"] == 1000
-    poll("a thousand", lambda: client.get("/status").json()["fresh_items"] >= 1000)
-    put(client, *({"item_id": f"many-{n}", "available": False} for n in range(1000)))
-    poll("a thousand hidden", lambda: not any(str(item).startswith("many") for item in recommend(client)[0]), 30)
-    assert recommend(client)[1]["degraded"] == []
 
 
 def test_sixty_concurrent_puts_of_the_same_items(client, running):

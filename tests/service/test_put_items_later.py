@@ -1,15 +1,11 @@
 """Put items after a new generation, without the store, and with a Redis user that may only read."""
 
-import asyncio
-
 import httpx
 import pytest
 import redis
 
-from recsys.fresh_items.put_items import Put
 from recsys.store.embedded_valkey import EmbeddedValkey
 from recsys.store.redis.generation_store import RedisGenerationStore
-from recsys.store.redis.item_store import RedisItemWriter
 from tests.sample_data import put_items, tiny
 from tests.servers.deployment import Deployment
 from tests.service.putting import comedy, poll, put, recommend
@@ -85,31 +81,3 @@ def test_put_items_stay_while_the_store_is_away(world):
         behind.flushdb()
     for _ in range(5):
         assert "comedy-3" not in recommend(client, "stranger")[0]
-
-
-def test_a_redis_user_without_the_right_to_write_serves(tiny_world, tmp_path):
-    """Items put by another process are recommended; a put here gets 503 with a sentence."""
-    store = EmbeddedValkey(tmp_path / "store")
-    url = store.ensure()
-    tiny.publish(tiny_world[0], RedisGenerationStore(url))
-    with redis.Redis.from_url(url) as behind:
-        behind.execute_command("ACL", "SETUSER", "reader", "on", ">secret", "~*", "-@all", "+@read", "+@connection")
-    reader = url.replace("://", "://reader:secret@", 1)
-    with (
-        Deployment(tmp_path / "home", tmp_path / "log", REDIS_URL=reader, TANDEM_TOPOLOGY="inline") as running,
-        httpx.Client(base_url=running.url, timeout=30) as client,
-    ):
-        refused = client.put("/items", json={"items": [comedy("refused")]})
-        assert refused.status_code == 503
-        assert refused.json()["error"]["code"] == "store"
-        assert refused.json()["error"]["message"].endswith(".")
-        asyncio.run(put_by_another(url))
-        poll("put by another", lambda: "from elsewhere" in recommend(client, "stranger")[0])
-        assert "Traceback" not in running.log.read_text()
-    store.stop()
-
-
-async def put_by_another(url):
-    writer = RedisItemWriter(url)
-    await writer.put([Put("from elsewhere", "T", True, {"categories": ["comedy"]})])
-    await writer.close()

@@ -22,7 +22,7 @@ from recsys.store.redis.redis_experiments import RedisExperimentStore
 from recsys.store.redis.redis_registry import RedisProcessRegistry
 from recsys.store.stored_types import Trending
 from tests.chaos.replication.replicated_store import MAX_LAG_SECONDS, SENTINEL_PASSWORD, SERVICE, ReplicatedStore
-from tests.contracts.stores import Store, click, is_notified, manifest, of_generation, publish_small
+from tests.contracts.stores import Store, click, is_notified, manifest, of_generation
 from tests.contracts.test_redis_tls import certificates
 from tests.contracts.test_redis_users import MAKE
 from tests.servers.debian_program import REDIS
@@ -131,22 +131,6 @@ def test_every_client_follows_the_primary(replicated: tuple[ReplicatedStore, dic
         each.close()
 
 
-def test_no_reply_of_a_primary_that_hung_is_read_later(plain: ReplicatedStore) -> None:
-    """After a timeout the connection is closed, and the next call goes to the new primary."""
-    generations = RedisGenerationStore(plain.url)
-    publish_small(generations, "g1", "g2")
-    generations.promote("g1")
-    hung = plain.primary()
-    hung.pause()
-    with pytest.raises(StoreUnavailable, match="timed out"):
-        generations.generations()
-    assert eventually(lambda: generations.alias("live")) == "g1"
-    hung.resume()
-    assert generations.generations() == ["g1", "g2"]
-    assert plain.primary() is not hung
-    generations.close()
-
-
 def test_a_primary_without_replicas_accepts_no_writes(plain: ReplicatedStore) -> None:
     """So a failover loses acknowledged writes of MAX_LAG_SECONDS at most. Reads go on."""
     flows = RedisFlowStore(plain.url)
@@ -161,23 +145,6 @@ def test_a_primary_without_replicas_accepts_no_writes(plain: ReplicatedStore) ->
     for replica in replicas:
         replica.resume()
     eventually(lambda: flows.write_trending(Trending(1.0, (("a", 1.0),))))
-    flows.close()
-
-
-def test_a_sentinel_that_hangs_delays_no_read_beyond_its_limit(plain: ReplicatedStore) -> None:
-    """A new connection waits for it a part of the limit, and then uses the next Sentinel."""
-    plain.pause_sentinel()
-
-    async def scene() -> None:
-        users = RedisUserStore(plain.url)
-        assert await users.read_trending() is None
-        await users.close()
-
-    asyncio.run(scene())
-    flows = RedisFlowStore(plain.url)
-    start = time.monotonic()
-    flows.now()
-    assert time.monotonic() - start < 1
     flows.close()
 
 

@@ -5,18 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from recsys.generation.manifest import GenerationFolder, Manifest
-from recsys.generation.publisher import Publisher
+from recsys.generation.manifest import Manifest
 from recsys.store.publisher_lock import ClaimOwner
 from recsys.store.stored_types import user_bucket
 from tests.contracts.stores import Store, click, keys, manifest, small_manifest
 from tests.contracts.users.test_forget_user import USER, everything
-from training.untrained_generation import random_generation
 
 FEW, MANY = 1_500, 100_000
 """Users of a generation in 2 and in 195 hashes."""
@@ -78,25 +75,6 @@ class TestUnfinished:
         assert store.generations.read_records("g1", 1, [USER, "7", "8"]) == [None, b"two", b"three"]
         assert "gen:g1:forgotten" not in keys(store)
 
-    def test_a_deletion_in_the_middle_of_an_upload(self, store: Store, tmp_path: Path) -> None:
-        """Users of hashes that are written and of hashes that are not; the manifest is written nevertheless."""
-        folder = random_generation(tmp_path / "made", "g1", 20, 4, 5_000, 100)
-        ids, _ = folder.users()
-        gone = [ids[row] for row in range(0, 5_000, 250)]
-        publisher = Publisher(_Deleting(store, gone), tmp_path)  # type: ignore[arg-type]  # a store that deletes meanwhile
-        whole = publisher.publish(folder)
-        _check_published(store, folder, whole, gone)
-        publisher.publish(folder)
-        _check_published(store, folder, whole, gone)
-
-    def test_a_claim_is_stored_with_its_buckets_first(self, store: Store) -> None:
-        """A deletion after a claim, before anything else is written, is enough."""
-        store.generations.claim("g1", 7)
-        store.users(VERBS["delete"])
-        claim = store.generations.claim("g1", 7)
-        store.generations.write_users("g1", 7, {USER: b"one"}, claim)
-        assert store.generations.read_records("g1", 7, [USER]) == [None]
-
     def test_nothing_is_left_of_a_claim(self, store: Store) -> None:
         """Neither after the manifest nor after a publish that failed; tombstones have no id and expire."""
         for finish in (True, False):
@@ -112,16 +90,6 @@ class TestUnfinished:
             else:
                 store.generations.discard(_small(users=2), claim)
                 assert keys(store) == {"publishing", "impressions:deleted"}
-
-    def test_an_abandoned_claim_is_forgotten(self, store: Store) -> None:
-        """Its parts expire after two days: the next claim removes it, or it expires. It collects no tombstones."""
-        store.generations.release(store.generations.claim("g1", 1))
-        assert 86_400 < store.client.ttl("generations:unfinished") <= 2 * 86_400
-        store.client.zincrby("generations:unfinished", -2 * 86_400 - 1, "1:g1")
-        store.generations.claim("g2", 1)
-        store.users(VERBS["delete"])
-        assert "gen:g1:forgotten" not in keys(store)
-        assert store.client.zrange("generations:unfinished", 0, -1) == [b"1:g2"]
 
 
 class TestStoreOfTheReleaseBefore:
@@ -143,40 +111,7 @@ class TestStoreOfTheReleaseBefore:
         store.users(VERBS[verb])
         assert store.client.hgetall(f"gen:g9:users:{bucket}") == {b"7": b"record of 7", b"": b"1"}
 
-    def test_a_manifest_that_can_not_be_read(self, store: Store) -> None:
-        """It does not fail the deletion."""
-        store.publish("g1", {USER: b"record"})
-        store.client.set("gen:g0:manifest", "not JSON")
-        store.client.zadd("generations", {"g0": 0, "lost": 0})
-        store.users(VERBS["delete"])
-        assert store.read("g1", USER)[0].record is None
-
 
 def _small(users: int) -> Manifest:
     """A manifest without parts."""
     return replace(small_manifest("g1"), parts={}, dims={"users": users})
-
-
-class _Deleting:
-    """A store of generations in which users are deleted in the middle of the upload of records."""
-
-    def __init__(self, store: Store, gone: list[str]) -> None:
-        self._store, self._gone, self._writes = store, gone, 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store.generations, name)
-
-    def write_users(self, *given: Any) -> None:
-        """Write some; after the first ones, delete users."""
-        self._store.generations.write_users(*given)
-        self._writes += 1
-        if self._writes == 1:
-            for user in self._gone:
-                self._store.users(lambda users, user=user: users.forget_user(user))
-
-
-def _check_published(store: Store, folder: GenerationFolder, whole: Manifest, gone: list[str]) -> None:
-    ids, records = folder.users()
-    found = store.generations.read_records("g1", whole.user_buckets, list(ids))
-    expected = [None if user in gone else records.bytes_at(row) for row, user in enumerate(ids)]
-    assert found == expected

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from recsys.generation.publisher import Publisher
-from recsys.store.stored_types import user_bucket
 from recsys.user_digest import digest_of
 from tests.contracts.stores import SIZES, Store, click, content, manifest
-from training.untrained_generation import random_generation
 
 USER = "0123456789abcdef-the-one-to-forget"
 
@@ -57,14 +53,6 @@ class TestForget:
         store.flows.drop_old_deletions()
         assert store.flows.read_deleted_users() == [first, second]
 
-    def test_a_generation_that_was_never_finished(self, store: Store) -> None:
-        """Records of an unfinished generation are deleted too."""
-        claim = store.generations.claim("g1", 2)
-        store.generations.write_users("g1", 2, {USER: b"record"}, claim)
-        store.users(lambda users: users.forget_user(USER))
-        assert store.read("g1", USER)[0].record is None
-        assert [text for text in everything(store) if USER.encode() in text] == []
-
     def test_a_publish_continues(self, store: Store) -> None:
         """A user deleted during a publish counts as stored, for the manifest and for a resumed publish."""
         whole = replace(manifest("g1"), dims={"users": 3})
@@ -78,34 +66,6 @@ class TestForget:
         store.generations.write_manifest("g1", whole.to_json(), claim)
         assert store.read("g1", USER, "7")[0].record is None
         assert store.flows.read_bucket("g1", 0) == {"7": b"two", "8": b"three"}
-
-    def test_a_record_written_again_counts_once(self, store: Store) -> None:
-        """A publisher that writes a hash again, with the deleted user, finds as many records as it wrote."""
-        whole = replace(manifest("g1"), dims={"users": 2})
-        claim = store.generations.claim("g1", 1)
-        for _ in range(2):
-            store.generations.write_users("g1", whole.user_buckets, {USER: b"one", "7": b"two"}, claim)
-            assert sum(store.generations.stored_sizes(whole, claim).records) == 2
-            store.users(lambda users: users.forget_user(USER))
-        store.generations.write_users("g1", whole.user_buckets, {"8": b"three", "7": b"two", USER: b"one"}, claim)
-        assert sum(store.generations.stored_sizes(whole, claim).records) == 3
-
-    def test_a_second_publish_restores_no_deleted_user(self, store: Store, tmp_path: Path) -> None:
-        """It repairs the damaged record of another user of the same hash."""
-        folder = random_generation(tmp_path / "made", "g1", 20, 4, 1_100, 100)
-        publisher = Publisher(store.generations, tmp_path)
-        whole = publisher.publish(folder)
-        ids, records = folder.users()
-        hashes = [user_bucket(user, whole.user_buckets) for user in ids]
-        neighbour = next(row for row in range(1, 1_100) if hashes[row] == hashes[0])
-        claim = store.generations.claim("g1", whole.user_buckets)
-        store.generations.write_users("g1", whole.user_buckets, {ids[neighbour]: b"damaged"}, claim)
-        store.generations.release(claim)
-        store.users(lambda users: users.forget_user(ids[0]))
-        for _ in range(2):
-            publisher.publish(folder)
-            there = store.generations.read_records("g1", whole.user_buckets, list(ids))
-            assert there == [None, *(records.bytes_at(row) for row in range(1, 1_100))]
 
     def test_similar_ids_are_other_users(self, store: Store) -> None:
         """A number and its text are one user; ids with the same begin or similar quotes are other users."""
@@ -138,24 +98,6 @@ class TestForget:
         store.users(forget)
         assert store.read("g1", "7", variant="test.new")[0].listed == b"list of 7"
         assert [text for text in everything(store) if USER.encode() in text] == []
-
-    def test_a_key_of_another_type(self, store: Store) -> None:
-        """It does not fail the deletion."""
-        fill(store)
-        store.publish("g3")
-        others = [f"gen:g3:{kind}:{bucket}" for kind in ("users", "lists") for bucket in range(2)]
-        for key in others:
-            store.client.set(key, "not ours")
-        store.users(lambda users: users.forget_user(USER))
-        assert [text for text in everything(store) if USER.encode() in text] == []
-        assert store.client.mget(others) == [b"not ours"] * 4
-
-    def test_impressions_alone(self, store: Store) -> None:
-        """For impressions that were logged during the deletion of the user."""
-        fill(store)
-        store.users(lambda users: users.forget_impressions(USER))
-        assert [entry.data for entry in store.flows.read_impressions()] == [b"shown to 7"]
-        assert store.read("g1", USER)[0].record == b"record"
 
 
 def everything(store: Store) -> list[bytes]:

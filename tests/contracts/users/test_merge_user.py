@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any
 
 import pytest
 
 from recsys.errors import StoreError
-from recsys.store.stored_types import EVENTS_KEPT, UserMerge
+from recsys.store.stored_types import UserMerge
 from recsys.types import Event
 from recsys.user_digest import digest_of
 from tests.contracts.stores import Store, click, keys
@@ -63,32 +62,6 @@ def test_a_repeated_merge_changes_nothing(store: Store) -> None:
     assert stored_events(store) == then
 
 
-def test_equal_events_are_one(store: Store) -> None:
-    """Events with the same item, time and type become one; events that differ in one of them stay."""
-    for user in (ANON, LOGIN):
-        store.add(click("a", 1.0, user=user), click("a", 1.0, user=user, kind="view"))
-    store.add(click("a", 1.5, user=ANON))
-    assert merge(store) == 3
-    assert stored_events(store) == [("a", 1.0, "click"), ("a", 1.0, "view"), ("a", 1.5, "click")]
-
-
-def test_event_ids_move_with_the_events(store: Store) -> None:
-    """An event that is sent again after the merge is dropped."""
-    store.add(click("a", 1.0, "e1", ANON), click("x", 1.0, "e1", LOGIN), click("b", 2.0, "e2", ANON))
-    merge(store)
-    assert store.add(click("b", 9.0, "e2", LOGIN), click("a", 9.0, "e1", LOGIN), click("c", 9.0, "e3", LOGIN)) == 1
-    assert [item for item, _, _ in stored_events(store)] == ["x", "a", "b", "c"]
-
-
-def test_the_newest_events_stay(store: Store) -> None:
-    """The limit of EVENTS_KEPT holds for the events of both users together."""
-    store.add(*(click(f"a{n}", 2.0 * n, user=ANON) for n in range(EVENTS_KEPT)))
-    store.add(*(click(f"x{n}", 2.0 * n + 1, user=LOGIN) for n in range(EVENTS_KEPT)))
-    assert merge(store) == EVENTS_KEPT
-    moments = [moment for _, moment, _ in stored_events(store)]
-    assert moments == [float(n) for n in range(EVENTS_KEPT, 2 * EVENTS_KEPT)]
-
-
 def test_nothing_is_left(store: Store) -> None:
     """Records, lists and events of the user are deleted, log entries by `merge_streams`.
 
@@ -127,13 +100,6 @@ def test_impressions_keep_their_places_over_several_steps_of_the_copy(store: Sto
         assert [(each.user, each.data) for each in found] == [(LOGIN, b"v"), ("8", b"o"), ("9", b"w")] * 400
 
 
-def test_a_login_that_is_merged_again(store: Store) -> None:
-    """Before the impressions have moved: they go to the last login."""
-    store.users(lambda users: users.add_impressions([("a", b"of a"), ("b", b"of b")]))
-    store.users(lambda users: users.merge_streams([now_of("a", "b"), now_of("b", "c")]))
-    assert impressions(store) == [("c", b"of a"), ("c", b"of b")]
-
-
 def test_a_login_that_was_deleted_since_gets_no_impression(store: Store) -> None:
     """Between the merge and the pass over the stream. Another login gets those of its visitor."""
     store.users(lambda users: users.add_impressions([(ANON, b"shown"), ("other", b"of other"), ("else", b"of else")]))
@@ -170,23 +136,3 @@ def test_ids_of_any_kind(store: Store, ids: tuple[str | int, str | int]) -> None
     assert {event.timestamp for event in store.read("g1", into)[0].events[2:]} == {1e9 + 0.123456}
     assert all(len(stored_events(store, each)) == 2 for each in others)
     assert merge(store, user=str(user), into=str(into)) == 2 + len(big)
-
-
-def test_a_key_of_another_type_fails_the_merge(store: Store) -> None:
-    """The error is a sentence, and no key has changed."""
-    for user in (ANON, LOGIN):
-        store.add(click("a", 1.0, "e1", ANON), click("x", 2.0, "e1", LOGIN))
-        store.client.set(f"user:{user}:events", "not ours")
-        before = everything(store)
-        with pytest.raises(StoreError, match="WRONGTYPE"):
-            merge(store)
-        assert sorted(everything(store)) == sorted(before)
-        store.client.flushall()
-
-
-def test_an_unreadable_event_does_not_move(store: Store) -> None:
-    """Text that is no event of either user is deleted with the key."""
-    store.add(click("a", 1.0, user=ANON))
-    store.client.rpush(f"user:{ANON}:events", b"{", json.dumps(["somebody else", "b", 1.0, "click"]))
-    assert merge(store) == 1
-    assert stored_events(store) == [("a", 1.0, "click")]

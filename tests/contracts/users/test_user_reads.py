@@ -11,7 +11,7 @@ from redis.asyncio.connection import AbstractConnection
 from recsys.errors import StoreUnavailable
 from recsys.store import UserState
 from recsys.store.redis.user_store import RedisUserStore
-from recsys.store.stored_types import EVENTS_EXPIRE, EVENTS_KEPT, LISTS_EXPIRE, SAMPLED_HASHES, user_bucket
+from recsys.store.stored_types import EVENTS_KEPT
 from recsys.types import Event
 from tests.contracts.stores import Store, manifest
 
@@ -24,28 +24,6 @@ class TestRecords:
         states = store.read("g1", "7", "nobody", "ünï 🙂", "{x}:y", "\udc80", 8)
         assert [state.record for state in states] == [b"seven", None, b"\x00\xff", b"", b"lone", None]
         assert all(state.events == [] for state in states)
-
-    def test_lost_records_differ_from_unknown_users(self, store: Store) -> None:
-        """A missing hash of records means lost records; an existing hash without the user means an unknown user."""
-        buckets = manifest("g1").user_buckets
-        own = user_bucket("7", buckets)
-        others = [name for name in map(str, range(100)) if name != "7"]
-        beside = next(name for name in others if user_bucket(name, buckets) == own)
-        elsewhere = next(name for name in others if user_bucket(name, buckets) != own)
-        store.publish("g1", {"7": b"record"})
-        states = store.read("g1", "7", beside, elsewhere)
-        assert [(state.record, state.lost) for state in states] == [(b"record", False), (None, False), (None, True)]
-        assert all(state.lost for state in store.read("g0", "7", beside))
-
-    def test_a_sample_of_users_is_of_one_generation(self, store: Store) -> None:
-        """All users of the hashes that are sampled, and none of another generation."""
-        users = {str(number): b"record" for number in range(100)}
-        store.publish("g1", users)
-        store.publish("g2", {"other": b"record"})
-        buckets = manifest("g1").user_buckets
-        assert buckets <= SAMPLED_HASHES
-        assert sorted(store.users(lambda it: it.sample_users("g1", buckets))) == sorted(users)
-        assert store.users(lambda it: it.sample_users("g0", buckets)) == []
 
 
 class TestHistory:
@@ -74,28 +52,6 @@ class TestHistory:
         assert store.read("g1", "a")[0].events == [*late[1:], click]
         store.add(late[0], Event("a", "next", 9_001.0))
         assert store.read("g1", "a")[0].events == [*late[2:], click, Event("a", "next", 9_001.0)]
-
-    def test_unreadable_events_are_left_out(self, store: Store) -> None:
-        """The user's other events and other users are read."""
-        good = Event("a", 1, 1.0)
-        bad = [b"", b"{", b"\xff", b"null", b"[1]", b'["a",1,"x","click"]', b'["a",1,NaN,"click"]', b'["a",[],1,"c"]']
-        bad += [b'["a",1,1e999,"c"]', b'["a",1,1.0,2]', b'"abcd"', b"1],[2", b'["a",1,' + b"9" * 400 + b',"c"]']
-        bad += [b"[" * 100_000, b"9" * 10_000]
-        store.add(good)
-        for text in bad:
-            store.client.rpush("user:a:events", text)
-        store.add(good)
-        store.client.set("user:b:events", "no list")
-        store.client.hset("user:c:events", "no", "list")
-        states = store.read("g1", "a", "b", "c")
-        assert [state.events for state in states] == [[good, good], [], []]
-
-    def test_a_history_expires(self, store: Store) -> None:
-        """Its expiry is renewed by each event."""
-        store.add(Event("a", 1, 1.0))
-        store.client.expire("user:a:events", 5)
-        store.add(Event("a", 2, 2.0))
-        assert store.client.ttl("user:a:events") > EVENTS_EXPIRE - 60
 
 
 class TestConnections:
@@ -159,11 +115,3 @@ class TestSimilarItems:
         store.flows.write_similar("g10", {})
         assert store.read_similar("g1", 0, 5, 511, 512, 599, 600) == [b"0", b"newer", b"511", b"512", b"599", None]
         assert store.read_similar("g10", 5) == [None]
-
-    def test_they_expire_and_a_damaged_key_is_no_list(self, store: Store) -> None:
-        """Each write starts the time anew."""
-        store.flows.write_similar("g1", {5: b"list", 600: b"list"})
-        for key in ("gen:g1:similar:0", "gen:g1:similar:1"):
-            assert LISTS_EXPIRE - 60 < store.client.ttl(key) <= LISTS_EXPIRE
-        store.client.set("gen:g1:similar:0", "text")
-        assert store.read_similar("g1", 5, 600) == [None, b"list"]

@@ -11,7 +11,7 @@ import pytest
 from recsys.errors import StoreError
 from recsys.store import RedisFlowStore, RedisUserStore
 from recsys.store.redis.stored_events import parse_events
-from recsys.store.stored_types import LISTS_EXPIRE, LOAD_TEST_EXPIRE, Trending
+from recsys.store.stored_types import LISTS_EXPIRE, LOAD_TEST_EXPIRE
 from recsys.types import LOAD_TEST_USERS
 from tests.contracts.stores import Store, click, manifest, user_of
 
@@ -34,11 +34,6 @@ class TestEventIds:
         assert store.add(click("a", name="e1"), click("b", name="e1"), click("c", name="e2")) == 2
         assert store.add(click("a", name="e1"), click("d", name="e3")) == 1
         assert items(store) == ["a", "c", "d"]
-
-    def test_an_event_without_an_id_always_counts(self, store: Store) -> None:
-        """Events without an id are never duplicates."""
-        assert store.add(click("a"), click("a")) == 2
-        assert items(store) == ["a", "a"]
 
     def test_an_event_that_was_not_stored_can_be_sent_again(self, store: Store) -> None:
         """An id is stored after its event: a key of another type loses nothing."""
@@ -65,12 +60,6 @@ class TestEventIds:
 
 
 class TestHistory:
-    def test_impression_events_are_not_part_of_the_history(self, store: Store) -> None:
-        """They are in the log only."""
-        assert store.add(click("a"), click("b", kind="impression")) == 2
-        assert items(store) == ["a"]
-        assert [logged.event.event_type for logged in store.flows.read_log()] == ["click", "impression"]
-
     def test_events_of_load_test_users_are_not_logged(self, store: Store) -> None:
         """They are in the user's history, which expires soon, and duplicates are dropped as usual."""
         user = f"{LOAD_TEST_USERS}7"
@@ -99,23 +88,6 @@ class TestHistory:
         assert [event.item_id for event in parse_events(store.client.lrange("user:7:events", 0, -1))] == ["new", "now"]
         assert [logged.event.item_id for logged in store.flows.read_log()][-2:] == ["now", "late"]
 
-    def test_an_event_keeps_its_context(self, store: Store) -> None:
-        """Serving, flows and the log return the context; without one it is empty."""
-        context = {"device": "mobile", "country": "\ud800\u00fc"}
-        store.add(click("a")._replace(context=context), click("b"))
-        read = [
-            store.read("g1", "7")[0].events,
-            store.flows.read_events(["7"])[0],
-            [logged.event for logged in store.flows.read_log()],
-        ]
-        assert [[dict(event.context) for event in events] for events in read] == [[context, {}]] * 3
-
-    def test_flows_read_what_serving_reads(self, store: Store) -> None:
-        """The flows read the events of several users at once, in the order of the users."""
-        store.add(click("a"), click("b", user="8"), click("c"), click("d", kind="impression"))
-        histories = store.flows.read_events(["8", "nobody", "7"])
-        assert [[event.item_id for event in events] for events in histories] == [["b"], [], ["a", "c"]]
-
 
 class TestLog:
     def test_the_log_has_all_events_in_the_order_of_arrival(self, store: Store) -> None:
@@ -140,12 +112,6 @@ class TestLog:
 
 
 class TestLists:
-    def test_a_list_is_read_with_the_user(self, store: Store) -> None:
-        """It belongs to one generation."""
-        store.flows.write_lists("g1", store.publish("g1").user_buckets, {"7": b"list"})
-        assert [state.listed for state in store.read("g1", "7", "8")] == [b"list", None]
-        assert store.read("g2", "7")[0].listed is None
-
     def test_a_deleted_user_gets_no_list(self, store: Store) -> None:
         """A list is written only for a user with a record or an event."""
         buckets = store.publish("g1", {"7": b"record", FORGOTTEN: b"record"}).user_buckets
@@ -176,24 +142,3 @@ def test_many_calls_at_once_are_all_answered(store: Store) -> None:
         return list(await asyncio.gather(*reads, *(users.add_events([click(f"i{each}")]) for each in range(150))))
 
     assert len(store.users(burst)) == 300
-
-
-class TestTrending:
-    def test_trending_items_are_read_as_written(self, store: Store) -> None:
-        """Ids keep their type, order and weight."""
-        trending = Trending(12.5, (("a", 2.0), (7, 1.5)))
-        assert store.users(lambda users: users.read_trending()) is None
-        store.flows.write_trending(trending)
-        assert store.users(lambda users: users.read_trending()) == trending
-
-
-class TestImpressions:
-    def test_impressions_are_read_in_order(self, store: Store) -> None:
-        """They are read in steps and deleted by `drop_impressions`."""
-        store.users(lambda users: users.add_impressions([("7", b"one"), (8, b"two"), ("7", b"three")]))
-        first = store.flows.read_impressions(count=2)
-        assert [shown.data for shown in first] == [b"one", b"two"]
-        assert all(abs(shown.arrived - time.time()) < 60 for shown in first)
-        assert [shown.data for shown in store.flows.read_impressions(first[-1].entry)] == [b"three"]
-        store.flows.drop_impressions([shown.entry for shown in first])
-        assert [shown.data for shown in store.flows.read_impressions()] == [b"three"]

@@ -111,21 +111,6 @@ def test_a_shuffled_column_is_named(served, home, tmp_path, column):
     fired(served[1], tmp_path, [f"TandemSkew {column}"])
 
 
-def test_a_pushed_item_is_named(served, home, tmp_path):
-    """No feature changes, so that only the comparison with the week shows the change.
-
-    A fifth of the first places are too few for an alarm about the items of all places.
-    """
-    rows = served[0].copy()
-    rows.loc[rows["place"] == 0, "first"] = True
-    pushed = rows["first"].fillna(False) & (rows["user_id"].astype(int) % 5 == 0)
-    rows.loc[pushed, "item_id"] = "pushed-1"
-    write(home, rows.drop(columns="first"))
-    result = drift()
-    assert (result.alarms, result.skewed) == (["week/first_item"], [])
-    fired(served[1], tmp_path, ["TandemDrift week first_item"])
-
-
 @pytest.mark.parametrize("alarms", [[], ["week/item"]])
 def test_a_week_of_nightly_generations_is_compared(served, tmp_path, monkeypatch, alarms):
     """What users were shown is compared with a week, although the generation of the window served on no day of it."""

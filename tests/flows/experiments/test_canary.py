@@ -85,15 +85,6 @@ def test_a_halted_canary_ends(shop, started):
     assert main(["delete", "g-next"]) == 0
 
 
-def test_a_canary_that_a_gateway_halted_does_not_go_live(shop, started):
-    """The last step may be due before the monitor writes the gateway's halt into the document."""
-    for _ in range(3):
-        started.step()
-    started.store.halt(NAME, "new", "Generation g-next was refused.")
-    assert started.step() == "Rolled back: Generation g-next was refused."
-    assert (started.experiment.status, shop.generations.alias(LIVE)) == ("stopped", shop.live)
-
-
 def test_a_canary_waits_for_the_monitor_and_for_gateways(shop, started, monkeypatch):
     """Without a look at the guardrails no step is taken, nor while a gateway still loads the generation.
 
@@ -116,13 +107,6 @@ def test_a_canary_waits_for_the_monitor_and_for_gateways(shop, started, monkeypa
         assert started.step(0).startswith("Ramp from 0 % to 5 %")
 
 
-def test_another_live_generation_ends_a_canary(shop, started):
-    """Its users were compared with a generation that is not live any more."""
-    started.step(0)
-    shop.generations.promote("g-next")
-    assert started.step(0) == f"Ended: g-next went live meanwhile, in place of {shop.live}."
-
-
 def test_a_refused_canary_is_a_sentence(shop, started, capsys):
     """A second canary beside the first one, an unknown generation, or the live one; after a stop another one starts."""
     assert main(["promote", "g-next", "--canary", "100"]) == 1
@@ -138,19 +122,3 @@ def test_a_refused_canary_is_a_sentence(shop, started, capsys):
     assert "is live already" in capsys.readouterr().err
     assert main(["promote", "g-next", "--canary", "100"]) == 0
     assert [*started.store.read().experiments] == [NAME, f"{NAME}-2"]
-
-
-@pytest.mark.parametrize(
-    ("options", "sentence"),
-    [
-        (["--canary", "5,25"], "5,25 is not a list of rising percents up to 100"),
-        (["--canary", "50,50,100"], "50,50,100 is not a list of rising percents"),
-        (["--canary", "100", "--every", "5s"], "5s is not a duration of a minute or more"),
-    ],
-)
-def test_wrong_steps_are_a_sentence(capsys, options, sentence):
-    """The command line names the form."""
-    with pytest.raises(SystemExit) as ended:
-        main(["promote", "g-next", *options])
-    assert ended.value.code == 2
-    assert sentence in capsys.readouterr().err

@@ -92,24 +92,6 @@ def test_a_ramp_makes_the_lists_of_the_users_who_move(shop, created, call):
     assert call("ramp", created, 5)["lists"] == 0
 
 
-def test_a_list_of_an_arm_is_made_as_of_the_list_of_the_control(shop, created, call):
-    """It has the same time and the same events, so that requests of both take the same mode; without one, none."""
-    call("start", created)
-    assert call("ramp", created, 20)["lists"] == 0
-    call("ramp", created, 0)
-    shop.click("0", "drama-1")
-    batch(5)
-    for user in range(tiny.USERS):
-        shop.click(str(user), "drama-2") if user % 100 == 0 else None
-    call("ramp", created, 100)
-    for arm, generation, variant in (("new", "g-next", ""), ("few", shop.live, "towers.few")):
-        users = sorted(users_of(shop, arm))
-        controls = shop.listed(*users)
-        of_arm = shop.listed(*users, generation=generation, variant=variant)
-        assert [(each.made_at, each.events) for each in of_arm] == [(each.made_at, each.events) for each in controls]
-        assert max(len(each.items) for each in of_arm) <= (20 if variant else 200)
-
-
 def test_lists_are_made_before_users_move(shop, created, call, monkeypatch):
     """The write of the document comes last: a ramp that fails there leaves all users where they were, with lists."""
     batch(5)
@@ -182,17 +164,6 @@ def test_a_wrong_file_is_one_sentence(shop, capsys, monkeypatch, text, sentence)
     assert sentence in shown.err
     assert main(["experiment", "list"]) == 0
     assert "There is no experiment yet" in capsys.readouterr().out
-
-
-def test_a_refused_ramp_makes_no_list(shop, created, call, monkeypatch):
-    """The refusal of a change and a missing live generation come before the work."""
-    monkeypatch.setattr("flows.cli.experiment_commands.prefect_imports", None)
-    assert "start it: python -m flows experiment start towers" in call("ramp", created, 5)["error"]["message"]
-    assert "There is no experiment nothing" in call("ramp", "nothing", 5)["error"]["message"]
-    for percent in ("-1", "101", "nan", "half"):
-        with pytest.raises(SystemExit) as ended:
-            call("ramp", created, percent)
-        assert ended.value.code == 2
 
 
 def test_a_generation_of_an_experiment_is_not_deleted(shop, created, call, capsys):

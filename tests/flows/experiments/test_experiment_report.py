@@ -15,7 +15,6 @@ import pytest
 from flows.__main__ import main
 from flows.drain import SCHEMA, drain
 from flows.experiment_report import experiment_report, experiment_reports
-from recsys.errors import ExperimentError
 from recsys.experiments import changes
 from recsys.experiments.definition import checked
 from recsys.store.redis.redis_experiments import RedisExperimentStore
@@ -86,15 +85,6 @@ def test_a_report_of_an_arm_that_is_better(store, tmp_path):
     assert figures["lifts"]["new"]["click"]["adjusted"] is True
 
 
-def test_no_slates_yet_and_no_such_experiment(store, tmp_path):
-    """An experiment without drained slates has too few users; an unknown name lists the known ones."""
-    result = experiment_report("look")
-    assert result.words == {"new": "too few users"}
-    assert pq.read_metadata(result.rows).num_rows == 0
-    with pytest.raises(ExperimentError, match="There are: look"):
-        experiment_report("other")
-
-
 def test_the_command(store, tmp_path, capsys):
     """A sentence and tables for people, JSON for programs; a wrong time is a sentence."""
     write_slates(tmp_path)
@@ -126,28 +116,6 @@ def test_a_report_of_all_halts_an_arm_that_loses_clicks(store, tmp_path, capsys)
     assert low < value < high < 0
     assert main(["experiment", "report", "--all"]) == 0
     assert capsys.readouterr().out == "No arm has users.\n"
-
-
-@pytest.mark.parametrize(
-    ("slates", "reason"), [({"lift": -1.0}, "-100.0"), ({"share": 0.6, "lift": 0.0}, "Find the cause")]
-)
-def test_a_report_of_all_halts_an_arm_without_clicks_and_of_a_broken_assignment(store, tmp_path, slates, reason):
-    """No interval can be computed from no clicks; 60 % of the users are in the arm in place of half."""
-    write_slates(tmp_path, **slates)
-    assert reason in experiment_reports().halted["look/new"]
-
-
-def test_an_experiment_that_can_not_be_read_leaves_the_others_judged(store, tmp_path):
-    """The run fails with its name, after the halts of the others."""
-    write_slates(tmp_path, lift=-0.4)
-    first, now = DEFINITION | {"name": "first", "arms": {"few": {"share": 0.5, "candidates": 50}}}, time.time()
-    store.change(lambda document: changes.create(document, checked(first), now - 4 * DAY))
-    store.change(lambda document: changes.start(document, "first", now - 3.5 * DAY))
-    store.change(lambda document: changes.ramp(document, "first", 1.0, now - 3 * DAY))
-    (tmp_path / "experiments" / "first.parquet").mkdir(parents=True)
-    with pytest.raises(ExperimentError, match="Not read, so not judged: first"):
-        experiment_reports()
-    assert "new" in store.read().experiments["look"].halted
 
 
 def test_a_second_run_reads_no_file_again(shop, store, tmp_path, monkeypatch):

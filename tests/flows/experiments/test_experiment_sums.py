@@ -13,8 +13,7 @@ from flows.forgetting.deleted_users import remove_deleted_users
 from flows.steps.experiment_rows import read_rows
 from flows.steps.experiment_sums import FOLDER, SOURCES
 from recsys.store import RedisFlowStore
-from recsys.utc_day import DAY_SECONDS
-from tests.flows.experiments.shown_items import DAYS, EXPERIMENT, FILES, FIRST, WINDOW, path_of, put, shown
+from tests.flows.experiments.shown_items import DAYS, EXPERIMENT, FILES, WINDOW, path_of, put, shown
 from tests.servers.store_server import on_users
 from training.data.locations import Location
 from training.experiments.day_sums import SHOWN, day_sums, slates_of
@@ -110,42 +109,6 @@ def test_a_changed_file_is_read_again(folder, reads, change):
     new = put(folder, 1, 7)
     assert_as_from_all_files(folder)
     assert reads == [new]
-
-
-@pytest.mark.parametrize(
-    ("window", "targets", "days"),
-    [
-        (replace(WINDOW, since=FIRST + 2.05 * DAY_SECONDS), ("buy",), {1, 2}),
-        (replace(WINDOW, until=FIRST + 3.15 * DAY_SECONDS), ("buy",), {3}),
-        (replace(WINDOW, before=FIRST + 0.1 * DAY_SECONDS), ("buy",), {0}),
-        (WINDOW, (), {0, 1, 2, 3}),
-    ],
-)
-def test_another_window_reads_what_it_divides_otherwise(folder, reads, window, targets, days):
-    """After a ramp, after a stop, and with other types of conversions: files of these days."""
-    read(folder)
-    reads.clear()
-    assert_as_from_all_files(folder, window, targets)
-    assert {file.parent for file in reads} == {path_of(folder, day, 0).parent for day in days}
-    assert_as_from_all_files(folder)
-
-
-def test_files_of_the_release_before(folder):
-    """Their slates and the earlier ones of the same day are left out, whichever file was read first."""
-    read(folder)
-    put(folder, 2, 1, logged=False)
-    found = assert_as_from_all_files(folder)
-    assert found.left_out > 0
-    put(folder, 2, FILES, logged=False)
-    assert assert_as_from_all_files(folder).left_out > found.left_out
-    put(folder, 2, FILES + 1)
-    assert_as_from_all_files(folder)
-    for day in range(DAYS):
-        for number in range(FILES):
-            put(folder, day, number, logged=False)
-    for number in (FILES, FILES + 1):
-        path_of(folder, 2, number).unlink()
-    assert assert_as_from_all_files(folder).by == "served"
 
 
 def damaged(path):

@@ -8,8 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
 from flows.monitor import monitor
-from flows.steps.gateway_metrics import addresses
-from recsys.errors import ExperimentError, SettingsError
+from recsys.errors import ExperimentError
 from recsys.experiments import changes
 from recsys.experiments.definition import checked
 from recsys.store.redis.redis_experiments import RedisExperimentStore
@@ -111,44 +110,6 @@ def test_a_gateway_that_gives_no_metrics_is_named(store, tmp_path):
         assert monitor([closed.url], str(tmp_path / "key")).unread == {}
         with pytest.raises(ExperimentError, match="No arm was judged, because no gateway could be read"):
             monitor(["http://127.0.0.1:9", closed.url])
-
-
-def test_an_experiment_that_stops_during_a_look_has_nothing_to_halt(store, monkeypatch):
-    """A halt of a gateway was read before. The run ends without an error."""
-
-    def stop_meanwhile(*_):
-        store.change(lambda document: changes.stop(document, "ease", 4.0))
-        return {}
-
-    store.halt("ease", "other", "Generation g2 was refused.")
-    monkeypatch.setattr("flows.monitor.read_counts", stop_meanwhile)
-    assert monitor(["http://127.0.0.1:9"]).halted == {}
-    assert store.read().experiments["ease"].status == "stopped"
-
-
-def test_a_name_of_several_gateways_is_each_of_them(monkeypatch):
-    """Their counters differ. A name of one host, of none, and one with TLS stay as they are."""
-    hosts = {"pods": ["10.0.0.7", "10.0.0.8", "10.0.0.7"], "one": ["10.0.0.9"]}
-
-    def resolved(host, *_):
-        if host not in hosts:
-            raise OSError("no such host")
-        return [(None, None, None, "", (each, 0)) for each in hosts[host]]
-
-    monkeypatch.setattr("flows.steps.gateway_metrics.socket.getaddrinfo", resolved)
-    assert addresses("http://pods:3002") == ["http://10.0.0.7:3002", "http://10.0.0.8:3002"]
-    for same in ("http://one:3000", "http://none:3000", "https://pods:3002", "no url"):
-        assert addresses(same) == [same]
-
-
-def test_the_key_and_the_gateways_are_read_while_an_experiment_runs(store, shop):
-    """The schedule runs the flow each minute, also in a deployment without experiments, which needs no key."""
-    gateways, key = ["http://127.0.0.1:9"], str(shop.home / "no-key")
-    with pytest.raises(SettingsError, match="key file"):
-        monitor(gateways, key)
-    store.change(lambda document: changes.stop(document, "ease", 4.0))
-    result = monitor(gateways, key)
-    assert (result.arms, result.unread) == (0, {})
 
 
 def test_an_experiment_stops_at_its_end(store):

@@ -9,10 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 import redis
 
-from flows.collection.day_files import WHOLE_DAY, remove_old_days
+from flows.collection.day_files import WHOLE_DAY
 from flows.drain import drain
-from recsys.environment import Environment
-from recsys.errors import SettingsError
 from recsys.store import RedisUserStore
 from recsys.store.stored_types import UserMerge
 from recsys.types import LOAD_TEST_USERS, Event
@@ -110,23 +108,3 @@ def test_a_day_that_is_over_is_one_file(home, own_valkey_url, tmp_path):
     assert first.name == WHOLE_DAY != second.name
     assert Counter(row["item_id"] for row in rows(tmp_path)) == Counter(["old-1", "old-2", "old-3", "new"])
     world.close()
-
-
-def test_old_days_are_removed(tmp_path):
-    """Those that began before the days to keep; a bucket is left as it is."""
-    for day in ("2026-11-01", "2026-11-30", "2026-12-01"):
-        (tmp_path / "events" / f"date={day}").mkdir(parents=True)
-        (tmp_path / "events" / f"date={day}" / "0-0.parquet").touch()
-    (tmp_path / "events" / "notes").mkdir()
-    now = 1_796_126_400.0  # 2026-12-01 12:00
-    folders = [Location(str(tmp_path / "events")), Location("s3://no-such-bucket/events")]
-    assert remove_old_days.fn(folders, now, 1) == 1
-    left = sorted(path.name for path in (tmp_path / "events").iterdir())
-    assert left == ["date=2026-11-30", "date=2026-12-01", "notes"]
-
-
-def test_a_wrong_number_of_days_is_a_sentence(monkeypatch):
-    """The error names the setting and the values that it takes."""
-    monkeypatch.setenv("TANDEM_COLLECTED_DAYS", "soon")
-    with pytest.raises(SettingsError, match=r"TANDEM_COLLECTED_DAYS is 'soon'\. Write a number of days from 1"):
-        Environment.read().collected_days  # noqa: B018 its error

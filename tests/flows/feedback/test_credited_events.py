@@ -8,10 +8,8 @@ from collections import Counter
 import pyarrow.parquet as pq
 import pytest
 import redis
-from prefect.utilities.collections import visit_collection
 
 from flows import drain as module
-from flows.collection.credited_events import StoredSlates
 from recsys.store import RedisFlowStore, RedisUserStore
 from recsys.store.stored_types import UserMerge
 from recsys.types import Event
@@ -78,23 +76,6 @@ def test_of_two_slates_with_the_item_the_newer_one_has_the_event(world, at_once)
     assert world.taken() == {2_000: ["click"]}
 
 
-def test_a_slate_that_still_waits_has_the_event(world):
-    """The older slate is written without it, and the newer one with it by a later run."""
-    world.show((1_900, 0), (300, 0))
-    world.act((200, "click"))
-    assert (world.drain().impressions, world.taken()) == (1, {})
-    assert (world.drain(150.0).impressions, world.taken()) == (1, {300: ["click"]})
-
-
-@pytest.mark.parametrize("at_once", [1, 2_000])
-def test_each_event_has_the_slate_of_its_own_time(world, at_once):
-    """A click before the second slate, and a purchase after it."""
-    world.show((3_000, 0), (2_800, 0))
-    world.act((2_900, "click"), (2_700, "purchase"), (2_699, "click"))
-    world.drain(at_once=at_once)
-    assert world.taken() == {3_000: ["click"], 2_800: ["purchase", "click"]}
-
-
 @pytest.mark.parametrize("at_once", [1, 2_000])
 def test_slates_that_arrive_in_another_order(world, at_once):
     """A gateway process may log later than another one. The newest slate by its time has the event, in one step. In
@@ -153,14 +134,6 @@ def test_the_session_before_a_login_labels_slates_of_the_login(world):
     rows = pq.read_table(file).to_pylist()
     assert [(row["user_id"], row["event_types"]) for row in rows] == [("login", ["click"]), ("login", ["purchase"])]
     assert {(row["arms"], row["assigned"], row["from_store"]) for row in rows} == {("test=new", "", False)}
-
-
-def test_prefect_visits_no_slate_before_a_step():
-    """It visits all elements of a collection: seconds for each step of the flow."""
-    stored, visited = StoredSlates(), []
-    stored.add("1-0", shown())
-    visit_collection(stored, visit_fn=visited.append, return_data=False)
-    assert visited == [stored]
 
 
 def test_every_event_labels_one_slate(world):

@@ -3,24 +3,18 @@
 import asyncio
 import time
 from dataclasses import replace
-from itertools import count
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import redis
 
 from flows.collection.credited_events import credited_events, read_stored_slates
 from flows.drain import SCHEMA, DrainResult, drain_some
-from flows.forgetting import deleted_users
 from flows.forgetting.deleted_users import remove_deleted_users
-from recsys.errors import DatasetError, LocationError
 from recsys.lists.impression import Impression
 from recsys.model.features import FEATURES
-from recsys.rules.exploration import DrawPolicy, Exploration
 from recsys.store import RedisFlowStore, RedisUserStore
 from recsys.store.stored_types import IMPRESSION_LIMITS
 from recsys.types import Event, Source
@@ -123,15 +117,6 @@ class TestLabels:
         ]
         assert taken(shown(), done) == {"a": ["click", "purchase"], "b": ["purchase"]}
 
-    def test_a_timestamp_in_whole_seconds(self):
-        """A whole second equal to the slate's second counts; a fraction before the slate does not."""
-        done = [
-            Event("7", "c", NOON - 1, "click"),
-            Event("7", "a", NOON, "click"),
-            Event("7", "b", NOON + 0.2, "click"),
-        ]
-        assert taken(shown(at=NOON + 0.3), done) == {"a": ["click"]}
-
     def test_a_row_for_each_item_shown(self, store, tmp_path):
         """A row has place, score, sources, features, label and the user's arms; ids are text."""
         log(store, shown(user=7, items=(1, 2, 3), arms={"ranker": "new", "look": "control"}))
@@ -170,29 +155,8 @@ class TestLabels:
         other = replace(WANTED, features=(*FEATURES, "own_stock", "gap_stock"))
         assert len(impressions.read([Location(str(file))], other)) == 0
 
-    def test_a_slate_with_another_number_of_features_trains_no_ranker(self, store, tmp_path):
-        """An upgrade keeps its user, arms and events; the loader counts it among the slates without features."""
-        more = {"dataset": "shop", "assigned": {"test": "new"}, "own_features": ("own_price",)}
-        log(store, shown("7", width=WIDTH - 1, **more), shown("8", dataset="shop"))
-        act(store, Event("7", "b", NOON + 5, "purchase"), Event("8", "b", NOON + 5, "purchase"))
-        done = drained(store, tmp_path)
-        assert (done.impressions, done.damaged, done.taken) == (2, 0, 2)
-        table = pq.read_table(done.files[0], partitioning=None)
-        assert table["assigned"].to_pylist()[:3] == ["test=new"] * 3
-        assert table["event_types"].to_pylist()[:3] == [[], ["purchase"], []]
-        read = impressions.read([Location(str(done.files[0]))], WANTED)
-        assert (len(read), read.left_out) == (1, {impressions.NO_FEATURES: 1})
-
 
 class TestFiles:
-    def test_a_file_for_each_day(self, store, tmp_path):
-        """Impressions of two days go into two files."""
-        log(store, shown(at=NOON - 86_400), shown(at=NOON))
-        files = drained(store, tmp_path).files
-        days = [time.strftime("date=%Y-%m-%d", time.gmtime(at)) for at in (NOON - 86_400, NOON)]
-        assert [file.parent.name for file in files] == days
-        assert [pq.read_metadata(file).num_rows for file in files] == [3, 3]
-
     def test_a_kill_between_write_and_delete_duplicates_nothing(self, store, tmp_path, monkeypatch):
         """The next run writes the same file again, with later impressions: no impression is lost or duplicated."""
         log(store, shown("7"))
@@ -205,21 +169,6 @@ class TestFiles:
         assert done.impressions == 2
         assert list(tmp_path.rglob("*.parquet")) == done.files
         assert pq.read_table(done.files[0], partitioning=None)["user_id"].to_pylist() == ["7"] * 3 + ["8"] * 3
-
-    def test_a_kill_during_a_write_leaves_no_readable_file(self, store, tmp_path, monkeypatch):
-        """The unfinished file is hidden from readers, and its impressions are still stored."""
-        log(store, shown())
-
-        def half(file, *_, **__):
-            file.write_bytes(b"PAR1")
-            raise OSError("killed")
-
-        with monkeypatch.context() as killed:
-            killed.setattr(pq, "ParquetWriter", half)
-            with pytest.raises(LocationError, match="can't be written: killed"):
-                drained(store, tmp_path)
-        assert list(tmp_path.rglob("[!.]*.parquet")) == []
-        assert drained(store, tmp_path).impressions == 1
 
     def test_unreadable_impressions_are_counted_and_deleted(self, store, tmp_path):
         """Damaged, without items, or with text that no file can hold: the others are drained."""
@@ -240,26 +189,6 @@ class TestStore:
         done = one_step(flows, tmp_path, flows.now())
         assert (done.impressions, done.waiting) == (0, 1)
         flows.close()
-
-    def test_a_run_ends_while_impressions_arrive(self, harness, valkey, own_valkey_url, tmp_path, monkeypatch):
-        """Without a wait each impression is old enough at once; a run takes the ones that it finds and ends."""
-        from flows import drain as module
-
-        monkeypatch.setenv("REDIS_URL", own_valkey_url)
-        monkeypatch.setenv("TANDEM_HOME", str(tmp_path))
-        add(own_valkey_url, IMPRESSION_LIMITS, [shown().pack()])
-        rounds = []
-
-        def busy(*arguments):
-            done = drain_some(*arguments)
-            add(own_valkey_url, IMPRESSION_LIMITS, [shown().pack()])
-            rounds.append(done)
-            assert len(rounds) < 4
-            return done
-
-        monkeypatch.setattr(module, "drain_some", busy)
-        assert module.drain(0.0).impressions == 1
-        assert valkey.xlen("impressions") == 1
 
     def test_no_impression_of_35_minutes_is_lost(self, valkey, own_valkey_url, tmp_path):
         """Of 100 impressions a second each is drained or waits; the default limit of memory removes none unread."""
@@ -288,36 +217,6 @@ class TestLoader:
         np.testing.assert_array_equal(found.features, two.features)
         assert found.grades.tolist() == [0, 0, 1]
         assert (found.times.tolist(), found.until.tolist()) == ([NOON], [NOON + WAIT])
-
-    def test_drawn_items_have_their_propensities(self, store, tmp_path):
-        """Also those of slates without a taken item."""
-        draws = Exploration(
-            ["a", "b", "c"], np.zeros(3, np.float32), np.zeros((1, 3), np.float32), np.ones((3, 3), bool),
-            np.zeros(3, bool), np.array([0.5, 0.25, 1.0]), 1.0, DrawPolicy(1.0, 0.0, 0, 7),
-        )  # fmt: skip
-        log(store, shown(dataset="shop", exploration=draws))
-        drawn = impressions.read(drained_files(store, tmp_path), WANTED).drawn
-        assert drawn[["place", "propensity", "grade"]].to_numpy().tolist() == [[0, 0.5, 0], [1, 0.25, 0]]
-
-    def test_a_slate_in_two_files_counts_once(self, store, tmp_path, monkeypatch):
-        """A killed drain leaves two such files if the user of the first impression was deleted before the next run."""
-        log(store, shown("7", dataset="shop"), shown("8", dataset="shop"))
-        act(store, Event("7", "a", NOON), Event("8", "a", NOON))
-        with monkeypatch.context() as killed:
-            killed.setattr(store, "drop_impressions", lambda entries: None)
-            drained(store, tmp_path)
-        on_users(store.url, lambda users: users.forget_impressions("7"))
-        drained(store, tmp_path)
-        files = sorted(tmp_path.rglob("*.parquet"))
-        assert [pq.read_metadata(file).num_rows for file in files] == [6, 3]
-        assert len(impressions.read([Location(str(file)) for file in files], WANTED)) == 2
-
-    def test_a_file_that_is_not_parquet_is_refused(self, tmp_path):
-        """The sentence names the file."""
-        (tmp_path / "other.parquet").write_bytes(b"PAR1")
-        with pytest.raises(DatasetError, match=r"other\.parquet can't be read"):
-            impressions.read([Location(str(tmp_path / "other.parquet"))], WANTED)
-        assert len(impressions.read([], WANTED)) == 0
 
 
 class TestDeletedUsers:
@@ -348,21 +247,3 @@ class TestDeletedUsers:
         assert pq.read_metadata(file).num_rows == 3
         assert remove_deleted_users.fn(store, [Location(str(tmp_path))], tmp_path) == 3
         assert pq.read_metadata(file).num_rows == 0
-
-    def test_a_run_that_is_out_of_time_leaves_the_oldest_folders_to_the_next(self, store, tmp_path, monkeypatch):
-        """Each run notes the folders that it has done, and the next run begins with the others."""
-        log(store, *(shown("7", NOON - days * 86_400) for days in (1, 2, 3)))
-        files, folder = drained(store, tmp_path).files, Location(str(tmp_path))
-        forget(store, "7")
-        for left in (2, 1, 0):
-            with monkeypatch.context() as slow:
-                slow.setattr(deleted_users, "time", SimpleNamespace(monotonic=count(step=2).__next__))
-                assert remove_deleted_users.fn(store, [folder], tmp_path, seconds=3) == 3
-            assert sum(pq.read_metadata(file).num_rows for file in files) == 3 * left
-
-    def test_other_parquet_files_are_refused_by_name(self, store, tmp_path):
-        """A file without a time of its rows is none of the flows' files."""
-        pq.write_table(pa.table({"user_id": ["7"]}), tmp_path / "notes.parquet")
-        forget(store, "7")
-        with pytest.raises(DatasetError, match=r"notes\.parquet has none of the columns arrived, time, made_at"):
-            remove_deleted_users.fn(store, [Location(str(tmp_path))], tmp_path)

@@ -6,10 +6,7 @@ import pytest
 import redis
 
 from flows.__main__ import main
-from flows.canary import canary
 from flows.drain import drain
-from flows.drift import drift
-from flows.experiment_report import experiment_reports
 from flows.lists import batch, item_lists, refresh
 from recsys.errors import NoGeneration, StoreUnavailable
 from recsys.store.redis.run_store import RedisRunStore
@@ -45,16 +42,6 @@ def test_a_completed_and_a_failed_run_leave_a_record(shop, runs, capsys):
     assert (printed["item-lists"]["state"], printed["item-lists"]["figures"]["rows_out"]) == ("failed", None)
     assert main(["runs"]) == 0
     assert "item-lists" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("flow", [item_lists, canary, drift, experiment_reports], ids=lambda flow: flow.name)
-def test_the_result_of_a_flow_is_an_artifact(shop, runs, flow):
-    """Prefect's UI shows it as a table. test_deployments.py has the other flows."""
-    from prefect.artifacts import Artifact
-
-    flow()
-    assert runs.read()[flow.name][0].state == "completed"
-    assert Artifact.get(f"result-{flow.name}").type == "table"
 
 
 def test_a_store_that_is_away_costs_the_record_and_changes_no_error(shop, monkeypatch, caplog):

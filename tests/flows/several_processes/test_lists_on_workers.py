@@ -8,8 +8,6 @@ from types import SimpleNamespace
 import pyarrow.parquet as pq
 import pytest
 
-from flows.list_parts.list_work import ListWork
-from recsys.errors import GenerationError
 from tests.flows.test_lists import batch, item_lists
 from tests.sample_data import tiny
 
@@ -76,11 +74,3 @@ def test_a_killed_worker_loses_no_item(shop, on_workers):
     expected, done, rows, rows_of_workers = on_workers(item_lists)
     assert done.lists == expected.lists == len(shop.folder.tables()) - 1
     assert rows_of_workers.equals(rows)
-
-
-def test_a_worker_with_a_store_of_its_own_makes_no_lists(shop, monkeypatch):
-    """A worker without REDIS_URL opens an embedded store, and may have the generation in its cache."""
-    ListWork(shop.live, 1.0).open()
-    monkeypatch.delenv("REDIS_URL")
-    with pytest.raises(GenerationError, match=r"not in the store at unix://.*REDIS_URL of the flow"):
-        ListWork(shop.live, 2.0).open()

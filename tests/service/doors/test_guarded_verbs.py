@@ -89,11 +89,6 @@ def ask(client, path, body, seconds=None):
     return answer, time.monotonic() - start
 
 
-def test_a_start_counts_no_slate(client):
-    """The gateway has warmed up with queries of its own, and no request came: each metric of slates is 0."""
-    assert counts(client) == dict.fromkeys(TRAFFIC, 0)
-
-
 def test_each_verb_that_needs_a_model_takes_a_place_and_is_refused_without_one(running, client):
     """While /similar waits for retrieval, which hangs, both doors refuse the other verbs, and the Explorer too."""
     doors = BothDoors(running)

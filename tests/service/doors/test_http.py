@@ -1,15 +1,10 @@
 """The running deployment over HTTP: three BentoML services, real sockets, a real store."""
 
 import re
-from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urljoin
 
 import httpx
 
-from recsys.retrieval.registry import SOURCES
-from service.http.app import http_app
-from service.http.endpoints import Endpoints
 from service.pages import files
 
 
@@ -68,14 +63,6 @@ def test_a_session_in_the_request_counts_without_being_stored(client):
     assert recommend(client, "passing")["history"] == 0
 
 
-def test_excluded_items_are_not_in_the_slate(client):
-    """They are counted as removed."""
-    first = ids(recommend(client, 7))
-    second = recommend(client, 7, exclude=first)
-    assert not set(first) & set(ids(second))
-    assert second["removed"]["excluded"] == len(first)
-
-
 def test_the_context_changes_the_slate_and_an_unknown_value_is_no_error(client):
     """Users take items with an even number on a mobile, so a mobile gets more of them."""
 
@@ -84,15 +71,6 @@ def test_the_context_changes_the_slate_and_an_unknown_value_is_no_error(client):
 
     assert even(device="mobile") > even() > even(device="desktop")
     assert even(device="abacus") == even()
-
-
-def test_the_openapi_document_names_every_verb(client):
-    """The document has exactly the routes of the app."""
-    document = client.get("/openapi.json").json()
-    routes = {route.path_format for route in http_app(Endpoints(), None).routes}
-    pages = {path for path in routes if path in files.PATHS or path.startswith("/explorer/")}
-    assert set(document["paths"]) == routes - {"/metrics", "/openapi.json"} - pages
-    assert document["components"]["schemas"]["SimilarRequest"]["required"] == ["item_id"]
 
 
 def _named(address, text):
@@ -123,24 +101,3 @@ def test_the_pages_and_their_files_come_from_this_host(client):
             assert not re.search("innerHTML|insertAdjacentHTML", answer.text)
         if name.endswith(".css"):
             assert not re.search(r"@import|url\((?!['\"]?data:)", answer.text)
-
-
-def test_the_explorer_has_a_colour_for_every_source(client):
-    """Each source has its own colour, and a new source is grey."""
-    style = client.get("/pages/explorer/explorer.css").text
-    assert [source.name for source in SOURCES if f"--{source.name}:" not in style] == []
-    scripts = [client.get(path).text for path in files.PATHS if path.startswith("/pages/explorer/")]
-    assert any("`var(--${source}, var(--soft))`" in script for script in scripts)
-
-
-def test_hundreds_of_requests_at_twenty_at_once_all_succeed(client):
-    """The default settings of BentoML fail 2 to 35 % of such calls. A stage may be late on a busy machine."""
-
-    def one(number):
-        answer = client.post("/recommend", json={"user_id": number % 500, "k": 10})
-        return answer.status_code, tuple(answer.json()["degraded"])
-
-    with ThreadPoolExecutor(20) as pool:
-        answers = Counter(pool.map(one, range(400)))
-    assert {status for status, _ in answers} == {200}
-    assert answers[200, ()] >= 396, answers

@@ -51,15 +51,6 @@ def test_a_pickle_is_executed_nowhere(deployment, opened, tmp_path):
     assert descendants(deployment.process.pid)
 
 
-def test_the_gateway_s_metrics_have_the_counts_of_retrieval_and_ranking(deployment):
-    """BentoML's own metrics are off in all three services. The processes share a folder of metrics."""
-    httpx.post(f"{deployment.url}/recommend", json={"user_id": "you", "mode": "realtime"}).raise_for_status()
-    text = httpx.get(f"{deployment.url}/metrics").text
-    for api in ("retrieve", "rank"):
-        assert f'tandem_rows_together_count{{api="{api}"}}' in text
-    assert "bentoml_" not in text
-
-
 def test_the_canary_is_a_pickle_that_bentoml_would_execute(tmp_path):
     """It writes its file when BentoML deserializes it."""
     canary = pickles.Canary(tmp_path / "canary")

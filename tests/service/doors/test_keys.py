@@ -3,8 +3,6 @@
 import json
 import re
 import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import get_args
 
@@ -27,13 +25,12 @@ from service.http.paths import PROBES
 from service.pages import files
 from service.schema import verb_table
 from service.schema.verb_table import VERBS, Scope
-from tandem_client import Client, NotAllowed, Overloaded, calls
+from tandem_client import Client, NotAllowed, Overloaded
 from tandem_client.messages import request_of
 from tests.fakes.issued_keys import IssuedKeys
 from tests.servers.deployment import IN_A_ROW, Deployment, descendants, free_port, wait_for
 
 OWN, OTHERS = "shop-1:ann", "shop-2:bob"
-ASK = calls.recommend(OWN, k=3)
 GATEWAYS, CLIENTS = 2, 50
 UNKNOWN_RPC = f"/{SERVICE.full_name}/Other"
 RATE, BURST = 20, 30
@@ -234,13 +231,6 @@ def test_without_a_key_every_rpc_but_health_is_refused(keyed):
     assert codes == expected
 
 
-def test_reflection_needs_the_scope_admin(keyed):
-    """With another scope it is denied. An unknown method is unimplemented for every key."""
-    [reflection] = rpcs(reflection_pb2.DESCRIPTOR)
-    assert [outcome(keyed, reflection, name) for name in ("reader", "operator")] == ["PERMISSION_DENIED", "OK"]
-    assert outcome(keyed, UNKNOWN_RPC, "reader") == "UNIMPLEMENTED"
-
-
 def test_every_wrong_way_to_send_a_key_gets_one_refusal(keyed):
     """Malformed and doubled keys, another scheme, another header: one sentence, before the body is read."""
     valid = keyed.texts["all"]
@@ -258,15 +248,6 @@ def test_every_wrong_way_to_send_a_key_gets_one_refusal(keyed):
         client.recommend(OWN)
 
 
-def test_a_key_is_sent_in_either_header(keyed):
-    """In any case of the scheme, and beside the authorization of a proxy."""
-    text = keyed.texts["reader"]
-    other_scheme = [("authorization", "Basic YTpi"), ("x-api-key", text)]
-    for headers in ([("authorization", f"bearer {text}")], [("x-api-key", text)], other_scheme):
-        assert keyed.http(verb_table.RECOMMEND, headers)[0] == 200
-        assert keyed.grpc(verb_table.RECOMMEND, headers)[0] == "OK"
-
-
 def test_the_scope_of_each_verb(keyed):
     """A changed scope opens a verb to other keys, or shuts keys out. The OpenAPI document names the scopes."""
     by_scope = {scope: {verb.name for verb in VERBS if verb.scope is scope} for scope in Scope}
@@ -278,18 +259,6 @@ def test_the_scope_of_each_verb(keyed):
     document = send("GET", f"{keyed.admin}/openapi.json", headers=keyed.headers("operator")).json()
     for verb in VERBS:
         assert document["paths"][verb.path][verb.method.lower()]["security"][0]["bearer"] == [verb.scope]
-
-
-def test_an_arm_is_forced_with_the_scope_admin_alone(keyed):
-    """At both doors. With the scope the header is read, and names no experiment here."""
-    for name, web, rpc in (
-        ("reader", (403, "forbidden", None), ("PERMISSION_DENIED", "forbidden", None)),
-        ("all", (422, "invalid", "x-tandem-arm"), ("INVALID_ARGUMENT", "invalid", "x-tandem-arm")),
-    ):
-        headers = [*bearer(keyed.texts[name]), ("x-tandem-arm", "checkout=new")]
-        for verb in (verb_table.RECOMMEND, verb_table.EXPLAIN, verb_table.RANK):
-            assert keyed.http(verb, headers) == web
-            assert keyed.grpc(verb, headers) == rpc
 
 
 def test_every_field_that_names_a_user_is_checked():
@@ -385,21 +354,6 @@ def test_paths_for_operators_are_only_on_the_admin_port(keyed):
         assert send("GET", keyed.deployment.url + path).status_code == 200
 
 
-def test_the_explorers_data_is_on_the_admin_port_for_the_scope_read(keyed):
-    """A key of an app reads no histories on the public port; a key of one tenant reads its own users' alone."""
-    for path in ("/explorer/choices", "/explorer/items?q=a", "/explorer/users/4"):
-        assert send("GET", keyed.deployment.url + path, headers=keyed.headers("reader")).status_code == 404
-        assert send("GET", keyed.admin + path, headers=keyed.headers("reader")).status_code == 200
-        assert send("GET", keyed.admin + path, headers=keyed.headers("writer")).status_code == 403
-    for path in ("/explorer/users", "/explorer/users?q=4", "/explorer/users/4"):
-        assert send("GET", keyed.admin + path, headers=keyed.headers("tenant")).status_code == 403
-    scopes = send("GET", keyed.admin + "/explorer/choices", headers=keyed.headers("reader")).json()["scopes"]
-    assert scopes == ["read"]
-    slate = {"json": {"user_id": 4}, "headers": [*keyed.headers("reader"), ("x-tandem-arm", "none=new")]}
-    forced = send("POST", keyed.admin + "/explorer/slate", **slate)
-    assert (forced.status_code, forced.json()["error"]["code"]) == (403, "forbidden")
-
-
 def test_a_key_is_rotated_without_a_restart(keyed):
     """Two keys of one name are in force together, then the new one alone, and no request fails meanwhile."""
     with edited(keyed):
@@ -445,34 +399,6 @@ def test_a_file_that_is_wrong_keeps_the_keys_before(keyed):
         keyed.path.write_text(text)
     wait_for(lambda: metric(keyed, "tandem_keys_wrong") == 0)
     assert "The previous keys stay in force." in keyed.deployment.log.read_text()
-
-
-def test_a_rate_holds_for_fifty_clients_at_both_doors_of_two_processes(keyed):
-    """They admit the burst and the rate times the time: at most one request more, and at most ten less."""
-    admitted, refused, ended = [], [], time.monotonic() + 4
-
-    def press(number):
-        url = keyed.deployment.url if number % 2 else f"grpc://{keyed.deployment.grpc}"
-        with Client(url, key=keyed.texts["slow"], deadline=10) as client:
-            while time.monotonic() < ended:
-                try:
-                    client._transport.send(ASK, 10)  # one try, where the client's own would wait for its turn
-                    admitted.append(time.monotonic())
-                except Overloaded as error:
-                    refused.append((error.code, error.retry_after))
-                    time.sleep(0.05)
-
-    start = time.monotonic()
-    with ThreadPoolExecutor(CLIENTS) as pool:
-        list(pool.map(press, range(CLIENTS)))
-    passed = time.monotonic() - start
-    assert len(admitted) <= BURST + RATE * passed + 1
-    assert len(admitted) >= BURST + RATE * (ended - start) - 10
-    assert {code for code, _ in refused} == {"limited"}
-    assert min(wait for _, wait in refused) >= 1
-    wait_for(
-        lambda: keyed.gateways() == GATEWAYS
-    )  # one that was settled before the other came reads the registry seldom
 
 
 def test_no_key_is_left_anywhere(keyed):

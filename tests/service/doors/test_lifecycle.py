@@ -168,20 +168,3 @@ def test_a_taken_port_is_named(tmp_path, variable):
     assert is_one_sentence(stderr)
     assert ports[variable] in stderr
     assert f" {variable}=" in stderr
-
-
-def test_a_redis_out_of_reach_is_named(tmp_path):
-    """With its address, without its password."""
-    code, stderr = serve("serve", TANDEM_HOME=str(tmp_path), PORT="39999", REDIS_URL="redis://:secret@127.0.0.1:1/0")
-    assert code == 1
-    assert is_one_sentence(stderr)
-    assert "127.0.0.1:1" in stderr
-    assert "secret" not in stderr
-
-
-def test_an_empty_store_stops_the_start_with_the_command_to_train(tmp_path):
-    """In one sentence."""
-    code, stderr = serve("serve", TANDEM_HOME=str(tmp_path), PORT="39999")
-    assert code == 1
-    assert is_one_sentence(stderr)
-    assert "python -m flows run" in stderr

@@ -6,11 +6,9 @@ of their own are listed.
 
 from __future__ import annotations
 
-import http.client
 import json
 import math
 
-import httpx
 import jsonschema
 import pytest
 import schemathesis
@@ -310,48 +308,6 @@ def test_a_wrong_deadline_is_refused_before_anything_else(doors):
                 assert over_http["field"] == "x-deadline-ms"
     for verb, body in UNTIMED.items():
         assert doors.verdicts(verb, body, ["soon"]) == (OK, OK)
-
-
-def test_a_deadline_in_the_digits_of_another_script_is_refused(deployment):
-    """Python takes a superscript for a digit."""
-    connection = http.client.HTTPConnection("127.0.0.1", deployment.port, timeout=30)
-    body = b'{"user_id": "u"}'
-    head = f"POST /recommend HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\nx-deadline-ms: \u00b2\r\n\r\n"
-    connection.connect()
-    connection.sock.sendall(head.encode("latin-1") + body)
-    answer = http.client.HTTPResponse(connection.sock)
-    answer.begin()
-    assert answer.status == 422
-    assert json.loads(answer.read())["error"]["field"] == "x-deadline-ms"
-    connection.close()
-
-
-KINDS = ["text/plain", "multipart/form-data", "application/vnd.bentoml+pickle", "x", "", "x" * 5_000]
-
-
-def test_another_content_type_and_another_method_are_refused(deployment):
-    """415 before the body is read, and 405 with the allowed methods."""
-    with httpx.Client(base_url=deployment.url, timeout=60) as client:
-        for verb in BODIES:
-            for kind in KINDS:
-                answer = client.request(verb.method, verb.path, content=b"{}", headers={"content-type": kind})
-                assert (answer.status_code, verdict(answer)["code"]) == (415, "media_type"), (verb.path, kind)
-        for path in {verb.path.format(user_id="u", item_id="i") for verb in VERBS}:
-            for method in ("PATCH", "TRACE", "OPTIONS"):
-                answer = client.request(method, path)
-                assert answer.status_code == 405
-                assert verdict(answer)["code"]
-                assert answer.headers["allow"]
-
-
-def test_the_last_value_of_a_doubled_name_counts(deployment):
-    """As in the OpenAPI document."""
-    body = b'{"user_id": "a", "user_id": "b", "k": 3, "k": 4, "filter": {"categories": ["x"], "categories": ["drama"]}}'
-    answer = httpx.post(
-        f"{deployment.url}/recommend", content=body, headers={"content-type": "application/json"}
-    ).json()
-    assert (answer["user_id"], len(answer["items"])) == ("b", 4)
-    assert "the last value counts" in DOCUMENT["info"]["description"]
 
 
 def test_after_all_these_requests_the_deployment_works(doors, deployment):

@@ -125,11 +125,6 @@ def test_a_request_is_one_trace_through_three_processes(recorded, number, name):
     assert {span["status"]["status_code"] for span in recorded.spans[trace(number)]} == {"UNSET"}
 
 
-def test_a_call_outside_the_stages_is_below_the_request(recorded):
-    """Such as the call of /similar."""
-    assert recorded.tree(3)[RETRIEVAL, "POST /similar"] == (GATEWAY, "POST /similar")
-
-
 def test_a_caller_without_a_trace_starts_one_and_an_unsampled_trace_has_no_spans(recorded):
     """A traceparent that is no text counts as none. Warm-ups, probes and impressions start no trace."""
     assert trace(4) not in recorded.spans
@@ -173,16 +168,6 @@ def test_under_load_requests_share_the_spans_of_their_batches(recorded):
         assert request["status"]["status_code"] == "UNSET"
         merged += bool(linked)
     assert merged
-
-
-def test_a_degraded_answer_is_no_error_and_its_stage_is(recorded):
-    """The request's span names the stage."""
-    assert recorded.answers[8]["degraded"] == ["store"]
-    request = recorded.request(8)
-    assert request["attributes"]["tandem.degraded"] == ["store"]
-    assert request["status"]["status_code"] == "UNSET"
-    hydrate = next(span for span in recorded.spans[trace(8)] if span["name"] == "hydrate")
-    assert hydrate["status"]["status_code"] == "ERROR"
 
 
 def test_no_span_has_personal_data(recorded):

@@ -79,9 +79,3 @@ def test_a_busy_service_is_tried_again_and_a_wrong_key_is_not(source):
     with pytest.raises(NotAllowed):
         send(Service(), stream, stream.read(), pauses.append)
     assert source.xpending(STREAM, GROUP)["pending"] == 1
-
-
-def test_nulls_are_absent():
-    """An event with a null id has the entry's id, so a second delivery counts once."""
-    event = event_of(("1790000000000-3", {"event": '{"user_id": "u", "event_id": null, "timestamp": null}'}))
-    assert event == {"user_id": "u", "event_id": "1790000000000-3", "timestamp": 1_790_000_000.0}

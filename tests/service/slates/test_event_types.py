@@ -8,7 +8,6 @@ import json
 import time
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 
 from recsys.generation.manifest import SPEC
@@ -23,7 +22,6 @@ from tests.servers.both_doors import BothDoors
 from tests.servers.deployment import wait_for
 
 DAY = 86_400
-EVERYTHING = tiny.PER_CATEGORY * len(tiny.CATEGORIES)
 ACTS = {
     "a purchase": ("purchase", 0, True),
     "a purchase of 31 days ago": ("purchase", 31, False),
@@ -110,21 +108,6 @@ def test_a_purchase_hides_an_item_and_a_view_does_not(shop, kind, request):
         assert set(before) - set(shop.slate(kind, user)) == ({item} if hides else set()), act
 
 
-def test_the_trained_past_hides_purchases_of_the_last_30_days(shop, listed):
-    """For every user of the log in the file of lists, and for some users in real time and in the store."""
-    table = pq.read_table(listed["parquet"]).to_pandas().groupby("user_id")["item_id"].agg(set)
-    everything = {shop.tables.ids[row] for row in range(EVERYTHING)}
-    some = 0
-    for user in range(200, tiny.USERS):
-        hidden, unsure = shop.hidden(user)
-        some += bool(hidden)
-        assert table[str(user)] - unsure == everything - hidden - unsure, user
-        if user < 205:
-            for mode in ("realtime", "hybrid", "batch", "auto"):
-                assert set(shop.slate(mode, user)) - unsure == everything - hidden - unsure, mode
-    assert some > 20
-
-
 def click_as_fans(shop):
     """Act on items of action films: purchases, refunds, views, ignored types and unknown types."""
     for user in range(3):
@@ -176,16 +159,6 @@ def test_rules_replace_exclude_seen_of_the_dataset(shop):
     shop.rules("")
 
 
-def test_an_explanation_names_the_rule(shop):
-    """With its types and days."""
-    shop.click("the curious", "drama-4", event_type="purchase")
-    answer = shop.client.post("/explain", json={"user_id": "the curious", "item_id": "drama-4"}).json()
-    assert (answer["dropped_by"], answer["place"]) == ("seen", None)
-    assert answer["reason"].endswith(
-        "items with which the user has an event of type 'purchase' or 'refund' in the last 30 days."
-    )
-
-
 def test_a_refund_revokes_a_purchase_for_the_models(shop):
     """The scores are those of a user without the purchase. The item itself stays hidden."""
     bought, moment = "comedy-5", time.time() - 3_600
@@ -202,23 +175,6 @@ def test_a_refund_revokes_a_purchase_for_the_models(shop):
         assert answer == pytest.approx(scores[1][item], abs=2e-3, nan_ok=True)
 
 
-def test_stored_events_have_their_type(shop):
-    """In the trained history too. An event without a type is a click, which this shop does not know."""
-    assert shop.click("the shown", "drama-1", event_type="view")["unknown_types"] == []
-    assert shop.click("the shown", "drama-2", "drama-3") == {
-        "stored": 2,
-        "unknown_items": [],
-        "unknown_types": ["click"],
-        "too_old": 0,
-    }
-    answer = shop.client.get("/users/the%20shown").json()
-    assert [event["event_type"] for event in answer["events"]] == ["view", "click", "click"]
-    assert shop.recommend("the shown")["history"] == 1
-    history = shop.client.get("/users/300").json()["history"]
-    assert {event["event_type"] for event in history} <= {"view", "purchase", "refund"}
-    assert len({event["event_type"] for event in history}) > 1
-
-
 def test_the_types_of_session_events_count(shop):
     """A purchase in the session hides the item; a view, an ignored type and an unknown type do not."""
     kinds = ("purchase", "view", "scroll", "Purchase")
@@ -231,19 +187,6 @@ def test_the_types_of_session_events_count(shop):
         assert (over_grpc.history, over_grpc.unknown_types) == (2, ["Purchase"])
         event = {"user_id": "a visitor", "item_id": "comedy-9", "event_type": "Purchase"}
         assert client.add_events([event]).unknown_types == ["Purchase"]
-
-
-def test_without_the_store_a_purchase_of_the_session_is_hidden(shop):
-    """The popular fallback has only the session."""
-    shop.server.kill()
-    session = [{"item_id": "drama-8", "event_type": "purchase"}, {"item_id": "drama-9", "event_type": "view"}]
-    answer = shop.recommend(400, session=session, k=100)
-    batch = shop.recommend(401, session=session, k=100, mode="batch")
-    shop.server.start()
-    for each in (answer, batch):
-        assert "store" in each["degraded"]
-        assert {"drama-8", "drama-9"} - set(ids(each)) == {"drama-8"}
-    wait_for(lambda: not shop.recommend(400)["degraded"])
 
 
 def test_an_unknown_type_is_refused_if_the_dataset_requires_it(shop):

@@ -74,14 +74,6 @@ def ids(answer):
     return [item["item_id"] for item in answer["items"]]
 
 
-def test_half_of_the_ranked_slates_explore_and_no_list_does(rows):
-    """By the column `explored`; slates that do not explore have no propensity."""
-    explored = rows.groupby(["mode", "user_id"])["explored"].first()
-    assert not explored["batch"].any()
-    assert 5 <= explored["realtime"].sum() <= 25
-    assert rows["propensity"].notna().equals(rows["explored"])
-
-
 def test_the_propensity_of_each_item_is_computed_again(rows, slates):
     """By the formula in the docs, from what the file holds of the slate: candidates, values and what was admitted."""
     for user, shown in rows[rows["explored"]].groupby("user_id"):
@@ -110,21 +102,6 @@ def test_a_second_request_and_an_explanation_agree_with_the_slate(world, slates)
             body = {"user_id": user, "item_id": item["item_id"], "mode": "realtime", "k": 10}
             explained = world.client.post("/explain", json=body).json()
             assert (explained["place"], explained["rules"]) == (place + 1, item["rules"])
-
-
-def test_few_slates_judge_no_policy(world, rows, tmp_path, capsys):
-    """The command reads the files of `drain`, and refuses to judge by some users."""
-    (tmp_path / "warmer.toml").write_text(
-        'name = "warmer"\n[arms.warmer]\nshare = 1.0\n'
-        "explore = {slates = 1.0, temperature = 1.5, uncertain = 0.25, fewer_than = 30}"
-    )
-    (folder,) = {file.parent for file in (world.home / "flows").rglob("impressions/date=*")}
-    assert main(["offpolicy", "--impressions", str(folder), "--experiment", str(tmp_path / "warmer.toml")]) == 0
-    count = rows[rows["explored"]]["user_id"].nunique()
-    printed = capsys.readouterr().out
-    assert printed.startswith(
-        f"{count} explored slates of {count} users.\nwarmer: no estimate. The logged slates say no more"
-    )
 
 
 @pytest.fixture(scope="module")

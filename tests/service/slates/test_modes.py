@@ -31,15 +31,6 @@ def ids(answer):
     return [item["item_id"] for item in answer["items"]]
 
 
-def test_without_lists_everything_is_computed(world):
-    """auto and hybrid are real time without a list. Batch answers with the candidates of the publish."""
-    assert world.recommend("stranger")["mode"] == "realtime"
-    assert world.recommend("stranger", mode="hybrid")["mode"] == "realtime"
-    answer = world.recommend(USER, mode="batch")
-    assert answer["mode"] == "batch"
-    assert all(item["sources"] == ["precomputed"] for item in answer["items"])
-
-
 class TestLists:
     def test_everyone_has_a_list_and_a_row_in_parquet(self, world, listed):
         """All users of the generation and the users that have only events: five unseen items each."""
@@ -69,21 +60,6 @@ class TestLists:
         assert shown[0] not in ids(after)
         world.click(7, *shown[1:5])
         assert world.recommend(7)["mode"] == "realtime"
-
-    def test_a_session_or_a_context_makes_the_mode_hybrid(self, world, listed):
-        """The list was made without them."""
-        assert world.recommend(8)["mode"] == "batch"
-        assert world.recommend(8, session=[{"item_id": "action-3"}])["mode"] == "hybrid"
-        assert world.recommend(8, context={"device": "mobile"})["mode"] == "hybrid"
-
-    def test_an_event_that_comes_late_counts(self, world, listed):
-        """Its time is before the list, and it was stored after the list."""
-        shown = ids(world.recommend(9))
-        event = {"user_id": 9, "item_id": shown[0], "timestamp": time.time() - 7 * 86_400}
-        world.client.post("/events", json={"events": [event]}).raise_for_status()
-        after = world.recommend(9)
-        assert after["mode"] == "hybrid"
-        assert shown[0] not in ids(after)
 
     def test_filters_apply_to_a_list(self, world, listed):
         """Excluded items, seen items and items of other categories are left out. A list that is too short then is not
@@ -155,20 +131,6 @@ class TestRules:
         world.deployment.rules.unlink()
         wait_for(lambda: shown not in ids(world.recommend(12, mode="batch")))
 
-    def test_no_rule_moves_similar_items(self, world):
-        """They stay in the order of similarity, and each has its likeness."""
-        request = {"item_id": "drama-3", "user_id": 4, "k": 8}
-        plain = world.client.post("/similar", json=request).json()
-        world.rules(
-            '[[pin]]\nitem = "action-20"\nplace = 1\n[[cap]]\ncolumn = "categories"\nat_most = 1\n'
-            "[[bury]]\nwhere = { categories = 'drama' }\nby = 9\n[diversity]\nweight = 0.9\n"
-        )
-        assert ids(world.recommend("ruled", mode="realtime"))[0] == "action-20"
-        answer = world.client.post("/similar", json=request).json()
-        world.rules("")
-        assert answer["items"] == plain["items"]
-        assert all(item["likeness"] is not None for item in answer["items"])
-
     def test_a_cap_is_explained(self, world):
         """The explanation of an item that the cap keeps out names the cap."""
         best = ids(world.recommend("capped", mode="realtime"))
@@ -180,18 +142,6 @@ class TestRules:
         ).json()
         assert (answer["dropped_by"], answer["place"]) == ("rules", None)
         assert f"cap categories={first}" in answer["reason"]
-        world.rules("")
-
-    def test_an_item_that_a_pin_pushed_out_is_explained(self, world):
-        """The explanation of the last item names the pin."""
-        best = ids(world.recommend("pushed", mode="realtime"))
-        pinned = next(f"drama-{n}" for n in range(25) if f"drama-{n}" not in best)
-        world.rules(f'[[pin]]\nitem = "{pinned}"\nplace = 1\n')
-        answer = world.client.post(
-            "/explain", json={"user_id": "pushed", "item_id": best[-1], "mode": "realtime", "k": len(best)}
-        ).json()
-        assert (answer["dropped_by"], answer["ranked_place"]) == ("rules", len(best))
-        assert "came before it by pin" in answer["reason"]
         world.rules("")
 
 

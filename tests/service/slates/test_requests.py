@@ -4,7 +4,6 @@ import math
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import product
 from urllib.parse import quote
 
 import httpx
@@ -56,13 +55,6 @@ def test_several_users_get_the_slates_that_each_gets_alone(client):
 
 
 class TestFilter:
-    def test_a_filter_without_items_left_gives_an_empty_slate(self, client):
-        """It is no error, and no stage is left out."""
-        left = ids(post(client, "/recommend", user_id=USER, k=100, filter={"categories": ["drama"]}))
-        answer = post(client, "/recommend", user_id=USER, filter={"categories": ["drama"]}, exclude=left)
-        assert answer["items"] == []
-        assert answer["degraded"] == []
-
     def test_a_range_of_a_column(self, client):
         """In every mode, with another condition, and for similar items. The explanation names bound and value."""
         wanted = {"year": {"gte": 1995, "lt": 2005}, "categories": ["drama"]}
@@ -78,16 +70,6 @@ class TestFilter:
         assert (
             explained["reason"] == "The request's filter requires year >= 1995 and < 2005, and the item's year is 2010."
         )
-
-
-class TestSimilar:
-    def test_similar_items_for_a_user_leave_out_seen_items(self, client, tiny_world):
-        """The dataset has `exclude_seen`."""
-        folder, log = tiny_world
-        seen = {folder.tables().ids[int(row)] for row in log.items[log.users == USER]}
-        some = next(iter(seen))
-        answer = post(client, "/similar", item_id=some, user_id=int(log.user_ids[USER]), k=60)
-        assert not seen & set(ids(answer))
 
 
 def brute(folder, log, user, now):
@@ -157,30 +139,6 @@ class TestExplain:
 
 
 class TestUsers:
-    def test_a_user_has_a_history_and_events(self, client):
-        """The history of the generation, and the events that were sent since."""
-        before = client.get(f"/users/{USER}").json()
-        assert before["known"]
-        assert len(before["history"]) == before["seen"] > 0
-        assert before["history"][0]["title"].startswith("The ")
-        post(client, "/events", user_id="stored", item_id="drama-1", event_type="click", event_id="e-1")
-        user = client.get("/users/stored").json()
-        assert not user["known"]
-        assert [event["item_id"] for event in user["events"]] == ["drama-1"]
-
-    def test_an_event_keeps_its_context(self, client):
-        """An event without a context has an empty one."""
-        events = [{"user_id": "in context", "item_id": f"drama-{n}"} for n in (1, 2)]
-        post(client, "/events", events=[events[0] | {"context": {"device": "mobile"}}, events[1]])
-        events = client.get("/users/in%20context").json()["events"]
-        assert [event["context"] for event in events] == [{"device": "mobile"}, {}]
-        assert post(client, "/recommend", user_id="in context")["history"] == 2
-
-    def test_an_impression_is_no_history(self, client):
-        """A shown item is no action of the user."""
-        post(client, "/events", user_id="shown", item_id="drama-1", event_type="impression")
-        assert post(client, "/recommend", user_id="shown")["history"] == 0
-
     def test_a_deleted_user_is_in_no_key(self, client, embedded_url):
         """No byte of the id is in the store, and the next request is of an unknown user."""
         user = "somebody/with a 💜 name-0123456789abcdef"
@@ -286,15 +244,6 @@ class TestVisitor:
         assert (visitor["history"], len(visitor["items"])) == (len(session), 20)
         assert not {"drama-1", "drama-2"} & set(ids(visitor)) or not session
 
-    def test_unknown_items_of_the_session_are_named(self, client):
-        """Each once, in the order of the session, in a slate and in its explanation. They are not in the history."""
-        session = [{"item_id": item} for item in ("opera-1", "drama-1", 7, "opera-1")]
-        answer = post(client, "/recommend", session=session)
-        assert (answer["unknown_items"], answer["history"]) == (["opera-1", 7], 1)
-        explained = post(client, "/explain", item_id=ids(answer)[0], session=session)
-        assert (explained["place"], explained["user_id"], explained["unknown_items"]) == (1, None, ["opera-1", 7])
-        assert post(client, "/recommend", user_id=USER)["unknown_items"] == []
-
 
 def connection(deployment):
     """A client with connections of its own, which reads no certificates for them."""
@@ -334,37 +283,3 @@ def test_a_merge_is_in_force_for_the_next_request(deployment, embedded_url):
 
 
 KNOWN, STRANGER = 4, "odd-stranger"
-CONTEXTS = ({}, {"device": "mobile"}, {"device": "\u202eabacus"})
-FILTERS = ({}, {"categories": ["drama"]}, {"categories": ["comedy"]})
-EXCLUDED = ([], ["drama-1"], [7, "7", "no such item", "\0"])
-SESSIONS = ([], [{"item_id": "drama-1"}], [{"item_id": "no such item", "timestamp": 0}])
-
-
-@pytest.mark.parametrize("user", [None, KNOWN, STRANGER, "drama-1"])
-@pytest.mark.parametrize("k", [1, 100])
-def test_similar_items_with_all_combinations_of_fields(quiet, user, k):
-    """At most k, each once, no excluded item, no item of another category, and never the item itself."""
-    for excluded, filters in product(EXCLUDED, FILTERS):
-        answer = post(quiet, "/similar", item_id="drama-1", user_id=user, k=k, exclude=excluded, filter=filters)
-        items = [item["item_id"] for item in answer["items"]]
-        assert len(items) == len(set(items)) <= k
-        scores = [item["score"] for item in answer["items"]]
-        assert scores == sorted(scores, reverse=True)
-        assert not {"drama-1", *excluded} & set(items)
-        wanted = filters.get("categories", [""])[0]
-        assert all(item.startswith(wanted) for item in items)
-        assert items
-
-
-@pytest.mark.parametrize("user", [None, KNOWN, STRANGER])
-@pytest.mark.parametrize(("mode", "k"), [("auto", 1), ("batch", 100), ("hybrid", 1), ("realtime", 100)])
-def test_explanations_with_all_combinations_of_fields(quiet, user, mode, k):
-    """Either a place in the slate or what dropped the item; an excluded or filtered item is dropped."""
-    for (context, session), filters, excluded in product(zip(CONTEXTS, SESSIONS, strict=True), FILTERS, EXCLUDED):
-        fields = {"context": context, "filter": filters, "exclude": excluded, "session": session, "mode": mode, "k": k}
-        explained = post(quiet, "/explain", user_id=user, item_id="drama-1", **fields)
-        assert (explained["place"] is None) != (explained["dropped_by"] is None)
-        assert explained["reason"].endswith(".")
-        assert explained["place"] is None or 1 <= explained["place"] <= k
-        if "drama-1" in excluded or filters.get("categories") == ["comedy"]:
-            assert explained["dropped_by"] is not None

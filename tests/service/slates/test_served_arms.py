@@ -18,7 +18,7 @@ from recsys.store.redis.flow_store import RedisFlowStore
 from recsys.store.redis.redis_experiments import RedisExperimentStore
 from service.grpc.tandem.v1 import recommender_pb2 as pb
 from service.schema.verb_table import RECOMMEND
-from tandem_client import Client, RequestRefused
+from tandem_client import Client
 from tests.judged_load.served_pair import GenerationPair
 from tests.sample_data import released_store
 from tests.sample_data.altered_generation import altered
@@ -166,24 +166,8 @@ class TestAssignment:
         assert models.web.recommend(user, context={"device": "mobile"}, surface="batch").mode == "realtime"
         assert models.web.recommend(user, context={"device": "mobile"}, surface="batch", mode="batch").mode == "batch"
 
-    def test_a_visitor_takes_no_part(self, models):
-        """Without an id two visits can't be assigned to one arm."""
-        assert models.web.recommend(session=[{"item_id": "drama-3"}]).arms == {}
-
 
 class TestArmsFromOutside:
-    def test_a_caller_names_an_arm_where_the_experiment_says_so(self, models):
-        """At both doors. An arm of fewer candidates ranks so few."""
-        for door in models.doors:
-            few = door.recommend(3, surface="feed", mode="realtime", arms={"flag": "few"}, k=15)
-            assert few.arms["flag"] == "few"
-            ranked = [item for item in few.items if item.tower_score is not None]
-            assert len(ranked) <= 12 < len(few.items)
-            assert "flag" not in door.recommend(3, surface="feed").arms
-            for arms, words in (({"models": "new"}, "by its salt"), ({"flag": "many"}, "has no arm 'many'")):
-                with pytest.raises(RequestRefused, match=words):
-                    door.recommend(3, arms=arms)
-
     def test_a_forced_arm_is_for_tests(self, models):
         """Over HTTP and gRPC; a wrong one is refused with a sentence. Its slates are logged without arms."""
         user = next(user for user in USERS if models.arm_of("models", user) == "control")
@@ -276,15 +260,6 @@ class TestListsAndLog:
             assert each.arms == each.assigned == {"models": models.arm_of("models", each.user_id)}
             assert each.generation == generation_of(models, each.user_id)
             assert np.isnan(each.features).all() == (each.mode == "batch")
-
-    def test_slates_are_counted_by_experiment_and_arm(self, models):
-        """With their outcome, and never for a user who takes no part."""
-        user = next(user for user in USERS if models.arm_of("models", user) == "new")
-        labels = {"experiment": "models", "arm": "new", "outcome": "ok"}
-        before = models.count(**labels)
-        models.web.recommend(user)
-        models.web.recommend(user, surface="feed")
-        assert models.count(**labels) == before + 1
 
 
 class TestFallback:

@@ -11,18 +11,15 @@ import numpy as np
 import pytest
 
 from recsys.generation.manifest import Manifest
-from recsys.generation.publisher import Publisher
 from recsys.lists.similar_list import SimilarList
 from recsys.lists.user_list import UserList, digest
 from recsys.store import RedisGenerationStore
 from recsys.store.redis.flow_store import RedisFlowStore
 from recsys.store.stored_types import Trending
 from recsys.types import Event, Source
-from service.grpc.tandem.v1 import recommender_pb2 as pb
 from service.schema import verb_table
 from tandem_client import Client
 from tests.sample_data import tiny
-from tests.sample_data.altered_generation import altered
 from tests.servers.both_doors import BothDoors
 from tests.servers.deployment import wait_for
 
@@ -122,11 +119,6 @@ class TestSurfaces:
         )
         assert "retrieval" in answer.json()["degraded"]
 
-    def test_the_age_up_to_which_a_list_is_fresh_is_the_surface_s(self, world):
-        """In mode auto."""
-        assert world.web.recommend(LISTED).mode == "batch"
-        assert world.web.recommend(LISTED, surface="mail").mode == "hybrid"
-
     def test_an_unknown_surface_is_refused_with_the_known_names(self, world):
         """By each verb that takes a surface, with the same error at both doors; metrics have no label of it."""
         doors = BothDoors(world.deployment)
@@ -199,24 +191,6 @@ class TestRank:
                 assert ranked.removed.keys() == {"seen"}
                 assert (hybrid.mode, ranked.degraded, ranked.unknown_items) == ("hybrid", [], [])
                 assert scores(ranked) == pytest.approx(scores(hybrid), abs=1e-3)  # the time of the request is a feature
-
-    def test_unknown_items_are_named_and_seen_items_stay(self, world):
-        """Each once. `exclude_seen` leaves seen items out, `k` and the rules of the surface count."""
-        world.web.add_events([{"user_id": "searcher", "item_id": "drama-3"}])
-        items = ["drama-3", "opera-1", "drama-20", "action-2", 7, "drama-3"]
-        session = [{"item_id": "opera-2"}]
-        for door in world.doors:
-            ranked = door.rank(items, user_id="searcher", session=session)
-            assert sorted(ids(ranked)) == ["action-2", "drama-20", "drama-3"]
-            assert ranked.unknown_items == ["opera-1", 7, "opera-2"]
-            assert (ranked.user_id, ranked.history, ranked.surface) == ("searcher", 1, "default")
-            unseen = door.rank(items, user_id="searcher", exclude_seen=True, exclude=["action-2"])
-            assert (ids(unseen), unseen.removed) == (["drama-20"], {"seen": 1, "excluded": 1})
-            assert len(door.rank(items, k=1).items) == 1
-            home = door.rank(["drama-3", "drama-4", "drama-20"], surface="home")
-            assert (ids(home)[1], home.surface) == ("drama-20", "home")
-            assert "drama-20" not in ids(door.rank(["drama-3", "drama-4"], surface="home"))
-            assert door.rank(["opera-1"]).items == []
 
 
 MODES = ("batch", "hybrid", "realtime", "auto")
@@ -316,21 +290,6 @@ class TestAfterAnEvent:
         answer = aged.check(LISTED, mode)
         assert (answer["freshness"]["event"] < 2) == (mode != "batch")
 
-    def test_an_event_of_the_session_counts(self, aged):
-        """It is stored nowhere."""
-        session = [{"item_id": "drama-4", "timestamp": time.time() - 3}]
-        assert aged.check(PLAIN, "realtime", session=session)["freshness"]["event"] < 5
-
-
-def test_after_a_later_publish_the_model_is_younger(aged, tmp_path):
-    """From the first answer of the new generation on."""
-    folder = altered(aged.folder, tmp_path / "second", created=time.time() - 5)
-    manifest = Publisher(aged.generations, tmp_path / "trials").publish(folder)
-    aged.generations.promote(manifest.id)
-    wait_for(lambda: aged.answer(PLAIN, "realtime")[0]["generation"] == manifest.id)
-    for mode in MODES:
-        aged.check(PLAIN, mode)
-
 
 def test_both_doors_agree(aged):
     """For several users the header has the oldest of each part."""
@@ -343,14 +302,3 @@ def test_both_doors_agree(aged):
     for part in PARTS:
         found = [each[part] for each in ages if each[part] is not None]
         assert not found or f"{part}={max(found)}" in answer.headers[HEADER]
-
-
-def test_rank_and_similar_have_it_too(aged):
-    """Neither is made from a list here; /rank takes the user's events into account."""
-    ranked = aged.web.post("/rank", json={"user_id": PLAIN, "items": ["drama-1", "drama-2"]}).raise_for_status()
-    similar = aged.web.post("/similar", json={"item_id": "drama-1"}).raise_for_status()
-    ages = ranked.json()["freshness"]
-    assert ages["list"] is ages["trending"] is None
-    assert similar.headers[HEADER] == f"model={similar.json()['freshness']['model']}"
-    assert ranked.headers[HEADER] == f"model={ages['model']}, event={ages['event']}"
-    assert set(pb.Freshness.DESCRIPTOR.fields_by_name) == set(PARTS)
