@@ -65,14 +65,6 @@ def embedded_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def redis_server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Debian's Redis, by TCP."""
-    server = StoreServer(tmp_path_factory.mktemp("redis"), _redis_binary()).start()
-    yield server.url
-    server.stop()
-
-
-@pytest.fixture(scope="session")
 def own_valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Valkey for tests that empty, fill or limit it."""
     server = StoreServer(tmp_path_factory.mktemp("own-valkey")).start()

@@ -55,6 +55,18 @@ def test_over_the_budget_nothing_is_written(world: PublishingWorld) -> None:
         wide.publish(folder)
 
 
+def test_over_maxmemory_nothing_is_written(world: PublishingWorld) -> None:
+    """The server's free memory is read before the first write."""
+    world.make("g1", 100, 10)
+    world.publish("g1")
+    folder = world.make("g2", 20_000, 100)
+    world.limit("noeviction", 2 << 20)
+    before = set(world.client.keys("*"))
+    with pytest.raises(StoreFull, match=r"would take 7\.\d MiB more .+ left of its maxmemory .+delete"):
+        Publisher(world.store, world.home).publish(folder)
+    assert set(world.client.keys("*")) == before
+
+
 @pytest.mark.parametrize(
     ("policy", "sentence"),
     [

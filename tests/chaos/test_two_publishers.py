@@ -117,6 +117,20 @@ def test_a_publisher_that_was_stopped_past_its_lease_is_refused(two: PublishingW
     assert two.alias(LIVE) == "g2"
 
 
+def test_a_publisher_that_was_stopped_before_its_promote_does_not_overtake(two: PublishingWorld) -> None:
+    """Its manifest is written and a later generation is live: its promote is refused by its fence."""
+    sleeper = OtherPublisher(two, "g2", "promote")
+    assert sleeper.line() == "promote"
+    sleeper.stop()
+    two.publish("g3")
+    said = sleeper.go_on()
+    assert said.startswith("StalePublisher Generation g2 or a later one was live before (g3 is live now)")
+    assert "python -m flows promote g2" in said
+    assert (two.alias(LIVE), two.alias(PREVIOUS)) == ("g3", "g1")
+    assert two.store.generations() == ["g1", "g2", "g3"]
+    assert two.store.promote("g2").was == "g3"
+
+
 def test_the_claim_of_a_killed_publisher_is_free_at_once(two: PublishingWorld) -> None:
     """After SIGKILL no publisher waits for the lease, also while the process is a zombie."""
     first = OtherPublisher(two, "g2", "smoke", 3_600)

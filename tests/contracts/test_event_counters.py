@@ -68,11 +68,3 @@ def test_a_store_that_lost_its_data_counts_from_zero(store: Store, reader: Redis
     assert len(reader.read().by_hour.minutes) == 0
     store.add(click("a", now - 2 * HOUR))
     assert by_item(reader.read(), reader.read().by_hour) == {"a": 1}
-
-
-def test_counts_expire(store: Store) -> None:
-    """A minute is kept for a little more than an hour, an hour for a little more than a day."""
-    store.add(click("a", time.time()))
-    (minute,), (hour,) = (store.client.keys(f"events:{span}:*") for span in ("minute", "hour"))
-    assert HOUR < store.client.ttl(minute) <= 1.2 * HOUR
-    assert 25 * HOUR < store.client.ttl(hour) <= 26 * HOUR

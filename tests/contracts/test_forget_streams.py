@@ -71,33 +71,6 @@ def test_an_event_during_a_deletion(store: Store, script: str, kept: list[str]) 
     assert store.add(click("late", user=USER, name="late")) == 1 - len(kept)
 
 
-def test_an_impression_drained_during_a_deletion_stays_drained(store: Store) -> None:
-    """A copy that was begun before does not restore it."""
-    shown = [("7", b"shown")] * 600 + [(USER, b"shown")]
-    store.users(lambda users: users.add_impressions(shown))
-    entries = [shown.entry for shown in store.flows.read_impressions(count=300)]
-
-    async def scene(users: Any) -> None:
-        run, copied = users._redis.eval, asyncio.Event()
-
-        async def drained_after_a_step(script: str, *values: Any) -> Any:
-            outcome = await run(script, *values)
-            if script == COPY_ENTRIES and not copied.is_set():
-                copied.set()
-                assert outcome[0] == b"more"
-                store.flows.drop_impressions(entries)
-            return outcome
-
-        users._redis.eval = drained_after_a_step
-        await users.forget_impressions(USER)
-        assert copied.is_set()
-
-    store.users(scene)
-    left = [shown.entry for shown in store.flows.read_impressions()]
-    assert len(left) == 300
-    assert not set(left) & set(entries)
-
-
 @pytest.mark.parametrize("script", [MARK_ENTRIES, COPY_ENTRIES], ids=["marking", "copying"])
 def test_a_deletion_that_lost_its_lock_starts_again(store: Store, script: str) -> None:
     """An outdated copy never replaces a stream from which another process deleted a user."""

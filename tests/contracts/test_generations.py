@@ -78,6 +78,23 @@ class TestAliases:
             message = next(message for _ in range(10) if (message := subscription.get_message(timeout=1)))
         assert message["data"] == b"live g1"
 
+    def test_fences_and_not_ids_order_generations(self, generations: Any) -> None:
+        """Ids may have the times of wrong clocks. A second manifest of an id keeps its place."""
+        publish_small(generations, "g20260101-130000", "g20260101-120000")
+        finish_small(generations, "g20260101-130000")
+        assert generations.generations() == ["g20260101-130000", "g20260101-120000"]
+        generations.promote("g20260101-130000", forward=True)
+        assert generations.promote("g20260101-120000", forward=True).was == "g20260101-130000"
+
+    def test_an_older_generation_does_not_go_live_by_itself(self, generations: Any) -> None:
+        """The refusal names the command; a promotion by a person is allowed."""
+        publish_small(generations, "g1", "g2")
+        generations.promote("g2", forward=True)
+        with pytest.raises(StalePublisher, match=r"g1 or a later one was live before \(g2 is live now\).+promote g1"):
+            generations.promote("g1", forward=True)
+        assert generations.aliases() == ("g2", None)
+        assert generations.promote("g1").live == "g1"
+
     def test_a_rollback_swaps_live_and_previous(self, generations: Any) -> None:
         """After it only a newer generation goes live by itself; without a previous generation it is refused."""
         with pytest.raises(GenerationError, match="nothing to roll back to"):

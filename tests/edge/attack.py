@@ -1,16 +1,14 @@
-"""Tools for attacks on servers: connections from several addresses, their outcomes, the attacker's command line."""
+"""Tools for attacks on servers: connections from several addresses, and their outcomes."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import json
-import os
 import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 HELD_SECONDS = 13.0
 """A connection that is open for longer counts as held."""
@@ -36,13 +34,6 @@ class Tally:
         """Count a connection that was closed or refused after so many seconds."""
         self.stopped, self.slowest = self.stopped + 1, max(self.slowest, seconds)
         self.answers[answer] = self.answers.get(answer, 0) + 1
-
-    def add(self, other: Tally) -> None:
-        """Add another round."""
-        self.connections, self.stopped = self.connections + other.connections, self.stopped + other.stopped
-        self.slowest, self.wrong = max(self.slowest, other.slowest), self.wrong + other.wrong
-        for answer, count in other.answers.items():
-            self.answers[answer] = self.answers.get(answer, 0) + count
 
 
 POUR = 0.005
@@ -151,26 +142,3 @@ def half(first: bytes, parts: int, part: bytes = b" " * 65_536) -> Write:
         await trickle(b"", b" ")(writer)
 
     return write
-
-
-def run(attacks: dict[str, Attack]) -> None:
-    """Run the attack that the command line names (NAME PORT COUNT SECONDS RATE) and print its tally as JSON.
-
-    It is repeated for SECONDS, with at most RATE new connections a second.
-    """
-    name, port, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    seconds, rate = map(float, sys.argv[4:])
-    _take_idle_cores_only()
-    tally, start = Tally(0), time.monotonic()
-    while not tally.connections or time.monotonic() - start < seconds:
-        tally.add(asyncio.run(attacks[name](port, count)))
-        time.sleep(max(0.0, start + tally.connections / rate - time.monotonic()))
-    json.dump(asdict(tally), sys.stdout)
-
-
-def _take_idle_cores_only() -> None:
-    """Run only on idle cores: a real attacker has machines of its own."""
-    try:
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    except (AttributeError, OSError):
-        os.nice(19)

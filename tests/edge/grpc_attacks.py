@@ -1,7 +1,4 @@
-"""Attacks on the gRPC server, such as resets, endless headers and compressed bombs, for the edge test.
-
-`python -m tests.edge.grpc_attacks NAME PORT COUNT SECONDS RATE` is the attacker.
-"""
+"""Attacks on the gRPC server, such as resets, endless headers and compressed bombs, through the proxy."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ import struct
 import time
 from collections.abc import Iterator
 
-from tests.edge.attack import HELD_SECONDS, Attack, Tally, Write, connect, hold, once, run, trickle
+from tests.edge.attack import HELD_SECONDS, Attack, Tally, Write, connect, hold, once, trickle
 
 METHOD, HEALTH = b"/tandem.v1.Recommender/Recommend", b"/grpc.health.v1.Health/Check"
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -143,7 +140,3 @@ ATTACKS: dict[str, Attack] = {
     "gRPC: packed bombs": lambda port, count: hold(port, count, once(_bomb()), refusal),
     "gRPC: resets": resets,
 }
-
-
-if __name__ == "__main__":
-    run(ATTACKS)

@@ -1,7 +1,4 @@
-"""Attacks on the HTTP server, such as slow, endless and smuggled requests, for the edge test.
-
-`python -m tests.edge.http_attacks NAME PORT COUNT SECONDS RATE` is the attacker.
-"""
+"""Attacks on the HTTP server, such as slow, endless and smuggled requests, through the proxy."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ import socket
 import time
 from functools import cache, partial
 
-from tests.edge.attack import HELD_SECONDS, SOURCES, Attack, Tally, Write, half, hold, once, pour, run, trickle
+from tests.edge.attack import HELD_SECONDS, SOURCES, Attack, Tally, Write, half, hold, once, pour, trickle
 from tests.edge.smuggling import PROBES
 
 HEAD = b"POST /recommend HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
@@ -107,7 +104,3 @@ ATTACKS: dict[str, Attack] = {
     "packed bombs": lambda port, count: hold(port, count, once(_bomb()), refusal),
     "smuggling": smuggling,
 }
-
-
-if __name__ == "__main__":
-    run(ATTACKS)

@@ -5,14 +5,7 @@ A proxy and the server behind it may split such bytes into different requests.
 
 from __future__ import annotations
 
-import os
-
-KEY = "TANDEM_EDGE_KEY"
-"""Variable with a key for the hidden request: without a key a gateway does not name the path."""
-
-_AUTHORIZATION = b"authorization: Bearer " + os.environ[KEY].encode() + b"\r\n" if KEY in os.environ else b""
-
-SMUGGLED = b"GET /smuggled HTTP/1.1\r\nhost: x\r\n" + _AUTHORIZATION + b"\r\n"
+SMUGGLED = b"GET /smuggled HTTP/1.1\r\nhost: x\r\n\r\n"
 """The hidden request. The proxy refuses its path without naming it; a gateway that receives it names it."""
 
 _POST = b"POST /recommend HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"

@@ -58,11 +58,6 @@ class ProxiedDeployments:
         with http, grpc:
             yield {"http": http.answers, "grpc": grpc.answers}
 
-    @property
-    def pids(self) -> list[int]:
-        """The processes of the proxy and of the deployments."""
-        return [self.proxy.process.pid, *(each.process.pid for each in self.deployments)]
-
     def _keys(self) -> Path:
         path, made = self._folder / "keys.toml", key.generate()
         record = {"id": made.id, "name": "clients", "sha256": made.sha256, "scopes": ["read", "write"]}

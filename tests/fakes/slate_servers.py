@@ -6,15 +6,9 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-
-import grpc
-
-from service.grpc.tandem.v1 import recommender_pb2 as pb
-from service.grpc.tandem.v1.recommender_pb2_grpc import RecommenderServicer, add_RecommenderServicer_to_server
 
 
 class SlateServer:
@@ -56,27 +50,3 @@ def http_slate_server(status: int = 200, delay: float = 0.0) -> Iterator[SlateSe
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield stub
         server.shutdown()
-
-
-@contextmanager
-def grpc_slate_server() -> Iterator[SlateServer]:
-    """Answers Recommend with a slate of k items, and with INTERNAL for a user whose id is a text."""
-    stub = SlateServer()
-
-    def recommend(_: Any, request: Any, context: Any) -> Any:
-        kind = request.user_id.WhichOneof("kind")
-        stub.users.append(getattr(request.user_id, kind))
-        stub.peers.add(context.peer())
-        stub.surfaces.add(request.surface)
-        if kind == "text":
-            context.abort(grpc.StatusCode.INTERNAL, "no such user")
-        items = [pb.ScoredItem(item_id=pb.Id(number=n)) for n in range(request.k)]
-        return pb.RecommendResponse(slates=[pb.Slate(items=items)])
-
-    server = grpc.server(ThreadPoolExecutor(4))
-    servicer = type("Servicer", (RecommenderServicer,), {"Recommend": recommend})()
-    add_RecommenderServicer_to_server(servicer, server)
-    stub.url = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-    server.start()
-    yield stub
-    server.stop(0).wait()

@@ -1,7 +1,6 @@
 """The locustfile with Locust's own options: users, processes, runs from the web page, statistics and CSV."""
 
 import json
-import os
 import signal
 import subprocess
 import time
@@ -33,18 +32,6 @@ def test_users_and_processes_spread_one_load(tmp_path):
     assert len(Tally.from_json(figures).lag) == len(counted)
     assert statistics(tmp_path / "csv")["/recommend"] == (len(counted), 0)
     assert run.returncode in {0, 1, LATE}, run.stdout + run.stderr  # 1, 3: other work on the cores
-
-
-def test_a_benchmark_asks_another_verb_and_measures_the_server(tmp_path):
-    """The id of each request is put into the body, any answer counts as whole, and the CPU is that of the process."""
-    _, counted = expected_users(SECONDS)
-    options = ["--path", "/rank", "--body", '{"user_id": "{id}", "k": 1}', "--figures-only", "--pid", str(os.getpid())]
-    with http_slate_server() as server:  # a thread of this process
-        locust(server.url, tmp_path / "load.json", *options, seconds=SECONDS)
-    tally = Tally.from_json(json.loads((tmp_path / "load.json").read_text()))
-    assert {*counted} <= {*server.users}
-    assert tally.count(Outcome.WHOLE) == len(counted)
-    assert 0 < tally.cpu_seconds < SECONDS
 
 
 def until(happened, seconds=60):

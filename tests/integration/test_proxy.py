@@ -22,7 +22,7 @@ from tests.servers.deployment import READY_SECONDS, Deployment
 from tests.servers.haproxy import HAPROXY, Proxy
 
 FEW = 4
-"""Connections of each attack; `python -m tests.edge` makes 500."""
+"""Connections of each attack."""
 
 SETTLED_SECONDS = 2.0
 """Between a start and the next stop: the proxy finds the deployment ready."""

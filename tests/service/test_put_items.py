@@ -1,6 +1,5 @@
 """Items put into a running deployment: recommended, renamed and hidden without a new generation, in every process."""
 
-import asyncio
 import os
 import signal
 
@@ -9,7 +8,6 @@ import pytest
 
 from recsys.store.embedded_valkey import EmbeddedValkey
 from recsys.store.redis.generation_store import RedisGenerationStore
-from tandem_client import Client
 from tests.sample_data import tiny
 from tests.servers.deployment import SERVICES, Deployment, wait_for, workers
 from tests.service.putting import FAN, comedy, poll, put, recommend
@@ -97,16 +95,6 @@ def test_an_item_is_hidden_and_shown_again(client, item_id, title):
     assert recommend(client, "stranger")[0][item_id]["title"] == title
 
 
-def test_columns_without_effect_are_named_at_both_doors(client, running):
-    """Content sent for an item of the generation changes nothing; the answer names its columns."""
-    items = [comedy("drama-6"), comedy("new-beside-known"), {"item_id": "drama-8", "available": True}]
-    assert put(client, *items)["ignored_columns"] == ["year", "categories"]
-    with Client(f"grpc://{running.grpc}") as rpc:
-        assert rpc.put_items(items).ignored_columns == ["year", "categories"]
-    assert put(client, *items[1:])["ignored_columns"] == []
-    assert client.get("/items/drama-6").json()["categories"] == ["drama"]
-
-
 def test_an_unknown_column_is_refused_with_the_known_columns(client):
     """The put stores none of its items."""
     answer = client.put(
@@ -174,26 +162,6 @@ def test_a_filter_finds_a_value_that_only_a_put_item_has(client):
     other = client.post("/explain", json={"user_id": FAN, "item_id": "funny-whodunit", "filter": wanted}).json()
     assert other["dropped_by"] == "filter"
     assert other["reason"].endswith("requires categories among krimi, and the item's categories is farce.")
-
-
-def test_sixty_concurrent_puts_of_the_same_items(client, running):
-    """No request fails or is degraded, and each item is in a slate once."""
-
-    async def storm():
-        async with httpx.AsyncClient(base_url=running.url, timeout=60) as many:
-            puts = [many.put("/items", json={"items": [comedy(f"storm-{n}") for n in range(20)]}) for _ in range(60)]
-            slates = [many.post("/recommend", json={"user_id": FAN, "k": 100}) for _ in range(60)]
-            return await asyncio.gather(*puts, *slates)
-
-    answers = asyncio.run(storm())
-    assert {answer.status_code for answer in answers} == {200}
-    for answer in answers[60:]:
-        ids = [item["item_id"] for item in answer.json()["items"]]
-        assert len(ids) == len(set(ids))
-    storm_ids = {f"storm-{n}" for n in range(20)}
-    poll("all of the storm", lambda: len(storm_ids & recommend(client)[0].keys()) >= 10)
-    put(client, *({"item_id": item_id, "available": False} for item_id in storm_ids))
-    poll("storm hidden", lambda: not storm_ids & recommend(client)[0].keys(), 30)
 
 
 def test_a_restarted_worker_has_the_put_items(client, running, tmp_path):

@@ -76,10 +76,6 @@ class ReplicatedStore:
             for replica in replicas:
                 replica.resume()
 
-    def pause_sentinel(self) -> None:
-        """SIGSTOP of the Sentinel that the URL names first."""
-        self._sentinels[0].send_signal(signal.SIGSTOP)
-
     def wait_until_writable(self) -> None:
         """Wait until the primary accepts writes, because it has a replica."""
         wait_for(lambda: self.primary().client().set("written", "", px=1))

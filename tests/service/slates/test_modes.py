@@ -1,16 +1,12 @@
 """The modes batch, micro-batch, hybrid and real time, with rules and trends: flows beside a running deployment."""
 
 import time
-from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from recsys.model.features import FEATURES
 from tests.sample_data import tiny
 from tests.servers.deployment import wait_for
-from training.data import impressions
-from training.data.locations import Location
 
 USER = 5
 
@@ -143,39 +139,3 @@ class TestRules:
         assert (answer["dropped_by"], answer["place"]) == ("rules", None)
         assert f"cap categories={first}" in answer["reason"]
         world.rules("")
-
-
-def test_drained_slates_have_features_and_labels_and_no_deleted_user(world):
-    """With the features that ranked them, and the items that the user clicked.
-
-    The rows of a user who is deleted leave the file with the next drain; the rows of other users stay.
-    """
-    world.flow("drain", "--wait", "0")
-    answer = world.recommend("watched", mode="realtime", k=10)
-    for user in ("leaves", "stays"):
-        world.recommend(user, mode="realtime", k=10)
-    time.sleep(1.5)
-    world.click("watched", ids(answer)[3])
-    time.sleep(2.5)
-    done = world.flow("drain", "--wait", "2")
-    assert done["damaged"] == 0
-    (file,) = done["files"]
-    table = pq.read_table(file).to_pandas()
-    mine = table[table["user_id"] == "watched"].sort_values("place")
-    assert mine["item_id"].tolist() == ids(answer)
-    assert mine[mine["label"]]["item_id"].tolist() == [ids(answer)[3]]
-    assert [round(score, 4) for score in mine["score"]] == pytest.approx(
-        [i["score"] for i in answer["items"]], abs=1e-3
-    )
-    features = (*FEATURES, "own_year", "gap_year")
-    wanted = impressions.WantedSlates("tiny", lambda name: 1.0, time.time(), 10, features=features)
-    shown = impressions.read([Location(file)], wanted)
-    assert shown.features.shape == (len(mine), len(features))
-    assert shown.grades.tolist() == mine["label"].tolist()
-
-    assert world.client.delete("/users/leaves").json()["forgotten"]
-    assert world.flow("drain", "--wait", "0")["deleted"] == 10
-    users = pq.read_table(file, partitioning=None)["user_id"].to_pylist()
-    assert "leaves" not in users
-    assert users.count("stays") == 10
-    assert b"leaves" not in Path(file).read_bytes()

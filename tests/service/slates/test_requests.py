@@ -21,7 +21,6 @@ from recsys.retrieval.retriever import Retriever
 from recsys.store.stored_types import user_bucket
 from service.verbs.explain import COMPARED
 from tests.sample_data import tiny
-from tests.servers.deployment import wait_for
 
 USER, TIMES = 4, 40
 
@@ -262,24 +261,6 @@ def test_a_click_is_in_the_history_of_the_next_request(deployment):
 
     with ThreadPoolExecutor(4) as pool:
         assert sum(pool.map(once, range(TIMES))) == TIMES
-
-
-def test_a_merge_is_in_force_for_the_next_request(deployment, embedded_url):
-    """40 times. Soon no key has the visitors."""
-
-    def once(n):
-        visitor, login = f"merge-visitor-{n}", f"merge-login-{n}"
-        with connection(deployment) as one, connection(deployment) as other:
-            events = [{"user_id": visitor, "item_id": f"drama-{n % 25}"}, {"user_id": login, "item_id": "comedy-1"}]
-            one.post("/events", json={"events": events}).raise_for_status()
-            merged = one.post(f"/users/{visitor}/merge", json={"into": login}).raise_for_status().json()
-            answer = other.post("/recommend", json={"user_id": login}).json()
-            left = other.get(f"/users/{visitor}").json()["events"]
-        return (merged["events"], answer["history"], left) == (2, 2, []) and f"drama-{n % 25}" not in ids(answer)
-
-    with ThreadPoolExecutor(16) as pool:
-        assert sum(pool.map(once, range(TIMES))) == TIMES
-    wait_for(lambda: not keys_with(embedded_url, "merge-visitor-"), 120, 1)
 
 
 KNOWN, STRANGER = 4, "odd-stranger"

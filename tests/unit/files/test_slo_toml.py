@@ -13,9 +13,6 @@ TEXT = SLO_FILE.read_text(encoding="utf-8")
 AGE = "slo.toml: freshness.model is a whole number of seconds above 0, of 30 days at most"
 MISTAKES = {
     "text": ("model = 172_800", 'model = "2d"', f"{AGE}, not '2d'."),
-    "negative": ("model = 172_800", "model = -5", f"{AGE}, not -5."),
-    "nan": ("model = 172_800", "model = nan", f"{AGE}, not nan."),
-    "huge": ("model = 172_800", "model = 99999999999", f"{AGE}, not 99999999999."),
     "part": (
         "model = 172_800",
         "modell = 1",

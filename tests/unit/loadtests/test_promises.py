@@ -4,7 +4,6 @@ import pytest
 
 from loadtests.slo import Slo
 from loadtests.tally import Outcome, Tally
-from recsys.errors import SurfacesError
 
 FILE = """
 [home]
@@ -45,13 +44,3 @@ def test_a_surface_may_promise_an_age_of_its_own(surfaces):
         [broken] = [line for line in slo.judge(part).lines if not line.held]
         assert (broken.name, broken.measured) == ("share with list above 15min", pytest.approx(0.02))
         assert common.judge(part).held
-
-
-def test_a_wrong_or_missing_file_of_surfaces_is_a_sentence(surfaces):
-    """A file that TANDEM_SURFACES names must exist."""
-    surfaces.write_text("[home]\nmode = 3")
-    with pytest.raises(SurfacesError, match=r"surfaces.toml: home.mode"):
-        Slo.read()
-    surfaces.unlink()
-    with pytest.raises(SurfacesError, match="can't be read"):
-        Slo.read()

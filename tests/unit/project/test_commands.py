@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.flow_environment import flow_environment
-
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -24,43 +22,7 @@ def test_a_python_without_the_packages_is_told_so(command):
     assert "make .venv/installed" in done.stderr
 
 
-AMID_AN_IMPORT = """
-import os, runpy, signal, sys
-
-class Interrupted:
-    def find_spec(name, *_):
-        if name == awaited:
-            try:
-                os.kill(os.getpid(), signal.SIGINT)
-            except KeyboardInterrupt:
-                os.abort()
-
-awaited, module, *sys.argv[1:] = sys.argv[1:]
-sys.meta_path.insert(0, Interrupted)
-runpy.run_module(module, run_name="__main__", alter_sys=True)
-"""
 """A command that is interrupted while it imports some module, which aborts over an exception as torch does."""
-
-
-@pytest.mark.parametrize(
-    ("awaited", "command"),
-    [
-        ("rich", "flows status"),
-        ("torch", "training evaluate --data data/movietweetings"),
-        ("pydantic", "service config"),
-    ],
-)
-def test_ctrl_c_while_it_imports_is_no_fault(awaited, command, tmp_path):
-    """A word, the exit code that shells know, and no traceback, whatever is being imported."""
-    done = subprocess.run(
-        [sys.executable, "-c", AMID_AN_IMPORT, awaited, *command.split()],
-        cwd=ROOT,
-        env=flow_environment(tmp_path),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (130, "", "stopped.\n")
 
 
 @pytest.mark.parametrize(

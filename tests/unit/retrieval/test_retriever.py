@@ -2,10 +2,8 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from recsys.filters.compiled_conditions import FILTER_WORDS, NumberMatch, TokenMatch, packed, unpacked
+from recsys.filters.compiled_conditions import FILTER_WORDS, TokenMatch, packed
 from recsys.model import features
 from recsys.retrieval.retriever import Retriever
 from recsys.retrieval.sources.popular import SOURCE as POPULAR
@@ -74,23 +72,6 @@ def test_fresh_items_are_the_newest_of_liked_categories(scene):
             assert set(tables.content[item].tolist()) & liked
             brought += 1
     assert brought
-
-
-tokens = st.builds(lambda each: TokenMatch(tuple(sorted(each))), st.sets(st.integers(1, 2**31 - 1), max_size=12))
-numbers = st.floats(allow_nan=False)
-points = st.sets(numbers, min_size=1, max_size=4).map(lambda each: tuple((point, point) for point in sorted(each)))
-ranges = st.tuples(numbers, numbers).map(lambda each: (tuple(sorted(each)),))
-number_matches = st.builds(NumberMatch, st.integers(0, 50), points | ranges)
-
-
-@given(st.lists(tokens | number_matches, max_size=8))
-@settings(max_examples=100, deadline=None)
-def test_unpacked_is_the_inverse_of_packed(matches):
-    """Each condition comes back to the bit, and the row does not depend on the order of the conditions."""
-    row = packed(matches)
-    assert (row.shape, row.dtype) == ((FILTER_WORDS,), np.int32)
-    assert sorted(unpacked(row), key=repr) == sorted(matches, key=repr)
-    np.testing.assert_array_equal(row, packed(matches[::-1]))
 
 
 @pytest.fixture(scope="module")

@@ -34,18 +34,14 @@ def table(**more):
         ("a = " + "[" * 100_000, "nested too deep"),
         (TABLE + TABLE, " is there twice"),
         (table(id=None), "key.0.id is missing; write the 4 to 32"),
-        (table(name='"a\\n"'), "key.0.name is wrong"),
         (table(sha256=f'"{ONE.text}"'), "key.0.sha256 is wrong; write the 64 hexadecimal digits"),
         (table(scopes='["root"]'), "key.0.scopes.0 is wrong; write a list of read, write, admin"),
         (table(rate="0"), "key.0.rate is wrong"),
-        (table(rate="nan"), "key.0.rate is wrong"),
-        (table(rate="1", burst="0"), "key.0.burst is wrong"),
         (table(burst="3"), "burst is set without rate"),
         (table(users='"shop-1"'), "end it with a separator"),
         (table(expires="2027-01-01T00:00:00"), "key.0.expires is wrong; write a day"),
         (table(secret=f'"{ONE.text}"'), "there is no key.0.secret; known are id, name"),
         pytest.param(f"{ONE.text} = 1", "there is no field of a name that long; known are key.", id="a key"),
-        (f"[{ONE.text}]\n[{ONE.text}]", "not valid TOML"),
     ],
 )
 def test_the_error_of_a_wrong_file_names_the_field_and_repeats_no_value(text, message):

@@ -6,7 +6,6 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import numpy as np
 import pytest
 import uvicorn
 
@@ -164,37 +163,6 @@ def test_a_value_that_json_does_not_have_is_refused_before_it_is_sent(
     assert not recommender.requests
 
 
-UNLIKE_THE_PROTO = [
-    ("recommend", (True,), {}, "user_id"),
-    ("recommend", (2**63,), {}, "user_id"),
-    ("recommend", ("you",), {"k": "5"}, "k"),
-    ("recommend", ("you",), {"exclude": "abc"}, "exclude"),
-    ("recommend", ("you",), {"context": {"device": 1}}, "context"),
-    ("add_events", (["click"],), {}, "events.0"),
-    ("add_events", ([{"user_id": "you", "item_id": 1.5}],), {}, "events.0.item_id"),
-    ("add_events", ([{"user_id": "you", "item_id": 1, "colour": "red"}],), {}, "events.0.colour"),
-]
-
-
-@pytest.mark.parametrize(("verb", "args", "more", "field"), UNLIKE_THE_PROTO)
-def test_a_value_that_the_proto_has_no_place_for_is_refused(grpc_client, recommender, verb, args, more, field):
-    """Over HTTP the deployment refuses these values; a protobuf message can't hold them."""
-    with pytest.raises(RequestRefused) as caught:
-        getattr(grpc_client, verb)(*args, **more)
-    assert (caught.value.code, caught.value.field) == ("invalid", field)
-    assert not recommender.requests
-
-
-@pytest.mark.parametrize("user_id", [True, 1.5, "", [1]])
-def test_an_id_in_a_path_is_an_id(http_client, web, user_id):
-    """As part of a path True would be the user "True", and an empty id another path."""
-    for verb in (http_client.user, http_client.forget):
-        with pytest.raises(RequestRefused, match="string of 1 to 256 characters or an integer") as caught:
-            verb(user_id)
-        assert caught.value.field == "user_id"
-    assert not web.received
-
-
 ERRORS = [
     (422, {"code": "invalid", "message": "No such column.", "field": "context.x"}, RequestRefused),
     (404, {"code": "not_found", "message": "No such item.", "field": "item_id"}, NotFound),
@@ -257,29 +225,6 @@ def test_a_deadline_that_passes_is_an_error_and_is_sent_to_the_service(grpc_clie
     with pytest.raises(DeadlineExceeded):
         grpc_client.recommend("you", deadline=0.3)
     assert recommender.dues[0] < 0.3
-
-
-@pytest.mark.parametrize("seconds", [float("inf"), float("nan"), 1e7, 10**400, "5", True])
-def test_a_wrong_deadline_is_refused_with_a_sentence(http_client, grpc_client, web, seconds):
-    """Of a call and of a client, over both doors. Nothing is sent."""
-    with Client(web.url, deadline=seconds) as given:
-        for call in (given.status, *(lambda c=c: c.status(deadline=seconds) for c in (http_client, grpc_client))):
-            with pytest.raises(RequestRefused, match=r"^Send seconds") as caught:
-                call()
-            assert (caught.value.code, caught.value.field) == ("invalid", "deadline")
-    assert not web.received
-
-
-def test_integers_of_numpy_are_ids(http_client, web):
-    """In a dictionary and in a model. A boolean is no id."""
-    web.script = [(200, {"stored": 2, "unknown_items": []}, {})]
-    seven, eight = np.int64(7), np.uint8(8)
-    event = {"user_id": seven, "item_id": eight, "event_id": "e1"}
-    assert http_client.add_events([event, Event(**event)]).stored == 2
-    [body] = web.received
-    assert body == {"events": [{"user_id": 7, "item_id": 8, "event_id": "e1"}] * 2}
-    with pytest.raises(RequestRefused):
-        http_client.similar(np.bool_(True))
 
 
 def test_without_grpcio_the_extra_is_named(monkeypatch):

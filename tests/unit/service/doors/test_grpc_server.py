@@ -1,8 +1,6 @@
 """The gRPC server over a fake recommender: a real server and real channels."""
 
-import asyncio
 import json
-import logging
 import threading
 
 import grpc
@@ -14,9 +12,8 @@ from recsys.errors import NoGeneration, QueryError, StageError, StoreUnavailable
 from service.grpc import limits
 from service.grpc.tandem.v1 import recommender_pb2 as pb
 from service.grpc.tandem.v1.recommender_pb2_grpc import RecommenderStub
-from service.schema import SlatesResponse
 from tandem_client import Client, ClientError
-from tests.fakes.fake_recommender import FakeRecommender, RpcServer, slate
+from tests.fakes.fake_recommender import FakeRecommender, RpcServer
 from tests.servers.deployment import wait_for
 
 YOU = pb.Id(text="you")
@@ -135,15 +132,6 @@ def test_the_recommender_gets_the_shorter_deadline_less_the_time_to_send(stub, r
     assert free > 50
 
 
-def test_a_deadline_that_passes_ends_the_work(stub, recommender, caplog):
-    """The client gets DEADLINE_EXCEEDED, the recommender is cancelled, and no error is logged."""
-    recommender.wait = 30
-    status, _, _ = refused(stub.Recommend, pb.RecommendRequest(user_id=YOU), timeout=0.3)
-    assert status == grpc.StatusCode.DEADLINE_EXCEEDED
-    wait_for(lambda: recommender.ended == ["cancelled"])
-    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
-
-
 def test_health_follows_the_recommender(channel, recommender):
     """A Watch call receives each change, also after another Watch call has ended. Server and service have a name."""
     health, kinds = health_pb2_grpc.HealthStub(channel), health_pb2.HealthCheckResponse
@@ -198,24 +186,6 @@ def test_a_drain_loses_no_call(seconds):
     assert len(answered) == len(stays.recommender.requests) + len(leaves.recommender.requests)
 
 
-def test_a_long_answer_in_flight_is_sent_completely():
-    """An answer of several megabytes needs flow control after the drain has begun."""
-    options = [("grpc.max_receive_message_length", -1)]
-    with RpcServer(FakeRecommender()) as server, grpc.insecure_channel(server.place, options) as channel:
-        begun = []
-
-        async def long_answer(verb, request, due, forced):
-            begun.append(request)
-            await asyncio.sleep(0.2)
-            return SlatesResponse(slates=[slate("you" * 300)] * 3_000)
-
-        server.recommender.answer = long_answer
-        answer = RecommenderStub(channel).Recommend.future(pb.RecommendRequest(user_ids=[YOU]), timeout=20)
-        wait_for(lambda: begun)
-        server.run(server.door.drain(0))
-        assert len(answer.result(20).slates) == 3_000
-
-
 def never():
     """Messages of which none is sent."""
     threading.Event().wait(30)
@@ -266,16 +236,3 @@ def test_watch_and_reflection_calls_do_not_shut_out_verbs(server, recommender, c
         each.cancel()
     wait_for(lambda: not server.door._open_ended._open)
     assert next(health.Watch(health_pb2.HealthCheckRequest(), timeout=30)).status
-
-
-def test_checks_without_messages_do_not_shut_out_others(server, channel, recommender, monkeypatch):
-    """Checks need no key. Beyond the limit the oldest is ended, and a check with its message is answered."""
-    monkeypatch.setattr(server.door._health._checks, "_most", 2)
-    silent = [channel.stream_unary("/grpc.health.v1.Health/Check").future(never(), timeout=20) for _ in range(4)]
-    wait_for(lambda: sum(each.done() for each in silent) == 2)
-    check = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=10)
-    assert check.status == health_pb2.HealthCheckResponse.SERVING
-    wait_for(lambda: sum(each.done() for each in silent) == 3)
-    assert {each.code() for each in silent if each.done()} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
-    for each in silent:
-        each.cancel()

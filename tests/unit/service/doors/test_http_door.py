@@ -3,7 +3,6 @@
 import json
 import socket
 from contextlib import suppress
-from http.client import HTTPConnection
 
 import httpx
 import pytest
@@ -18,7 +17,6 @@ from recsys.errors import StageError
 from service.http import bodies
 from service.http.app import http_app
 from service.http.door import HttpDoor
-from service.http.early_responses import SMALL_BODY
 from service.http.endpoints import Endpoints
 from service.http.error_responses import error_response
 from service.http.paths import PROBES
@@ -86,13 +84,6 @@ def test_only_the_probes_reach_bentoml(client):
     refused = [client.post(path) for path in PROBES]
     assert {(answer.status_code, answer.headers["allow"]) for answer in refused} == {(405, "GET, HEAD")}
     assert {answer.json()["error"]["code"] for answer in refused} == {"method"}
-
-
-def test_before_there_is_a_recommender_the_verbs_answer_503():
-    """The error has the shape of all errors."""
-    with TestClient(built(Endpoints())) as client:
-        answer = client.post("/recommend", json=SLATE)
-    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "not_ready")
 
 
 def test_while_the_process_drains_each_answer_closes_its_connection():
@@ -208,23 +199,3 @@ def test_a_body_that_never_ends_gets_408(port, monkeypatch, head):
     assert answer.startswith(b"HTTP/1.1 408")
     assert b'"code": "timeout"' in answer
     assert answer.count(b"connection: close") == 1
-
-
-@pytest.mark.parametrize(
-    ("size", "expect", "stays"), [(SMALL_BODY, {}, True), (SMALL_BODY + 1, {}, False), (100, "100-continue", False)]
-)
-def test_a_small_unread_body_keeps_the_connection(port, recommender, size, expect, stays):
-    """A large one closes it, and so does `expect: 100-continue`: that client may leave the body out."""
-    recommender.full = True
-    connection = HTTPConnection("127.0.0.1", port, timeout=10)
-    connection.request("POST", "/recommend", b" " * size, JSON | ({"expect": expect} if expect else {}))
-    answer = connection.getresponse()
-    assert (answer.status, answer.getheader("connection")) == (429, None if stays else "close")
-    answer.read()
-    recommender.full = False
-    if stays:
-        opened = connection.sock
-        connection.request("POST", "/recommend", json.dumps(SLATE), JSON)
-        assert connection.getresponse().status == 200
-        assert connection.sock is opened
-    connection.close()

@@ -1,6 +1,5 @@
 """Reasons in words: what tells an item from the other candidates, and which of the user's items it follows."""
 
-import numpy as np
 import pytest
 
 from recsys.model.features import names
@@ -46,26 +45,6 @@ def test_a_neighbour_names_the_item_of_the_user_with_the_largest_vote(answered, 
     for row in answered.items.tolist():
         title, weight = max(votes(answered, row, table), key=lambda each: each[1])
         assert words(answered, row, (feature, 2.0, 0.5)) == ([begin + title] if weight else [])
-
-
-def test_the_most_similar_item_of_the_user_is_named(answered):
-    """By the embeddings of the newest twenty."""
-    embeddings, past = answered.generation.tables.embeddings, answered.history[0][-20:]
-    row = int(answered.items[0])
-    best = int(past[np.argmax(embeddings[past] @ embeddings[row])])
-    title = answered.generation.title(best)
-    assert words(answered, row, ("like_3", 2.0, 0.5)) == [f"similar to {title}"]
-
-
-def test_features_that_say_the_same_are_one_reason_and_lowering_ones_are_last(answered):
-    """The order is by the sum; the first place of a rank is its smallest value."""
-    row = int(answered.items[0])
-    features = ("popularity_7d", 2.0, 0.2), ("popularity_rank", 0.0, 0.4), ("tower_rank", 3.0, -0.9), ("age", 2.0, 0.5)
-    assert words(answered, row, *features) == [
-        "taken more than others lately",
-        "known for longer than others",
-        "against it: far from the user's taste as a whole",
-    ]
 
 
 def test_each_own_column_is_a_reason(answered):

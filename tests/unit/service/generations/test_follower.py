@@ -1,6 +1,5 @@
 """The generations that a process holds and announces, with a fake registry, store and generations."""
 
-import shutil
 import threading
 import time
 import weakref
@@ -8,13 +7,10 @@ import weakref
 import pytest
 
 from recsys.errors import NOTHING_LIVE, StoreError, StoreUnavailable
-from recsys.generation.cache import GenerationCache
 from recsys.store.stored_types import LIVE, PREVIOUS
-from service.generations.local_generations import GenerationFallback
 from service.generations.readiness import REFUSED
 from tests.fakes import fake_generations
 from tests.fakes.fake_generations import Experiments, refresh, refresh_until
-from tests.sample_data import tiny
 from tests.servers.deployment import wait_for
 
 
@@ -95,28 +91,6 @@ def test_experiments_that_may_not_be_read_leave_the_live_generation(world, caplo
     assert caplog.text.count("Experiments can't be read") == 1
 
 
-def test_a_host_remembers_the_generation_that_it_served_last(tiny_world, empty_store, tmp_path):
-    """A generation that is not in the cache is left out. A disk that can't be written is no error."""
-    fallback = GenerationFallback(GenerationCache(tmp_path, empty_store))
-    GenerationFallback(GenerationCache(tmp_path / "missing", empty_store)).remember("g1")  # logged, no error
-    fallback.remember("g1")
-    assert fallback.ids() == []
-    shutil.copytree(tiny_world[0].path, tmp_path / "g1")
-    assert fallback.ids() == ["g1"]
-
-
-def test_a_pinned_generation_is_found_where_another_bento_had_one(tiny_world, empty_store, tmp_path):
-    """Its link in the cache is renewed, and a link to a folder that is gone does not stop a fetch."""
-    generation, cache = tiny_world[0].manifest.id, GenerationCache(tmp_path / "cache", empty_store)
-    cache.link(generation, tmp_path / "gone")
-    assert GenerationFallback(cache, tiny_world[0].path).ids() == [generation]
-    assert cache.fetch(generation).verify().id == generation
-    cache.link("g-old", tmp_path / "gone")
-    tiny.publish(tiny_world[0], empty_store)
-    (tmp_path / "cache" / generation).unlink()
-    assert cache.fetch(generation).verify().id == generation
-
-
 def test_a_process_that_loads_for_long_announces_itself_meanwhile(world, monkeypatch):
     """It stays in the registry, or the gateway would move without it."""
     _, registry, _, follower = world
@@ -148,17 +122,6 @@ def test_a_stop_ends_a_start_that_waits_for_a_load(world):
         assert not starting.is_alive()
     finally:
         go_on.set()
-
-
-def test_a_stopped_process_stays_out_of_the_registry(world):
-    """A refresh that ends after the stop does not announce it again, and no gateway waits for it."""
-    _, registry, _, follower = world
-    ranking = follower()
-    refresh(ranking)
-    assert registry.processes() != []
-    ranking.stop()
-    refresh(ranking)
-    assert registry.processes() == []
 
 
 def test_a_dropped_generation_is_freed(world):

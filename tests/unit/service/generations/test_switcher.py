@@ -83,21 +83,6 @@ def test_ports_open_if_no_generation_can_be_served(gateway, world, live, reason)
         switcher.live()
 
 
-def test_ports_stay_shut_while_another_gateway_answers(gateway, world, monkeypatch):
-    """Connections to one port go to either gateway. Without another gateway the ports open after a while."""
-    switcher, *_ = gateway
-    _, registry, *_ = world
-    monkeypatch.setattr("service.generations.switcher.START_SECONDS", 0.1)
-    registry.announce(Announcement("gateway x 1", "gateway", ("a",), ("a",)))
-    refresh(switcher.follower)
-    assert not asyncio.run(opens(switcher))
-    registry.withdraw("gateway x 1")
-    refresh(switcher.follower)
-    assert asyncio.run(opens(switcher))
-    with pytest.raises(NoGeneration, match="is being loaded"):
-        switcher.live()
-
-
 def test_an_alias_moves_when_all_processes_hold_the_next_generation(world, gateway):
     """If one process lacks it, the alias stays."""
     store, registry, _, _ = world
@@ -142,29 +127,6 @@ def test_a_generation_that_does_not_warm_up_is_refused(world, gateway, no_retry)
     assert "ranking" in switcher.follower.refusals["b"]
     pipeline.broken = False
     assert move() == "a"  # not before RETRY_SECONDS are over
-
-
-def test_a_gateway_that_starts_refuses_a_generation_that_a_present_stage_can_not_serve(world, gateway, no_retry):
-    """All stages may serve the previous generation."""
-    _, registry, *_ = world
-    switcher, pipeline, move = gateway
-    pipeline.broken = True
-    registry.announce(Announcement("ranking x 1", "ranking", ("a",)))
-    assert move() is None
-    assert "ranking" in switcher.follower.refusals["a"]
-
-
-def test_ports_wait_a_little_for_the_generations_of_arms(gateway, arms, monkeypatch):
-    """A gateway that starts would give their users the control. A generation that does not come keeps no port shut."""
-    switcher, _, move = gateway
-    monkeypatch.setattr("service.generations.switcher.ARMS_SECONDS", 0.6)
-    arms.answer_from("b")
-    assert move() == "a"
-    assert not asyncio.run(opens(switcher, within=0.3))
-    assert asyncio.run(opens(switcher, within=2))
-    refresh_until(switcher.follower, lambda: "b" in switcher.follower.held)
-    move(ARM)
-    assert asyncio.run(opens(switcher, within=0.3))
 
 
 def test_an_outage_during_the_warm_up_of_an_arm_refuses_no_generation(gateway, arms, no_retry, monkeypatch):

@@ -8,10 +8,6 @@ import pytest
 from pydantic import TypeAdapter
 
 from recsys.filters.conditions import Condition
-from recsys.model.history import stack
-from recsys.model.ranker import Ranker
-from recsys.retrieval.retriever import Retriever
-from recsys.types import Candidates
 from service.backends import wire
 from service.schema import Mode
 from tests.fakes.in_process import InProcessService, ids
@@ -115,27 +111,3 @@ def test_a_range_finds_items_put_since(large, monkeypatch):
     query, _ = found({"on_sale": True, "price": {"gt": 4_000}})
     explained = world.explain(query, query.generation.row_of("off"))
     assert explained.reason == "The request's filter requires on_sale true, and the item's on_sale is false."
-
-
-def test_a_filter_that_keeps_one_item_in_a_hundred(large):
-    """A full slate: all unseen items of the filter in the order of the ranker, whatever their place without the
-    filter.
-    """
-    world, folder = large
-    tables, retriever, ranker = folder.tables(), Retriever.load(folder), Ranker.load(folder)
-    rare = np.array([row for row in range(len(tables)) if tables.ids[row].startswith("rare")], np.int32)
-    assert len(rare) == RARE == len(tables) // 100
-    for user in range(0, 40, 4):
-        plain = world.run(world.query(user=user, k=15, now=1.7e9))
-        query = world.run(world.query(user=user, k=15, now=1.7e9, filter={"categories": ["rare"]}))
-        assert (query.made_by, query.degraded, query.removed) == (Mode.REALTIME, [], {})
-        left = rare[~np.isin(rare, query.seen)]
-        assert np.isin(plain.candidates.items, left).sum() < len(left)  # else it would prove nothing
-        past = stack([query.history], [query.now], [query.context])
-        scored = retriever.complete(past, left[None], np.zeros((1, len(left)), np.uint16))
-        assert query.candidates.items.tolist() == scored.items[0].tolist()
-        brute = Candidates(scored.items, scored.tower, query.candidates.sources[None])
-        ranked = ranker.score(past, brute)[0]
-        best = np.argsort(-ranked, kind="stable")[:15]
-        assert query.items.tolist() == scored.items[0][best].tolist()
-        np.testing.assert_array_equal(query.scores, ranked[best])

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from recsys.environment import Environment
 from recsys.errors import QueryError
-from recsys.fresh_items.extended_tables import TableExtender
-from recsys.slates.served_generation import ServedGeneration
 from recsys.store.redis.item_store import RedisItemReader, RedisItemWriter
 from recsys.types import Event
-from service import schema, wiring
+from service import schema
 from service.verbs.items import ItemFollower, ItemVerbs
 from tests.fakes.in_process import InProcessService, broken, ids
 from tests.sample_data import put_items
@@ -101,34 +96,3 @@ def test_a_full_store_drops_items_that_the_generation_has(path, follower, empty_
     assert {item.text for item in follower.current.items} == {"x", "comedy-2"}
     with pytest.raises(QueryError, match="python -m flows run"):
         put(empty_url, follower, live, "comedy-3")
-
-
-def test_no_request_joins_the_items_put_to_the_tables(path, follower, empty_url, monkeypatch):
-    """The thread that reads the items does, while requests read the tables of before. A new generation has them too."""
-    threads, extend = [], TableExtender.extend
-    holder = SimpleNamespace(each=lambda: [path.served], prepare=None)
-    monkeypatch.setattr(wiring, "_items", lambda url: follower)
-
-    def noted(extender, puts):
-        threads.append(threading.current_thread().name)
-        joined = extend(extender, puts)
-        if follower.current:  # a request that arrives meanwhile
-            path.served.with_items(follower.current)
-        return joined
-
-    monkeypatch.setattr(TableExtender, "extend", noted)
-    monkeypatch.setenv("REDIS_URL", "redis://localhost")
-    current = wiring.puts(Environment.read(), holder)
-    for number in range(3):
-        put(empty_url, follower, path.served, f"put-{number}")
-        reading = threading.Thread(target=follower.refresh, name="items")
-        reading.start()
-        reading.join()
-        threads_before = len(threads)
-        assert path.served.with_items(current()).row_of(f"put-{number}") is not None
-        assert len(threads) == threads_before
-    assert set(threads) == {"items"}
-    holder.prepare(again := ServedGeneration.load(path.folder))
-    assert len(threads) == threads_before + 1
-    assert again.with_items(current()).row_of("put-0") is not None
-    assert len(threads) == threads_before + 1

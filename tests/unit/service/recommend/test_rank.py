@@ -60,13 +60,3 @@ def test_without_retrieval_the_order_of_the_request_stays(ranked):
     assert made.degraded == [Degraded.RANKING]
     assert made.items.tolist() == made.candidates.items.tolist()
     assert (np.diff(made.tower) <= 0).all()
-
-
-@pytest.mark.parametrize("given", [ROWS[:3], ROWS[:0]])
-def test_a_late_request_keeps_the_order_of_the_caller(world, given):
-    """Its deadline passes before the first stage: no stage has run. Without a known item the answer is empty."""
-    query = world.query(user=USER, k=3, deadline=60.0, now=NOW, own_seen_rule=SHOWN)
-    query.given = given
-    world.pipeline().finish(query)
-    assert query.items.tolist() == given.tolist()
-    assert query.degraded == [Degraded.STORE, Degraded.RETRIEVAL]

@@ -71,26 +71,6 @@ def test_a_deadline_of_a_request_is_at_most_that_of_the_surface():
     assert Deadline(now, 60).within(0.5) == Deadline(now).within(0.5) == now + 0.5
 
 
-class TestExplanation:
-    def test_without_retrieval_there_are_no_features(self, world):
-        """The list has no tower scores, so ranking is not called."""
-        query = world.query(traced=True)
-        explained = world.explain(
-            query, int(world.run(world.query()).record.candidates[0]), retrieve=broken, place=broken
-        )
-        assert explained.degraded == [Degraded.RETRIEVAL]
-        assert explained.features == []
-
-    def test_it_names_an_item_that_no_source_proposed(self, world, monkeypatch):
-        """The slate of an unknown user in mode batch has popular items."""
-        monkeypatch.setitem(world.served.__dict__, "popular", world.served.popular[:20])
-        held = world.run(world.query(user="nobody", mode=Mode.BATCH, traced=True)).candidates.items.tolist()
-        other = next(row for row in range(len(world.served.tables)) if row not in held)
-        explained = world.explain(world.query(user="nobody", mode=Mode.BATCH, traced=True), other)
-        assert explained.dropped_by == "retrieval"
-        assert explained.reason.startswith("No source proposed the item for this user in mode batch.")
-
-
 class TestSimilar:
     def test_without_retrieval_similar_items_are_popular_items(self, world):
         """Also for a user with a list, which is not about the item."""

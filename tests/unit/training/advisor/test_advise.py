@@ -207,24 +207,6 @@ def test_costs_follow_the_profile(advise):
     assert batch["batch_window_s"] == pytest.approx(5_000 * 1.6 / 1_000)
 
 
-class TestPage:
-    """The page: its figures are those of --json."""
-
-    def test_its_figures_are_those_of_the_json(self, advise, tmp_path):
-        """Each cell of the costs, and the mode of each surface."""
-        toml = "[surfaces.home]\nshare = 0.7\n[surfaces.mail]\nanswers = { latency = 'offline' }\n"
-        figures = advise(measurement(TURNS, FLAT), toml=toml, drawn=True)
-        html = (tmp_path / "page.html").read_text()
-        assert html.count("data:image/svg+xml") == 4
-        for name, surface in figures["surfaces"].items():
-            table = re.search(rf'<table data-costs="{name}">(.*?)</table>', html, re.DOTALL)[1]
-            for mode, judged in surface["judgements"].items():
-                row = re.search(rf'<tr data-mode="{mode}".*?</tr>', table, re.DOTALL)[0]
-                cells = dict(re.findall(r'data-figure="(\w+)">([^<]*)<', row))
-                assert float(cells["money"]) == pytest.approx(judged["cost"]["money"], abs=0.01)
-                assert ('class="chosen"' in row) == (mode == surface["mode"])
-
-
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [

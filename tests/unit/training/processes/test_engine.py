@@ -2,11 +2,8 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
-import threading
-from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -87,26 +84,6 @@ def test_a_wrong_setting_is_a_sentence(dask, memory, words):
     """The sentence names the setting and what it takes."""
     with pytest.raises(SettingsError, match=words):
         Cluster.of(Environment(Path(), None, dask=dask, dask_memory=memory))
-
-
-@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
-def test_another_server_at_the_address_is_a_sentence(answer, tmp_path, monkeypatch):
-    """One that accepts and does not answer, and one that answers as a proxy does."""
-    monkeypatch.setattr("training.processes.engine.CONNECT_SECONDS", 0.5)
-    accepted = []
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def serve():
-            with suppress(OSError):  # the server is closed at the end
-                while True:
-                    accepted.append(server.accept()[0])
-                    accepted[-1].sendall(answer)
-
-        threading.Thread(target=serve, daemon=True).start()
-        environment = Environment(tmp_path, None, dask=f"tcp://127.0.0.1:{server.getsockname()[1]}")
-        with pytest.raises(SettingsError, match="No Dask scheduler with a worker answers"), open_engine(environment):
-            pass
-        assert accepted
 
 
 def test_without_the_setting_nothing_of_dask_is_imported():
