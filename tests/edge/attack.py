@@ -35,6 +35,13 @@ class Tally:
         self.stopped, self.slowest = self.stopped + 1, max(self.slowest, seconds)
         self.answers[answer] = self.answers.get(answer, 0) + 1
 
+    def add(self, other: Tally) -> None:
+        """Add the connections of another attack."""
+        self.connections, self.stopped = self.connections + other.connections, self.stopped + other.stopped
+        self.slowest, self.wrong = max(self.slowest, other.slowest), self.wrong + other.wrong
+        for answer, count in other.answers.items():
+            self.answers[answer] = self.answers.get(answer, 0) + count
+
 
 POUR = 0.005
 """Seconds between parts of 64 KiB: ten connections send 1 Gbit/s, as over a network.
