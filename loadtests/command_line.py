@@ -87,7 +87,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "path": {"default": RECOMMEND, "help": "of another verb over HTTP, such as /rank; with --body"},
     "body": {"default": "", "help": 'JSON of the requests instead of --k, where "{id}" stands for the user'},
     "give-up": {"type": number(float, 0.1, 600), "default": 10.0, "help": "seconds until a request has failed"},
-    "pid": {"type": int, "default": 0, "help": "process of the deployment on this machine, whose CPU is measured, too"},
+    "pid": {
+        "type": int,
+        "default": 0,
+        "include_in_web_ui": False,
+        "help": "process id of the deployment on this machine; its CPU time is measured",
+    },
     "k": {"type": number(int, 1, 100), "help": "items of a slate; default: those of the surface in surfaces.toml"},
     "deadline-ms": {
         "type": number(int, 0, 999_999),
@@ -148,6 +153,17 @@ def check(options: Namespace) -> None:
                 convert(str(value))
         except (ArgumentTypeError, ValueError) as error:
             raise LoadError(f"--{name}: {error}") from error
+    _check_body(options)
+
+
+def _check_body(options: Namespace) -> None:
+    """The options of another verb say everything about its requests."""
+    if options.path != RECOMMEND and not options.body:
+        raise LoadError("--path: send the JSON of its requests with --body")
+    if options.body and options.door == "grpc":
+        raise LoadError("--body is of requests over HTTP: leave out --door grpc")
+    if options.body and options.surface != DEFAULT:
+        raise LoadError("--body has all of the request: leave out --surface, and write it into the body")
 
 
 def rate_of(options: Namespace) -> float:

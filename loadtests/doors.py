@@ -19,9 +19,6 @@ Id = int | str
 
 RECOMMEND = "/recommend"
 
-CALL_SECONDS = 10.0
-"""Limit of a gRPC call without a deadline."""
-
 SERVICE = "/tandem.v1.Recommender"
 
 
@@ -142,8 +139,11 @@ class HttpDoor:
 class GrpcDoor:
     """tandem.v1.Recommender's Recommend and AddEvents over a channel with a connection of its own."""
 
-    def __init__(self, address: str, deadline_ms: int, key: str, request_event: Any, surface: str = DEFAULT) -> None:
-        """address: host:port, or a URL with them. key: "" without one. request_event: Locust's event `request`."""
+    def __init__(self, address: str, seconds: float, key: str, request_event: Any, surface: str = DEFAULT) -> None:
+        """address: host:port, or a URL with them. seconds: the deadline of a call. key: "" without one.
+
+        request_event: Locust's event `request`.
+        """
         import grpc
         import grpc.experimental.gevent
 
@@ -156,10 +156,7 @@ class GrpcDoor:
         own_connection = [("grpc.use_local_subchannel_pool", 1)]
         channel = grpc.insecure_channel(urlsplit(address).netloc or address, options=own_connection)
         self._stub, self._request_event = stubs.RecommenderStub(channel), request_event
-        self._more = {
-            "timeout": deadline_ms / 1000 if deadline_ms else CALL_SECONDS,
-            "metadata": tuple(_credentials(key).items()),
-        }
+        self._more = {"timeout": seconds, "metadata": tuple(_credentials(key).items())}
 
     def recommend(self, user: Id, k: int, due: float | None) -> Reply:
         """See `Door`."""

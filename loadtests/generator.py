@@ -82,6 +82,9 @@ class Generator:
             if arrival.counted and not counting:
                 gevent.sleep(max(0.0, start - time.perf_counter()))
                 counting = True
+                if self._options.pid:  # the CPU of the warm-up's answers is not of the run
+                    self._in_flight.join(timeout=self._options.give_up)
+                    start = time.perf_counter()
                 self._cpu_before = cpu_seconds(self._measured_pid)
                 on_count()
             wait = start + arrival.at - time.perf_counter()

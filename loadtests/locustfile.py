@@ -85,7 +85,8 @@ class GrpcVisitor(Visitor):
     def door(self) -> GrpcDoor:
         """A channel."""
         options, request_event = self.environment.parsed_options, self.environment.events.request
-        return GrpcDoor(str(self.environment.host), options.deadline_ms, options.key, request_event, options.surface)
+        seconds = options.deadline_ms / 1000 or options.give_up
+        return GrpcDoor(str(self.environment.host), seconds, options.key, request_event, options.surface)
 
 
 class WholeRun(LoadTestShape):

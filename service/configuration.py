@@ -25,8 +25,8 @@ NEAR = 0.8
 """Least similarity of an unknown name and a setting for a suggestion; 1 is equal."""
 
 REMOVED = {
-    "TANDEM_RETRIEVAL_SHARD": "each host of retrieval holds all items. Unset it, and set TANDEM_RETRIEVAL_URL to one "
-    "address; a name may stand for several hosts.",
+    "TANDEM_RETRIEVAL_SHARD": "each host of retrieval holds all items, and needs the memory for them. Unset it, "
+    "and set TANDEM_RETRIEVAL_URL to one address; a name may stand for several hosts.",
 }
 """What to do in place of a setting of the release before."""
 

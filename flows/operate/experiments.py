@@ -14,7 +14,7 @@ from rich.table import Table
 from recsys import surfaces
 from recsys.environment import Environment
 from recsys.errors import ExperimentError
-from recsys.experiments import changes
+from recsys.experiments import changes, former_layers
 from recsys.experiments.arm_lists import makes_lists
 from recsys.experiments.changes import percent
 from recsys.experiments.definition import Definition, parse, to_toml
@@ -118,6 +118,10 @@ def to_table(experiments: Iterable[Experiment]) -> Table:
 def to_text(experiment: Experiment) -> str:
     """The definition as `experiment create` reads it, with the state and the history in comments."""
     lines = [f"state: {state(experiment)}", f"users in arms: {shares(experiment)}"]
+    if former := former_layers.part_of(experiment):
+        first, last = former.slot
+        of_layer = f"positions {first:g} to {last:g} of the layer {former.layer}, holdout {former.holdout:g}"
+        lines.append(f"of the release before: {of_layer}")
     lines += [f"{arm} is halted: {reason}" for arm, reason in experiment.halted.items()]
     lines += [f"{_when(change.at)} {change.what} ({change.by})" for change in experiment.changes]
     comments = "\n".join(f"# {' '.join(line.split())}" for line in lines)

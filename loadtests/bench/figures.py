@@ -41,7 +41,7 @@ def rows(points: Sequence[Point], p99_ms: float) -> list[dict[str, Any]]:
     for point in points:
         variables = PEERS[point.peer].variables
         topology = variables.get("TANDEM_TOPOLOGY")
-        batching = None if topology is None else "off" if variables.get("TANDEM_MAX_BATCH") == "1" else "on"
+        batching = "on" if topology else None
         system = {"system": "tandem" if topology else point.peer, "topology": topology, "batching": batching}
         times = {"p50_ms": point.percentile(0.5), "p99_ms": point.percentile(0.99)} if point.whole else {}
         load = {"peer": point.peer, "door": "http", "rate": point.rate, "pass": point.number}

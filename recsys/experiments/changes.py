@@ -59,10 +59,10 @@ def start(document: ExperimentsDocument, name: str, now: float, by: str = COMMAN
             "each process holds in memory. Stop an experiment first."
         )
     if experiment.status == "draft":
-        for field in former_layers.stated(experiment.definition.model_dump()):
+        for field in former_layers.stated_fields(experiment.definition.model_dump()):
             raise ExperimentError(f"Experiment {name} can't start: {former_layers.refusal(field)} Create it again.")
     for other in running:
-        if former_layers.apart(experiment, other):
+        if former_layers.have_different_users(experiment, other):
             continue
         if reason := conflict(experiment.definition, other.definition):
             raise ExperimentError(f"{name} can't run beside {other.name}: {reason}")

@@ -199,7 +199,7 @@ def parse(text: str, name: str = "experiment.toml") -> Definition:
 
 def checked(fields: Any, name: str = "experiment") -> Definition:
     """The experiment of parsed fields; ExperimentError names the field and the fix."""
-    for field in former_layers.stated(fields):
+    for field in former_layers.stated_fields(fields):
         raise ExperimentError(f"{name}: {former_layers.refusal(field)}")
     try:
         return Definition.model_validate(fields)
@@ -217,8 +217,10 @@ def _known(fields: Any) -> Iterator[str]:
 
 
 def to_toml(experiment: Definition) -> str:
-    """The text that `parse` reads back, with all defaults."""
-    fields = experiment.model_dump(exclude_none=True, exclude={"traffic": True, "audience": {"holdout"}})
+    """The text that `parse` reads back, with all defaults; without the fields of `former_layers`, which it refuses."""
+    fields = experiment.model_dump(exclude_none=True)
+    del fields["traffic"], fields["audience"]["holdout"]
+    fields.pop("layer", None)
     unwatched = {name: False for name, limit in experiment.guardrails if limit is None and name != "p99_ms"}
     fields["guardrails"] |= unwatched
     return tomli_w.dumps(fields)

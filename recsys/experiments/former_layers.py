@@ -62,7 +62,7 @@ def part_of(experiment: Experiment) -> FormerPart | None:
     return FormerPart(definition.layer or definition.name, experiment.slot, definition.audience.holdout)
 
 
-def apart(one: Experiment, other: Experiment) -> bool:
+def have_different_users(one: Experiment, other: Experiment) -> bool:
     """Whether two experiments of a former layer have different users, so that both may change the same thing."""
     first, second = part_of(one), part_of(other)
     if not first or not second or first.layer != second.layer:
@@ -70,7 +70,7 @@ def apart(one: Experiment, other: Experiment) -> bool:
     return first.slot[1] <= second.slot[0] or second.slot[1] <= first.slot[0]
 
 
-def stated(fields: Any) -> Iterator[str]:
+def stated_fields(fields: Any) -> Iterator[str]:
     """The names of the fields of a definition that ask for a layer, a part of it, or a holdout."""
     if isinstance(fields, dict):
         unused = {"layer": None, "traffic": 1.0}

@@ -1,4 +1,4 @@
-"""The interface through which server processes announce which generations they have loaded and which one they serve.
+"""What a server process announces in the store: which generations it has loaded, and which ones it serves.
 
 A generation is one trained set of models and tables. The gateway, the server that takes requests, changes to a new one
 only when the announcements show that the other processes have loaded it.
@@ -20,9 +20,9 @@ ANNOUNCED_SECONDS = 20
 class Announcement:
     """The state of one process.
 
-    name: unique, as "ranking host 123". role: gateway, retrieval or ranking. held: loaded
-    and tested generations. serving: generations that a gateway answers from, one for each alias. refused: the
-    reason by generation. life: the identity that shows whether the process has ended.
+    name: unique, as "ranking host 123". role: gateway, retrieval or ranking. held: loaded and tested generations.
+    serving: generations that a gateway answers from, one for each alias. refused: the reason by generation. life: the
+    identity that shows whether the process has ended.
     """
 
     name: str

@@ -20,7 +20,7 @@ MEDIAN_OF = 5
 END_SECONDS = 60.0
 """Time after its limit at which a run without an end counts as crashed: Prefect reports the end by then."""
 
-RUNNING, COMPLETED, FAILED, CRASHED, CANCELLED = STATES = "running", "completed", "failed", "crashed", "cancelled"
+RUNNING, COMPLETED, FAILED, CRASHED, CANCELLED = "running", "completed", "failed", "crashed", "cancelled"
 
 
 @dataclass(frozen=True, slots=True)

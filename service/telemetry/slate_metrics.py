@@ -22,7 +22,7 @@ AGE_BUCKETS = (
     *(1, 10, 60, 120, 300, 600, 900, 1_800, _HOUR, 2 * _HOUR, 6 * _HOUR, 12 * _HOUR),
     *(_DAY, 1.5 * _DAY, 2 * _DAY, 4 * _DAY, 7 * _DAY, 14 * _DAY, 30 * _DAY),
 )
-"""Seconds. Promised ages of slo.toml and surfaces.toml are among these, so that an alert can count older slates."""
+"""Seconds. An alert can count slates older than these ages alone; a test checks the ages that slo.toml promises."""
 
 SCORE_BUCKETS = (-4, -2, 0, 1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 8, 12)
 """Scores of the ranker. Those of the first items of 500 users of the sample are 2.4 to 6.8."""

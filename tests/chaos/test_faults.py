@@ -18,8 +18,6 @@ from tests.judged_load.outcome import Limits, judge
 from tests.judged_load.ramp_under_load import RampUnderLoad
 from tests.servers.deployment import descendants
 
-"""A part that each of retrieval, ranking and the gateway reads."""
-
 RECOVERY_SECONDS = 20.0
 """Other tests run on the same cores."""
 

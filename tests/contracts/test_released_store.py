@@ -11,6 +11,7 @@ from flows.__main__ import main
 from recsys.errors import ExperimentError
 from recsys.experiments import changes
 from recsys.experiments.definition import CONTROL, checked
+from recsys.experiments.definition import parse as parse_experiment
 from recsys.experiments.document import ExperimentsDocument
 from recsys.experiments.running_experiments import RunningExperiments
 from recsys.lists.impression import Impression
@@ -98,11 +99,17 @@ def test_a_layer_lasts_until_the_stop(released: Store) -> None:
 def test_the_command_shows_the_users_of_a_part(
     released: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Shares are those of all users: of 30 % of the layer without a holdout of 10 %, at a ramp of 50 %."""
+    """Shares are those of all users: of 30 % of the layer without a holdout of 10 %, at a ramp of 50 %.
+
+    `create` reads what is shown: the part is a comment.
+    """
     monkeypatch.setenv("REDIS_URL", released.url)
     monkeypatch.chdir(tmp_path)
     main(["experiment", "show", "shortest"])
-    assert "few 3.375 %, fewer 6.75 %" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "few 3.375 %, fewer 6.75 %" in shown
+    assert "# of the release before: positions" in shown
+    assert parse_experiment(shown).name == "shortest"
 
 
 def test_api_keys_are_read() -> None:

@@ -22,8 +22,8 @@ MIXTURE = 0.2
 of 7 %: 3.0 standard errors to each side. It is 3.5 at 1 %, and 3.5 at 20 %. Tuned for lifts of 10 to 30 %."""
 
 LEAST_USERS, LEAST_TAKEN = 100, 50
-"""Users of each arm, and slates of each arm with a taken item, from which the interval covers. With fewer
-the sum of clicks is too skewed for a normal limit."""
+"""Users of each arm, and slates of each arm with a taken item, from which on the interval holds its level. With
+fewer the sum of clicks is too skewed for a normal limit."""
 
 
 def half_width(error: float, alpha: float = ALPHA) -> float:

@@ -45,7 +45,7 @@ class ExploredSlates:
         """How much more likely the target shows a slate's places up to each one: [S, K].
 
         The product over the places holds if the reward of a place does not depend on later places. The ratio of one
-        place alone would assume that the places before do not matter: its interval covers little.
+        place alone would assume that the places before do not matter: its interval rarely has the truth.
         """
         weights: F64 = np.cumprod(self.target / self.logged, axis=1, dtype=np.float64)
         return weights

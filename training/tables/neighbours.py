@@ -112,7 +112,7 @@ class _Steps(NamedTuple):
         return ranges
 
 
-def followers(log: Log, span: int, decay: float, neighbours: int = NEIGHBOURS, engine: Engine = LOCAL) -> Neighbours:
+def followers(log: Log, span: int, decay: float, engine: Engine = LOCAL) -> Neighbours:
     """The items that follow each item most within `span` steps of a user's sequence, over the popularity of both.
 
     A step leads from one first touch of an item in a session to the next. It weighs the grade of the later touch.
@@ -129,7 +129,7 @@ def followers(log: Log, span: int, decay: float, neighbours: int = NEIGHBOURS, e
         scale=(1 / (popularity + 10) ** SHRINK).astype(np.float32),
         span=span,
         decay=decay,
-        width=min(neighbours, max(1, CELLS // n)),
+        width=min(NEIGHBOURS, max(1, CELLS // n)),
     )
     rows, best = np.full((n, steps.width), PAD, np.int32), np.zeros((n, steps.width), np.float32)
     parts = steps.parts()

@@ -79,17 +79,25 @@ def knees_report(knees: Mapping[str, Sequence[float]], points: Sequence[Point], 
         limit(axes, f"limit of p99: {p99_ms:g} ms", p99_ms)
 
     probes = chart("p99 in every probe", draw, xlabel="requests a second", ylabel="ms", yscale="log")
-    return Report("The highest rates that hold", byline, f"{sentence}.", None, [_knee_table(knees), probes])
+    return Report("The highest rates that hold", byline, f"{sentence}.", None, [_knee_table(knees, points), probes])
 
 
-def _knee_table(knees: Mapping[str, Sequence[float]]) -> Table:
-    """Least and most of the passes. A ratio is of one pass."""
+def _knee_table(knees: Mapping[str, Sequence[float]], points: Sequence[Point]) -> Table:
+    """Least and most of the passes; * where the generator was late at the next rate. A ratio is of one pass."""
     name_of_first, first = next(iter(knees.items()))
     rows = []
     for name, found in knees.items():
         ratios = [ours / theirs for ours, theirs in zip(first, found, strict=False) if theirs]
-        rows.append([name, spread(found, ".0f"), f"x{spread(ratios, '.2f')}" if ratios else "did not hold"])
-    return Table("Highest rate that holds, a second", ["", "rate", f"{name_of_first} holds"], rows)
+        star = "*" if any(_ended_late(points, name, number, rate) for number, rate in enumerate(found)) else ""
+        rows.append([name, spread(found, ".0f") + star, f"x{spread(ratios, '.2f')}" if ratios else "did not hold"])
+    note = "* The generator was late at the next rate: the server may hold more."
+    return Table("Highest rate that holds, a second", ["", "rate", f"{name_of_first} holds"], rows, note)
+
+
+def _ended_late(points: Sequence[Point], name: str, number: int, knee: float) -> bool:
+    """Whether the generator was late at the lowest rate above a peer's knee, which ended the search of a pass."""
+    above = [each for each in points if (each.peer, each.number) == (name, number) and each.rate > knee]
+    return bool(above) and min(above, key=lambda each: each.rate).tally.generator_late
 
 
 def overload_report(found: Sequence[Overload], surges: Sequence[Point], p99_ms: float, byline: str) -> Report:

@@ -13,6 +13,7 @@ from tests.servers.deployment import free_port
     [
         ([], "tandem: no connection to http://127.0.0.1:{port}"),
         (["--users", "-3"], "tandem: --users and --spawn-rate are above 0"),
+        (["--body", "{}", "--surface", "home"], "tandem: --body has all of the request"),
         (["--result", "/dev/null/load.json"], "tandem: --result: '/dev/null/load.json' is not a file"),
     ],
 )
@@ -30,6 +31,3 @@ def test_a_load_without_a_deployment_ends_with_a_sentence(more, sentence):
     assert run.returncode in (1, 2)
     assert sentence.format(port=port) in run.stderr
     assert "Traceback" not in run.stderr
-
-
-"""Options with wrong values."""

@@ -22,9 +22,6 @@ def test_a_python_without_the_packages_is_told_so(command):
     assert "make .venv/installed" in done.stderr
 
 
-"""A command that is interrupted while it imports some module, which aborts over an exception as torch does."""
-
-
 @pytest.mark.parametrize(
     ("module", "absent"),
     [("service.gateway, service.serve", ("torch",)), ("loadtests.locustfile", ("torch", "redis", "matplotlib"))],

@@ -18,12 +18,17 @@ SLOW_SHARE = 0.01
 
 
 def limits_of_rules():
-    """The numbers that each alert compares with, and the promised ages, by the name and what it is about."""
+    """The numbers that each alert compares with, and the promised ages, by the name and what it is about.
+
+    Rules of one surface are those of its own promise (docs/surfaces.md).
+    """
     found = {}
     for rule in alerts():
+        if 'surface="' in rule["expr"]:
+            continue
         about = next((rule["labels"][key] for key in ("verb", "mode", "flow") if key in rule["labels"]), "")
         numbers = {float(number) for number in re.findall(r"> (?:[\d.]+ \* )?([\d.]+)(?= and|$)", rule["expr"])}
-        ages = {f"age {age}" for age in re.findall(r'part="\w+",le="([\d.]+)"', rule["expr"])}
+        ages = {f"age {age}" for age in re.findall(r'part="\w+"[^}]*?,le="([\d.]+)"', rule["expr"])}
         found.setdefault((rule["alert"], about), set()).update(numbers | ages)
     return found
 
