@@ -212,12 +212,6 @@ def test_one_type_renamed(shop, live, name):
     has(gone, "events of type purchase: 0.00%", "event_type in [interactions]", "'event' of", "row ", "row ")
 
 
-def test_prices_as_text(shop):
-    """Refused with two rows and what to write."""
-    line = shop.change(ITEMS, "price", lambda cell: cell and f"{cell} EUR").refusal()
-    has(line, "column 'price' (numeric in [items])", "row 1 '", "EUR", "row 2 '", "12.50", "categorical")
-
-
 def test_ids_that_lost_their_zeros(shop, live):
     """Refused if one table lost them; if both did, refused beside a live generation."""
 
