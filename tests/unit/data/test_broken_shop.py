@@ -192,16 +192,6 @@ def test_decimal_commas(shop, good):
     assert not any(reason.startswith("values") for reason in dataset.notes.set_aside)
 
 
-def test_every_row_twice(shop, good):
-    """Dropped, counted and printed; kept with duplicates = "keep"."""
-    table = shop.table(LOG)
-    dataset = shop.write(LOG, pd.concat([table, table])).read()
-    same(dataset, good)
-    (line,) = (line for line in dataset.notes.lines(len(dataset.interactions)) if line.startswith("Duplicate"))
-    has(line, "8,216 of 16,392 rows", 'duplicates = "keep"', "row ", " and row ")
-    assert len(shop.state("interactions", 'duplicates = "keep"').read().interactions) == 16_392
-
-
 @pytest.mark.parametrize("name", ["order_completed", "Purchase"])
 def test_one_type_renamed(shop, live, name):
     """Refused if the mapping names the old type, and otherwise beside a live generation."""

@@ -14,14 +14,6 @@ NOON = 1_714_989_600.0  # 2024-05-06 10:00 UTC
 ITEMS = '[items]\nfile = "items.csv"\nitem_id = "what"\n'
 
 
-@pytest.mark.parametrize("file", ["log.csv", "log.csv.gz", "log.parquet"])
-def test_reads_each_format(shop, file):
-    """CSV, compressed CSV and Parquet give the same table."""
-    log = read(shop(rows(), file=file)).interactions
-    assert log["user_id"].tolist() == list(range(20))
-    assert log["timestamp"].iloc[0] == 1_700_000_000.0
-
-
 def test_bad_rows_are_set_aside_with_their_reason(shop, tmp_path):
     """A row without an id, without a time or of a time to come is counted, and written down as the file has it.
 

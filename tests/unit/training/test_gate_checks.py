@@ -3,9 +3,12 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from recsys.generation.manifest import FORMAT
+from tests.flows.ring_dataset import dataset
+from training.data.interaction_log import encode
 from training.evaluation.metric_table import Comparison, Evaluation
 from training.evaluation.preview import Preview, Scores
 from training.evaluation.verdicts import ArmJudgement, Estimate, Judgement, Overlap, Refusal
@@ -163,3 +166,21 @@ def test_a_model_that_explored_slates_speak_against_is_refused(high, verdict):
     (made,) = [each for each in check_model(tested, DATA, None) if each.name == "explored slates"]
     assert made.verdict == verdict
     assert ("3 slates left out, late." in made.sentence) == (high is None)
+
+
+def test_the_profile_counts_filled_cells():
+    """Empty text, no categories, no number and not available are no values; an item only in the log has none."""
+    table = pd.DataFrame(
+        {
+            "item_id": ["a", "b", "c", "d"],
+            "title": ["A", "", None, " "],
+            "categories": [["x"], [], ["y", "z"], []],
+            "year": [1990.0, np.nan, np.nan, np.nan],
+            "available": [True, True, True, False],
+        }
+    )
+    log = pd.DataFrame({"user_id": 1, "item_id": [*"abcdefgh"], "timestamp": np.arange(8.0)})
+    data = replace(dataset(log), items=table)
+    profile = DataProfile.of(data, encode(data))
+    assert (profile.rows, profile.items, profile.described) == (8, 8, 4)
+    assert profile.filled == {"title": 0.125, "categories": 0.25, "year": 0.125, "available": 0.875}
