@@ -192,16 +192,6 @@ def test_decimal_commas(shop, good):
     assert not any(reason.startswith("values") for reason in dataset.notes.set_aside)
 
 
-def test_every_row_twice(shop, good):
-    """Dropped, counted and printed; kept with duplicates = "keep"."""
-    table = shop.table(LOG)
-    dataset = shop.write(LOG, pd.concat([table, table])).read()
-    same(dataset, good)
-    (line,) = (line for line in dataset.notes.lines(len(dataset.interactions)) if line.startswith("Duplicate"))
-    has(line, "8,216 of 16,392 rows", 'duplicates = "keep"', "row ", " and row ")
-    assert len(shop.state("interactions", 'duplicates = "keep"').read().interactions) == 16_392
-
-
 @pytest.mark.parametrize("name", ["order_completed", "Purchase"])
 def test_one_type_renamed(shop, live, name):
     """Refused if the mapping names the old type, and otherwise beside a live generation."""
@@ -210,12 +200,6 @@ def test_one_type_renamed(shop, live, name):
     new, gone = sorted(shop.without_events().judged(live), key=lambda line: "type purchase" in line)
     has(new, f"events of type {name}:", "live g1 has 0.00%", "event_type in [interactions]", "'event' of", "row ")
     has(gone, "events of type purchase: 0.00%", "event_type in [interactions]", "'event' of", "row ", "row ")
-
-
-def test_prices_as_text(shop):
-    """Refused with two rows and what to write."""
-    line = shop.change(ITEMS, "price", lambda cell: cell and f"{cell} EUR").refusal()
-    has(line, "column 'price' (numeric in [items])", "row 1 '", "EUR", "row 2 '", "12.50", "categorical")
 
 
 def test_ids_that_lost_their_zeros(shop, live):

@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recsys.lists.user_record import UserRecord
 from recsys.model.event_types import EventRules, SeenRule
 from recsys.types import PAD
 from tests.flows.ring_dataset import quick
@@ -16,7 +15,6 @@ from training.evaluation.baselines import popularity
 from training.evaluation.ranking import metric_rows
 from training.evaluation.scorers import same_for_all
 from training.evaluation.split import split
-from training.user_records import seen_until
 
 HOUR = 3_600.0
 DAY = 24 * HOUR
@@ -109,21 +107,6 @@ def test_exclude_seen_goes_by_type_and_days():
     )
     assert set(items_of(later, later.seen_before(np.array([7]))[1])) == {"b"}
     assert set(items_of(later, later.seen_before(np.array([8]))[1])) == set()
-
-
-def test_a_record_keeps_until_when_each_item_is_hidden():
-    """The packed record hides what the rule hides at a moment, also after the log's end."""
-    log = log_of(REFUNDED, seen=SeenRule(True, ("purchase",), 30))
-    order, offsets = log.by_user
-    events = order[offsets[0] : offsets[1]]
-    seen, until = seen_until(log, events)
-    none = np.zeros(0, np.int32)
-    record = UserRecord(log.items[events], log.times[events], log.types[events], seen, none, until)
-    read = UserRecord.unpack(record.pack())
-    assert set(items_of(log, read.excluded(4 * HOUR))) == {"a", "b"}
-    assert set(items_of(log, read.excluded(2.5 * HOUR + 30 * DAY))) == {"b"}
-    assert items_of(log, read.excluded(31 * DAY)) == []
-    assert set(items_of(log, read.seen)) == {"a", "b", "c"}
 
 
 def test_figures_are_of_the_targets_and_of_each_type():

@@ -1,18 +1,13 @@
 """Places, recall, NDCG and the metric table, against slow and obvious versions."""
 
-import json
-
 import numpy as np
 import pytest
 
 from tests.flows.ring_dataset import log_of, quick, ring
-from training.evaluation.metric_table import FURTHER, METRICS, SEGMENTS, Evaluation
 from training.evaluation.metrics import places
 from training.evaluation.ranking import metric_row, rank_targets
 from training.evaluation.scorers import same_for_all
 from training.evaluation.split import split
-
-NAMES = ("popularity", "recency_popularity", "item_knn", "ease_decay", "ials", "tower", "union", "two_stage")
 
 
 def slow_place(scores, target):
@@ -30,11 +25,6 @@ def row_of(ranks, query=None, users=None, warm=None, new=None):
     warm = np.ones(len(ranks), bool) if warm is None else np.asarray(warm)
     new = np.zeros(len(ranks), bool) if new is None else np.asarray(new)
     return metric_row(ranks, query, users, {"all": np.ones(len(ranks), bool), "warm": warm, "cold": ~warm, "new": new})
-
-
-def evaluation_of(rows):
-    """An evaluation of these rows."""
-    return Evaluation("rolling", 1, 60, 1, 0.1, {name: row | {"coverage@10": 0.5} for name, row in rows.items()})
 
 
 def test_places_equal_a_slow_count():
@@ -85,16 +75,3 @@ def test_metrics_of_many_targets_are_shares_of_the_best_possible():
     assert row["recall@10"] == pytest.approx((3 / 10 + 1) / 2)
     assert row["recall@20"] == pytest.approx((3 / 12 + 1) / 2)
     assert row["ndcg@10"] == pytest.approx((discount[:3].sum() / discount.sum() + discount[1]) / 2, abs=1e-6)
-
-
-def test_every_figure_of_the_contract_is_in_the_json():
-    """A row has each metric of each segment with its error, and queries; a segment without queries has null."""
-    evaluation = evaluation_of(dict.fromkeys(NAMES, row_of([0, 50])))
-    row = json.loads(evaluation.to_json())["rows"]["tower"]
-    for prefix in ("" if segment == "all" else f"{segment}_" for segment in SEGMENTS):
-        assert f"{prefix}queries" in row
-        assert all({prefix + metric, f"{prefix}se_{metric}"} <= set(row) for metric in (*METRICS, *FURTHER))
-    assert {"recall@10", "recall@20", "recall@100", "recall@200", "ndcg@10", "ndcg@20", "coverage@10"} <= set(row)
-    assert row["cold_recall@10"] is None
-    assert "cold" not in evaluation.to_markdown()
-    assert evaluation.shortfalls() == []

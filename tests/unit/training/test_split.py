@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 from recsys.errors import DatasetError
-from recsys.types import PAD
 from tests.flows.ring_dataset import START, log_of, quick, ring
 from training.data.interaction_log import DAY
 from training.data.mapping import Moments
@@ -68,18 +67,6 @@ def test_horizon_tests_all_later_items_of_known_users(exclude_seen):
         before, later = (set(items_of(log, user, events)) for events in (parts.model_events, ~parts.model_events))
         targets = log.items[parts.test[log.users[parts.test] == user]].tolist()
         assert sorted(targets) == (sorted(later - before if exclude_seen else later) if before else [])
-
-
-def test_a_history_ends_before_its_event_or_at_the_cut(parts):
-    """The history of a query is the user's earlier events, newest last; in horizon the events before the cut."""
-    log = parts.log
-    _, first = np.unique(parts.query, return_index=True)
-    histories, (owner, seen) = parts.past(parts.test[first])
-    for row, event in enumerate(parts.test[first]):
-        before = parts.model_events if parts.protocol == "horizon" else np.arange(len(log)) < event
-        past = items_of(log, log.users[event], before)
-        kept = histories.items[row]
-        assert kept[kept != PAD].tolist() == past == seen[owner == row].tolist()
 
 
 def test_a_user_has_ten_queries_at_most_and_is_warm_if_known():

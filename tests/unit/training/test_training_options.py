@@ -27,10 +27,7 @@ def test_every_field_can_be_set_and_overrides_replace_the_section():
             "There is no entry nonsense. The entries here are tower.*, ranker.*, label_share, test_share, "
             "test_queries, precomputed, threads, seed, device.",
         ),
-        ({"tower": {"epoch": 3}}, "There is no entry tower.epoch. Did you mean tower.epochs?"),
         ({"tower": {"epochs": 0}}, "tower.epochs is 0; the value should be greater than or equal to 1."),
-        ({"seed": 2**64}, f"seed is {2**64}; the value should be less than {2**31}."),
-        ({"tower": {"epochs": True}}, "tower.epochs is true; the value should be a valid integer."),
         ({"tower": 3}, "tower is a table of fields, not 3."),
         ({"device": "gpu"}, "device is 'gpu'; the value should be 'auto', 'cpu' or 'cuda'."),
         (

@@ -92,17 +92,6 @@ def test_the_page_has_the_figures_of_the_evaluation(evaluated):
     assert all(float(last) < float(first) for _, first, last in curves)
 
 
-@pytest.mark.parametrize(
-    ("target", "fault"), [("nowhere/file", ", whose folder does not exist"), ("home", ", which is a folder")]
-)
-@pytest.mark.parametrize("option", ["--report", "--json"])
-def test_a_file_that_can_not_be_written_is_named_before_training(evaluated, capsys, option, target, fault):
-    """`--report` and `--json` need an existing folder, and a folder is no file."""
-    path = str(evaluated / target)
-    assert main(["evaluate", "--data", str(evaluated / "data"), option, path]) == 1
-    assert capsys.readouterr().err.startswith(f"{option} names {path}{fault}")
-
-
 def test_text_of_the_data_is_shown_as_text():
     """Markup in a title, a user, a column or a reason is escaped, and half a character is no crash."""
     figures = {"queries": 1, "recall@10": 0.5, "se_recall@10": 0.1, "ndcg@10": 0.2, "se_ndcg@10": 0.1}

@@ -1,5 +1,5 @@
-"""The replay of `python -m training advise`: its slates are those of the service in each mode, its queries know what
-they may know, and times that are days judge no age below a day.
+"""The replay of `python -m training advise`: its queries know what they may know, and times that are days judge no
+age below a day. tests/skew/test_replay.py compares its slates with those of a deployment.
 """
 
 from dataclasses import replace
@@ -7,12 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from recsys.lists.list_maker import ListMaker
-from recsys.lists.user_record import UserRecord
 from recsys.model.ranker import Ranker
 from recsys.retrieval.retriever import Retriever
-from recsys.types import CLOCK, Event, Mode
-from tests.fakes.in_process import InProcessService
+from recsys.slates.served_generation import ServedGeneration
+from recsys.types import CLOCK
 from tests.sample_data import planted_taste
 from training.advisor.replay import AGES, Replay, curves_of
 from training.advisor.replayed_queries import ReplayedQueries, draw_queries
@@ -28,15 +26,13 @@ USERS = [3, 4, 10, 23, 57, 101]
 
 
 class World:
-    """The service and the replay over one generation; each user of USERS has three clicks and then a query."""
+    """The replay over one generation; each user of USERS has three clicks and then a query."""
 
     def __init__(self, folder, log):
-        self.service = InProcessService(folder)
         row_of, end = {user: row for row, user in enumerate(log.user_ids.tolist())}, log.end + DAY
         steps = (1 * HOUR, 7.5 * HOUR, 7.9 * HOUR, 8 * HOUR)
         events = [(row_of[user], 7 * n + user, end + step) for n, step in enumerate(steps) for user in USERS]
         users, items, times = zip(*events, strict=True)
-        self.clicks, count = events[: -len(USERS)], len(log)
         self.log = replace(
             log,
             users=np.append(log.users, np.array(users, np.int32)),
@@ -46,60 +42,15 @@ class World:
             contexts=np.append(log.contexts, np.ones((len(events), log.contexts.shape[1]), np.uint8), axis=0),
             weights=np.append(log.weights, np.ones(len(events), np.float32)),
         )
-        at = count + len(self.clicks) + np.arange(len(USERS))
+        at = len(self.log) - len(USERS) + np.arange(len(USERS))
         queries = ReplayedQueries(self.log, at, self.log.items[at], {})
-        models = ReplayedService(self.service.served, Retriever.load(folder), Ranker.load(folder))
+        models = ReplayedService(ServedGeneration.load(folder), Retriever.load(folder), Ranker.load(folder))
         self.replay = Replay.of(queries, models)
-        self.maker = ListMaker(folder.manifest, folder.tables(), folder.spec(), models.retriever, models.ranker)
-
-    def add_clicks(self, before):
-        """Let the store have the clicks before a moment."""
-        store, log = self.service.store, self.log
-        store.events.clear()
-        for user, item, time in self.clicks:
-            if time < before:
-                store.add(Event(log.user_ids[user], log.catalogue.ids[item % len(log.catalogue)], time))
-
-    def make_list(self, at, age):
-        """Make the user's list by what the store holds, as the flow does, and write it."""
-        store, user = self.service.store, str(self.replay.queries.user_id(at))
-        maker = replace(self.maker, trending=self.replay.trending[age][at])
-        past = UserRecord.unpack(store.records[user]), store.events.get(user, [])
-        (made,) = maker.make([past], float(self.replay.queries.moments(age)[at]))
-        store.lists[user] = made.pack()
-        return made
 
 
 @pytest.fixture(scope="module")
 def world(tiny_world):
     return World(*tiny_world)
-
-
-@pytest.mark.parametrize("age", [DAY, HOUR, 0.0])
-def test_slates_are_those_of_the_service(tiny_world, age):
-    """In each mode, for lists of several ages: the same items in the same order, sources and scores."""
-    world = World(*tiny_world)
-    queries, replay = world.replay.queries, world.replay
-    some = np.arange(len(queries))
-    assert any(world.replay.trending[0.0])
-    world.add_clicks(float(queries.moments(age).max()))
-    stored = [world.make_list(at, age) for at in some]
-    world.add_clicks(float(queries.times.max()))
-    lists = replay.lists(some, age)
-    for ours, theirs in zip(lists, stored, strict=True):
-        assert ours.items.tolist() == theirs.items.tolist()
-    for mode in (Mode.BATCH, Mode.HYBRID, Mode.REALTIME):
-        ours = [replay.query(at, mode=mode, listed=lists[at]) for at in some]
-        replay.service.answer(ours)
-        for at, mine in zip(some, ours, strict=True):
-            more = {"extra": dict(mine.extra), "context": queries.contexts[at], "now": mine.now}
-            theirs = world.service.run(world.service.query(user=queries.user_id(at), mode=mode, deadline=60.0, **more))
-            assert theirs.degraded == []
-            assert (theirs.made_by, mine.made_by) == (mode, mode)
-            assert mine.items.tolist() == theirs.items.tolist()
-            assert mine.sources.tolist() == theirs.sources.tolist()
-            assert mine.removed == theirs.removed
-            np.testing.assert_allclose(mine.scores, theirs.scores, rtol=1e-4, atol=1e-5)
 
 
 def test_a_query_reads_the_history_of_its_age_and_hides_every_seen_item(world):

@@ -4,7 +4,6 @@ import json
 import time
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -91,13 +90,11 @@ def test_an_arm_is_judged_or_refused(folder, tmp_path, capsys):
     ("text", "sentence"),
     [
         ("name = 'a'\n[arms.b]\nshare = 1.0", "arms.b has no explore, generation or rules"),
-        (f"{ARMS}mode = 'realtime'", "arms.greedy.mode can't be judged: the log has no slates that show its effect"),
         (f"{ARMS}generation = 'g9'", "There is no generation 'g9' in "),
         (
             ARMS.replace("uncertain = 0.1}", "fewer_than = 9}"),
             "explore.fewer_than is 9, and the log has slates with 20",
         ),
-        ("name = 3", "next.toml: name is"),
     ],
 )
 def test_a_mistake_is_a_sentence(folder, tmp_path, capsys, text, sentence):
@@ -107,14 +104,12 @@ def test_a_mistake_is_a_sentence(folder, tmp_path, capsys, text, sentence):
     assert sentence in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("case", ["missing", "empty", "events", "damaged"])
+@pytest.mark.parametrize("case", ["missing", "damaged"])
 def test_a_folder_without_impressions_is_a_sentence(folder, tmp_path, capsys, case):
     """Not an estimate without slates, whose advice would be wrong."""
     day = tmp_path / case / "date=2026-12-01"
     if case != "missing":
         day.mkdir(parents=True)
-    if case == "events":
-        pq.write_table(pa.table({"event_type": ["view"], "time": [1.0]}), day / "1-0.parquet")
     if case == "damaged":
         whole = next(folder.glob("*/*.parquet")).read_bytes()
         (day / "1-0.parquet").write_bytes(whole[: len(whole) // 2])
@@ -122,8 +117,6 @@ def test_a_folder_without_impressions_is_a_sentence(folder, tmp_path, capsys, ca
     error = capsys.readouterr().err.strip()
     sentence = {
         "missing": f"There is no folder {tmp_path / case}. ",
-        "empty": f"There are no impressions in {tmp_path / case}: ",
-        "events": f"{tmp_path / case} has events, no impressions. ",
         "damaged": f"{day / '1-0.parquet'} can't be read as Parquet: Parquet magic bytes not found in footer. ",
     }[case]
     assert sentence in error
