@@ -163,8 +163,8 @@ def test_a_variable_that_is_no_setting_is_named():
     assert sentences == [
         "TANDEM_GATEWAY_WORKER is no setting; did you mean TANDEM_GATEWAY_WORKERS?",
         "TANDEM_PORT is no setting; did you mean PORT?",
-        "TANDEM_RETRIEVAL_SHARD is no setting any more: each host of retrieval holds all items, and needs the memory for "
-        "them. Unset it, and set TANDEM_RETRIEVAL_URL to one address; a name may stand for several hosts.",
+        "TANDEM_RETRIEVAL_SHARD is no setting any more: each host of retrieval holds all items, and needs the memory "
+        "for them. Unset it, and set TANDEM_RETRIEVAL_URL to one address; a name may stand for several hosts.",
         "TANDEM_XYZZY is no setting.",
     ]
 
