@@ -62,6 +62,13 @@ def test_events_follow_the_log(shop, collect):
     assert ["of which collected", dataset.notes.lines(22)[0]] in page.parts[-1].rows
 
 
+def test_events_of_another_dataset_do_not_enter(shop, collect):
+    """Those of the demo stay out; those that arrived while nothing was live count."""
+    collect(Event(1, 105, LATER), dataset="demo")
+    collect(Event(2, 106, LATER), dataset="", first=2)
+    assert read(shop(rows(), ON)).interactions["item_id"].tolist()[20:] == [106]
+
+
 def test_an_event_counts_once(shop, collect):
     """A repeat by id, by entry in two files, and of the log: same user, item and type in the same second."""
     one = Event(1, 300, LATER, event_id="order-1")
@@ -71,6 +78,15 @@ def test_an_event_counts_once(shop, collect):
     dataset = read(shop(rows(), ON))
     assert dataset.interactions["user_id"].tolist()[20:] == [1, 2]
     assert dataset.notes.collected.repeats == 1
+
+
+def test_a_log_of_days_repeats_within_the_day(shop, collect):
+    """Such a log has no time of day, and its times stay estimates."""
+    log = rows(when=[time.strftime("%Y-%m-%d", time.gmtime(START + 86_400 * n)) for n in range(20)])
+    collect(Event(0, 100, START + 3_600), Event(0, 100, START + 86_400))
+    dataset = read(shop(log, ON))
+    assert (len(dataset.interactions), dataset.notes.collected.repeats) == (21, 1)
+    assert not dataset.exact_times
 
 
 def test_types_and_contexts(shop, collect, tmp_path):

@@ -52,6 +52,16 @@ def test_ids_stay_as_they_came(shop, ids, kept):
     assert log["item_id"].tolist() == log["user_id"].tolist() == kept
 
 
+@pytest.mark.parametrize("kind", ["str", "category"])
+def test_text_ids_of_parquet_stay_text(shop, tmp_path, kind):
+    """An ISBN is no number if the file has text, and it is one item with the same digits of a CSV."""
+    log = rows(what=[str(9_783_000_000_000 + row) for row in range(20)]).astype({"what": kind})
+    log[["what"]].assign(name="Seven").to_csv(tmp_path / "items.csv", index=False)
+    found = encode(read(shop(log, ITEMS + 'title = "name"\n', "log.parquet")))
+    assert found.catalogue.ids.tolist() == log["what"].tolist()
+    assert found.user_ids.tolist() == list(range(20))
+
+
 def test_integer_ids_beside_a_missing_one_stay_integers(shop):
     """Parquet makes such a column one of floats; 1 must not become "1.0"."""
     log = rows().astype({"who": "float64"})

@@ -69,6 +69,13 @@ def test_an_event_weighs_by_its_value_over_the_mean_of_the_type(typed):
     assert weights.mean() == pytest.approx(1)
 
 
+def test_an_event_of_two_rows_weighs_as_both():
+    """Rows of one item, second and type are one event, as in serving; rows of the next second are another event."""
+    log = log_of([("u", "a", 7, "view"), ("u", "a", 7.9, "view"), ("u", "a", 8, "view"), ("v", "a", 7, "view")])
+    assert log.times.tolist() == [7, 7, 8]
+    assert log.weights.tolist() == pytest.approx([1.5, 0.75, 0.75])
+
+
 REFUNDED = [
     ("u", "a", 0, "view"),
     ("u", "b", HOUR, "purchase"),

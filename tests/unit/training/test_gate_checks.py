@@ -14,7 +14,7 @@ from training.evaluation.preview import Preview, Scores
 from training.evaluation.verdicts import ArmJudgement, Estimate, Judgement, Overlap, Refusal
 from training.gate.check import failed
 from training.gate.dataset_profile import DataProfile, LiveGeneration
-from training.gate.gate import check_data, check_model
+from training.gate.gate import check_data, check_model, check_trained
 
 DATA = DataProfile("shop", rows=10_000, users=500, items=300, described=300, filled={"genre": 0.9, "available": 1.0})
 SPREAD = Scores(1000, (0, 100, 290, 270, 280, 40, 10, 8, 2, 0))
@@ -77,6 +77,16 @@ def test_few_queries_have_to_beat_popularity_and_may_tie_with_the_best():
     ):
         table = evaluation(row(0.2, 0.1, queries=500), popularity, ease_decay=best, queries=500)
         lines(check_model(table, DATA, None), *(f"recall@10, all queries, {name}" for name in fails))
+
+
+def test_a_simple_order_in_place_of_a_ranker_may_tie():
+    """With too little data to train a ranker, the best baseline may be ahead by noise, and by no more."""
+    assert failed(check_model(evaluation(row(0.1, 0.05), order="popularity_decayed"), DATA, None)) == []
+    (line,) = lines(
+        check_model(evaluation(row(0.07, 0.05), order="popularity_decayed"), DATA, None),
+        "recall@10, all queries, best baseline",
+    )
+    assert "too little data" in line
 
 
 @pytest.mark.parametrize(("segment", "name"), [("cold", "cold users"), ("new", "new items")])
@@ -151,6 +161,21 @@ def test_an_empty_column_is_refused_first_and_later():
     gone = replace(DATA, filled={"available": 1.0})
     lines(check_data(gone, live()), "column genre")
     assert failed(check_data(replace(DATA, filled={"sold": 0.0, **DATA.filled}), live(filled={"sold": 0.0}))) == []
+
+
+def test_scores_have_to_be_numbers_and_to_differ():
+    """One broken query is too many; so are more than nine in ten queries with one score for all candidates."""
+    for scores, name in ((replace(SPREAD, broken=1), "finite scores"), (replace(SPREAD, even=901), "different scores")):
+        lines(check_model(evaluation(row(0.2, 0.1), scores=scores), DATA, None), f"{name}, tested")
+        lines(check_trained(scores, *newest(0.3)), f"{name}, trained on everything")
+    assert failed(check_trained(replace(SPREAD, even=900), *newest(0.3))) == []
+
+
+def newest(ours, theirs=0.2):
+    """The evaluation and the rows of the model to publish: the recall of its towers, and of the tested model's."""
+    rows = {f"newest_{name}": value for name, value in row(theirs, theirs / 2).items()}
+    rows |= {f"newest_se_{metric}": 0.01 for metric in ("recall@10", "ndcg@10")}
+    return evaluation(rows, tower=rows), {"tower": row(ours, ours / 2), "two_stage": row(0.4, 0.2)}
 
 
 @pytest.mark.parametrize(("high", "verdict"), [(-0.01, "failed"), (0.01, "passed"), (None, "not judged")])

@@ -54,6 +54,18 @@ def test_scores_equal_those_of_the_generation_in_its_own_rows(world):
     assert np.isneginf(found[:, now.catalogue.ids.tolist().index(NEW)]).all()
 
 
+def test_an_item_out_of_stock_is_no_candidate(world):
+    """Stock is read from the new log's catalogue; the live deployment receives it by PUT /items."""
+    folder, _, now = world
+    gone = now.catalogue.available.copy()
+    gone[::2] = False
+    found = LiveModel(folder, replace(now, catalogue=replace(now.catalogue, available=gone))).score(
+        now.histories(np.arange(20))
+    )
+    assert np.isneginf(found[:, ~gone]).all()
+    assert np.isfinite(found[:, gone]).any(axis=1).all()
+
+
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_only_queries_that_neither_model_learned_from_are_compared(protocol):
     """All targets of a compared query are later than the live data; both models or none know their items."""

@@ -1,12 +1,16 @@
 """Places, recall, NDCG and the metric table, against slow and obvious versions."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from recsys.kernels import time_features
+from recsys.types import CLOCK
 from tests.flows.ring_dataset import log_of, quick, ring
 from training.evaluation.metrics import places
 from training.evaluation.ranking import metric_row, rank_targets
-from training.evaluation.scorers import same_for_all
+from training.evaluation.scorers import at_newest_event, same_for_all
 from training.evaluation.split import split
 
 
@@ -75,3 +79,17 @@ def test_metrics_of_many_targets_are_shares_of_the_best_possible():
     assert row["recall@10"] == pytest.approx((3 / 10 + 1) / 2)
     assert row["recall@20"] == pytest.approx((3 / 12 + 1) / 2)
     assert row["ndcg@10"] == pytest.approx((discount[:3].sum() / discount.sum() + discount[1]) / 2, abs=1e-6)
+
+
+def test_only_the_time_of_a_query_moves():
+    """History and columns stay, the clock moves with the time; without an event, or without a clock, nothing moves."""
+    log = log_of(ring(users=20))
+    own = log.histories(np.array([len(log) - 1, 0]))  # the first event of the log has no event before
+    moved = at_newest_event(own)
+    assert moved.now.tolist() == [own.times[0, -1], own.now[1]]
+    assert moved.context[:, :CLOCK].tolist() == time_features.clock(moved.now).tolist()
+    assert not np.array_equal(moved.context, own.context)
+    untimed = at_newest_event(replace(own, context=np.zeros_like(own.context)))
+    assert not untimed.context.any()
+    for kept in ("items", "times", "types"):
+        assert np.array_equal(getattr(moved, kept), getattr(own, kept))

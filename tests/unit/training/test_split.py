@@ -84,6 +84,18 @@ def test_a_user_has_ten_queries_at_most_and_is_warm_if_known():
     assert len(split(log, replace(quick(), test_queries=7)).test) == 7
 
 
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_share_of_the_items_can_be_hidden(protocol):
+    """The models have no event of hidden items, so that the test has new items."""
+    parts = split(log_of(ring()), quick(), protocol, new_items=0.2)
+    assert len(np.unique(parts.before_test.items)) == 0.8 * 40
+    hidden = set(range(40)) - set(parts.before_test.items.tolist())
+    assert not hidden & set(parts.before_labels.items.tolist())
+    assert not hidden & set(parts.before_test.items[parts.labels].tolist())
+    assert parts.new.any()
+    assert set(parts.log.items[parts.test[parts.new]].tolist()) <= hidden
+
+
 def test_the_test_can_begin_at_a_stated_moment():
     """The labels then have their share of the earlier events, or begin at a stated moment too."""
     log = log_of(ring())

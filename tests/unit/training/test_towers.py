@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -19,7 +20,7 @@ from recsys.types import CLOCK, CONTEXTS
 from tests.flows.ring_dataset import log_of, quick, ring
 from tests.servers.deployment import ROOT
 from training.recipe import train
-from training.towers.checkpoint import MOST, Checkpoints
+from training.towers.checkpoint import MOST, SERVED, Checkpoints
 from training.towers.fit_towers import fit_towers
 from training.towers.loss import Negatives, corrected_softmax
 
@@ -154,6 +155,35 @@ def test_a_killed_training_has_the_result_of_an_uninterrupted_one(tmp_path, one_
     assert not same(resumed.towers, fit_towers(log, config, 8, validate=validation(0)).towers)
 
 
+def test_a_checkpoint_of_another_training_is_not_used(tmp_path):
+    """Other data, settings and seeds have no checkpoint; a damaged file and a file with code count as none."""
+    log, config = log_of(ring(users=60)), quick().tower
+    checkpoints = Checkpoints(tmp_path)
+    own = checkpoints.of(log, config, 1, "test")
+    own.save({"x": torch.zeros(2), "done": 1})
+    assert own.load()["done"] == 1
+    for other in (
+        checkpoints.of(log[:-1], config, 1, "test"),
+        checkpoints.of(log, replace(config, id_dropout=0.3), 1, "test"),
+        checkpoints.of(log, config, 2, "test"),
+    ):
+        assert other.load() is None
+    path = next(tmp_path.iterdir())
+    path.write_bytes(path.read_bytes()[:-5])
+    assert own.load() is None
+    torch.save({"x": tmp_path}, path)
+    assert own.load() is None
+    with zipfile.ZipFile(path, "w", strict_timestamps=False) as damaged:
+        damaged.writestr("archive/data.pkl", b"\x80\x02a.")  # an append with an empty stack: IndexError
+        damaged.writestr("archive/version", b"3\n")
+    assert own.load() is None
+    served = checkpoints.of(log, config, 1, SERVED)
+    served.save({})
+    checkpoints.clear()
+    assert served.load() is None
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def copied_code(folder):
     """Copy the modules that train into a folder. Returns a function: the names of the checkpoints that they saved."""
     for name in ("training", "recsys", "tests/flows"):
@@ -176,6 +206,17 @@ def test_an_edited_module_has_no_old_checkpoint(tmp_path):
         (tmp_path / edited).write_text((tmp_path / edited).read_text() + "\nOTHER = 1\n")
         found = saved()
         assert (found == before) == (edited != module)
+
+
+def test_old_checkpoints_are_deleted(tmp_path):
+    """Checkpoints and half-written files of killed runs are deleted after a week."""
+    week = 7 * 86_400
+    for name, age in (("old.pt", week + 60), ("old.123", week + 60), ("young.pt", week - 60)):
+        path = tmp_path / f"towers-{name}"
+        path.touch()
+        os.utime(path, (time.time() - age,) * 2)
+    Checkpoints(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["towers-young.pt"]
 
 
 def test_a_successful_run_keeps_the_newest_checkpoints_alone(tmp_path):

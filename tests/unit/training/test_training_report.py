@@ -92,6 +92,18 @@ def test_the_page_has_the_figures_of_the_evaluation(evaluated):
     assert all(float(last) < float(first) for _, first, last in curves)
 
 
+def test_a_run_is_written_for_tensorboard(evaluated):
+    """Loss and validation of each training, the configuration, and the metrics."""
+    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    [run] = (evaluated / "home" / "tensorboard").iterdir()
+    events = event_accumulator.EventAccumulator(str(run)).Reload()
+    tags = set(events.Tags()["scalars"])
+    assert {"towers before the labels/loss", "towers before the labels/validation", "ranker on the labels/loss"} <= tags
+    assert {"recall@10", "ndcg@10"} <= tags
+    data = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    assert all(name in data for name in (b"tower.epochs", b"ranker.minimum", b"seed"))
+
+
 def test_text_of_the_data_is_shown_as_text():
     """Markup in a title, a user, a column or a reason is escaped, and half a character is no crash."""
     figures = {"queries": 1, "recall@10": 0.5, "se_recall@10": 0.1, "ndcg@10": 0.2, "se_ndcg@10": 0.1}

@@ -2,6 +2,7 @@
 checklist, the files that the command writes, and the sentences of wrong options.
 """
 
+import io
 import json
 import re
 from math import log
@@ -176,6 +177,16 @@ def test_traffic_users_and_tolerance_have_thresholds(advise):
     assert found["period", "batch"]["value"] == 60
     often = advise(measurement(TURNS, TURNS), "--batch-every", "1min")
     assert often["surfaces"]["default"]["judgements"]["batch"]["freshness"] == "enough"
+
+
+def test_ask_asks_for_open_answers_alone(advise, monkeypatch, capsys):
+    """A wrong answer is asked for again; an input that ends is an error."""
+    typed = "offline\npeaks\nbig\nsmall\njobs\nlow\nslow\n"
+    monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+    figures = advise(measurement(FLAT, FLAT), "--ask", "--features=session")
+    assert figures["checklist"]["votes"] == {"batch": 6, "realtime": 1, "either": 0}
+    assert figures["checklist"]["mode"] == "batch"
+    assert "Features" not in capsys.readouterr().err
 
 
 def test_costs_follow_the_profile(advise):

@@ -10,7 +10,7 @@ import pytest
 
 from recsys.environment import Environment
 from recsys.errors import DatasetError, SettingsError
-from training.processes.engine import Cluster, open_engine
+from training.processes.engine import LOCAL, Cluster, open_engine
 
 distributed = pytest.importorskip("distributed", reason="the extra dask")
 
@@ -34,6 +34,13 @@ def killed_twice(folder):
         (folder / str(os.getpid())).touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return os.getpid()
+
+
+def test_a_worker_that_does_not_find_a_file_leads_to_the_local_engine(engine, tmp_path):
+    """Files of this host alone are read in this process. Every process reaches a bucket."""
+    assert engine.with_access_to(str(tmp_path)) is engine
+    assert engine.with_access_to("s3://bucket/log") is engine
+    assert engine.with_access_to(str(tmp_path / "missing")) is LOCAL
 
 
 def test_a_lost_worker_costs_time_alone(engine, tmp_path):
