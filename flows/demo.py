@@ -27,7 +27,7 @@ with required_packages(), interruptible_imports():
     from recsys.store.from_environment import open_store
     from tandem_client import Client, ClientError
     from tandem_client.answers import RecommendResponse
-    from training.data import dataset
+    from training.read import dataset
 
 DATA = Path("data/movietweetings")
 START_SECONDS = 120

@@ -51,41 +51,11 @@ from recsys.store.from_environment import open_store
 from recsys.store.redis.flow_store import RedisFlowStore
 from recsys.store.run_record import RunFigures
 from recsys.utc_day import day_of
-from training.data import collected_events, impressions
-from training.data.day_partitions import DAY, write_table
-from training.data.locations import Location, exports
 from training.progress import StepProgress
-
-COLUMNS = pa.schema(
-    [
-        ("impression", pa.string()),
-        ("user_id", pa.string()),
-        ("generation", pa.string()),
-        ("time", pa.float64()),
-        ("asked", pa.float64()),
-        ("mode", pa.string()),
-        ("surface", pa.string()),
-        ("item_id", pa.string()),
-        ("place", pa.int32()),
-        ("score", pa.float32()),
-        ("sources", pa.string()),
-        ("label", pa.bool_()),
-        ("event_type", pa.string()),
-        ("event_types", pa.list_(pa.string())),
-        ("arms", pa.string()),
-        ("context", pa.string()),
-        ("from_store", pa.bool_()),
-        ("dataset", pa.string()),
-        ("labelled_until", pa.float64()),
-        ("explored", pa.bool_()),
-        ("propensity", pa.float64()),
-        ("exploration", pa.binary()),
-        ("assigned", pa.string()),
-    ]
-)
-
-SCHEMA = pa.schema([*COLUMNS, *((name, pa.float32()) for name in impressions.COLUMNS)])
-"""The columns of every file. Features of own columns follow, NaN in slates of a generation without them."""
+from training.read import collected_events, impressions
+from training.read.day_partitions import DAY, write_table
+from training.read.impressions import SHOWN_ITEM
+from training.read.locations import Location, exports
 
 
 @dataclass(frozen=True)
@@ -220,11 +190,11 @@ def to_table(shown: Mapping[str, Impression], credited: CreditedTypes, wait: flo
             slate_end = arms, context, impression.from_store, impression.dataset, impression.time + wait
             rows.append((*slate, *kind, *place, sources, *label, *slate_end, *_draw(impression, at), assigned))
     arrays = [
-        pa.array(list(column), field.type) for column, field in zip(zip(*rows, strict=True), COLUMNS, strict=True)
+        pa.array(list(column), field.type) for column, field in zip(zip(*rows, strict=True), SHOWN_ITEM, strict=True)
     ]
     features = _features(shown.values())
     arrays += [pa.array(column, pa.float32()) for column in features.to_numpy().T]
-    return pa.Table.from_arrays(arrays, [*COLUMNS.names, *features])
+    return pa.Table.from_arrays(arrays, [*SHOWN_ITEM.names, *features])
 
 
 def _features(shown: Iterable[Impression]) -> pd.DataFrame:

@@ -27,12 +27,12 @@ from recsys.store.from_environment import OpenStore, open_store
 from recsys.store.run_record import RunFigures
 from recsys.store.stored_types import LIVE
 from recsys.utc_day import DAY_SECONDS
-from training.data.impressions import FOLDER
-from training.data.locations import exports
-from training.drift import training_slates
 from training.drift.drift_page import page
 from training.drift.drift_reading import DriftReading, read
 from training.drift.recomputed_features import FeatureRecomputation, Skew
+from training.export import training_slates
+from training.read.impressions import FOLDER
+from training.read.locations import exports
 from training.report.page import write
 
 PAGE = "drift.html"

@@ -30,14 +30,14 @@ from recsys.store.from_environment import OpenStore, open_store
 from recsys.store.redis.generation_store import RedisGenerationStore
 from recsys.store.redis.redis_experiments import RedisExperimentStore
 from recsys.store.run_record import RunFigures
-from training.data.impressions import FOLDER
-from training.data.locations import exports
 from training.experiments.experiment_page import page
 from training.experiments.looks import LOOKS, Look
 from training.experiments.operation_table import operation_table
 from training.experiments.reading import ALL, Reading, read
 from training.experiments.verdict import breaches, judge
 from training.experiments.window import window_of
+from training.read.impressions import FOLDER
+from training.read.locations import exports
 from training.report.page import write
 
 PAGES = "experiments"

@@ -31,6 +31,7 @@ from flows.steps.training import (
     build,
     evaluate,
     ingest,
+    policy_judge,
     publish_and_promote,
     read_impressions,
     train_on_everything,
@@ -43,20 +44,20 @@ from recsys.store.from_environment import OpenStore, open_store
 from recsys.store.redis.generation_store import RedisGenerationStore
 from recsys.store.run_record import RunFigures
 from training.config import TrainingConfig
-from training.data.dataset import Dataset
-from training.data.mapping import Mapping
 from training.device import find_device
-from training.evaluation.metric_table import METRICS, SERVED, Evaluation
-from training.export import Origin
-from training.gate.check import Check, failed
-from training.gate.gate import better_before
+from training.export.generation import Origin
+from training.fit.checkpoint import Checkpoints
+from training.judge.gate.check import Check, failed
+from training.judge.gate.gate import better_before
+from training.judge.metric_table import METRICS, SERVED, Evaluation
+from training.judge.run_page import RunReport
 from training.options import training_config
 from training.processes.engine import Engine, open_engine
 from training.progress import LearningCurves, RunProgress
+from training.read.dataset import Dataset
+from training.read.mapping import Mapping
 from training.recipe import TrainingRun, own_split
-from training.report.run_page import RunReport
 from training.tensorboard import TensorBoard
-from training.towers.checkpoint import Checkpoints
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,8 @@ def train_and_publish(
         slates = read_impressions(dataset, parts, run, deletions.before)
         ranker = train_ranker(parts, run, slates)
         rivals = load_rivals(live, report.data, parts, generations, environment)
-        evaluation = report.evaluation = evaluate(dataset.name, parts, ranker, run, rivals, slates)
+        policy = policy_judge(dataset, parts, deletions.before)
+        evaluation = report.evaluation = evaluate(dataset.name, parts, ranker, run, rivals, policy)
         board.result(config, evaluation)
         enforce_gate(report, check_tested_model(evaluation, report.data, live), force)
 

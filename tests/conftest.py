@@ -24,7 +24,7 @@ from tests.servers.deployment import Deployment
 from tests.servers.deployment_with_flows import DeploymentWithFlows
 from tests.servers.prefect_server import prefect_server
 from tests.servers.store_server import StoreServer, empty
-from training.data.interaction_log import Log
+from training.encode.interaction_log import Log
 
 # Prefect reads its home once, at its import: set it before a test module imports a flow.
 os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="tandem-prefect-")

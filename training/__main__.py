@@ -22,21 +22,22 @@ with required_packages(), interruptible_imports():
 
     from training import recipe
     from training.advisor.command import add_advise_options, run_advise
-    from training.data import dataset
-    from training.data.generated_log import SHAPES, generate
-    from training.data.interaction_log import encode
-    from training.data.mapping import Mapping, stated_moment
-    from training.evaluation.protocols import IN_TIME, PROTOCOLS, check_protocol
-    from training.gate.check import failed
-    from training.gate.dataset_profile import AVAILABLE, DataProfile
-    from training.gate.gate import check_data
+    from training.encode.interaction_log import encode
+    from training.encode.protocols import IN_TIME, PROTOCOLS, check_protocol
+    from training.fit.checkpoint import Checkpoints
+    from training.generated_log import SHAPES, generate
+    from training.judge.gate.check import failed
+    from training.judge.gate.dataset_profile import AVAILABLE, DataProfile
+    from training.judge.gate.gate import check_data
+    from training.judge.run_page import RunReport, write
     from training.offpolicy.offpolicy_command import add_offpolicy_options, run_offpolicy
+    from training.offpolicy.tested_model import policy_judge
     from training.options import add_training_options, checked, config_of
     from training.processes import process_group
     from training.progress import LearningCurves, terminal_progress
-    from training.report.run_page import RunReport, write
+    from training.read import dataset
+    from training.read.mapping import Mapping, stated_moment
     from training.tensorboard import TensorBoard
-    from training.towers.checkpoint import Checkpoints
 
 DATA = "a folder with a dataset.toml, or such a file"
 
@@ -143,7 +144,7 @@ def run_evaluate(options: argparse.Namespace) -> None:
         run = recipe.TrainingRun(config, shown.shown_on(board, curves), checkpoints)
         slates = recipe.read_impressions(table, parts, run)
         ranker = recipe.train_ranker(parts, run, slates)
-        evaluation = recipe.evaluate(parts, ranker, run, slates=slates, event_before=True)
+        evaluation = recipe.evaluate(parts, ranker, run, policy=policy_judge(table, parts), event_before=True)
         checkpoints.clear()
         board.result(config, evaluation)
     evaluation = replace(evaluation, seconds=round(time.monotonic() - start, 1))

@@ -14,6 +14,7 @@ candidates; the ranker orders the candidates. `python -m flows run` and `python 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -24,33 +25,31 @@ from recsys.environment import Environment
 from recsys.model.features import names
 from recsys.model.ranker import RankerNet
 from recsys.user_digest import DeletedUsers
-from recsys.utc_day import day_of
 from training.config import TrainingConfig
-from training.data.dataset import Dataset
-from training.data.day_partitions import by_day
-from training.data.impressions import FOLDER, WantedSlates, read
-from training.data.interaction_log import Log
-from training.data.locations import exports
-from training.data.mapping import Moments
-from training.data.slate_events import slate_events
-from training.evaluation.inspection import preview
-from training.evaluation.live_model import LiveModel, compare
-from training.evaluation.metric_table import SERVED, TOWER, Comparison, Evaluation, Row
-from training.evaluation.ranking import metric_rows, newest_events
-from training.evaluation.scorers import baselines, scorers_at, served_at, stages
-from training.evaluation.split import Split, split
-from training.evaluation.verdicts import ArmJudgement
-from training.offpolicy import explored_files
-from training.offpolicy.replay.tested_model import MOST, judge_tested
+from training.encode.interaction_log import Log
+from training.encode.slate_events import slate_events
+from training.encode.split import Split, split
+from training.export.generation import TrainedModel
+from training.fit import checkpoint
+from training.fit.checkpoint import Checkpoints
+from training.fit.first_stage import FirstStage, fit_first_stage
+from training.fit.validation import tower_validation
+from training.judge.inspection import preview
+from training.judge.live_model import LiveModel, compare
+from training.judge.metric_table import SERVED, TOWER, Comparison, Evaluation, Row
+from training.judge.ranking import metric_rows, newest_events
+from training.judge.scorers import baselines, scorers_at, served_at, stages
+from training.judge.verdicts import ArmJudgement
 from training.processes.engine import LOCAL, Engine
 from training.progress import NO_PROGRESS, RunProgress
-from training.ranker.fit_ranker import RankerFit, fit_ranker
-from training.ranker.shown_slates import ShownSlates
-from training.ranker.slate_examples import grade_of
-from training.retrieval_stage import FirstStage, fit_first_stage
-from training.towers import checkpoint
-from training.towers.checkpoint import Checkpoints
-from training.towers.validation import tower_validation
+from training.rank.fit_ranker import RankerFit, fit_ranker
+from training.rank.shown_slates import ShownSlates
+from training.rank.slate_examples import grade_of
+from training.read.dataset import Dataset
+from training.read.day_partitions import by_day
+from training.read.impressions import FOLDER, WantedSlates, read
+from training.read.locations import exports
+from training.read.mapping import Moments
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +68,8 @@ class TrainingRun:
 Rival = LiveModel | Comparison | None
 """A generation to compare with, or the reason why it can't be scored; None if there is none."""
 
-
-@dataclass(frozen=True)
-class TrainedModel:
-    """A model of every event of the log, and the evaluation of the same recipe without the newest part."""
-
-    stage: FirstStage
-    net: RankerNet
-    evaluation: Evaluation
+PolicyJudge = Callable[[Split, FirstStage, RankerNet], ArmJudgement]
+"""Judges the tested model by slates that explored. The stage is that of the events before the test."""
 
 
 def train(log: Log, config: TrainingConfig) -> TrainedModel:
@@ -122,9 +115,7 @@ def read_impressions(
         wanted = WantedSlates(dataset.name, grade_of(parts.log), test, most, deleted or {}, features)
         days = by_day(exports(Environment.read(), FOLDER))
         shown = read([file for of_day in reversed(days.values()) for file in reversed(of_day)], wanted, run.engine)
-        late = [file for day in reversed(days) if day >= day_of(test) for file in reversed(days[day])]
-        drawn = explored_files.read(late, explored_files.WantedExploredSlates(dataset.name, test, MOST, deleted or {}))
-        return ShownSlates(shown, test, time.monotonic() - start, drawn)
+        return ShownSlates(shown, test, time.monotonic() - start)
 
 
 def train_ranker(parts: Split, run: TrainingRun, slates: ShownSlates | None = None) -> RankerFit:
@@ -153,13 +144,13 @@ def evaluate(
     ranker: RankerFit,
     run: TrainingRun,
     live: Rival = None,
-    slates: ShownSlates | None = None,
     best: Rival = None,
+    policy: PolicyJudge | None = None,
     event_before: bool = False,
 ) -> Evaluation:
     """The metric table of the baselines, the stages and the served model, all trained on what precedes the test.
 
-    live, best: the live generation and the best one of 30 days, to compare with. slates: the explored ones judge too.
+    live, best: the live generation and the best one of 30 days, to compare with. policy: judges the tested model too.
     event_before: measure the stages a second time, each query at the time of the user's newest event.
     """
     config, progress, start = run.config, run.progress, time.monotonic()
@@ -183,7 +174,7 @@ def evaluate(
         comparison=_compared(parts, stage, ranker, live, progress),
         best=_compared(parts, stage, ranker, best, progress),
         impressions=ranker.impressions,
-        policy=_judged(parts, stage, ranker, slates, progress),
+        policy=_judged(parts, stage, ranker, policy, progress),
     )
     learned = ranker.impressions.lines if ranker.impressions else []
     notes = [*parts.log.assumptions, *parts.warnings, *ranker.warnings, *learned, *left_out]
@@ -200,12 +191,12 @@ def _compared(
 
 
 def _judged(
-    parts: Split, stage: FirstStage, ranker: RankerFit, slates: ShownSlates | None, progress: RunProgress
+    parts: Split, stage: FirstStage, ranker: RankerFit, policy: PolicyJudge | None, progress: RunProgress
 ) -> ArmJudgement | None:
-    if slates is None:
+    if policy is None:
         return None
     with progress.step("explored slates"):
-        return judge_tested(slates.explored, parts, stage, ranker.net)
+        return policy(parts, stage, ranker.net)
 
 
 def train_on_everything(log: Log, ranker: RankerFit, evaluation: Evaluation, run: TrainingRun) -> TrainedModel:

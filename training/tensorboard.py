@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from training.config import TrainingConfig
-from training.evaluation.metric_table import METRICS, Evaluation
+from training.judge.metric_table import METRICS, Evaluation
 from training.options import FIELDS
 from training.progress import Update
 

@@ -14,13 +14,12 @@ from recsys.generation.packed_strings import StringTable
 from recsys.model.features import width
 from recsys.model.towers import Towers
 from training.config import small
-from training.data.interaction_log import Log
-from training.evaluation.metric_table import SERVED, Evaluation
-from training.export import Origin, export
-from training.ranker.simple_orders import ORDERS, order_net
-from training.recipe import TrainedModel
-from training.retrieval_stage import FirstStage
-from training.tables.item_tables import build_tables
+from training.encode.interaction_log import Log
+from training.export.generation import Origin, TrainedModel, export
+from training.fit.first_stage import FirstStage
+from training.fit.item_tables import build_tables
+from training.judge.metric_table import SERVED, Evaluation
+from training.rank.simple_orders import ORDERS, order_net
 
 ORDER = "popularity_decayed + 4 tower"
 """The ranker of an untrained generation."""

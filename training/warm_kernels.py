@@ -14,10 +14,10 @@ from pathlib import Path
 from recsys.generation.loader import check_servable
 from recsys.process.parent_death import watch_parent
 from training.config import RankerConfig, TowerConfig, TrainingConfig
-from training.data import dataset
-from training.data.generated_log import Shape, generate
-from training.data.interaction_log import encode
-from training.export import Origin, export
+from training.encode.interaction_log import encode
+from training.export.generation import Origin, export
+from training.generated_log import Shape, generate
+from training.read import dataset
 from training.recipe import train
 
 SHAPE = Shape(interactions=1_600, items=60, events=8)

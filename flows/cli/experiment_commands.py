@@ -131,8 +131,8 @@ def report(options: argparse.Namespace) -> None:
     """Run the flow `experiment-report`, or `experiment-reports` for all."""
     with prefect_imports():
         from flows.experiment_report import experiment_report, experiment_reports
-        from training.data.mapping import stated_moment
         from training.experiments.experiment_page import assignment_table, group_table, lift_table
+        from training.read.mapping import stated_moment
     if options.all and options.since:
         raise ExperimentError("--since is for one experiment: name it in place of --all.")
     if options.all:

@@ -123,9 +123,9 @@ def run_schedule(options: argparse.Namespace) -> None:
     """Serve all flows on their schedules until Ctrl-C."""
     if options.data:
         with interruptible_imports():
-            from training.data.locations import Location
-            from training.data.mapping import Mapping
-            from training.data.reading.table_reader import check_columns
+            from training.read.locations import Location
+            from training.read.mapping import Mapping
+            from training.read.table_reader import check_columns
 
         check_columns(Mapping.read(options.data))  # an error here, not in the first run at night
     from recsys.rules import RulesFile

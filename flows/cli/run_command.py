@@ -18,7 +18,7 @@ from flows.cli.kernel_compilation import compiling_kernels
 from flows.cli.output import print_json
 from flows.cli.prefect_api import prefect_imports
 from recsys.process.command_exit import interruptible_imports
-from training.gate.check import Check
+from training.judge.gate.check import Check
 from training.options import add_training_options, config_of, parsed
 from training.progress import terminal_progress
 
@@ -40,8 +40,8 @@ def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
 def run_training(options: argparse.Namespace) -> None:
     """Run the flow `train`; of several processes that torchrun started, one runs it and all train."""
     with interruptible_imports():
-        from training.data.mapping import Mapping
-        from training.data.reading.table_reader import check_columns
+        from training.read.mapping import Mapping
+        from training.read.table_reader import check_columns
 
     use_engine(options)
     mapping = Mapping.read(options.data)  # a wrong path, setting or column is an error before Prefect starts

@@ -14,9 +14,9 @@ from flows.orchestration import store_step
 from recsys.store.redis.event_collection import RedisEventCollection
 from recsys.store.stored_types import CollectedBatch, CollectedEvent
 from recsys.utc_day import day_of
-from training.data.collected_events import SCHEMA, united
-from training.data.day_partitions import DAY, exists, read_table, write_table
-from training.data.locations import Location
+from training.read.collected_events import SCHEMA, united
+from training.read.day_partitions import DAY, exists, read_table, write_table
+from training.read.locations import Location
 
 EVENTS_OF_FILE = 20_000
 """Events of a file and of a step, at most: 0.5 MB."""

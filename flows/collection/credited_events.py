@@ -21,7 +21,7 @@ from recsys.model.features import FEATURES
 from recsys.store.redis.flow_store import RedisFlowStore
 from recsys.store.stored_types import LoggedImpression, place_of
 from recsys.types import Event
-from training.data.slate_events import in_time
+from training.encode.slate_events import in_time
 
 AT_ONCE = 2_000
 """Slates that are read together: 10 MB."""

@@ -14,9 +14,9 @@ import numpy as np
 
 from flows.orchestration import step
 from recsys.utc_day import DAY_SECONDS, day_of
-from training.data.collected_events import SCHEMA, entry_numbers, first_of_each
-from training.data.day_partitions import DAY, by_day, filtered, read_table, write_groups
-from training.data.locations import Location, reaching
+from training.read.collected_events import SCHEMA, entry_numbers, first_of_each
+from training.read.day_partitions import DAY, by_day, filtered, read_table, write_groups
+from training.read.locations import Location, reaching
 
 WHOLE_DAY = "day.parquet"
 """The name of the one file of a day that is over."""

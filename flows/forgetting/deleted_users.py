@@ -27,8 +27,8 @@ from recsys.generation.manifest import MANIFEST, GenerationFolder
 from recsys.store.redis.flow_store import RedisFlowStore
 from recsys.types import Bool
 from recsys.user_digest import DeletedUsers, digest_of
-from training.data.day_partitions import files_of, keep_rows, read_schema, row_groups
-from training.data.locations import Location, reaching
+from training.read.day_partitions import files_of, keep_rows, read_schema, row_groups
+from training.read.locations import Location, reaching
 
 MOST_SECONDS = 600.0
 """After which a run leaves the other folders to the next run. The limit of `drain` is 900 s."""

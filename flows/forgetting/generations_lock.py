@@ -13,7 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from training.data.locations import Location, reaching
+from training.read.locations import Location, reaching
 
 logger = logging.getLogger("tandem")
 

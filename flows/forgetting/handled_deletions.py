@@ -13,7 +13,7 @@ from pathlib import Path
 from recsys.files.atomic_write import atomic_write
 from recsys.store.stored_types import DeletedUser, place_of
 from recsys.user_digest import DeletedUsers
-from training.data.locations import Location, reaching
+from training.read.locations import Location, reaching
 
 CLOCKS_DIFFER = 3_600.0
 """Seconds by which the clocks of hosts and buckets may differ, when the age of a file is judged."""

@@ -20,7 +20,7 @@ from recsys.store.redis.generation_store import RedisGenerationStore
 from recsys.store.redis.user_store import RedisUserStore
 from recsys.store.stored_types import IMPRESSION_LIMITS
 from recsys.user_digest import digest_of
-from training.data.locations import Location, reaching
+from training.read.locations import Location, reaching
 
 NOTES = "deleted-users.json"
 """The copy of the notes, in the folder of all state: `store` is the id of the store, and `deleted` holds when each user

@@ -13,8 +13,8 @@ import pandas as pd
 from recsys.errors import LocationError
 from recsys.files.atomic_write import atomic_write
 from recsys.user_digest import digest_of
-from training.data.locations import Location, reaching
-from training.data.reading.cells import PLAIN_INTEGER
+from training.read.cells import PLAIN_INTEGER
+from training.read.locations import Location, reaching
 
 SLATE = re.compile(r'<div class="wide"><table[^>]*>\s*<caption><b>User (.*?)</b>.*?</table></div>', re.DOTALL)
 """The slate of a user in a report, and the user."""

@@ -20,7 +20,7 @@ from recsys.generation.stored_generations import StoredGeneration
 from recsys.store.redis.generation_store import RedisGenerationStore
 from recsys.store.redis.redis_registry import RedisProcessRegistry
 from recsys.store.stored_types import LIVE
-from training.evaluation.metric_table import METRICS
+from training.judge.metric_table import METRICS
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from recsys.errors import NOTHING_LIVE, NoGeneration
 from recsys.generation.manifest import Manifest
 from recsys.store.redis.flow_store import RedisFlowStore
 from recsys.store.redis.generation_store import RedisGenerationStore
-from training.evaluation.metric_table import METRICS, SERVED
+from training.judge.metric_table import METRICS, SERVED
 
 MOST_USERS = 16_000
 """Users of a load test, as many as the load test has where users are numbers."""

@@ -10,13 +10,12 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 from prefect import get_run_logger
 
-from flows.drain import SCHEMA
 from flows.orchestration import step
 from recsys.utc_day import DAY_SECONDS, day_of
-from training.data.day_partitions import by_day, reading_parquet
-from training.data.impressions import COLUMNS, PREFIX
-from training.data.locations import Location
-from training.drift.drawn_rows import ITEM_COLUMNS, draw, one_of_each_user
+from training.export.drawn_rows import ITEM_COLUMNS, draw, one_of_each_user
+from training.read.day_partitions import by_day, reading_parquet
+from training.read.impressions import COLUMNS, PREFIX, SCHEMA
+from training.read.locations import Location
 
 WEEK = 7
 """Days before the last day, with which the last day is compared."""

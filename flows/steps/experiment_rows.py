@@ -12,10 +12,10 @@ from flows.orchestration import step
 from flows.steps.experiment_sums import ExperimentSums
 from recsys.experiments.document import Experiment
 from recsys.utc_day import day_of
-from training.data.day_partitions import by_day
-from training.data.locations import Location, writing
 from training.experiments.user_rows import UserRows, user_rows
 from training.experiments.window import Window
+from training.read.day_partitions import by_day
+from training.read.locations import Location, writing
 
 
 @step

@@ -16,10 +16,10 @@ import pyarrow.dataset as ds
 from pydantic import TypeAdapter
 
 from recsys.errors import DatasetError, LocationError
-from training.data.day_partitions import DAY, FileVersion, read_table, reading_parquet, write_table
-from training.data.locations import Location
 from training.experiments.day_sums import SHOWN, SUMS, day_sums, slates_of, together
 from training.experiments.window import Window
+from training.read.day_partitions import DAY, FileVersion, read_table, reading_parquet, write_table
+from training.read.locations import Location
 
 FOLDER = "experiment-sums"
 """The folder below TANDEM_EXPORTS or TANDEM_HOME, with a folder for each day and in it a file for each experiment."""

@@ -1,6 +1,6 @@
 """The gate of the training flow: check the data and the models, compare them with the live ones, and refuse bad ones.
 
-The checks themselves are in `training.gate`. These are the Prefect tasks that run them.
+The checks themselves are in `training.judge.gate`. These are the Prefect tasks that run them.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ from recsys.generation.cache import GenerationCache
 from recsys.generation.manifest import GenerationFolder, Manifest
 from recsys.store.redis.generation_store import RedisGenerationStore
 from recsys.store.stored_types import LIVE
-from training.data.interaction_log import Log
-from training.evaluation.inspection import score_spread
-from training.evaluation.live_model import LiveModel
-from training.evaluation.metric_table import Comparison
-from training.evaluation.split import Split
-from training.gate.check import Check, failed
-from training.gate.dataset_profile import DataProfile, LiveGeneration
-from training.gate.gate import check_data, check_model, check_trained, comparable
-from training.gate.past_generations import best_of
-from training.recipe import Rival, TrainedModel, published_rows
-from training.report.run_page import RunReport
+from training.encode.interaction_log import Log
+from training.encode.split import Split
+from training.export.generation import TrainedModel
+from training.judge.gate.check import Check, failed
+from training.judge.gate.dataset_profile import DataProfile, LiveGeneration
+from training.judge.gate.gate import check_data, check_model, check_trained, comparable
+from training.judge.gate.past_generations import best_of
+from training.judge.inspection import score_spread
+from training.judge.live_model import LiveModel
+from training.judge.metric_table import Comparison
+from training.judge.run_page import RunReport
+from training.recipe import Rival, published_rows
 
 
 @store_step

@@ -8,13 +8,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from recsys.environment import Environment
-from training.data.locations import Location, exports, require_writable, writing
+from training.read.locations import Location, exports, require_writable, writing
 
 ABANDONED_SECONDS = 86_400.0
 """An unfinished file without a write for this time belongs to a killed run."""
 
 LISTS, SIMILAR = "lists", "similar"
-"""The folders of users' lists and of similar items, for `training.data.locations.exports`."""
+"""The folders of users' lists and of similar items, for `training.read.locations.exports`."""
 
 KEPT = 7
 """Newest files that stay in a folder: a week of nightly files. In a bucket a lifecycle rule removes old files, so that

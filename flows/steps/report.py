@@ -17,7 +17,7 @@ from flows.progress import artifact_key
 from flows.steps.training import file_name
 from recsys.environment import Environment
 from recsys.errors import GateRefused
-from training.report.run_page import RunReport, write
+from training.judge.run_page import RunReport, write
 
 KEPT = 50
 """Newest reports that stay on the disk, each of 50 to 150 kB."""

@@ -21,18 +21,19 @@ from recsys.environment import Environment
 from recsys.generation.manifest import GenerationFolder
 from recsys.user_digest import DeletedUsers
 from training import recipe
-from training.data.dataset import Dataset, read
-from training.data.interaction_log import Log, encode
-from training.data.mapping import Mapping
-from training.evaluation.metric_table import Evaluation
-from training.evaluation.split import Split
-from training.export import Origin, export
-from training.gate.dataset_profile import DataProfile
-from training.ranker.fit_ranker import RankerFit
-from training.ranker.shown_slates import ShownSlates
-from training.recipe import Rival, TrainedModel, TrainingRun
+from training.encode.interaction_log import Log, encode
+from training.encode.split import Split
+from training.export.generation import Origin, TrainedModel, export
+from training.judge.gate.dataset_profile import DataProfile
+from training.judge.metric_table import Evaluation
+from training.offpolicy import tested_model
+from training.rank.fit_ranker import RankerFit
+from training.read.dataset import Dataset, read
+from training.read.mapping import Mapping
+from training.recipe import PolicyJudge, Rival, TrainingRun
 
 read_impressions = step(recipe.read_impressions)
+policy_judge = step(tested_model.policy_judge)
 train_ranker = step(recipe.train_ranker)
 train_on_everything = step(recipe.train_on_everything)
 publish_and_promote = store_step(publication.publish)
@@ -70,14 +71,14 @@ def evaluate(
     ranker: RankerFit,
     run: TrainingRun,
     rivals: tuple[Rival, Rival],
-    slates: ShownSlates | None,
+    policy: PolicyJudge | None,
 ) -> Evaluation:
     """The metric table on the newest part of the log, also as an artifact.
 
-    rivals: the live generation and the best one of 30 days, to compare with.
+    rivals: the live generation and the best one of 30 days, to compare with. policy: judges the tested model too.
     """
     live, best = rivals
-    evaluation = recipe.evaluate(parts, ranker, run, live, slates, best)
+    evaluation = recipe.evaluate(parts, ranker, run, live, best, policy)
     text = "\n\n".join([evaluation.to_markdown(), *(f"Note: {warning}" for warning in evaluation.warnings)])
     with best_effort():
         create_markdown_artifact(text, key=artifact_key("metrics", name), description=f"Metrics of {name}")

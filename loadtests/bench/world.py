@@ -19,10 +19,10 @@ from recsys.generation.manifest import GenerationFolder
 from recsys.generation.publisher import Publisher
 from recsys.store.embedded_valkey import EmbeddedValkey
 from recsys.store.redis.generation_store import RedisGenerationStore
-from training.data import dataset
-from training.data.generated_log import Shape, generate
-from training.data.interaction_log import encode
+from training.encode.interaction_log import encode
+from training.generated_log import Shape, generate
 from training.progress import RunProgress, terminal_progress
+from training.read import dataset
 from training.untrained_generation import some_users, untrained
 
 HOME = ROOT / ".tandem" / "bench"

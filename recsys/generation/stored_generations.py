@@ -11,7 +11,7 @@ from recsys.store.redis.generation_store import RedisGenerationStore
 from recsys.store.stored_types import LIVE, PREVIOUS
 
 SERVED = "two_stage"
-"""The row of the metric table that has the served model; `training.evaluation.metric_table` writes it."""
+"""The row of the metric table that has the served model; `training.judge.metric_table` writes it."""
 
 
 @dataclass(frozen=True, slots=True)

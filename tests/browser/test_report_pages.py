@@ -10,7 +10,6 @@ import pytest
 from recsys.experiments import changes
 from recsys.experiments.definition import checked
 from recsys.experiments.document import ExperimentsDocument
-from training.evaluation.verdicts import ArmJudgement, Estimate, Judgement, Overlap, Refusal
 from training.experiments import experiment_page
 from training.experiments.guardrails import ArmCounts
 from training.experiments.looks import Look
@@ -19,6 +18,7 @@ from training.experiments.reading import read
 from training.experiments.user_rows import UserRows
 from training.experiments.verdict import judge
 from training.experiments.window import window_of
+from training.judge.verdicts import ArmJudgement, Estimate, Judgement, Overlap, Refusal
 from training.offpolicy import offpolicy_page
 from training.report.page import write
 

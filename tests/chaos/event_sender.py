@@ -18,8 +18,8 @@ from recsys.store.redis.user_store import RedisUserStore
 from recsys.store.stored_types import LOG_LIMITS, StreamLimits
 from recsys.types import Event
 from tests.chaos.publishing_world import PublishingWorld
-from training.data.day_partitions import by_day, read_table
-from training.data.locations import Location
+from training.read.day_partitions import by_day, read_table
+from training.read.locations import Location
 
 
 def add_yesterday(world: PublishingWorld, count: int) -> None:

@@ -8,8 +8,8 @@ import pandas as pd
 from recsys.model.event_types import SeenRule
 from recsys.types import Id
 from training.config import RankerConfig, TowerConfig, TrainingConfig
-from training.data.dataset import Dataset
-from training.data.interaction_log import Log, encode
+from training.encode.interaction_log import Log, encode
+from training.read.dataset import Dataset
 
 START = 1_700_000_000.0
 

@@ -19,9 +19,9 @@ from tests.flows.feedback.test_drain import NOON, WANTED, Store, act, log, one_s
 from tests.flows.ring_dataset import ring
 from tests.servers.s3_server import NAME
 from training import __main__ as training
-from training.data import impressions, locations
-from training.data.dataset import read
-from training.data.locations import Location
+from training.read import impressions, locations
+from training.read.dataset import read
+from training.read.locations import Location
 
 MAPPING = """
 name = "ring"

@@ -14,7 +14,7 @@ from tests.flows.ring_dataset import ring, write
 from tests.sample_data import tiny
 from tests.servers.flow_environment import ROOT, flow_environment
 from tests.servers.s3_server import NAME
-from training.evaluation.metric_table import BASELINES, PERSONAL
+from training.judge.metric_table import BASELINES, PERSONAL
 
 SMALL = "--config=small", "--set=threads=1"
 

@@ -12,7 +12,7 @@ from recsys.errors import GateRefused
 from recsys.store import open_store
 from recsys.store.stored_types import LIVE
 from tests.sample_data import tiny
-from training.retrieval_stage import FirstStage
+from training.fit.first_stage import FirstStage
 
 
 @pytest.fixture(scope="module")

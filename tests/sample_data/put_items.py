@@ -7,9 +7,9 @@ from dataclasses import replace
 from recsys.fresh_items.put_items import NOTHING_PUT, PutItem
 from tests.sample_data import tiny
 from tests.sample_data.shared import shared
-from training.data import dataset
-from training.data.interaction_log import encode
-from training.export import Origin, export
+from training.encode.interaction_log import encode
+from training.export.generation import Origin, export
+from training.read import dataset
 from training.recipe import train
 
 LATER = 4e9

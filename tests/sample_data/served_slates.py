@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 
-from training.data.impressions import COLUMNS, PREFIX
+from training.read.impressions import COLUMNS, PREFIX
 
 DAY = 86_400.0
 PLACES = 10

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 
 from flows.drain import SCHEMA
 from recsys.model.features import FEATURES
-from training.data.impressions import COLUMNS
-from training.data.locations import Location
+from training.read.impressions import COLUMNS
+from training.read.locations import Location
 
 PLACES = 10
 WAIT = 60.0

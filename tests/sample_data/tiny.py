@@ -16,9 +16,9 @@ from recsys.generation.publisher import Publisher
 from recsys.store.redis.generation_store import RedisGenerationStore
 from tests.sample_data.shared import shared
 from training.config import RankerConfig, TowerConfig, TrainingConfig
-from training.data import dataset
-from training.data.interaction_log import Log, encode
-from training.export import Origin, export
+from training.encode.interaction_log import Log, encode
+from training.export.generation import Origin, export
+from training.read import dataset
 from training.recipe import train
 
 USERS, PER_CATEGORY, CATEGORIES = 480, 25, ("action", "comedy", "drama")

@@ -19,8 +19,8 @@ from recsys.types import PAD, Event
 from service.recommend.stages import UserHydrator
 from tests.fakes.fake_users import AwayStore
 from tests.sample_data import tiny
-from training.data import dataset
-from training.data.interaction_log import encode
+from training.encode.interaction_log import encode
+from training.read import dataset
 
 USER = 9_999
 ACTS = (

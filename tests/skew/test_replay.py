@@ -26,9 +26,9 @@ from service.backends.count_follower import POLL_SECONDS
 from tests.sample_data import tiny
 from tests.servers.deployment import Deployment
 from training.advisor.replay import Replay
-from training.advisor.replayed_queries import ReplayedQueries
-from training.advisor.replayed_slates import ReplayedService
-from training.data.interaction_log import DAY
+from training.encode.interaction_log import DAY
+from training.judge.replayed_queries import ReplayedQueries
+from training.judge.replayed_slates import ReplayedService
 
 REQUESTS, AT_ONCE = 300, 8
 USERS = 200

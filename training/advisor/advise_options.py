@@ -7,7 +7,7 @@ from __future__ import annotations
 import argparse
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -28,7 +28,7 @@ _Share = Annotated[float, Field(gt=0, le=1), wanted("a share above 0, up to 1")]
 _Tolerance = Annotated[float, Field(ge=0, lt=1), wanted("a share from 0 to below 1, such as 0.02")]
 
 
-def _words(names: Mapping[str, object]) -> str:
+def _words(names: Iterable[str]) -> str:
     *others, last = (f'"{name}"' for name in names)
     return f"{', '.join(others)} or {last}"
 

@@ -19,12 +19,12 @@ from training.advisor.checklist import QUESTIONS
 from training.advisor.cost import CostProfile
 from training.advisor.curves import Measurement
 from training.advisor.replay import QUERIES, measure
-from training.data import dataset
-from training.data.mapping import Mapping
+from training.fit.checkpoint import Checkpoints
 from training.options import add_training_options, checked, config_of
 from training.progress import terminal_progress
+from training.read import dataset
+from training.read.mapping import Mapping
 from training.recipe import TrainingRun
-from training.towers.checkpoint import Checkpoints
 
 PROFILE = "cost_profile.json"
 """The file of the home (TANDEM_HOME) with the measured costs of this machine."""

@@ -33,7 +33,9 @@ WHATS: dict[What, str] = {
     "list_ranked": "stored list, ranked at the request",
     "trending": "trending items",
 }
-SEGMENTS = {
+Segment = Literal["all", "warm", "cold", "in_session", "heavy"]
+
+SEGMENTS: dict[Segment, str] = {
     "all": "all queries",
     "warm": "queries of users known at the training",
     "cold": "queries of users new since the training",
@@ -41,8 +43,6 @@ SEGMENTS = {
     "heavy": "queries of the most active users",
 }
 """Segments of the queries, with their names."""
-
-Segment = Literal["all", "warm", "cold", "in_session", "heavy"]
 
 STRICT = ConfigDict(extra="forbid")
 """Of a class that is read from JSON: a misspelt field is an error."""

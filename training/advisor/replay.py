@@ -15,15 +15,16 @@ import numpy as np
 from recsys.lists.user_list import UserList
 from recsys.slates.query import Query
 from recsys.types import F64, I32, I64, Mode, Source
-from training.advisor.curves import FreshnessCurve, Measurement, MetricByAge, What
+from training.advisor.curves import SEGMENTS, FreshnessCurve, Measurement, MetricByAge, What
+from training.advisor.drawn_queries import draw_queries
 from training.advisor.replayed_models import stale_models
-from training.advisor.replayed_queries import ReplayedQueries, Trends, draw_queries
-from training.advisor.replayed_slates import ReplayedService, places_of
-from training.data.dataset import Dataset
-from training.data.interaction_log import DAY, encode
-from training.evaluation.metric_table import K
-from training.evaluation.metrics import mean_and_error, ndcg, recall
+from training.encode.interaction_log import DAY, encode
+from training.judge.metric_table import K
+from training.judge.replayed_queries import ReplayedQueries, Trends
+from training.judge.replayed_slates import ReplayedService, places_of
 from training.progress import StepProgress, no_step
+from training.ranking_metrics import mean_and_error, ndcg, recall
+from training.read.dataset import Dataset
 from training.recipe import TrainingRun, own_split, stage_before_test, train_ranker
 
 AGES = (0.0, 60.0, 900.0, 3_600.0, 6 * 3_600.0, DAY)
@@ -174,8 +175,9 @@ def curves_of(
     """
     ages = sorted(outcomes)
     curves = []
-    for segment, mask in queries.segments.items():
-        if not mask.any():
+    for segment in SEGMENTS:
+        mask = queries.segments.get(segment)
+        if mask is None or not mask.any():
             continue
         users, best = queries.users[mask], fresh[mask]
         of_ages = [outcomes[age][mask] for age in ages]

@@ -13,13 +13,13 @@ import numpy as np
 
 from recsys.model.ranker import RankerNet
 from recsys.types import I64
-from training.advisor.replayed_queries import ReplayedQueries
-from training.advisor.replayed_slates import ReplayedService
-from training.data.interaction_log import DAY
-from training.evaluation.protocols import QUERY_SEED
-from training.evaluation.split import Split
+from training.encode.interaction_log import DAY
+from training.encode.protocols import QUERY_SEED
+from training.encode.split import Split
+from training.fit.first_stage import FirstStage
+from training.judge.replayed_queries import ReplayedQueries
+from training.judge.replayed_slates import ReplayedService
 from training.progress import StepProgress, no_step
-from training.retrieval_stage import FirstStage
 
 AGES = (DAY, 7 * DAY)
 """Seconds between two trainings."""

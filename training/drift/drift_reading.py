@@ -18,10 +18,10 @@ import pandas as pd
 from recsys.kernels.feature_kernels import NAMES
 from recsys.retrieval.registry import WITH_THE_QUERY
 from recsys.types import Mode
-from training.data.impressions import PREFIX
 from training.drift import GENERATIONS, ONE_GENERATION, TRAINING_SLATES
 from training.drift.comparison import LEAST_USERS, TRAINING, WEEK, ColumnDrift, Samples, compare
-from training.drift.drawn_rows import CONTEXT, SOURCE, columns_to_compare, segments
+from training.export.drawn_rows import CONTEXT, SOURCE, columns_to_compare, segments
+from training.read.impressions import PREFIX
 
 OF_THE_DAY = (
     *(f"{SOURCE}{each.name}" for each in WITH_THE_QUERY),

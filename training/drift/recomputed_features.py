@@ -24,7 +24,7 @@ from recsys.model.ranker import Ranker
 from recsys.retrieval.registry import SOURCES
 from recsys.retrieval.retriever import Retriever
 from recsys.types import F32, HISTORY_LENGTH, PAD, Bool, Event
-from training.data.impressions import columns_of
+from training.read.impressions import columns_of
 
 OF_THE_SET = "tower_gap", "tower_rank", "covisit_share", "covisit_rank", "ease_rank", "popularity_rank"
 """Features that depend on all candidates of a request. Lists and trending items change."""

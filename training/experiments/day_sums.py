@@ -15,19 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from training.experiments.window import Window
+from training.read.impressions import some_columns
 
-SHOWN = pa.schema(
-    [
-        ("impression", pa.string()),
-        ("user_id", pa.string()),
-        ("time", pa.float64()),
-        ("surface", pa.string()),
-        ("label", pa.bool_()),
-        ("event_types", pa.list_(pa.string())),
-        ("arms", pa.string()),
-        ("assigned", pa.string()),
-    ]
-)
+SHOWN = some_columns("impression", "user_id", "time", "surface", "label", "event_types", "arms", "assigned")
 """The columns of shown items that the sums need."""
 
 SUMS = pa.schema(

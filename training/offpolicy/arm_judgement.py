@@ -12,11 +12,11 @@ from dataclasses import replace
 
 from recsys.errors import ExperimentError
 from recsys.experiments.definition import Arm, Explore
-from training.evaluation.verdicts import ArmJudgement, Refusal
+from training.judge.verdicts import ArmJudgement, Refusal
 from training.offpolicy.logged_draws import LoggedSlate, under
 from training.offpolicy.policy_judgement import judge
-from training.offpolicy.replay.replayed_target import ReplayedTarget
-from training.offpolicy.replay.stored_models import MissingGeneration
+from training.offpolicy.replayed_target import ReplayedTarget
+from training.offpolicy.stored_models import MissingGeneration
 from training.offpolicy.target_draws import TargetDraws, redrawn
 
 LEARNED = "asked before the end of the generation's data, so that the generation may have learned their events"

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.stats import t as student
 
 from recsys.types import F64, I64
-from training.evaluation.verdicts import Estimate
+from training.judge.verdicts import Estimate
 from training.offpolicy.explored_slates import ExploredSlates
 
 COVERED = 0.95

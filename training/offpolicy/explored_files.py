@@ -8,34 +8,20 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from recsys.lists import exploration_record
 from recsys.user_digest import DeletedUsers
-from training.data.day_partitions import reading_parquet
-from training.data.locations import Location
-from training.data.reading.left_out_users import kept_rows
 from training.offpolicy.logged_draws import LoggedSlate
+from training.read.day_partitions import reading_parquet
+from training.read.impressions import some_columns
+from training.read.left_out_users import kept_rows
+from training.read.locations import Location
 
-_COLUMNS = pa.schema(
-    [
-        ("impression", pa.string()),
-        ("user_id", pa.string()),
-        ("generation", pa.string()),
-        ("time", pa.float64()),
-        ("asked", pa.float64()),
-        ("item_id", pa.string()),
-        ("place", pa.int32()),
-        ("label", pa.bool_()),
-        ("arms", pa.string()),
-        ("context", pa.string()),
-        ("from_store", pa.bool_()),
-        ("dataset", pa.string()),
-        ("explored", pa.bool_()),
-        ("exploration", pa.binary()),
-    ]
+_COLUMNS = some_columns(
+    *("impression", "user_id", "generation", "time", "asked", "item_id", "place", "label", "arms", "context"),
+    *("from_store", "dataset", "explored", "exploration"),
 )
 
 

@@ -16,14 +16,14 @@ from recsys.errors import DatasetError, ExperimentError, RulesError, SettingsErr
 from recsys.experiments.definition import Arm, parse
 from recsys.generation.manifest import NAME
 from recsys.rules import rules_schema
-from training.data import collected_events
-from training.data.day_partitions import DAY, by_day, read_schema
-from training.data.locations import Location
-from training.evaluation.verdicts import ArmJudgement, Refusal
+from training.judge.verdicts import ArmJudgement, Refusal
 from training.offpolicy.arm_judgement import checked, judge_arm
 from training.offpolicy.explored_files import read
 from training.offpolicy.offpolicy_page import NAMES, page
-from training.offpolicy.replay.stored_models import read_past, stored_target
+from training.offpolicy.stored_models import read_past, stored_target
+from training.read import collected_events
+from training.read.day_partitions import DAY, by_day, read_schema
+from training.read.locations import Location
 from training.report.page import write
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from training.evaluation.verdicts import ArmJudgement, Judgement, Overlap, Refusal
+from training.judge.verdicts import ArmJudgement, Judgement, Overlap, Refusal
 from training.offpolicy.policy_judgement import LEAST_EFFECTIVE_USERS, MOST_OUTSIDE
 from training.report.charts import COLOURS, NARROW, SOFT, Chart, chart, limit
 from training.report.page import Report, Section, Table

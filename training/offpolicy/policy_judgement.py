@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from recsys.types import F64
-from training.evaluation.verdicts import Judgement, Overlap, Refusal
+from training.judge.verdicts import Judgement, Overlap, Refusal
 from training.offpolicy import estimators
 from training.offpolicy.explored_slates import ExploredSlates
 

@@ -15,9 +15,9 @@ from flows.steps.experiment_sums import FOLDER, SOURCES
 from recsys.store import RedisFlowStore
 from tests.flows.experiments.shown_items import DAYS, EXPERIMENT, FILES, WINDOW, path_of, put, shown
 from tests.servers.store_server import on_users
-from training.data.locations import Location
 from training.experiments.day_sums import SHOWN, day_sums, slates_of
 from training.experiments.user_rows import user_rows
+from training.read.locations import Location
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from recsys.store import RedisFlowStore, RedisUserStore
 from recsys.store.stored_types import UserMerge
 from recsys.types import Event
 from tests.flows.feedback.test_drain import shown
-from training.data.locations import Location
+from training.read.locations import Location
 
 WAIT = 1_800.0
 

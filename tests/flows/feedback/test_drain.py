@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from flows.collection.credited_events import credited_events, read_stored_slates
-from flows.drain import SCHEMA, DrainResult, drain_some
+from flows.drain import DrainResult, drain_some
 from flows.forgetting.deleted_users import remove_deleted_users
 from recsys.lists.impression import Impression
 from recsys.model.features import FEATURES
@@ -19,8 +19,9 @@ from recsys.store import RedisFlowStore, RedisUserStore
 from recsys.store.stored_types import IMPRESSION_LIMITS
 from recsys.types import Event, Source
 from tests.servers.store_server import on_users
-from training.data import impressions
-from training.data.locations import Location
+from training.read import impressions
+from training.read.impressions import SCHEMA
+from training.read.locations import Location
 
 WAIT, WIDTH = 600.0, len(FEATURES)
 WANTED = impressions.WantedSlates("shop", lambda name: 1.0, np.inf, 100)

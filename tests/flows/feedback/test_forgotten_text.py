@@ -4,7 +4,7 @@ import pandas as pd
 
 from flows.forgetting.text_files import forget_in_quarantine, forget_in_report, forget_in_text
 from recsys.user_digest import digest_of
-from training.data.reading.quarantine import named
+from training.read.quarantine import named
 from training.report import page
 from training.report.page import Report, Section, Table
 

@@ -18,7 +18,7 @@ from recsys.types import Event
 from tests.fakes.plain_slate import Catalogue, slate
 from tests.flows.ring_dataset import START, ring, write
 from tests.sample_data import shown_slates
-from training.data.impressions import PREFIX
+from training.read.impressions import PREFIX
 
 DAY = 86_400.0
 

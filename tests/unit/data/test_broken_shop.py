@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 
 from training.__main__ import main
-from training.data.dataset import read
-from training.data.interaction_log import encode
-from training.gate.check import failed
-from training.gate.dataset_profile import DataProfile, LiveGeneration
-from training.gate.gate import check_data
+from training.encode.interaction_log import encode
+from training.judge.gate.check import failed
+from training.judge.gate.dataset_profile import DataProfile, LiveGeneration
+from training.judge.gate.gate import check_data
+from training.read.dataset import read
 
 SHOP = Path("data/shop")
 LOG, ITEMS = "clicks.csv.gz", "products.csv"

@@ -12,13 +12,13 @@ from recsys.types import Event
 from recsys.user_digest import digest_of
 from tests.unit.data.small_log import rows
 from training.config import TrainingConfig
-from training.data.dataset import read
-from training.data.interaction_log import encode
-from training.data.locations import Location
-from training.data.mapping import Mapping
-from training.data.reading.table_reader import check_columns
-from training.gate.dataset_profile import DataProfile
-from training.report.run_page import RunReport, report
+from training.encode.interaction_log import encode
+from training.judge.gate.dataset_profile import DataProfile
+from training.judge.run_page import RunReport, report
+from training.read.dataset import read
+from training.read.locations import Location
+from training.read.mapping import Mapping
+from training.read.table_reader import check_columns
 
 START, LATER = 1_700_000_000.0, 1_700_100_000.0
 ON = "[collected]\nevents = true\n"

@@ -4,9 +4,9 @@ import pandas as pd
 import pytest
 
 from training.__main__ import main
-from training.data.dataset import read
-from training.data.generated_log import SHAPES
-from training.data.interaction_log import encode
+from training.encode.interaction_log import encode
+from training.generated_log import SHAPES
+from training.read.dataset import read
 
 
 def generate(folder, *options):

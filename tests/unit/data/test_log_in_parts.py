@@ -8,10 +8,10 @@ import pytest
 
 from recsys.environment import Environment
 from tests.unit.data.small_log import TOML
-from training.data.dataset import read
-from training.data.interaction_log import encode
-from training.data.reading import parquet_parts
+from training.encode.interaction_log import encode
 from training.processes.engine import LOCAL, open_engine
+from training.read import parquet_parts
+from training.read.dataset import read
 
 MORE = """event_type = "kind"
 value = "worth"

@@ -7,8 +7,8 @@ import pytest
 from recsys.errors import DatasetError
 from recsys.model.feature_spec import FeatureSpec
 from tests.unit.data.small_log import rows
-from training.data.dataset import read
-from training.data.interaction_log import encode
+from training.encode.interaction_log import encode
+from training.read.dataset import read
 
 NOON = 1_714_989_600.0  # 2024-05-06 10:00 UTC
 ITEMS = '[items]\nfile = "items.csv"\nitem_id = "what"\n'

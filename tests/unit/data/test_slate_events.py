@@ -7,10 +7,10 @@ import pytest
 
 from tests.flows.ring_dataset import log_of, ring
 from training.config import small
-from training.data.impressions import COLUMNS
-from training.data.locations import Location
-from training.data.slate_events import SlateEvents, slate_events
-from training.evaluation.split import split
+from training.encode.slate_events import SlateEvents, slate_events
+from training.encode.split import split
+from training.read.impressions import COLUMNS
+from training.read.locations import Location
 
 FEATURES = [name.removeprefix("feature.") for name in COLUMNS]
 WAIT = 1_800.0

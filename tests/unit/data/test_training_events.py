@@ -8,13 +8,13 @@ from recsys.model.event_types import EventRules, SeenRule
 from recsys.types import PAD
 from tests.flows.ring_dataset import quick
 from tests.unit.data.small_log import rows
-from training.data import dataset
-from training.data.dataset import Dataset
-from training.data.interaction_log import Log, encode
-from training.evaluation.baselines import popularity
-from training.evaluation.ranking import metric_rows
-from training.evaluation.scorers import same_for_all
-from training.evaluation.split import split
+from training.encode.interaction_log import Log, encode
+from training.encode.split import split
+from training.fit.popularity import popularity
+from training.judge.ranking import metric_rows
+from training.judge.scorers import same_for_all
+from training.read import dataset
+from training.read.dataset import Dataset
 
 HOUR = 3_600.0
 DAY = 24 * HOUR

@@ -5,10 +5,10 @@ import pytest
 
 from tests.sample_data.served_slates import DAY, slates
 from training.drift.comparison import LEAST_USERS, WEEK
-from training.drift.drawn_rows import draw
 from training.drift.drift_page import page
 from training.drift.drift_reading import read
 from training.drift.recomputed_features import Skew
+from training.export.drawn_rows import draw
 
 USERS = 600
 

@@ -6,8 +6,8 @@ import pytest
 
 from recsys.model.features import names
 from recsys.types import HISTORY_LENGTH, Event
-from training.data.impressions import columns_of
 from training.drift.recomputed_features import LEAST_ROWS, FeatureRecomputation
+from training.read.impressions import columns_of
 
 ROWS, NOW = LEAST_ROWS + 20, 1.7e9
 

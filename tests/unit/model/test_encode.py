@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.model.feature_spec import CONTENT_TOKENS, FeatureSpec
-from training.data.catalogue import encode_columns
+from training.encode.catalogue import encode_columns
 
 COLUMNS = ("kinds", "price", "brand")
 EDGES = {"price": (1.0, 2.5)}

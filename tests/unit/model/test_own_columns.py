@@ -12,9 +12,9 @@ from recsys.model import features
 from recsys.types import CANDIDATES, PAD, Candidates, Histories
 from tests.unit.model.test_features import tables_of
 from training.config import RankerConfig
-from training.ranker.examples import Examples
-from training.ranker.fit_net import fit_net
-from training.ranker.simple_orders import scores
+from training.rank.examples import Examples
+from training.rank.fit_net import fit_net
+from training.rank.simple_orders import scores
 
 ITEMS, OFFERED, QUERIES, TESTED = 500, 40, 800, 300
 

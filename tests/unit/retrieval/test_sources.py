@@ -33,9 +33,9 @@ from recsys.lists.user_list import UserList
 from service.verbs import answer_models as answers
 from tests.sample_data import tiny
 from tests.fakes.in_process import InProcessService
-from training.data import dataset
-from training.export import Origin, export
-from training.data.interaction_log import encode
+from training.read import dataset
+from training.export.generation import Origin, export
+from training.encode.interaction_log import encode
 from training.recipe import train
 
 def seen(folder):

@@ -5,10 +5,12 @@ import pytest
 
 from recsys.types import PAD
 from tests.flows.ring_dataset import log_of, quick, ring
-from training.evaluation.baselines import DECAY, Ease, ItemKnn, popularity
-from training.evaluation.ranking import metric_rows
-from training.evaluation.scorers import baselines
-from training.evaluation.split import split
+from training.encode.split import split
+from training.fit.ease import DECAY, Ease
+from training.fit.popularity import popularity
+from training.judge.baselines import ItemKnn
+from training.judge.ranking import metric_rows
+from training.judge.scorers import baselines
 
 
 def dense_knn(log, history, neighbours):

@@ -9,13 +9,13 @@ import pytest
 
 from tests.flows.ring_dataset import START, log_of, quick, ring
 from training import recipe
-from training.advisor.replayed_slates import ReplayedService
-from training.data.interaction_log import DAY
-from training.evaluation.protocols import PROTOCOLS
-from training.evaluation.split import split
-from training.offpolicy.replay.tested_model import judge_tested
-from training.ranker import examples
-from training.retrieval_stage import fit_first_stage
+from training.encode.interaction_log import DAY
+from training.encode.protocols import PROTOCOLS
+from training.encode.split import split
+from training.fit.first_stage import fit_first_stage
+from training.judge.replayed_slates import ReplayedService
+from training.offpolicy.tested_model import judge_tested
+from training.rank import examples
 
 DAYS, HIT_DAYS, EVENTS, ITEMS = 60, 3, 40, 60
 BRIEF = replace(quick(), tower=replace(quick().tower, epochs=1))

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from recsys.generation.manifest import Manifest
-from training.evaluation.metric_table import Comparison, Evaluation
-from training.gate.check import failed
-from training.gate.dataset_profile import DataProfile, LiveGeneration
-from training.gate.gate import better_before, check_model
-from training.gate.model_checks import Metric
-from training.gate.past_generations import RECENT, best_of
+from training.judge.gate.check import failed
+from training.judge.gate.dataset_profile import DataProfile, LiveGeneration
+from training.judge.gate.gate import better_before, check_model
+from training.judge.gate.model_checks import Metric
+from training.judge.gate.past_generations import RECENT, best_of
+from training.judge.metric_table import Comparison, Evaluation
 
 DATA = DataProfile("shop", rows=10_000, users=500, items=300)
 DAY = 86_400.0

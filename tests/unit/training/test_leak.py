@@ -11,12 +11,12 @@ from recsys.model.towers import Towers
 from tests.flows.ring_dataset import log_of, quick, ring
 from training import recipe
 from training.__main__ import main
-from training.evaluation.protocols import PROTOCOLS
-from training.evaluation.ranking import metric_rows
-from training.evaluation.scorers import stages
-from training.evaluation.split import split
-from training.retrieval_stage import fit_first_stage
-from training.towers.validation import tower_validation
+from training.encode.protocols import PROTOCOLS
+from training.encode.split import split
+from training.fit.first_stage import fit_first_stage
+from training.fit.validation import tower_validation
+from training.judge.ranking import metric_rows
+from training.judge.scorers import stages
 
 ITEMS = 40
 CHANCE = 10 / ITEMS

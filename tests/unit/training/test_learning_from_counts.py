@@ -9,10 +9,10 @@ from recsys.kernels.recent_events import NO_EVENTS
 from tests.flows.ring_dataset import START, log_of, quick
 from training import recipe
 from training.config import RankerConfig
-from training.evaluation.ranking import metric_rows
-from training.evaluation.scorers import two_stage
-from training.evaluation.split import split
-from training.retrieval_stage import fit_first_stage
+from training.encode.split import split
+from training.fit.first_stage import fit_first_stage
+from training.judge.ranking import metric_rows
+from training.judge.scorers import two_stage
 
 HOURS, EVENTS, USERS, ITEMS = 240, 20, 400, 60
 

@@ -12,15 +12,15 @@ from recsys.model.features import FEATURES
 from recsys.user_digest import digest_of
 from tests.sample_data.shown_slates import PLACES, WAIT, slates, take, write
 from training.config import RankerConfig, TrainingConfig
-from training.data import impressions
-from training.data.impressions import COLUMNS, WantedSlates
-from training.ranker.examples import Examples
-from training.ranker.fit_net import fit_net
-from training.ranker.position_bias import PositionBias, measure
-from training.ranker.shown_slates import ShownSlates
-from training.ranker.simple_orders import scores
-from training.ranker.slate_examples import slate_examples
-from training.ranker.with_impressions import fit_with_impressions
+from training.rank.examples import Examples
+from training.rank.fit_net import fit_net
+from training.rank.position_bias import PositionBias, measure
+from training.rank.shown_slates import ShownSlates
+from training.rank.simple_orders import scores
+from training.rank.slate_examples import slate_examples
+from training.rank.with_impressions import fit_with_impressions
+from training.read import impressions
+from training.read.impressions import COLUMNS, WantedSlates
 
 START, TEST = 1_700_000_000.0, 1_700_900_000.0
 TASTE = COLUMNS[3]

@@ -11,13 +11,13 @@ from recsys.model.ranker import Ranker, RankerNet
 from recsys.retrieval.retriever import Retriever
 from tests.flows.ring_dataset import log_of, quick, ring
 from tests.sample_data import tiny
-from training.data import dataset
-from training.data.interaction_log import DAY, encode
-from training.evaluation.live_model import LiveModel, compare, unknown_to_both
-from training.evaluation.protocols import PROTOCOLS
-from training.evaluation.scorers import two_stage
-from training.evaluation.split import split
-from training.retrieval_stage import fit_first_stage
+from training.encode.interaction_log import DAY, encode
+from training.encode.protocols import PROTOCOLS
+from training.encode.split import split
+from training.fit.first_stage import fit_first_stage
+from training.judge.live_model import LiveModel, compare, unknown_to_both
+from training.judge.scorers import two_stage
+from training.read import dataset
 
 NEW = "drama-new"
 LATER = 6_000

@@ -8,10 +8,10 @@ import pytest
 from recsys.kernels import time_features
 from recsys.types import CLOCK
 from tests.flows.ring_dataset import log_of, quick, ring
-from training.evaluation.metrics import places
-from training.evaluation.ranking import metric_row, rank_targets
-from training.evaluation.scorers import at_newest_event, same_for_all
-from training.evaluation.split import split
+from training.encode.split import split
+from training.judge.ranking import metric_row, rank_targets
+from training.judge.scorers import at_newest_event, same_for_all
+from training.ranking_metrics import places
 
 
 def slow_place(scores, target):

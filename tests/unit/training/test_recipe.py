@@ -12,9 +12,9 @@ from recsys.retrieval.retriever import Retriever
 from recsys.types import HISTORY_LENGTH
 from tests.flows.ring_dataset import log_of, quick, ring
 from training import recipe
-from training.export import Origin, export
-from training.ranker.simple_orders import FITTED, ORDERS
-from training.user_records import precompute
+from training.export.generation import Origin, export
+from training.export.user_records import precompute
+from training.rank.simple_orders import FITTED, ORDERS
 
 
 @pytest.fixture(scope="module")

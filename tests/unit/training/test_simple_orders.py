@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from recsys.model import features
-from training.ranker.examples import Examples
-from training.ranker.simple_orders import best_order
+from training.rank.examples import Examples
+from training.rank.simple_orders import best_order
 
 
 @pytest.mark.parametrize("strongest", ["popularity_decayed", "tower"])

@@ -8,10 +8,10 @@ import pytest
 
 from recsys.errors import DatasetError
 from tests.flows.ring_dataset import START, log_of, quick, ring
-from training.data.interaction_log import DAY
-from training.data.mapping import Moments
-from training.evaluation.protocols import LABELS_PER_USER, LEAST_HISTORY, PROTOCOLS, QUERIES_PER_USER
-from training.evaluation.split import split
+from training.encode.interaction_log import DAY
+from training.encode.protocols import LABELS_PER_USER, LEAST_HISTORY, PROTOCOLS, QUERIES_PER_USER
+from training.encode.split import split
+from training.read.mapping import Moments
 
 
 def items_of(log, user, events):

@@ -19,10 +19,10 @@ from recsys.model.towers import EmbeddedHistory, Towers
 from recsys.types import CLOCK, CONTEXTS
 from tests.flows.ring_dataset import log_of, quick, ring
 from tests.servers.deployment import ROOT
+from training.fit.checkpoint import MOST, SERVED, Checkpoints
+from training.fit.fit_towers import fit_towers
+from training.fit.loss import Negatives, corrected_softmax
 from training.recipe import train
-from training.towers.checkpoint import MOST, SERVED, Checkpoints
-from training.towers.fit_towers import fit_towers
-from training.towers.loss import Negatives, corrected_softmax
 
 KILLED = """
     import os, signal
@@ -30,8 +30,8 @@ KILLED = """
     from dataclasses import replace
     import torch
     from tests.flows.ring_dataset import log_of, quick, ring
-    from training.towers.checkpoint import Checkpoints
-    from training.towers.fit_towers import fit_towers
+    from training.fit.checkpoint import Checkpoints
+    from training.fit.fit_towers import fit_towers
 
     torch.set_num_threads(1)
     log, config = log_of(ring(users=60)), replace(quick().tower, epochs=6)
@@ -50,7 +50,7 @@ KILLED = """
 SAVE = """
 from pathlib import Path
 from tests.flows.ring_dataset import log_of, quick, ring
-from training.towers.checkpoint import Checkpoints
+from training.fit.checkpoint import Checkpoints
 
 Checkpoints(Path("kept")).of(log_of(ring(users=6)), quick().tower, 1, "test").save({})
 """
@@ -202,7 +202,7 @@ def test_an_edited_module_has_no_old_checkpoint(tmp_path):
     saved = copied_code(tmp_path)
     before = saved()
     module = "recsys/model/towers.py"
-    for edited in ("training/ranker/fit_net.py", module):
+    for edited in ("training/rank/fit_net.py", module):
         (tmp_path / edited).write_text((tmp_path / edited).read_text() + "\nOTHER = 1\n")
         found = saved()
         assert (found == before) == (edited != module)

@@ -10,11 +10,11 @@ import pytest
 from tests.flows.ring_dataset import quick, ring
 from tests.flows.ring_dataset import write as write_ring
 from training.__main__ import main
-from training.evaluation.metric_table import SERVED, Evaluation
-from training.evaluation.preview import Preview, Scores, Slate
-from training.gate.check import Check
-from training.gate.dataset_profile import DataProfile
-from training.report.run_page import RunReport, report
+from training.judge.gate.check import Check
+from training.judge.gate.dataset_profile import DataProfile
+from training.judge.metric_table import SERVED, Evaluation
+from training.judge.preview import Preview, Scores, Slate
+from training.judge.run_page import RunReport, report
 
 NASTY = '</style><script>alert("x")</script><img src=x onerror=alert(1)> & \ud800'
 TRAINING = """

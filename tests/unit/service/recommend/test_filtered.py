@@ -13,9 +13,9 @@ from service.schema import Mode
 from tests.fakes.in_process import InProcessService, ids
 from tests.sample_data import tiny
 from tests.sample_data.put_items import item, putting
-from training.data import dataset
-from training.data.interaction_log import encode
-from training.export import Origin, export
+from training.encode.interaction_log import encode
+from training.export.generation import Origin, export
+from training.read import dataset
 from training.recipe import train
 
 filters = TypeAdapter(dict[str, Condition]).validate_python

@@ -10,7 +10,7 @@ from tests.sample_data import planted_taste
 from training.__main__ import main
 from training.advisor.curves import Measurement
 from training.advisor.replay import AGES, PARTS
-from training.data.interaction_log import DAY
+from training.encode.interaction_log import DAY
 
 QUICK = ["tower.epochs=4", "tower.dim=32", "tower.hidden=64", "ranker.queries=1000", "threads=1"]
 

@@ -12,13 +12,14 @@ from recsys.retrieval.retriever import Retriever
 from recsys.slates.served_generation import ServedGeneration
 from recsys.types import CLOCK
 from tests.sample_data import planted_taste
+from training.advisor.drawn_queries import draw_queries
 from training.advisor.replay import AGES, Replay, curves_of
-from training.advisor.replayed_queries import ReplayedQueries, draw_queries
-from training.advisor.replayed_slates import ReplayedService
 from training.config import TrainingConfig
-from training.data import dataset
-from training.data.interaction_log import DAY, encode
-from training.evaluation.split import split
+from training.encode.interaction_log import DAY, encode
+from training.encode.split import split
+from training.judge.replayed_queries import ReplayedQueries
+from training.judge.replayed_slates import ReplayedService
+from training.read import dataset
 
 HOUR = 3_600.0
 USERS = [3, 4, 10, 23, 57, 101]

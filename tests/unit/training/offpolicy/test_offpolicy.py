@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import binom
 
 from tests.sample_data.explored_shop import ITEMS, LOGGED, Policy, Visits, log, random_policy, true_rewards
-from training.evaluation.verdicts import Refusal
+from training.judge.verdicts import Refusal
 from training.offpolicy.estimators import doubly_robust, inverse_propensity, logged, self_normalised
 from training.offpolicy.explored_slates import ExploredSlates
 from training.offpolicy.policy_judgement import judge

@@ -11,11 +11,11 @@ from recsys.model.ranker import RankerNet
 from recsys.rules import parse
 from tests.sample_data import explored_slates, tiny
 from tests.sample_data.altered_generation import altered
-from training.data.locations import Location
-from training.evaluation.verdicts import Judgement, Refusal
+from training.judge.verdicts import Judgement, Refusal
 from training.offpolicy.arm_judgement import LEARNED, judge_arm
 from training.offpolicy.explored_files import read
-from training.offpolicy.replay.stored_models import read_past, stored_target
+from training.offpolicy.stored_models import read_past, stored_target
+from training.read.locations import Location
 
 EXPLORE = {"slates": 1.0, "temperature": 0.5, "uncertain": 0.1}
 VISITORS = 1_100

@@ -7,12 +7,12 @@ import torch
 
 from recsys.model.towers import Towers
 from tests.flows.ring_dataset import log_of, quick, ring
-from training.data.interaction_log import Log
+from training.encode.interaction_log import Log
+from training.fit.crops import Batch, Crops
+from training.fit.gradients import Gradients
 from training.processes import process_group
-from training.ranker.examples import Examples
-from training.ranker.fit_net import fit_net
-from training.towers.crops import Batch, Crops
-from training.towers.gradients import Gradients
+from training.rank.examples import Examples
+from training.rank.fit_net import fit_net
 
 
 def examples() -> Examples:

@@ -79,6 +79,6 @@ def test_a_wrong_setting_is_a_sentence(dask, memory, words):
 
 def test_without_the_setting_nothing_of_dask_is_imported():
     """Neither by the engine nor by reading a dataset."""
-    imports = "import sys, training.processes.engine, training.data.dataset"
+    imports = "import sys, training.processes.engine, training.read.dataset"
     code = f"{imports}; sys.exit(bool({{'dask', 'distributed'}} & {{*sys.modules}}))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -7,11 +7,11 @@ from recsys.environment import Environment
 from recsys.model.features import width
 from recsys.model.ranker import RankerNet
 from recsys.model.towers import Towers
+from training.export.user_records import RecordWork, packed_records
+from training.fit.first_stage import FirstStage
+from training.fit.item_tables import build_tables
 from training.processes.engine import LOCAL, open_engine
 from training.processes.shared_file import read_shared, shared_file
-from training.retrieval_stage import FirstStage
-from training.tables.item_tables import build_tables
-from training.user_records import RecordWork, packed_records
 
 pytest.importorskip("distributed", reason="the extra dask")
 
@@ -26,9 +26,9 @@ def home(tmp_path_factory):
 def engine(home):
     """Two workers, and parts of so few items and users that a small log has many."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("training.tables.neighbours.PAIRS", 2_000)
-        patched.setattr("training.towers.fit_towers.ROWS", 20)
-        patched.setattr("training.user_records.PART", 100)
+        patched.setattr("training.fit.neighbours.PAIRS", 2_000)
+        patched.setattr("training.fit.fit_towers.ROWS", 20)
+        patched.setattr("training.export.user_records.PART", 100)
         with open_engine(Environment(home, None, dask="2")) as opened:
             yield opened
 

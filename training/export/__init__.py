@@ -1,0 +1,1 @@
+"""Stage 6, export: the folder of a generation, with the records of its users."""

@@ -1,0 +1,121 @@
+"""Replay logged slates with the models of a generation: the draws that its ranker and its rules would make.
+
+Each user's history is that of the time of the request. The functions are those of serving: retrieval, ranker, filters
+and selection, whose places get the logged items, so that each draw is one given the logged places before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from recsys.experiments.definition import Explore
+from recsys.lists.user_record import UserRecord
+from recsys.rules import CompiledRules, Rules, compile_rules
+from recsys.rules.exploration import DrawPolicy
+from recsys.rules.selection import replay
+from recsys.slates.query import NO_RULES, Query
+from recsys.slates.slate import catalogue_of
+from recsys.slates.slate_filters import allowed
+from recsys.types import PAD, Event
+from training.judge.replayed_slates import BATCH, ReplayedService
+from training.offpolicy.logged_draws import LoggedSlate
+from training.offpolicy.target_draws import Scored, TargetDraws, as_logged, set_place
+
+Past = Callable[[LoggedSlate], tuple[UserRecord, Sequence[Event]]]
+"""The record of a slate's user in a generation, and the user's events since, up to the request."""
+
+
+@dataclass(frozen=True)
+class ReplayedTarget:
+    """A target policy with models of its own. data_end: the time of their newest event, unix seconds.
+
+    rules: in place of the logged ones; None for those. explore: likewise.
+    """
+
+    service: ReplayedService
+    past: Past
+    data_end: float
+    rules: Rules | None = None
+    explore: Explore | None = None
+
+    def draws(self, slates: Sequence[LoggedSlate]) -> list[TargetDraws]:
+        """The draws of each slate. Candidates are those of the request (mode realtime), without trending items."""
+        found = []
+        for start in range(0, len(slates), BATCH):
+            some = slates[start : start + BATCH]
+            queries = [self._query(slate) for slate in some]
+            self.service.retrieve_and_rank(queries)
+            make = self._as_logged if self.rules is None else self._by_rules
+            found += [make(slate, query) for slate, query in zip(some, queries, strict=True)]
+        return found
+
+    @cached_property
+    def compiled(self) -> CompiledRules:
+        """The rules for the generation."""
+        return NO_RULES if self.rules is None else compile_rules(self.rules, self.service.generation.spec)
+
+    def _query(self, slate: LoggedSlate) -> Query:
+        generation, (record, since) = self.service.generation, self.past(slate)
+        query = Query(
+            generation,
+            slate.user_id,
+            len(slate.items),
+            due=0.0,
+            now=slate.asked,
+            context=generation.spec.encode_context(slate.context),
+            context_values=slate.context,
+            rules=self.compiled,
+            record=record,
+        )
+        return self.service.with_history(query, record, since=since)
+
+    def _as_logged(self, slate: LoggedSlate, query: Query) -> TargetDraws:
+        number = _numbers(slate, query)
+        at = np.array([number.get(row, -1) for row in query.items.tolist()], np.int64)
+        kept = (at >= 0) | allowed(query, query.items)  # the log's items passed the filters
+        interactions = catalogue_of(query).interactions(query.items)
+        scored = Scored(at[kept], query.scores[kept], interactions[kept])
+        return as_logged(slate.draws, scored, self.explore)
+
+    def _by_rules(self, slate: LoggedSlate, query: Query) -> TargetDraws:
+        query.keep(allowed(query, query.items))
+        rows = _shown_rows(slate, query)
+        end = rows.index(PAD) + 1 if PAD in rows else len(rows)  # the target never shows an item that it lacks
+        draws, explore = slate.draws, self.explore or slate.draws.policy
+        policy = DrawPolicy(explore.temperature, explore.uncertain, explore.fewer_than, draws.policy.seed)
+        request = query.rules, catalogue_of(query), query.context_values, policy
+        made, chosen = replay(query.items, query.scores, rows[:end], *request)
+        number, result = _numbers(slate, query), _nothing(slate)
+        for place, row in enumerate(chosen):
+            items, chances = [row], np.ones(1)
+            if made is not None and made.admitted[place].any():
+                items, chances = [*map(int, made.items)], made.probabilities(place)
+            if draws.admitted[place].any():
+                set_place(result, draws, place, [number.get(each, -1) for each in items], chances)
+            else:  # the log can only show the item that it showed
+                same = [each == rows[place] or (rows[place] is None and len(items) == 1) for each in items]
+                result.outside[place] = 1 - float(chances[same].sum())
+        return result
+
+
+def _shown_rows(slate: LoggedSlate, query: Query) -> list[int | None]:
+    """The row of each shown item: PAD for one that the generation lacks, None for one that was no candidate."""
+    rows = query.generation.rows_of(slate.items)
+    return [None if not item else PAD if row is None else row for item, row in zip(slate.items, rows, strict=True)]
+
+
+def _numbers(slate: LoggedSlate, query: Query) -> dict[int, int]:
+    """The place of each logged candidate among them, by its row in the target's generation."""
+    rows = query.generation.rows_of([*map(str, slate.draws.items)])
+    return {row: at for at, row in enumerate(rows) if row is not None}
+
+
+def _nothing(slate: LoggedSlate) -> TargetDraws:
+    """The draws of the log, for places that the target leaves empty."""
+    places = range(len(slate.items))
+    chances = np.array([slate.draws.probabilities(place) for place in places])
+    return TargetDraws(chances, np.ones(len(chances)))

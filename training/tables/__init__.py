@@ -1,1 +1,0 @@
-"""The item tables of a trained model, counted from the log: popularity, neighbours and context lifts of items."""
