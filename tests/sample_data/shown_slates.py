@@ -7,9 +7,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from flows.drain import SCHEMA
 from recsys.model.features import FEATURES
-from training.read.impressions import COLUMNS
+from training.read.impressions import COLUMNS, SCHEMA
 from training.read.locations import Location
 
 PLACES = 10

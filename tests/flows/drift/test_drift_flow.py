@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows.__main__ import main
-from flows.drain import SCHEMA
 from flows.drift import drift
 from recsys.store import RedisFlowStore
 from recsys.store.redis.run_store import RedisRunStore
@@ -20,6 +19,7 @@ from tests.flows.runs.flow_alert_check import check_alerts
 from tests.sample_data import tiny
 from tests.servers.deployment import wait_for
 from tests.servers.prometheus import FLOW_ALERTS
+from training.read.impressions import SCHEMA
 
 MODES = "realtime", "hybrid"
 USERS, AT_ONCE, DAY = 300, 4, 86_400

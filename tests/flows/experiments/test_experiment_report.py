@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows.__main__ import main
-from flows.drain import SCHEMA, drain
+from flows.drain import drain
 from flows.experiment_report import experiment_report, experiment_reports
 from recsys.experiments import changes
 from recsys.experiments.definition import checked
@@ -21,6 +21,7 @@ from recsys.store.redis.redis_experiments import RedisExperimentStore
 from recsys.store.redis.user_store import RedisUserStore
 from recsys.store.stored_types import UserMerge
 from tests.chaos.event_sender import forget
+from training.read.impressions import SCHEMA
 
 DEFINITION = {"name": "look", "arms": {"new": {"share": 0.5, "mode": "hybrid"}}}
 DAY = 86_400.0
