@@ -52,7 +52,8 @@ from recsys.store.redis.flow_store import RedisFlowStore
 from recsys.store.run_record import RunFigures
 from recsys.utc_day import day_of
 from training.progress import StepProgress
-from training.read import collected_events, impressions
+from training.read import collected as collected_files
+from training.read import impressions
 from training.read.day_partitions import DAY, write_table
 from training.read.impressions import SHOWN_ITEM
 from training.read.locations import Location, exports
@@ -105,7 +106,7 @@ def drain(
     """Move impressions that are old enough from the store into Parquet files, with features and labels."""
     environment = Environment.read()
     shown, events, sums = (
-        exports(environment, folder) for folder in (impressions.FOLDER, collected_events.FOLDER, experiment_sums.FOLDER)
+        exports(environment, folder) for folder in (impressions.FOLDER, collected_files.FOLDER, experiment_sums.FOLDER)
     )
     days = environment.collected_days  # a wrong setting is an error before anything is written
     with open_store(environment) as opened, run_progress() as progress:

@@ -39,17 +39,16 @@ from training.judge.live_model import LiveModel, compare
 from training.judge.metric_table import SERVED, TOWER, Comparison, Evaluation, Row
 from training.judge.ranking import metric_rows, newest_events
 from training.judge.scorers import baselines, scorers_at, served_at, stages
-from training.judge.verdicts import ArmJudgement
 from training.processes.engine import LOCAL, Engine
 from training.progress import NO_PROGRESS, RunProgress
 from training.rank.fit_ranker import RankerFit, fit_ranker
-from training.rank.shown_slates import ShownSlates
-from training.rank.slate_examples import grade_of
+from training.rank.shown_slates import ShownSlates, grade_of
 from training.read.dataset import Dataset
 from training.read.day_partitions import by_day
 from training.read.impressions import FOLDER, WantedSlates, read
 from training.read.locations import exports
 from training.read.mapping import Moments
+from training.results import ArmJudgement
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from training.export.generation import Origin, TrainedModel, export
 from training.fit.first_stage import FirstStage
 from training.fit.item_tables import build_tables
 from training.judge.metric_table import SERVED, Evaluation
-from training.rank.simple_orders import ORDERS, order_net
+from training.rank.fit_ranker import ORDERS, order_net
 
 ORDER = "popularity_decayed + 4 tower"
 """The ranker of an untrained generation."""

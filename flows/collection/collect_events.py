@@ -14,7 +14,7 @@ from flows.orchestration import store_step
 from recsys.store.redis.event_collection import RedisEventCollection
 from recsys.store.stored_types import CollectedBatch, CollectedEvent
 from recsys.utc_day import day_of
-from training.read.collected_events import SCHEMA, united
+from training.read.collected import SCHEMA, united
 from training.read.day_partitions import DAY, exists, read_table, write_table
 from training.read.locations import Location
 

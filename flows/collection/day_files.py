@@ -14,7 +14,7 @@ import numpy as np
 
 from flows.orchestration import step
 from recsys.utc_day import DAY_SECONDS, day_of
-from training.read.collected_events import SCHEMA, entry_numbers, first_of_each
+from training.read.collected import SCHEMA, entry_numbers, first_of_each
 from training.read.day_partitions import DAY, by_day, filtered, read_table, write_groups
 from training.read.locations import Location, reaching
 

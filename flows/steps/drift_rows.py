@@ -12,7 +12,7 @@ from prefect import get_run_logger
 
 from flows.orchestration import step
 from recsys.utc_day import DAY_SECONDS, day_of
-from training.export.drawn_rows import ITEM_COLUMNS, draw, one_of_each_user
+from training.export.training_slates import ITEM_COLUMNS, draw, one_of_each_user
 from training.read.day_partitions import by_day, reading_parquet
 from training.read.impressions import COLUMNS, PREFIX, SCHEMA
 from training.read.locations import Location

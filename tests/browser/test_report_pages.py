@@ -18,9 +18,9 @@ from training.experiments.reading import read
 from training.experiments.user_rows import UserRows
 from training.experiments.verdict import judge
 from training.experiments.window import window_of
-from training.judge.verdicts import ArmJudgement, Estimate, Judgement, Overlap, Refusal
-from training.offpolicy import offpolicy_page
+from training.offpolicy import offpolicy_command
 from training.report.page import write
+from training.results import ArmJudgement, Estimate, Judgement, Overlap, Refusal
 
 SIZES = {"390": {"width": 390, "height": 844}, "1280": {"width": 1280, "height": 900}}
 DAY = 86_400.0
@@ -57,7 +57,7 @@ def policies():
         "trained-2026-12-01T02-00-00Z-0123456789ab": ArmJudgement(judged, 60_000, 9_000, left_out),
         "sure": ArmJudgement(Refusal("The log shows too little of it.", Overlap((79.0,), (0.3,))), 60_000, 9_000),
     }
-    return offpolicy_page.page(found, "/srv/tandem/.tandem/impressions")
+    return offpolicy_command.page(found, "/srv/tandem/.tandem/impressions")
 
 
 def _looks():

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.offpolicy.explored_slates import ExploredSlates
+from training.offpolicy.estimates import ExploredSlates
 
 ITEMS, PLACES = 8, 3
 

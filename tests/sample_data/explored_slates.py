@@ -22,7 +22,7 @@ from recsys.rules import Rules, compile_rules
 from recsys.slates.query import Query
 from recsys.types import Event
 from tests.sample_data.tiny import CATEGORIES, PER_CATEGORY
-from training.read.collected_events import SCHEMA
+from training.read.collected import SCHEMA
 
 K = 4
 LIKED, OTHER = 0.6, 0.15

@@ -18,8 +18,7 @@ from training.advisor.cost import CostProfile, Workload, costs, parameters
 from training.advisor.curves import NAMES, WHATS, Measurement, What, fit, freshest, misfits
 from training.advisor.judgement import NEAR, Case, Judgement, allowed, choose
 from training.advisor.mode import Mode
-from training.advisor.reasons import reasons
-from training.advisor.thresholds import Threshold, thresholds
+from training.advisor.thresholds import Threshold, reasons, thresholds
 
 LISTS: tuple[What, What] = ("list", "list_ranked")
 """The curves that say up to which age the mode auto takes a list as it is, and ranks it again."""

@@ -15,7 +15,7 @@ import pandas as pd
 from recsys.types import I64
 from training.drift import ALPHA
 from training.drift.statistics import binned, counted, holm, p_of_categories, p_of_numbers, psi
-from training.export.drawn_rows import CONTEXT, is_number
+from training.export.training_slates import CONTEXT, is_number
 
 TRAINING, WEEK = "training", "week"
 """What a window is compared with: the slates of the training, and those of the week before."""

@@ -12,7 +12,7 @@ from training.drift import ALPHA
 from training.drift.comparison import TRAINING, WEEK, ColumnDrift
 from training.drift.drift_reading import DriftReading
 from training.drift.recomputed_features import TOLERANCE, Skew
-from training.export.drawn_rows import WARM
+from training.export.training_slates import WARM
 from training.report.charts import NARROW, Chart, chart
 from training.report.page import Report, Section, Table
 

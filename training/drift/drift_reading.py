@@ -20,7 +20,7 @@ from recsys.retrieval.registry import WITH_THE_QUERY
 from recsys.types import Mode
 from training.drift import GENERATIONS, ONE_GENERATION, TRAINING_SLATES
 from training.drift.comparison import LEAST_USERS, TRAINING, WEEK, ColumnDrift, Samples, compare
-from training.export.drawn_rows import CONTEXT, SOURCE, columns_to_compare, segments
+from training.export.training_slates import CONTEXT, SOURCE, columns_to_compare, segments
 from training.read.impressions import PREFIX
 
 OF_THE_DAY = (

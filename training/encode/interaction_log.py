@@ -1,5 +1,5 @@
 """The interactions log (which user did what with which item, and when) as arrays in order of time, and users' histories
-from it.
+and records from it.
 """
 
 from __future__ import annotations
@@ -13,11 +13,18 @@ import pandas as pd
 
 from recsys.kernels import time_features
 from recsys.kernels.recent_events import RecentEvents, item_events
+from recsys.lists.user_record import UserRecord
 from recsys.model.event_types import SeenRule, not_revoked
 from recsys.model.history import first_occurrences
 from recsys.types import CLOCK, CONTEXTS, F32, F64, HISTORY_LENGTH, I32, I64, PAD, U8, Bool, Histories
-from training.encode.catalogue import Catalogue
-from training.encode.log_columns import context_rows, event_weights, ids_of_one_type, mean_of_one, rows_by_frequency
+from training.encode.catalogue import (
+    Catalogue,
+    context_rows,
+    event_weights,
+    ids_of_one_type,
+    mean_of_one,
+    rows_by_frequency,
+)
 from training.read.dataset import Dataset
 
 DAY = 86_400.0
@@ -257,3 +264,23 @@ def _each_event_once(log: Log) -> Log:
         return log
     weights = np.bincount(first, log.weights, len(log))[once]
     return replace(log[once], weights=mean_of_one(weights))
+
+
+NO_CANDIDATES: I32 = np.zeros(0, np.int32)
+
+
+def user_record(log: Log, events: I64, candidates: I32 = NO_CANDIDATES) -> UserRecord:
+    """The record of a user with these events, oldest first. candidates: precomputed recommendations, best first."""
+    newest = events[-HISTORY_LENGTH:]
+    seen, until = seen_until(log, events)
+    return UserRecord(log.items[newest], log.times[newest], log.types[newest], seen, candidates, until)
+
+
+def seen_until(log: Log, events: I64) -> tuple[I32, F64]:
+    """The items of one user's events, ascending, and the time until which each is hidden; no times where none end."""
+    seen, place = np.unique(log.items[events], return_inverse=True)
+    if log.exclude_seen.everything or not log.exclude_seen.excludes:
+        return seen, np.zeros(0, np.float64)
+    until = np.zeros(len(seen), np.float64)
+    np.maximum.at(until, place, log.hidden_until[events])
+    return seen, until

@@ -12,8 +12,7 @@ import numpy as np
 
 from recsys.model.ranker import Ranker, RankerNet
 from recsys.types import I32, I64, PAD, Bool
-from training.encode.interaction_log import Log
-from training.encode.user_record import user_record
+from training.encode.interaction_log import Log, user_record
 from training.fit.first_stage import FirstStage
 from training.processes.engine import LOCAL, Engine
 from training.progress import StepProgress, no_step

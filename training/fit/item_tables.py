@@ -1,26 +1,80 @@
 """Build, from a log, the item tables that retrieval and ranking read: embeddings, popularity, age, neighbours and
 context lifts of each item.
 
-The item tower, the network that turns an item into a vector, computes the embeddings.
+The item tower, the network that turns an item into a vector, computes the embeddings. A context lift says how much more
+often users take an item in a context, such as an hour, than they take other items.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
 from recsys.generation.item_tables import ItemTables
 from recsys.generation.packed_strings import StringTable
 from recsys.kernels.quantization import rounded
+from recsys.model.context_lift import ContextLift, group_starts, table_columns
 from recsys.model.towers import Towers
 from recsys.types import F32, I32, PAD
 from training.encode.interaction_log import DAY, Log
-from training.fit.context_lift import context_lift
 from training.fit.fit_towers import item_embeddings
 from training.fit.neighbours import covisit_table, ease_table, follow_table
-from training.fit.popularity import popularity, recency_popularity
 from training.processes.engine import LOCAL, Engine
+
+HALF_LIFE = 7 * DAY
+
+
+def popularity(log: Log) -> F32:
+    """The weighted interactions of each item: [n] float32."""
+    return np.bincount(log.items, log.weights, minlength=len(log.catalogue)).astype(np.float32)
+
+
+def recency_popularity(log: Log) -> F32:
+    """The weighted interactions of each item, halved for every HALF_LIFE before the log's end: [n] float32."""
+    weight = log.weights * 0.5 ** ((log.end - log.times) / HALF_LIFE)
+    return np.bincount(log.items, weight, minlength=len(log.catalogue)).astype(np.float32)
+
+
+PRIOR = 20.0
+"""Events that each item has beforehand, distributed over the contexts like the events of all items."""
+
+CELLS = 1 << 26
+"""Of the table, at most: 256 MiB. Where the context columns need more, only the hour and the weekday have lifts."""
+
+BLOCK = 1 << 20
+"""Events counted at once."""
+
+
+def context_lift(log: Log) -> ContextLift:
+    """The lifts of every item, counted from all events of `log`."""
+    n = len(log.catalogue)
+    starts = group_starts([len(values) for _, values in log.catalogue.spec.contexts])
+    if n * int(starts[-1]) > CELLS:
+        starts = group_starts([])
+    table = np.zeros((n, int(starts[-1])), np.float32)
+    for first in range(0, len(log), BLOCK):
+        events = np.arange(first, min(first + BLOCK, len(log)))
+        columns = table_columns(log.context_of(events), starts)
+        known = columns >= 0
+        items = np.broadcast_to(log.items[events, None], columns.shape)[known]
+        np.add.at(table, (items, columns[known]), np.float32(1))
+    for start, end in pairwise(starts):
+        _to_lifts(table[:, start:end])
+    return ContextLift(table, starts)
+
+
+def _to_lifts(counts: np.ndarray) -> None:
+    """Replace counts [n, W] of the values of one context column by their lifts."""
+    total = counts.sum(axis=0, dtype=np.float64)
+    share = (total / max(total.sum(), 1)).astype(np.float32)
+    own = counts.sum(axis=1, keepdims=True) + np.float32(PRIOR)
+    expected = own * share
+    counts += np.float32(PRIOR) * share
+    np.divide(counts, expected, out=counts, where=expected > 0)
+    counts[:, share == 0] = 1
+    np.log(counts, out=counts)
 
 
 def build_tables(log: Log, towers: Towers, engine: Engine = LOCAL) -> ItemTables:

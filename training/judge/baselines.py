@@ -16,7 +16,7 @@ from scipy import sparse
 
 from recsys.types import F32, HISTORY_LENGTH, I64, PAD, Histories
 from training.encode.interaction_log import Log
-from training.fit.ease import incidence, weighted_histories
+from training.fit.neighbours import incidence, weighted_histories
 
 
 def newest_items(histories: Histories, n_items: int, others: F32) -> F32:

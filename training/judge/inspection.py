@@ -16,9 +16,9 @@ from training.encode.interaction_log import Log
 from training.encode.split import Split, by_cut
 from training.fit.first_stage import FirstStage
 from training.judge.metric_table import K
-from training.judge.preview import BINS, Preview, Scores, Slate
 from training.judge.ranking import Score, chunk_rows
 from training.judge.scorers import two_stage
+from training.results import BINS, Preview, Scores, Slate
 
 QUERIES = 1_000
 """Queries whose scores are counted: two seconds of CPU, and a share of .1 has a standard error of .01."""

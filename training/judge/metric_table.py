@@ -15,9 +15,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
 
-from training.judge.preview import Preview
-from training.judge.verdicts import ArmJudgement
-from training.rank.impression_comparison import ImpressionComparison
+from training.results import ArmJudgement, ImpressionComparison, Preview
 
 K = 10
 PERSONAL = ("newest_items", "frequent_items", "frequent_decayed")

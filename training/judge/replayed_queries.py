@@ -11,8 +11,7 @@ import numpy as np
 from recsys.lists.trending_items import WINDOW_SECONDS, trending_items
 from recsys.lists.user_record import UserRecord
 from recsys.types import CLOCK, CONTEXTS, EXTRA, F64, I32, I64, U8, Bool, Event, Id
-from training.encode.interaction_log import Log
-from training.encode.user_record import user_record
+from training.encode.interaction_log import Log, user_record
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ from recsys.slates.query import Query
 from recsys.slates.served_generation import ServedGeneration
 from recsys.slates.slate import make_slate
 from recsys.types import CANDIDATES, EXTRA, F32, I32, PAD, Candidates, Event, Histories, Mode, padded
+from training.encode.catalogue import id_type
 from training.encode.interaction_log import Log
-from training.encode.log_columns import id_type
 from training.fit.first_stage import FirstStage
 
 BATCH = 32

@@ -18,9 +18,9 @@ from recsys.retrieval.retriever import Retriever
 from recsys.types import CLOCK, F32, PAD, Candidates, Histories
 from training.encode.interaction_log import Log
 from training.encode.split import Split
-from training.fit.ease import DECAY, Ease
 from training.fit.first_stage import FirstStage
-from training.fit.popularity import popularity, recency_popularity
+from training.fit.item_tables import popularity, recency_popularity
+from training.fit.neighbours import DECAY, Ease
 from training.judge.baselines import Ials, ItemKnn, frequent_items, newest_items
 from training.judge.metric_table import EVENT_BEFORE, SERVED, TOWER
 from training.judge.ranking import Score, Scorers, ScorersAt, SourceUnion

@@ -12,12 +12,10 @@ from dataclasses import replace
 
 from recsys.errors import ExperimentError
 from recsys.experiments.definition import Arm, Explore
-from training.judge.verdicts import ArmJudgement, Refusal
-from training.offpolicy.logged_draws import LoggedSlate, under
-from training.offpolicy.policy_judgement import judge
-from training.offpolicy.replayed_target import ReplayedTarget
-from training.offpolicy.stored_models import MissingGeneration
-from training.offpolicy.target_draws import TargetDraws, redrawn
+from training.offpolicy.estimates import judge
+from training.offpolicy.logged_slates import LoggedSlate, TargetDraws, redrawn, under
+from training.offpolicy.replayed_target import MissingGeneration, ReplayedTarget
+from training.results import ArmJudgement, Refusal
 
 LEARNED = "asked before the end of the generation's data, so that the generation may have learned their events"
 NO_HISTORY = "with events of the request, or of a store that was away: the history is not known"

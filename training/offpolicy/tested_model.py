@@ -13,20 +13,19 @@ from recsys.model.ranker import RankerNet
 from recsys.types import Event
 from recsys.user_digest import DeletedUsers
 from recsys.utc_day import day_of
+from training.encode.interaction_log import user_record
 from training.encode.split import Split, by_cut
-from training.encode.user_record import user_record
 from training.fit.first_stage import FirstStage
 from training.judge.replayed_slates import ReplayedService
-from training.judge.verdicts import ArmJudgement
 from training.offpolicy.arm_judgement import judge_targets
-from training.offpolicy.explored_files import WantedExploredSlates, read
-from training.offpolicy.logged_draws import LoggedSlate
+from training.offpolicy.logged_slates import LoggedSlate, WantedExploredSlates, read
 from training.offpolicy.replayed_target import ReplayedTarget
 from training.read.dataset import Dataset
 from training.read.day_partitions import by_day
 from training.read.impressions import FOLDER
 from training.read.locations import exports
 from training.recipe import PolicyJudge
+from training.results import ArmJudgement
 
 MOST = 5_000
 """Slates that are judged, the newest."""

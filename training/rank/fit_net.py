@@ -117,3 +117,10 @@ def _loss(net: nn.Module, examples: Examples, rows: I64, device: torch.device) -
     if part.offset is not None:
         scores = scores + torch.from_numpy(part.offset).to(device)
     return listwise_loss(scores.float(), answer, real, weight)
+
+
+@torch.inference_mode()
+def scores(net: RankerNet, x: F32) -> F32:
+    """The net's scores of features [..., F]: [...]."""
+    found: F32 = net(torch.from_numpy(x)).numpy()
+    return found

@@ -17,14 +17,11 @@ from training.config import TrainingConfig
 from training.device import find_device
 from training.progress import StepProgress, no_step
 from training.rank.examples import MASKED, TOP, UNCOUNTED, Examples
-from training.rank.fit_net import fit_net
-from training.rank.impression_comparison import HELD_OUT, ImpressionComparison
-from training.rank.position_bias import PositionBias
-from training.rank.shown_slates import ShownSlates
-from training.rank.simple_orders import scores
-from training.rank.slate_examples import slate_examples
+from training.rank.fit_net import fit_net, scores
+from training.rank.shown_slates import PositionBias, ShownSlates, slate_examples
 from training.ranking_metrics import ndcg
 from training.read.impressions import ShownItems
+from training.results import HELD_OUT, ImpressionComparison
 
 
 def fit_with_impressions(

@@ -15,7 +15,7 @@ from recsys.store import RedisUserStore
 from recsys.store.stored_types import UserMerge
 from recsys.types import LOAD_TEST_USERS, Event
 from tests.chaos.event_sender import add_yesterday, collect
-from training.read.collected_events import SCHEMA
+from training.read.collected import SCHEMA
 from training.read.day_partitions import by_day, read_table
 from training.read.locations import Location
 

@@ -10,7 +10,7 @@ from recsys.environment import Environment
 from tests.unit.data.small_log import TOML
 from training.encode.interaction_log import encode
 from training.processes.engine import LOCAL, open_engine
-from training.read import parquet_parts
+from training.read import table_reader
 from training.read.dataset import read
 
 MORE = """event_type = "kind"
@@ -82,7 +82,7 @@ class OtherHost:
 
 def test_parts_give_the_log_of_one_table(engine, tmp_path, monkeypatch):
     """The same events, ids, types, contexts, weights, notes and quarantine; progress counts the parts."""
-    monkeypatch.setattr(parquet_parts, "PART_ROWS", 200)
+    monkeypatch.setattr(table_reader, "PART_ROWS", 200)
     log, shown = odd_log(), []
     whole = read(written(tmp_path / "whole" / "shop", log, "log.csv"), tmp_path / "one")
     folder = written(tmp_path / "parts" / "shop", log, "log/")

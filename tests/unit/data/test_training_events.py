@@ -10,7 +10,7 @@ from tests.flows.ring_dataset import quick
 from tests.unit.data.small_log import rows
 from training.encode.interaction_log import Log, encode
 from training.encode.split import split
-from training.fit.popularity import popularity
+from training.fit.item_tables import popularity
 from training.judge.ranking import metric_rows
 from training.judge.scorers import same_for_all
 from training.read import dataset

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tests.sample_data.served_slates import DAY, slates
-from training.export.drawn_rows import PLACES, draw
+from training.export.training_slates import PLACES, draw
 
 
 def test_one_row_for_each_user_from_the_first_places():

@@ -8,7 +8,7 @@ from training.drift.comparison import LEAST_USERS, WEEK
 from training.drift.drift_page import page
 from training.drift.drift_reading import read
 from training.drift.recomputed_features import Skew
-from training.export.drawn_rows import draw
+from training.export.training_slates import draw
 
 USERS = 600
 

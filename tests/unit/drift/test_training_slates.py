@@ -6,8 +6,7 @@ import pytest
 from recsys.errors import GenerationError
 from tests.sample_data import tiny
 from tests.sample_data.altered_generation import altered
-from training.export.drawn_rows import PLACES, columns_to_compare
-from training.export.training_slates import DAYS, PART, read
+from training.export.training_slates import DAYS, PART, PLACES, columns_to_compare, read
 
 
 def test_a_generation_holds_slates_of_its_training(tiny_world):

@@ -17,8 +17,8 @@ from training import recipe
 from training.config import RankerConfig
 from training.encode.interaction_log import Log, encode
 from training.encode.split import split
-from training.fit.context_lift import PRIOR, context_lift
 from training.fit.first_stage import fit_first_stage
+from training.fit.item_tables import PRIOR, context_lift
 from training.judge.ranking import metric_rows
 from training.judge.scorers import two_stage
 from training.read.dataset import Dataset, read
@@ -107,7 +107,7 @@ def test_lifts_are_shares_in_a_context_over_shares_of_all(monkeypatch):
     frame = by_device(40, 10).assign(shop=np.arange(400) % 40 % 23)
     log = log_of(frame, "device", "shop")
     table = context_lift(log)
-    monkeypatch.setattr("training.fit.context_lift.BLOCK", 7)
+    monkeypatch.setattr("training.fit.item_tables.BLOCK", 7)
     np.testing.assert_allclose(context_lift(log).table, table.table, rtol=1e-5)
     items = np.arange(len(log.catalogue))
     assert np.diff(table.starts).tolist() == [4, 2, 2, VALUES + 1]

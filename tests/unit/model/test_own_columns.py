@@ -13,8 +13,7 @@ from recsys.types import CANDIDATES, PAD, Candidates, Histories
 from tests.unit.model.test_features import tables_of
 from training.config import RankerConfig
 from training.rank.examples import Examples
-from training.rank.fit_net import fit_net
-from training.rank.simple_orders import scores
+from training.rank.fit_net import fit_net, scores
 
 ITEMS, OFFERED, QUERIES, TESTED = 500, 40, 800, 300
 

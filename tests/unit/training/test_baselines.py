@@ -6,8 +6,8 @@ import pytest
 from recsys.types import PAD
 from tests.flows.ring_dataset import log_of, quick, ring
 from training.encode.split import split
-from training.fit.ease import DECAY, Ease
-from training.fit.popularity import popularity
+from training.fit.item_tables import popularity
+from training.fit.neighbours import DECAY, Ease
 from training.judge.baselines import ItemKnn
 from training.judge.ranking import metric_rows
 from training.judge.scorers import baselines

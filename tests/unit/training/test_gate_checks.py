@@ -13,8 +13,7 @@ from training.judge.gate.check import failed
 from training.judge.gate.dataset_profile import DataProfile, LiveGeneration
 from training.judge.gate.gate import check_data, check_model, check_trained
 from training.judge.metric_table import Comparison, Evaluation
-from training.judge.preview import Preview, Scores
-from training.judge.verdicts import ArmJudgement, Estimate, Judgement, Overlap, Refusal
+from training.results import ArmJudgement, Estimate, Judgement, Overlap, Preview, Refusal, Scores
 
 DATA = DataProfile("shop", rows=10_000, users=500, items=300, described=300, filled={"genre": 0.9, "available": 1.0})
 SPREAD = Scores(1000, (0, 100, 290, 270, 280, 40, 10, 8, 2, 0))

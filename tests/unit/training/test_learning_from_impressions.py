@@ -13,11 +13,8 @@ from recsys.user_digest import digest_of
 from tests.sample_data.shown_slates import PLACES, WAIT, slates, take, write
 from training.config import RankerConfig, TrainingConfig
 from training.rank.examples import Examples
-from training.rank.fit_net import fit_net
-from training.rank.position_bias import PositionBias, measure
-from training.rank.shown_slates import ShownSlates
-from training.rank.simple_orders import scores
-from training.rank.slate_examples import slate_examples
+from training.rank.fit_net import fit_net, scores
+from training.rank.shown_slates import PositionBias, ShownSlates, measure, slate_examples
 from training.rank.with_impressions import fit_with_impressions
 from training.read import impressions
 from training.read.impressions import COLUMNS, WantedSlates

@@ -14,7 +14,7 @@ from tests.flows.ring_dataset import log_of, quick, ring
 from training import recipe
 from training.export.generation import Origin, export
 from training.export.user_records import precompute
-from training.rank.simple_orders import FITTED, ORDERS
+from training.rank.fit_ranker import FITTED, ORDERS
 
 
 @pytest.fixture(scope="module")

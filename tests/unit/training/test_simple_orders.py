@@ -5,7 +5,7 @@ import pytest
 
 from recsys.model import features
 from training.rank.examples import Examples
-from training.rank.simple_orders import best_order
+from training.rank.fit_ranker import best_order
 
 
 @pytest.mark.parametrize("strongest", ["popularity_decayed", "tower"])

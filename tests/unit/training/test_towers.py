@@ -21,7 +21,7 @@ from tests.flows.ring_dataset import log_of, quick, ring
 from tests.servers.deployment import ROOT
 from training.fit.checkpoint import MOST, SERVED, Checkpoints
 from training.fit.fit_towers import fit_towers
-from training.fit.loss import Negatives, corrected_softmax
+from training.fit.gradients import Negatives, corrected_softmax
 from training.recipe import train
 
 KILLED = """

@@ -13,8 +13,8 @@ from training.__main__ import main
 from training.judge.gate.check import Check
 from training.judge.gate.dataset_profile import DataProfile
 from training.judge.metric_table import SERVED, Evaluation
-from training.judge.preview import Preview, Scores, Slate
 from training.judge.run_page import RunReport, report
+from training.results import Preview, Scores, Slate
 
 NASTY = '</style><script>alert("x")</script><img src=x onerror=alert(1)> & \ud800'
 TRAINING = """

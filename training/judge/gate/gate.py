@@ -12,13 +12,17 @@ from collections.abc import Mapping, Sequence
 from recsys.generation.manifest import FORMAT
 from training.judge.gate.check import Check
 from training.judge.gate.data_checks import data_checks
-from training.judge.gate.dataset_profile import DataProfile, LiveGeneration
-from training.judge.gate.model_checks import QUERIES, impression_checks, metric_checks
-from training.judge.gate.output_checks import newest_checks, score_checks
-from training.judge.gate.past_generations import PastGeneration, better, quality
-from training.judge.gate.policy_check import policy_checks
+from training.judge.gate.dataset_profile import DataProfile, LiveGeneration, PastGeneration, better, quality
+from training.judge.gate.model_checks import (
+    QUERIES,
+    impression_checks,
+    metric_checks,
+    newest_checks,
+    policy_checks,
+    score_checks,
+)
 from training.judge.metric_table import Evaluation, Row
-from training.judge.preview import Scores
+from training.results import Scores
 
 
 def check_data(data: DataProfile, live: LiveGeneration | None) -> list[Check]:

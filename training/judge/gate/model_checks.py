@@ -1,5 +1,5 @@
 """The gate's checks of a model: a new model has to beat the best baseline and be not much worse than the live one and
-the best one of 30 days.
+the best one of 30 days. Its scores are checked, and its slates against the logged ones.
 
 The gate decides whether a newly trained model may go live. The metrics are recall@10 and NDCG@10.
 """
@@ -11,9 +11,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from training.judge.gate.check import NOISE, Check, check
-from training.judge.gate.dataset_profile import LiveGeneration
-from training.judge.gate.past_generations import PastGeneration
-from training.judge.metric_table import BASELINES, METRICS, SE_DIFFERENCE, Comparison, Evaluation
+from training.judge.gate.dataset_profile import LiveGeneration, PastGeneration
+from training.judge.metric_table import (
+    BASELINES,
+    METRICS,
+    NEWEST,
+    SE_DIFFERENCE,
+    SERVED,
+    TOWER,
+    Comparison,
+    Evaluation,
+    Row,
+)
+from training.results import Refusal, Scores
 
 SEGMENTS = {"": "all queries", "cold_": "cold users", "new_": "new items"}
 """Prefix of a segment's figures, and its name. Warm users have no check: with the cold users they are all queries."""
@@ -214,3 +224,62 @@ def impression_checks(evaluation: Evaluation) -> list[Check]:
     if found.reason:
         return [Check("impressions", "not judged", found.sentence)]
     return [Check("impressions", "passed", found.sentence, found.ours, found.theirs)]
+
+
+EVEN = 0.9
+"""Share of queries whose candidates may all have the same score. An order by co-visitation is even for users without a
+past; a ranker that lost its weights is even for all."""
+
+
+def newest_checks(evaluation: Evaluation, published: Mapping[str, Row]) -> list[Check]:
+    """The model to publish beside the tested one, on the newest test events, by the towers alone and by both stages.
+
+    The model to publish learned from these events and the tested one did not, so its figures should be higher.
+    """
+    checks = []
+    for model in (TOWER, SERVED):
+        for metric in METRICS:
+            theirs = evaluation.rows[model]
+            mine, other = published[model].get(metric) or 0.0, theirs.get(f"{NEWEST}_{metric}") or 0.0
+            bound = max((1 - TOLERANCE) * other - NOISE * (theirs.get(f"{NEWEST}_se_{metric}") or 0.0), 0.0)
+            sentence = (
+                f"{metric} of {model}, the newest {theirs.get(f'{NEWEST}_queries') or 0:,.0f} queries of the test: "
+                f"{mine:.4f} by the model trained on everything, which learned them, and {other:.4f} by the tested "
+                f"model, which did not; {bound:.4f} would pass, {BELOW}."
+            )
+            checks.append(check(f"{metric} of {model}, trained on everything", mine >= bound, sentence, mine, bound))
+    return checks
+
+
+def score_checks(scores: Scores, which: str) -> list[Check]:
+    """What holds of any ranker. which: the model that gave the scores."""
+    queries = f"{scores.queries:,} queries to the model {which}"
+    bound = math.floor(EVEN * scores.queries)
+    finite = f"{queries}: {scores.broken:,} got scores that are no finite numbers; none may."
+    different = f"{queries}: {scores.even:,} got the same score for every candidate; {bound:,} may."
+    return [
+        check(f"finite scores, {which}", not scores.broken, finite, scores.broken, 0),
+        check(f"different scores, {which}", scores.even <= bound, different, scores.even, bound),
+    ]
+
+
+NAME = "explored slates"
+
+
+def policy_checks(evaluation: Evaluation) -> list[Check]:
+    """Whether users may take as much of the tested model's slates as they took of the logged ones.
+
+    Without an estimate nothing is judged.
+    """
+    if evaluation.policy is None:
+        return []
+    found, notes = evaluation.policy.found, evaluation.policy.notes
+    if isinstance(found, Refusal):
+        return [Check(NAME, "not judged", " ".join([f"{NAME}: {found.sentence}", *notes]))]
+    high = round(found.difference.high, 4)
+    sentence = (
+        f"{NAME}: {found.doubly_robust.value:.4f} items taken in {found.scope} by the tested model, and "
+        f"{found.logged.value:.4f} by the logged policy, on {evaluation.policy.slates:,} slates; the 95 % interval of "
+        f"the difference ends at {high:.4f}, 0 would pass."
+    )
+    return [check(NAME, high >= 0, sentence, high, 0.0)]

@@ -8,10 +8,15 @@ import pytest
 from scipy.stats import binom
 
 from tests.sample_data.explored_shop import ITEMS, LOGGED, Policy, Visits, log, random_policy, true_rewards
-from training.judge.verdicts import Refusal
-from training.offpolicy.estimators import doubly_robust, inverse_propensity, logged, self_normalised
-from training.offpolicy.explored_slates import ExploredSlates
-from training.offpolicy.policy_judgement import judge
+from training.offpolicy.estimates import (
+    ExploredSlates,
+    doubly_robust,
+    inverse_propensity,
+    judge,
+    logged,
+    self_normalised,
+)
+from training.results import Refusal
 
 WORTH = np.array([5.0, 2.0, 1.0])
 """The odds of each of three items under the target."""

@@ -11,11 +11,11 @@ from recsys.model.ranker import RankerNet
 from recsys.rules import parse
 from tests.sample_data import explored_slates, tiny
 from tests.sample_data.altered_generation import altered
-from training.judge.verdicts import Judgement, Refusal
 from training.offpolicy.arm_judgement import LEARNED, judge_arm
-from training.offpolicy.explored_files import read
-from training.offpolicy.stored_models import read_past, stored_target
+from training.offpolicy.logged_slates import read
+from training.offpolicy.replayed_target import read_past, stored_target
 from training.read.locations import Location
+from training.results import Judgement, Refusal
 
 EXPLORE = {"slates": 1.0, "temperature": 0.5, "uncertain": 0.1}
 VISITORS = 1_100

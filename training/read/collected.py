@@ -1,12 +1,15 @@
-"""Read the files of collected events (what users did since the log was exported) and join them to a dataset's log.
+"""Collected events: what users did, as `POST /events` received it and `python -m flows drain` copied it into files.
 
-`python -m flows drain` writes the files. An event that the log has too counts once. Events that do not fit the dataset
-go to the quarantine, as the `collected` table.
+A row is one event of the store's log. A file has the events that arrived on one day, by the store's clock. A late event
+is in the folder of the day of its arrival, so a day that is over gets no more rows. A dataset's log and its collected
+events are joined: an event that the log has too counts once. Events that do not fit the dataset go to the quarantine,
+as the `collected` table.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,10 +20,9 @@ import pyarrow.compute as pc
 from recsys.environment import Environment
 from recsys.errors import DatasetError
 from recsys.model.event_types import IMPRESSION, UNDECLARED
-from recsys.types import Bool
+from recsys.types import I64, Bool
 from recsys.user_digest import DeletedUsers
 from training.read.cells import PLAIN_INTEGER, ids_of
-from training.read.collected_events import FOLDER, SCHEMA, entry_numbers, first_of_each
 from training.read.day_partitions import by_day, read_files
 from training.read.left_out_users import kept_rows
 from training.read.locations import Location, exports
@@ -28,6 +30,55 @@ from training.read.mapping import Mapping
 from training.read.quarantine import GIVEN, CollectedNotes, Quarantine
 from training.read.table_sections import CONTEXT
 from training.read.times import DAY, IN_FUTURE, are_days
+
+FOLDER = "events"
+"""The folder for `training.read.locations.exports`."""
+
+VERSION = 1
+"""Of the columns. It changes when a column changes its meaning."""
+
+SCHEMA = pa.schema(
+    [
+        ("entry", pa.string()),
+        ("user_id", pa.string()),
+        ("item_id", pa.string()),
+        ("timestamp", pa.float64()),
+        ("event_type", pa.string()),
+        ("event_id", pa.string()),
+        ("context", pa.map_(pa.string(), pa.string())),
+        ("dataset", pa.string()),
+        ("arrived", pa.float64()),
+    ],
+    metadata={"tandem.events": str(VERSION)},
+)
+"""entry: of the store's log, unique. timestamp: of the event. arrived: by the store's clock. dataset: of the generation
+that was in force then, empty if none was. event_id: null if the caller gave none."""
+
+
+COUNT_BITS = 20
+"""Bits of an entry's count within its millisecond, in `entry_numbers`."""
+
+
+def entry_numbers(table: pa.Table) -> I64:
+    """The entry of each row as a number: [rows]. Later entries of the log have larger numbers."""
+    parts = pc.split_pattern(table["entry"], "-")
+    moments, counts = (pc.list_element(parts, at).cast(pa.int64()).to_numpy() for at in range(2))
+    numbers: I64 = (moments << COUNT_BITS) + counts
+    return numbers
+
+
+def first_of_each(numbers: I64) -> Bool:
+    """Which rows are the first with their number: [rows]."""
+    first = np.zeros(len(numbers), bool)
+    first[np.unique(numbers, return_index=True)[1]] = True
+    return first
+
+
+def united(tables: Sequence[pa.Table]) -> pa.Table:
+    """The rows of some tables, each entry once, in the order of the log."""
+    table = pa.concat_tables(tables)
+    return table.take(pa.array(np.unique(entry_numbers(table), return_index=True)[1]))
+
 
 TABLE = "collected"
 """The name of these events in the quarantine and in figures."""
