@@ -24,7 +24,7 @@ from recsys.experiments.document import Canary, Experiment
 from recsys.store.from_environment import OpenStore, open_store
 from recsys.store.redis.redis_experiments import RedisExperimentStore
 from recsys.store.stored_types import LIVE
-from training.experiments.looks import LOOKS
+from training.experiments.guardrails import LOOKS
 from training.progress import RunProgress
 
 LOOK_SECONDS = 5 * MONITOR_SECONDS

@@ -30,9 +30,8 @@ from recsys.store.from_environment import OpenStore, open_store
 from recsys.store.redis.generation_store import RedisGenerationStore
 from recsys.store.redis.redis_experiments import RedisExperimentStore
 from recsys.store.run_record import RunFigures
-from training.experiments.experiment_page import page
-from training.experiments.looks import LOOKS, Look
-from training.experiments.operation_table import operation_table
+from training.experiments.experiment_page import operation_table, page
+from training.experiments.guardrails import LOOKS, Look
 from training.experiments.reading import ALL, Reading, read
 from training.experiments.verdict import breaches, judge
 from training.experiments.window import window_of

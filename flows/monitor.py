@@ -25,8 +25,7 @@ from recsys.experiments.document import Experiment, ExperimentsDocument
 from recsys.experiments.running_experiments import Halts
 from recsys.store.from_environment import open_store
 from recsys.store.redis.redis_experiments import RedisExperimentStore
-from training.experiments.guardrails import ArmCounts, breach
-from training.experiments.looks import LOOKS, Look, counted_since, kept
+from training.experiments.guardrails import LOOKS, ArmCounts, Look, breach, counts_since, kept
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ def _breaches(running: Sequence[Experiment], looks: Sequence[Look], now: Look) -
     """Why arms break a guardrail, by what the gateways counted since the last change of their experiment."""
     found = {}
     for experiment in running:
-        counted = counted_since(looks, now, max(change.at for change in experiment.changes))
+        counted = counts_since(looks, now, max(change.at for change in experiment.changes))
         for arm in experiment.arms_in_force():
             why = breach(experiment.definition.guardrails, counted.get(f"{experiment.name}/{arm}", ArmCounts()))
             if why:

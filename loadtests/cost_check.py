@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from recsys.files.atomic_write import atomic_write
+from training.advisor.checklist import Mode
 from training.advisor.cost import CostProfile, Memory, Point, Workload, cost_of
-from training.advisor.mode import Mode
 from training.report.page import Table
 
 CPU_LIMIT, BYTES_LIMIT = 0.25, 0.15

@@ -28,8 +28,8 @@ from loadtests.bench.world import World, make_generations, stored
 from loadtests.slo import ROOT
 from recsys.store.key_names import lists_key
 from recsys.store.needed_memory import entries_memory, parts_memory, records_memory
+from training.advisor.checklist import ServedMode
 from training.advisor.cost import Memory, Point
-from training.advisor.mode import ServedMode
 from training.progress import RunProgress, terminal_progress
 
 K = 10

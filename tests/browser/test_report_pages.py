@@ -11,9 +11,8 @@ from recsys.experiments import changes
 from recsys.experiments.definition import checked
 from recsys.experiments.document import ExperimentsDocument
 from training.experiments import experiment_page
-from training.experiments.guardrails import ArmCounts
-from training.experiments.looks import Look
-from training.experiments.operation_table import operation_table
+from training.experiments.experiment_page import operation_table
+from training.experiments.guardrails import ArmCounts, Look
 from training.experiments.reading import read
 from training.experiments.user_rows import UserRows
 from training.experiments.verdict import judge

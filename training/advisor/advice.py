@@ -13,11 +13,10 @@ from pydantic_core import to_jsonable_python
 from recsys.surfaces import Surface, parse, shown_duration, to_toml
 from training.advisor import checklist
 from training.advisor.advise_options import AdviceOptions, PlannedSurface
-from training.advisor.checklist import Checklist
+from training.advisor.checklist import Checklist, Mode
 from training.advisor.cost import CostProfile, Workload, costs, parameters
 from training.advisor.curves import NAMES, WHATS, Measurement, What, fit, freshest, misfits
 from training.advisor.judgement import NEAR, Case, Judgement, allowed, choose
-from training.advisor.mode import Mode
 from training.advisor.thresholds import Threshold, reasons, thresholds
 
 LISTS: tuple[What, What] = ("list", "list_ranked")

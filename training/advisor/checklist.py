@@ -1,4 +1,6 @@
-"""Seven questions on a product and its team. The answers say in which mode to start, before anything is measured."""
+"""The four modes between which the advisor chooses, and seven questions on a product and its team. The answers say in
+which mode to start, before anything is measured.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +8,29 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
-from training.advisor.mode import Mode
+ServedMode = Literal["batch", "hybrid", "realtime"]
+"""A mode of a request and of `surfaces.toml`."""
+
+
+class Mode(StrEnum):
+    """When the parts of an answer are made.
+
+    batch: a stored list, made for all users each day or so. micro-batch: a stored list, made again some minutes after a
+    user's events. hybrid: the items of a stored list, ranked at the request. realtime: everything at the request.
+    """
+
+    BATCH = "batch"
+    MICRO_BATCH = "micro-batch"
+    HYBRID = "hybrid"
+    REALTIME = "realtime"
+
+    @property
+    def served(self) -> ServedMode:
+        """The mode of requests. In micro-batch, `flows refresh` updates the lists that the mode batch serves."""
+        return "batch" if self is Mode.MICRO_BATCH else self.value  # type: ignore[return-value]
+
 
 ENOUGH, FEW = 3, 2
 """The rule of thumb: so many votes for a mode, and fewer than so many for its opposite, start with that mode."""

@@ -19,8 +19,8 @@ from pydantic.dataclasses import dataclass as checked_dataclass
 from recsys.errors import SettingsError
 from recsys.files.toml_errors import wanted
 from recsys.surfaces import Duration
+from training.advisor.checklist import Mode, ServedMode
 from training.advisor.curves import STRICT, mistake
-from training.advisor.mode import Mode, ServedMode
 
 DAY, MONTH, HOUR = 86_400, 30 * 86_400, 3_600
 GIB = 2**30

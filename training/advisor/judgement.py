@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from training.advisor.checklist import Mode
 from training.advisor.cost import CostProfile, ModeCost, Workload
 from training.advisor.curves import Loss, Measurement, What, freshest, loss_at
-from training.advisor.mode import Mode
 
 NEAR = 1.1
 """Modes that cost up to so many times the cheapest count as equally cheap: the profile is no more exact than that."""

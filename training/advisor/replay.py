@@ -16,8 +16,7 @@ from recsys.lists.user_list import UserList
 from recsys.slates.query import Query
 from recsys.types import F64, I32, I64, Mode, Source
 from training.advisor.curves import SEGMENTS, FreshnessCurve, Measurement, MetricByAge, What
-from training.advisor.drawn_queries import draw_queries
-from training.advisor.replayed_models import stale_models
+from training.advisor.drawn_queries import draw_queries, stale_models
 from training.encode.interaction_log import DAY, encode
 from training.judge.metric_table import K
 from training.judge.replayed_queries import ReplayedQueries, Trends

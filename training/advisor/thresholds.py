@@ -12,11 +12,10 @@ import numpy as np
 from scipy.optimize import brentq
 
 from recsys.surfaces import shown_duration
-from training.advisor.checklist import Checklist
+from training.advisor.checklist import Checklist, Mode
 from training.advisor.cost import CostProfile, Workload, cost_of
 from training.advisor.curves import SEGMENTS, Loss, freshest, loss_at
 from training.advisor.judgement import CURVES, Case, Freshness, Judgement, allowed, cheapest
-from training.advisor.mode import Mode
 
 RATES = np.geomspace(0.01, 100_000, 141)
 """Slates a second at which costs are compared: 20 a decade."""

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from training.drift import ALPHA
-from training.drift.comparison import TRAINING, WEEK, ColumnDrift
-from training.drift.drift_reading import DriftReading
+from training.drift.drift_reading import TRAINING, WEEK, ColumnDrift, DriftReading
 from training.drift.recomputed_features import TOLERANCE, Skew
 from training.export.training_slates import WARM
 from training.report.charts import NARROW, Chart, chart

@@ -1,4 +1,4 @@
-"""The guardrails of an experiment: does what gateways counted of an arm's slates break a limit?
+"""The guardrails of an experiment: does what gateways counted of an arm's slates since an earlier look break a limit?
 
 A limit is broken if chance alone would give such counts with a probability below `ALPHA`. So a look at few slates halts
 no arm. Clicks and the ratio of users are judged by the report.
@@ -6,10 +6,11 @@ no arm. Clicks and the ratio of users are judged by the report.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from pydantic import TypeAdapter
 from scipy.stats import binomtest
 
 from recsys.experiments.definition import Guardrails
@@ -83,3 +84,44 @@ def breach(guardrails: Guardrails, counts: ArmCounts) -> str | None:
         if limit is not None and limit < 1 and binomtest(round(count), round(slates), limit, "greater").pvalue < ALPHA:
             return f"{count / slates:.1%} of its {slates:,.0f} slates {what}; {name} allows {limit:.1%}."
     return None
+
+
+WINDOW_SECONDS = 600.0
+"""The guardrails are judged on slates of these seconds, or since the last change of the ramp if it is later."""
+
+KEPT_SECONDS = 900.0
+
+Counts = Mapping[str, Mapping[str, ArmCounts]]
+"""The counters of each gateway, by its URL, of each arm, by `experiment/arm`."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """The counters at one moment. at: unix seconds."""
+
+    at: float
+    counts: Counts
+
+
+LOOKS = TypeAdapter(list[Look])
+
+
+def kept(looks: Sequence[Look], now: Look) -> list[Look]:
+    """The looks that a later look needs, the oldest first, with the one of now."""
+    return [*(each for each in looks if now.at - KEPT_SECONDS <= each.at < now.at), now]
+
+
+def counts_since(looks: Sequence[Look], now: Look, since: float) -> dict[str, ArmCounts]:
+    """What each arm did from the first look that is not before `since`, unix seconds; none without such a look.
+
+    A gateway counts from the first of these looks that could read its counters.
+    """
+    start = max(since, now.at - WINDOW_SECONDS)
+    total: dict[str, ArmCounts] = {}
+    for gateway, arms in now.counts.items():
+        read = (look.counts[gateway] for look in looks if start <= look.at < now.at and gateway in look.counts)
+        if (first := next(read, None)) is None:
+            continue
+        for arm, counts in arms.items():
+            total[arm] = total.get(arm, ArmCounts()).plus(counts.since(first.get(arm, ArmCounts())))
+    return total

@@ -15,8 +15,7 @@ from recsys.store.redis.redis_experiments import RedisExperimentStore
 from recsys.store.redis.redis_registry import RedisProcessRegistry
 from recsys.store.stored_types import LIVE
 from tests.sample_data import tiny
-from training.experiments.guardrails import ArmCounts
-from training.experiments.looks import LOOKS, Look
+from training.experiments.guardrails import LOOKS, ArmCounts, Look
 
 NAME = "canary-g-next"
 

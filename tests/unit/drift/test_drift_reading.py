@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from tests.sample_data.served_slates import DAY, slates
-from training.drift.comparison import LEAST_USERS, WEEK
 from training.drift.drift_page import page
-from training.drift.drift_reading import read
+from training.drift.drift_reading import LEAST_USERS, WEEK, read
 from training.drift.recomputed_features import Skew
 from training.export.training_slates import draw
 

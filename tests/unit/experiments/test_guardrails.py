@@ -5,8 +5,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 
 from flows.steps.gateway_metrics import parse_counts
 from recsys.experiments.definition import Guardrails
-from training.experiments.guardrails import ArmCounts, breach
-from training.experiments.looks import LOOKS, Look, counted_since, kept
+from training.experiments.guardrails import LOOKS, ArmCounts, Look, breach, counts_since, kept
 
 FAST = {0.1: 1_000.0, 0.2: 1_000.0, float("inf"): 1_000.0}
 SLOW = {0.1: 900.0, 0.2: 960.0, float("inf"): 1_000.0}
@@ -56,10 +55,10 @@ def test_a_look_counts_from_the_last_change_of_the_ramp():
     arm = "ease/new"
     looks = [Look(float(at), {"a": {arm: ArmCounts({"ok": at}, {})}}) for at in (100, 200, 300)]
     now = Look(400.0, {"a": {arm: ArmCounts({"ok": 400}, {})}})
-    assert counted_since(looks, now, 150.0)[arm].slates == 200
-    assert counted_since(looks, now, 350.0) == {}
+    assert counts_since(looks, now, 150.0)[arm].slates == 200
+    assert counts_since(looks, now, 350.0) == {}
     late = Look(850.0, now.counts)
-    assert counted_since(looks, late, 0.0)[arm].slates == 100
+    assert counts_since(looks, late, 0.0)[arm].slates == 100
     stored = LOOKS.validate_json(LOOKS.dump_json(kept([*looks, now], late)))
     assert [look.at for look in stored] == [100.0, 200.0, 300.0, 400.0, 850.0]
     assert [look.at for look in kept(stored, Look(1_150.0, {}))] == [300.0, 400.0, 850.0, 1_150.0]
@@ -70,5 +69,5 @@ def test_a_gateway_counts_from_the_first_look_that_read_it():
     arm, days = "ease/new", ArmCounts({"error": 9_000}, {})
     looks = [Look(100.0, {"a": {}}), Look(160.0, {"a": {}, "b": {arm: days}})]
     now = Look(220.0, {"a": {arm: ArmCounts({"ok": 7}, {})}, "b": {arm: days.plus(ArmCounts({"ok": 5}, {}))}})
-    assert counted_since(looks, now, 0.0)[arm].outcomes == {"ok": 12, "error": 0}
-    assert counted_since(looks[:1], now, 0.0)[arm].outcomes == {"ok": 7}
+    assert counts_since(looks, now, 0.0)[arm].outcomes == {"ok": 12, "error": 0}
+    assert counts_since(looks[:1], now, 0.0)[arm].outcomes == {"ok": 7}

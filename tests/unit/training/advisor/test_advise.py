@@ -12,7 +12,7 @@ import pytest
 from recsys.surfaces import parse
 from tests.sample_data.planted_curves import FLAT, TURNS, curve, measurement, profile
 from training.__main__ import main
-from training.advisor.advice_page import freshness_charts
+from training.advisor.advice_page import render
 from training.report.charts import Chart
 
 
@@ -26,7 +26,7 @@ def advise(tmp_path, monkeypatch, capsys):
 
     def advise(curves, *options, costs=True, toml="", drawn=False):
         if not drawn:
-            monkeypatch.setattr(freshness_charts, "chart", lambda title, *_, **__: Chart(title, "data:,"))
+            monkeypatch.setattr(render, "chart", lambda title, *_, **__: Chart(title, "data:,"))
         (tmp_path / "curves.json").write_text(json.dumps(curves))
         (tmp_path / "options.toml").write_text(toml)
         arguments = ["--curves", tmp_path / "curves.json", "--options", tmp_path / "options.toml"]
