@@ -29,8 +29,9 @@ from recsys.store.stored_types import LIVE
 from recsys.utc_day import DAY_SECONDS
 from training.drift.drift_page import page
 from training.drift.drift_reading import DriftReading, read
-from training.drift.recomputed_features import FeatureRecomputation, Skew
+from training.drift.recomputed_features import Skew, skew_of
 from training.export import training_slates
+from training.judge.replay import ReplayedModel
 from training.read.impressions import FOLDER
 from training.read.locations import exports
 from training.report.page import write
@@ -110,7 +111,7 @@ def recompute(store: OpenStore, folder: GenerationFolder, window: pd.DataFrame) 
     rows = window[window["from_store"].fillna(True).astype(bool)].head(SKEW_ROWS)
     users, manifest = rows["user_id"].tolist(), folder.manifest
     records = store.generations().read_records(manifest.id, manifest.user_buckets, users)
-    return FeatureRecomputation.load(folder).skew(rows, records, store.flows().read_events(users))
+    return skew_of(ReplayedModel.load(folder), rows, records, store.flows().read_events(users))
 
 
 def _report(

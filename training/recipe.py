@@ -38,6 +38,7 @@ from training.judge.inspection import preview
 from training.judge.live_model import LiveModel, compare
 from training.judge.metric_table import SERVED, TOWER, Comparison, Evaluation, Row
 from training.judge.ranking import metric_rows, newest_events
+from training.judge.replay import ReplayedModel
 from training.judge.scorers import baselines, scorers_at, served_at, stages
 from training.processes.engine import LOCAL, Engine
 from training.progress import NO_PROGRESS, RunProgress
@@ -210,7 +211,7 @@ def train_on_everything(log: Log, ranker: RankerFit, evaluation: Evaluation, run
 def published_rows(parts: Split, trained: TrainedModel) -> dict[str, Row]:
     """The rows of the towers alone and of both stages of the model to publish, on the newest test events."""
     same = replace(parts, test=parts.test[newest_events(parts)])
-    found = stages(trained.stage, trained.stage.ranker(trained.net, parts.log))
+    found = stages(trained.stage, ReplayedModel.of(parts.log, trained.stage, trained.net, parts.log))
     return metric_rows(same, lambda _: {name: found[name] for name in (TOWER, SERVED)})
 
 

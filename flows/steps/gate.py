@@ -30,6 +30,7 @@ from training.judge.gate.gate import check_data, check_model, check_trained, com
 from training.judge.inspection import score_spread
 from training.judge.live_model import LiveModel
 from training.judge.metric_table import Comparison
+from training.judge.replay import ReplayedModel
 from training.judge.run_page import RunReport
 from training.recipe import Rival, published_rows
 
@@ -73,7 +74,7 @@ check_tested_model = step(check_model)
 @step
 def check_final_model(parts: Split, trained: TrainedModel) -> list[Check]:
     """The checks of the model that is published. It learned all events, so it is compared with the tested model."""
-    spread = score_spread(parts.log, trained.stage, trained.stage.ranker(trained.net, parts.log))
+    spread = score_spread(parts.log, ReplayedModel.of(parts.log, trained.stage, trained.net, parts.log))
     return check_trained(spread, trained.evaluation, published_rows(parts, trained))
 
 

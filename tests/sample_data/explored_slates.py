@@ -19,7 +19,6 @@ from recsys.lists.impression import Impression
 from recsys.lists.user_record import UserRecord
 from recsys.model.features import FEATURES
 from recsys.rules import Rules, compile_rules
-from recsys.slates.query import Query
 from recsys.types import Event
 from tests.sample_data.tiny import CATEGORIES, PER_CATEGORY
 from training.read.collected import SCHEMA
@@ -39,16 +38,15 @@ def visitors(count, start, seed=0):
     return found
 
 
-def serve(service, events, asked, explore, rules=None):
+def serve(model, events, asked, explore, rules=None):
     """The slate of each visitor at a time, as queries. Seeds of the draws follow from user and time."""
     arm = Arm(share=1.0, explore=Explore(**explore))
-    compiled = compile_rules(rules or Rules(), service.generation.spec)
+    compiled = compile_rules(rules or Rules(), model.generation.spec)
     queries = []
     for user, since in events.items():
         assigned = AssignedArms({"x": "curious"}, {"x": arm})
-        query = Query(service.generation, user, K, due=0.0, now=asked, assigned=assigned, rules=compiled)
-        queries.append(service.with_history(query, UserRecord.empty(), since=since))
-    service.answer(queries)
+        queries.append(model.query(user, K, asked, UserRecord.empty(), since, assigned=assigned, rules=compiled))
+    model.answer(queries)
     return queries
 
 

@@ -19,7 +19,6 @@ from recsys.model import features
 from recsys.model.history import assemble, stack
 from recsys.model.ranker import Ranker, RankerNet
 from recsys.retrieval.retriever import Retriever
-from recsys.slates.served_generation import ServedGeneration
 from recsys.store import RedisFlowStore, RedisGenerationStore
 from recsys.types import Candidates, Histories, Mode
 from service.backends.count_follower import POLL_SECONDS
@@ -27,8 +26,8 @@ from tests.sample_data import tiny
 from tests.servers.deployment import Deployment
 from training.advisor.replay import Replay
 from training.encode.interaction_log import DAY
+from training.judge.replay import ReplayedModel
 from training.judge.replayed_queries import ReplayedQueries
-from training.judge.replayed_slates import ReplayedService
 
 REQUESTS, AT_ONCE = 300, 8
 USERS = 200
@@ -75,7 +74,7 @@ def replay(tiny_world):
     }
     contexts = np.append(log.contexts, np.zeros((USERS, log.contexts.shape[1]), np.uint8), axis=0)
     longer, at = replace(log, contexts=contexts, **columns), len(log) + np.arange(USERS)
-    models = ReplayedService(ServedGeneration.load(folder), Retriever.load(folder), Ranker.load(folder))
+    models = ReplayedModel.load(folder)
     made = Replay.of(ReplayedQueries(longer, at, longer.items[at], {}), models)
     nothing = dict.fromkeys(made.trending, [()] * USERS)  # the deployment has no flow of trending items
     return replace(made, known={**made.known, DAY: made.known[0.0] // 2}, trending=nothing)

@@ -17,8 +17,8 @@ from training.encode.interaction_log import DAY, SESSION_GAP, Log
 from training.encode.protocols import QUERY_SEED
 from training.encode.split import Split
 from training.fit.first_stage import FirstStage
+from training.judge.replay import ReplayedModel
 from training.judge.replayed_queries import ReplayedQueries
-from training.judge.replayed_slates import ReplayedService
 from training.progress import StepProgress, no_step
 
 HEAVY_SHARE = 0.1
@@ -68,7 +68,7 @@ AGES = (DAY, 7 * DAY)
 DAYS = 8
 """Days that are replayed: tables are built for each. Eight of MovieTweetings take 91 s on two busy cores."""
 
-Realtime = Callable[[ReplayedService, I64], I64]
+Realtime = Callable[[ReplayedModel, I64], I64]
 """The places of the targets of some queries in slates that a service makes at the request."""
 
 
@@ -110,7 +110,7 @@ def stale_models(
     return StaleModels(queries.take(some), places, (note,))
 
 
-def _service_at(parts: Split, stage: FirstStage, net: RankerNet, moment: float) -> ReplayedService:
+def _service_at(parts: Split, stage: FirstStage, net: RankerNet, moment: float) -> ReplayedModel:
     """The models under test with tables of every event before a moment, and of what the models know already."""
     known = parts.known_to_test(moment)
-    return ReplayedService.of(known, stage.rebuilt(known), net, parts.log)
+    return ReplayedModel.of(known, stage.rebuilt(known), net, parts.log)

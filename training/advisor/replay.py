@@ -19,8 +19,8 @@ from training.advisor.curves import SEGMENTS, FreshnessCurve, Measurement, Metri
 from training.advisor.drawn_queries import draw_queries, stale_models
 from training.encode.interaction_log import DAY, encode
 from training.judge.metric_table import K
+from training.judge.replay import ReplayedModel, places_of
 from training.judge.replayed_queries import ReplayedQueries, Trends
-from training.judge.replayed_slates import ReplayedService, places_of
 from training.progress import StepProgress, no_step
 from training.ranking_metrics import mean_and_error, ndcg, recall
 from training.read.dataset import Dataset
@@ -51,7 +51,7 @@ def measure(dataset: Dataset, run: TrainingRun, most: int = QUERIES) -> Measurem
     tested = parts if parts.protocol == "rolling" else own_split(dataset, log, run.config, "rolling")
     queries = draw_queries(tested, most)
     with run.progress.step("replay of the test") as step:
-        replay = Replay.of(queries, ReplayedService.of(tested.before_test, stage, ranker.net, tested.log))
+        replay = Replay.of(queries, ReplayedModel.of(tested.before_test, stage, ranker.net, tested.log))
         fresh, replayed = replay.run(step)
     curves: list[FreshnessCurve] = []
     for what, places in replayed.items():
@@ -74,18 +74,18 @@ class Replay:
     """
 
     queries: ReplayedQueries
-    service: ReplayedService
+    service: ReplayedModel
     known: Mapping[float, I64]
     trending: Mapping[float, Sequence[tuple[int, ...]]]
 
     @classmethod
-    def of(cls, queries: ReplayedQueries, service: ReplayedService) -> Replay:
+    def of(cls, queries: ReplayedQueries, service: ReplayedModel) -> Replay:
         """The replay of the queries at each of AGES."""
         trends = Trends(queries.log, float(queries.times.min()) - DAY)
         known = {age: queries.known(age) for age in AGES}
         return cls(queries, service, known, {age: trends.of(queries, age) for age in AGES})
 
-    def realtime(self, service: ReplayedService, some: I64) -> I64:
+    def realtime(self, service: ReplayedModel, some: I64) -> I64:
         """The places of the targets of some queries in slates that a service makes at the request."""
         other = replace(self, service=service)
         return other.places([other.query(at) for at in some], some)
@@ -131,21 +131,19 @@ class Replay:
         listed: UserList | None = None,
     ) -> Query:
         """A query whose models read the user's events and the trending items of these ages. Seen items have no age."""
-        queries, service = self.queries, self.service
+        queries = self.queries
         record, old = (queries.record(at, int(self.known[age][at])) for age in (0.0, history))
-        query = Query(
-            service.generation,
+        return self.service.query(
             queries.user_id(at),
             K,
-            due=0.0,
-            now=float(queries.times[at]),
+            float(queries.times[at]),
+            record,
+            read=old,
             context=queries.contexts[at],
             mode=mode,
             extra=dict.fromkeys(self.trending[trends][at], int(Source.TRENDING)),
-            record=record,
             listed=listed,
         )
-        return service.with_history(query, record, old)
 
     def lists(self, some: I64, age: float) -> list[UserList | None]:
         """The list of each user that a flow makes every `age` seconds; None for a user without an event until then."""

@@ -13,17 +13,12 @@ import numpy as np
 import pandas as pd
 
 from recsys.alert_limits import SKEW_SHARE
-from recsys.generation.item_tables import ItemTables
-from recsys.generation.manifest import GenerationFolder
 from recsys.kernels.recent_events import WINDOWS
 from recsys.lists.user_record import UserRecord
-from recsys.model.feature_spec import FeatureSpec
 from recsys.model.features import FEATURES, names, width
-from recsys.model.history import assemble, stack, without_revoked
-from recsys.model.ranker import Ranker
 from recsys.retrieval.registry import SOURCES
-from recsys.retrieval.retriever import Retriever
-from recsys.types import F32, HISTORY_LENGTH, PAD, Bool, Event
+from recsys.types import F32, HISTORY_LENGTH, Bool, Event
+from training.judge.replay import BATCH, ReplayedModel
 from training.read.impressions import columns_of
 
 OF_THE_SET = "tower_gap", "tower_rank", "covisit_share", "covisit_rank", "ease_rank", "popularity_rank"
@@ -37,8 +32,6 @@ TOLERANCE = 1e-4
 
 LEAST_ROWS = 100
 """Rows that a share needs: of fewer, a single row is more than a hundredth."""
-
-BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -71,67 +64,42 @@ class Skew:
         return f"Logged values differ from those recomputed from the store: {worst}."
 
 
-@dataclass(frozen=True)
-class FeatureRecomputation:
-    """The models and tables of one generation."""
+def skew_of(
+    model: ReplayedModel, rows: pd.DataFrame, records: Sequence[bytes | None], events: Sequence[Sequence[Event]]
+) -> Skew:
+    """Compare rows of shown items, whose requests had no session and a store that answered.
 
-    tables: ItemTables
-    spec: FeatureSpec
-    retriever: Retriever
-    ranker: Ranker
+    model: of the generation that served them. rows: as `training_slates.draw` returns them. records, events: of the
+    user of each row.
+    """
+    expected = recomputed(model, rows, records, events)
+    columns = columns_of(names(model.generation.spec))
+    logged = rows[columns].to_numpy(np.float32)
+    known = np.isfinite(expected).all(axis=1)
+    same = known & _same_history(logged, expected)
+    differs = ~_alike(logged[same], expected[same])
+    shares = {}
+    if same.sum() >= LEAST_ROWS:
+        found_shares = zip(columns, differs.mean(axis=0).tolist(), strict=True)
+        shares = {column: share for column, share in found_shares if column not in NOT_RECOMPUTED}
+    return Skew(int(same.sum()), shares, int((known & ~same).sum()), int((~known).sum()))
 
-    @classmethod
-    def load(cls, folder: GenerationFolder) -> FeatureRecomputation:
-        """Of a verified generation."""
-        tables = folder.tables()
-        return cls(tables, folder.spec(), Retriever.load(folder, tables), Ranker.load(folder, tables))
 
-    def skew(self, rows: pd.DataFrame, records: Sequence[bytes | None], events: Sequence[Sequence[Event]]) -> Skew:
-        """Compare rows of shown items, whose requests had no session and a store that answered.
-
-        rows: as `drawn_rows.draw` returns them. records, events: of the user of each row.
-        """
-        found = [
-            self._features(rows.iloc[some], records[some], events[some])
-            for some in (slice(start, start + BATCH) for start in range(0, len(rows), BATCH))
-        ]
-        expected = np.concatenate([np.zeros((0, width(self.tables)), np.float32), *found])
-        columns = columns_of(names(self.spec))
-        logged = rows[columns].to_numpy(np.float32)
-        known = np.isfinite(expected).all(axis=1)
-        same = known & _same_history(logged, expected)
-        differs = ~_alike(logged[same], expected[same])
-        shares = {}
-        if same.sum() >= LEAST_ROWS:
-            found_shares = zip(columns, differs.mean(axis=0).tolist(), strict=True)
-            shares = {column: share for column, share in found_shares if column not in NOT_RECOMPUTED}
-        return Skew(int(same.sum()), shares, int((known & ~same).sum()), int((~known).sum()))
-
-    def _features(self, rows: pd.DataFrame, records: Sequence[bytes | None], events: Sequence[Sequence[Event]]) -> F32:
-        """The features of each row's item: [n, F], NaN for an item that the generation lacks or does not show."""
-        asked = rows["asked"].tolist()
-        histories = [
-            without_revoked(
-                assemble(
-                    UserRecord.unpack(record),
-                    [event for event in since if event.timestamp <= now],
-                    lambda items: self.tables.ids.rows_of([*map(str, items)]),
-                    self.spec.type_row,
-                ),
-                self.spec.negative_types,
-            )
-            for record, since, now in zip(records, events, asked, strict=True)
-        ]
-        contexts = [self.spec.encode_context(json.loads(text)) for text in rows["context"].fillna("{}")]
-        past = stack(histories, asked, contexts)
-        found_rows = self.tables.ids.rows_of(rows["item_id"].tolist())
-        items = np.array([[PAD if row is None else row] for row in found_rows], np.int32)
-        flags = {each.name: each.flag for each in SOURCES}
-        sources = [[sum(flags.get(name, 0) for name in text.split(","))] for text in rows["sources"]]
-        candidates = self.retriever.complete(past, items, np.array(sources, np.uint16))
-        features, _ = self.ranker.features_and_scores(past, candidates)
-        shown = (candidates.items[:, 0] == items[:, 0]) & (items[:, 0] != PAD)
-        return np.where(shown[:, None], features[:, 0], np.nan).astype(np.float32)
+def recomputed(
+    model: ReplayedModel, rows: pd.DataFrame, records: Sequence[bytes | None], events: Sequence[Sequence[Event]]
+) -> F32:
+    """The features of each row's item, as `skew_of` has them: [n, F], NaN for an item that is not shown."""
+    queries = [
+        model.query(user, 1, now, UserRecord.unpack(record), [event for event in since if event.timestamp <= now])
+        for user, now, record, since in zip(rows["user_id"], rows["asked"], records, events, strict=True)
+    ]
+    for query, text in zip(queries, rows["context"].fillna("{}"), strict=True):
+        query.context = model.generation.spec.encode_context(json.loads(text))
+    items, flags = rows["item_id"].tolist(), {each.name: each.flag for each in SOURCES}
+    sources = [sum(flags.get(name, 0) for name in text.split(",")) for text in rows["sources"]]
+    batches = (slice(start, start + BATCH) for start in range(0, len(rows), BATCH))
+    found = [model.features_of(queries[some], items[some], sources[some]) for some in batches]
+    return np.concatenate([np.zeros((0, width(model.generation.tables)), np.float32), *found])
 
 
 def _same_history(logged: F32, expected: F32) -> Bool:

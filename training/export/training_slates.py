@@ -27,8 +27,8 @@ from recsys.retrieval.registry import SOURCES, names_of
 from recsys.types import I64
 from training.encode.interaction_log import DAY, Log
 from training.fit.first_stage import FirstStage
+from training.judge.replay import ReplayedModel
 from training.judge.replayed_impressions import replay
-from training.judge.replayed_slates import ReplayedService
 from training.read.impressions import PREFIX, columns_of
 
 DRAW, CONTEXT, SOURCE = "draw", "context.", "source."
@@ -138,7 +138,7 @@ ROW = [("item", "<i4"), ("first_item", "<i4"), ("score", "<f4"), ("sources", "<u
 def make(log: Log, stage: FirstStage, net: RankerNet) -> np.ndarray:
     """One shown item for each of at most MOST users: an array of `_row_type`."""
     start = log.end - DAYS * DAY
-    shown = replay(ReplayedService.of(log, stage, net, log), log, _one_event_a_user(log, start))
+    shown = replay(ReplayedModel.of(log, stage, net, log), log, _one_event_a_user(log, start))
     rows = draw(shown, start, DAY, DAYS)
     row_of = {str(name): row for row, name in enumerate(log.catalogue.ids)}
     flags = {each.name: each.flag for each in SOURCES}

@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from recsys.model.ranker import Ranker, RankerNet
+from recsys.model.ranker import RankerNet
 from recsys.types import I32, I64, PAD, Bool
 from training.encode.interaction_log import Log, user_record
 from training.fit.first_stage import FirstStage
+from training.judge.replay import ReplayedModel
 from training.processes.engine import LOCAL, Engine
 from training.progress import StepProgress, no_step
 
@@ -45,23 +46,21 @@ def packed_records(work: RecordWork, progress: StepProgress = no_step, engine: E
 def _records(work: RecordWork, users: range) -> list[bytes]:
     """The packed records of some users."""
     log, stage, net, precomputed = work
-    ranker, (order, offsets), packed = stage.ranker(net, log), log.by_user, list[bytes]()
+    model, (order, offsets), packed = ReplayedModel.of(log, stage, net, log), log.by_user, list[bytes]()
     for start in users[::CHUNK]:
         some = np.arange(start, min(start + CHUNK, users.stop))
-        for user, candidates in zip(some, precompute(log, some, stage, ranker, precomputed), strict=True):
+        for user, candidates in zip(some, precompute(log, some, model, precomputed), strict=True):
             events = order[offsets[user] : offsets[user + 1]]
             packed.append(user_record(log, events, candidates[candidates != PAD]).pack())
     return packed
 
 
-def precompute(log: Log, users: I64, stage: FirstStage, ranker: Ranker, k: int) -> I32:
+def precompute(log: Log, users: I64, model: ReplayedModel, k: int) -> I32:
     """The k best items of the two stages after all events of `users`: [B, k] int32, best first, PAD on the right."""
     if not k:
         return np.zeros((len(users), 0), np.int32)
-    histories = log.final_histories(users)
-    candidates = stage.retriever.retrieve(histories)
-    scores = ranker.score(histories, candidates)
-    if stage.exclude_seen.excludes:
+    candidates, scores = model.ranked(log.final_histories(users))
+    if log.exclude_seen.excludes:
         scores[_hidden(log, users, candidates.items)] = -np.inf
     order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     best = np.take_along_axis(candidates.items, order, axis=1)

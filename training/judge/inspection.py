@@ -10,14 +10,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from recsys.model.ranker import Ranker
 from recsys.types import F32, I32, PAD
 from training.encode.interaction_log import Log
 from training.encode.split import Split, by_cut
-from training.fit.first_stage import FirstStage
 from training.judge.metric_table import K
 from training.judge.ranking import Score, chunk_rows
-from training.judge.scorers import two_stage
+from training.judge.replay import ReplayedModel
 from training.results import BINS, Preview, Scores, Slate
 
 QUERIES = 1_000
@@ -87,13 +85,13 @@ def preview(parts: Split, served_at: Callable[[float], Score], seed: int = 0) ->
     return Preview(counts.scores, tuple(slates))
 
 
-def score_spread(log: Log, stage: FirstStage, ranker: Ranker) -> Scores:
+def score_spread(log: Log, model: ReplayedModel) -> Scores:
     """The spread of the scores of a model of every event, over a sample of its users after all their events."""
     users = np.random.default_rng(0).permutation(len(log.user_ids))[:QUERIES]
-    counts, rows = ScoreCounts(), chunk_rows(len(stage.tables))
+    counts, rows = ScoreCounts(), chunk_rows(len(model.generation.tables))
     for start in range(0, len(users), rows):
         histories = log.final_histories(users[start : start + rows])
-        counts.add(two_stage(histories, stage.retriever, ranker, len(stage.tables)))
+        counts.add(model.scores(histories))
     return counts.scores
 
 

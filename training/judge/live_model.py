@@ -19,6 +19,7 @@ from recsys.generation.manifest import GenerationFolder
 from recsys.model.feature_spec import FeatureSpec
 from recsys.model.ranker import Ranker, RankerNet
 from recsys.retrieval.retriever import Retriever
+from recsys.slates.served_generation import ServedGeneration
 from recsys.types import CLOCK, F32, I32, I64, PAD, U8, Bool, Histories
 from training.encode.catalogue import Catalogue
 from training.encode.interaction_log import Log
@@ -27,7 +28,7 @@ from training.fit.first_stage import FirstStage
 from training.fit.item_tables import recounted
 from training.judge.metric_table import SERVED, Comparison
 from training.judge.ranking import Scorers, metric_row, rank_targets, segments
-from training.judge.scorers import scores_of_all, served
+from training.judge.replay import ReplayedModel, scores_of_all
 from training.progress import StepProgress, no_step
 
 LIVE = "live"
@@ -43,7 +44,7 @@ class LiveModel:
         manifest, catalogue = folder.manifest, log.catalogue
         self.id, self.data_end = manifest.id, manifest.data_end
         with readable(manifest.id):
-            tables, spec = folder.tables(), folder.spec()
+            tables, self._spec = folder.tables(), folder.spec()
             self._rows = np.append(_item_rows(tables, catalogue), PAD).astype(np.int32)
             self._back = np.full(len(tables) + 1, PAD, np.int32)
             known = np.flatnonzero(self._rows != PAD)
@@ -53,26 +54,26 @@ class LiveModel:
             available[self._rows[known]] = catalogue.available[known]
             self._events = log.events_by(self._rows, len(tables))
             self.use(replace(tables, available=available))
-        self._types = _type_rows(spec, catalogue.spec)
-        self._contexts = _context_rows(spec, catalogue.spec)
+        self._types = _type_rows(self._spec, catalogue.spec)
+        self._contexts = _context_rows(self._spec, catalogue.spec)
 
     def recounted(self, known: Log) -> LiveModel:
         """The same model with the popularity and the age of items in another log."""
         other = copy(self)
         with readable(self.id):
-            other.use(recounted(self._tables, known.without_revoked(), self._rows[:-1]))
+            other.use(recounted(self._model.generation.tables, known.without_revoked(), self._rows[:-1]))
         return other
 
     def use(self, tables: ItemTables) -> None:
         """Retrieve and rank over these tables of the generation's items from now on."""
-        self._tables, self._retriever = tables, Retriever.load(self._folder, tables)
-        self._ranker = Ranker.load(self._folder, tables).counting(self._events)
+        folder, served = self._folder, ServedGeneration(self._folder.manifest, tables, self._spec)
+        ranker = Ranker.load(folder, tables).counting(self._events)
+        self._model = ReplayedModel(served, Retriever.load(folder, tables), ranker)
 
     def score(self, histories: Histories) -> F32:
         """The ranker's scores of the retrieved candidates, -inf elsewhere: [B, n] float32, by the catalogue's rows."""
         translated = self._translated(histories)
-        candidates = self._retriever.retrieve(translated)
-        scores = self._ranker.score(translated, candidates)
+        candidates, scores = self._model.ranked(translated)
         return scores_of_all(replace(candidates, items=self._back[candidates.items]), scores, len(self._rows) - 1)
 
     def _translated(self, histories: Histories) -> Histories:
@@ -98,7 +99,7 @@ def compare(
     def scorers_at(cut: float) -> Scorers:
         known = parts.known_to_test(max(cut, after(live.data_end)))
         ours, theirs = stage.recounted(known), live.recounted(known) if cut > live.data_end else live
-        return {SERVED: served(ours, ours.ranker(net, parts.log)), LIVE: theirs.score}
+        return {SERVED: ReplayedModel.of(known, ours, net, parts.log).scores, LIVE: theirs.score}
 
     ranked = rank_targets(same, scorers_at, progress)
     users, events = same.log.users[same.test], segments(same)

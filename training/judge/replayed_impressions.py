@@ -16,15 +16,15 @@ from recsys.surfaces import DEFAULT
 from recsys.types import I64, Mode, Source
 from training.encode.interaction_log import DAY, Log
 from training.judge.metric_table import K
+from training.judge.replay import BATCH, ReplayedModel
 from training.judge.replayed_queries import ReplayedQueries, Trends
-from training.judge.replayed_slates import BATCH, ReplayedService
 from training.read.impressions import columns_of
 
 REFRESHED = 120.0
 """Trending items are those of the last `flows refresh`, which runs every two minutes."""
 
 
-def replay(service: ReplayedService, log: Log, at: I64) -> pd.DataFrame:
+def replay(service: ReplayedModel, log: Log, at: I64) -> pd.DataFrame:
     """The rows of shown items of a slate before each of some events. at: [Q] positions in the log.
 
     The models read the user's events before the event, and slates are made at the request (mode realtime).
@@ -51,20 +51,16 @@ _NAMES = (
 
 
 def _query(
-    service: ReplayedService, queries: ReplayedQueries, number: int, known: int, trending: tuple[int, ...]
+    service: ReplayedModel, queries: ReplayedQueries, number: int, known: int, trending: tuple[int, ...]
 ) -> Query:
-    record = queries.record(number, known)
-    query = Query(
-        service.generation,
+    return service.query(
         queries.user_id(number),
         K,
-        due=0.0,
-        now=float(queries.times[number]),
+        float(queries.times[number]),
+        queries.record(number, known),
         context=queries.contexts[number],
         extra=dict.fromkeys(trending, int(Source.TRENDING)),
-        record=record,
     )
-    return service.with_history(query, record, record)
 
 
 def _table(query: Query, features: np.ndarray, impression: str) -> pd.DataFrame:

@@ -10,7 +10,18 @@ import numpy as np
 
 from recsys.lists.trending_items import WINDOW_SECONDS, trending_items
 from recsys.lists.user_record import UserRecord
-from recsys.types import CLOCK, CONTEXTS, EXTRA, F64, I32, I64, U8, Bool, Event, Id
+from recsys.types import (
+    CLOCK,
+    CONTEXTS,
+    EXTRA,
+    F64,
+    I32,
+    I64,
+    U8,
+    Bool,
+    Event,
+    Id,
+)
 from training.encode.interaction_log import Log, user_record
 
 

@@ -13,9 +13,9 @@ from dataclasses import replace
 import numpy as np
 
 from recsys.kernels import time_features
-from recsys.model.ranker import Ranker, RankerNet
+from recsys.model.ranker import RankerNet
 from recsys.retrieval.retriever import Retriever
-from recsys.types import CLOCK, F32, PAD, Candidates, Histories
+from recsys.types import CLOCK, F32, PAD, Histories
 from training.encode.interaction_log import Log
 from training.encode.split import Split
 from training.fit.first_stage import FirstStage
@@ -24,6 +24,7 @@ from training.fit.neighbours import DECAY, Ease
 from training.judge.baselines import Ials, ItemKnn, frequent_items, newest_items
 from training.judge.metric_table import EVENT_BEFORE, SERVED, TOWER
 from training.judge.ranking import Score, Scorers, ScorersAt, SourceUnion
+from training.judge.replay import ReplayedModel
 from training.progress import StepProgress, no_step
 from training.rank.fit_ranker import RankerFit
 
@@ -84,9 +85,12 @@ def scorers_at(
     def at(cut: float) -> Scorers:
         known = parts.known_to_test(cut)
         dated = stage.recounted(known)
-        shown = stages(dated, dated.ranker(fit.net, parts.log))
+        shown = stages(dated, ReplayedModel.of(known, dated, fit.net, parts.log))
         moved = at_event_before(shown) if event_before else {}
-        return {**fitted, **counted_baselines(known), **shown, **moved, **other_ranker(parts, dated, fit)}
+        other: dict[str, Score | SourceUnion] = {}
+        if fit.other is not None and fit.impressions is not None:  # the ranker that does not serve
+            other[fit.impressions.other] = ReplayedModel.of(known, dated, fit.other, parts.log).scores
+        return {**fitted, **counted_baselines(known), **shown, **moved, **other}
 
     return at
 
@@ -95,25 +99,20 @@ def served_at(parts: Split, stage: FirstStage, net: RankerNet) -> Callable[[floa
     """The served model alone over the item tables of a moment. stage: of the events before the test."""
 
     def at(cut: float) -> Score:
-        dated = stage.recounted(parts.known_to_test(cut))
-        return served(dated, dated.ranker(net, parts.log))
+        known = parts.known_to_test(cut)
+        return ReplayedModel.of(known, stage.recounted(known), net, parts.log).scores
 
     return at
 
 
-def served(stage: FirstStage, ranker: Ranker) -> Score:
-    """The two stages: retrieval and the ranker."""
-    return lambda histories: two_stage(histories, stage.retriever, ranker, len(stage.tables))
-
-
-def stages(stage: FirstStage, ranker: Ranker) -> dict[str, Score | SourceUnion]:
+def stages(stage: FirstStage, model: ReplayedModel) -> dict[str, Score | SourceUnion]:
     """The served model, and before it the towers alone and the candidate sources without a ranker."""
     embeddings = stage.tables.embeddings
     n_items = len(embeddings)
     return {
         TOWER: lambda histories: stage.encoder.encode(histories) @ embeddings.T,
-        "union": SourceUnion(lambda histories: union(histories, stage.retriever, n_items)),
-        SERVED: served(stage, ranker),
+        "union": SourceUnion(lambda histories: union(histories, model.retriever, n_items)),
+        SERVED: model.scores,
     }
 
 
@@ -134,22 +133,9 @@ def at_newest_event(histories: Histories) -> Histories:
     return replace(histories, now=now, context=context)
 
 
-def other_ranker(parts: Split, stage: FirstStage, fit: RankerFit) -> dict[str, Score | SourceUnion]:
-    """The two stages with the ranker that does not serve, with impressions or without; nothing if there is none."""
-    if fit.other is None or fit.impressions is None:
-        return {}
-    return {fit.impressions.other: served(stage, stage.ranker(fit.other, parts.log))}
-
-
 def same_for_all(scores: F32) -> Score:
     """A scorer with the same scores for each history."""
     return lambda histories: np.tile(scores, (len(histories), 1))
-
-
-def two_stage(histories: Histories, retriever: Retriever, ranker: Ranker, n_items: int) -> F32:
-    """The ranker's scores of the retrieved candidates, -inf for all other items: [B, n] float32."""
-    candidates = retriever.retrieve(histories)
-    return scores_of_all(candidates, ranker.score(histories, candidates), n_items)
 
 
 def union(histories: Histories, retriever: Retriever, n_items: int) -> F32:
@@ -160,11 +146,3 @@ def union(histories: Histories, retriever: Retriever, n_items: int) -> F32:
         place = np.broadcast_to(-np.arange(items.shape[1], dtype=np.float32), items.shape)
         np.maximum.at(scores, (user, items), place)  # PAD is the last column
     return scores[:, :-1]
-
-
-def scores_of_all(candidates: Candidates, scores: F32, n_items: int) -> F32:
-    """Scores of candidates [B, K] as scores of the catalogue: [B, n] float32, -inf for an item that is no candidate."""
-    users, places = np.nonzero(candidates.items != PAD)
-    wide = np.full((len(candidates), n_items), -np.inf, np.float32)
-    wide[users, candidates.items[users, places]] = scores[users, places]
-    return wide

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -24,8 +24,6 @@ from recsys.generation.content_checks import check, readable
 from recsys.generation.manifest import NAME, GenerationFolder
 from recsys.kernels.recent_events import RecentEvents, item_events
 from recsys.lists.user_record import UserRecord
-from recsys.model.ranker import Ranker
-from recsys.retrieval.retriever import Retriever
 from recsys.rules import CompiledRules, Rules, compile_rules
 from recsys.rules.exploration import DrawPolicy
 from recsys.rules.selection import replay
@@ -34,7 +32,7 @@ from recsys.slates.served_generation import ServedGeneration
 from recsys.slates.slate import catalogue_of
 from recsys.slates.slate_filters import allowed
 from recsys.types import PAD, Event
-from training.judge.replayed_slates import BATCH, ReplayedService
+from training.judge.replay import BATCH, ReplayedModel
 from training.offpolicy.logged_slates import LoggedSlate, Scored, TargetDraws, as_logged, set_place
 from training.read.collected import SCHEMA, united
 from training.read.day_partitions import by_day, read_files
@@ -51,7 +49,7 @@ class ReplayedTarget:
     rules: in place of the logged ones; None for those. explore: likewise.
     """
 
-    service: ReplayedService
+    model: ReplayedModel
     past: Past
     data_end: float
     rules: Rules | None = None
@@ -63,7 +61,7 @@ class ReplayedTarget:
         for start in range(0, len(slates), BATCH):
             some = slates[start : start + BATCH]
             queries = [self._query(slate) for slate in some]
-            self.service.retrieve_and_rank(queries)
+            self.model.retrieve_and_rank(queries)
             make = self._as_logged if self.rules is None else self._by_rules
             found += [make(slate, query) for slate, query in zip(some, queries, strict=True)]
         return found
@@ -71,22 +69,20 @@ class ReplayedTarget:
     @cached_property
     def compiled(self) -> CompiledRules:
         """The rules for the generation."""
-        return NO_RULES if self.rules is None else compile_rules(self.rules, self.service.generation.spec)
+        return NO_RULES if self.rules is None else compile_rules(self.rules, self.model.generation.spec)
 
     def _query(self, slate: LoggedSlate) -> Query:
-        generation, (record, since) = self.service.generation, self.past(slate)
-        query = Query(
-            generation,
+        record, since = self.past(slate)
+        return self.model.query(
             slate.user_id,
             len(slate.items),
-            due=0.0,
-            now=slate.asked,
-            context=generation.spec.encode_context(slate.context),
+            slate.asked,
+            record,
+            since,
+            context=self.model.generation.spec.encode_context(slate.context),
             context_values=slate.context,
             rules=self.compiled,
-            record=record,
         )
-        return self.service.with_history(query, record, since=since)
 
     def _as_logged(self, slate: LoggedSlate, query: Query) -> TargetDraws:
         number = _numbers(slate, query)
@@ -178,9 +174,8 @@ def stored_target(folder: Path, generation: str, collected: CollectedPast) -> Re
     stored.verify(users=True)
     check(stored)
     with readable(generation):
-        served = ServedGeneration.load(stored)
-        ranker = Ranker.load(stored, served.tables).counting(_recent_events(served, collected.counted))
-        service = ReplayedService(served, Retriever.load(stored, served.tables), ranker)
+        model = ReplayedModel.load(stored)
+        ranker = model.ranker.counting(_recent_events(model.generation, collected.counted))
         ids, records = stored.users()
 
     def past(slate: LoggedSlate) -> tuple[UserRecord, Sequence[Event]]:
@@ -189,7 +184,7 @@ def stored_target(folder: Path, generation: str, collected: CollectedPast) -> Re
         known = collected.of_users.get(slate.user_id, ())
         return record, [each for arrived, each in known if max(arrived, each.timestamp) <= slate.asked]
 
-    return ReplayedTarget(service, past, stored.manifest.data_end)
+    return ReplayedTarget(replace(model, ranker=ranker), past, stored.manifest.data_end)
 
 
 def _recent_events(served: ServedGeneration, counted: pa.Table) -> RecentEvents:

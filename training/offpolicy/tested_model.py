@@ -16,7 +16,7 @@ from recsys.utc_day import day_of
 from training.encode.interaction_log import user_record
 from training.encode.split import Split, by_cut
 from training.fit.first_stage import FirstStage
-from training.judge.replayed_slates import ReplayedService
+from training.judge.replay import ReplayedModel
 from training.offpolicy.arm_judgement import judge_targets
 from training.offpolicy.logged_slates import LoggedSlate, WantedExploredSlates, read
 from training.offpolicy.replayed_target import ReplayedTarget
@@ -66,7 +66,7 @@ def judge_tested(slates: Sequence[LoggedSlate], parts: Split, stage: FirstStage,
         cuts = parts.cuts(np.array([slate.asked for slate in slates], np.float64))
         for cut, chunks in by_cut(cuts, len(slates)):
             known = parts.known_to_test(cut)
-            service = ReplayedService.of(known, stage.recounted(known), net, log)
+            service = ReplayedModel.of(known, stage.recounted(known), net, log)
             yield [slates[at] for at in chunks[0]], ReplayedTarget(service, past, before.end)
 
     return judge_targets(days())

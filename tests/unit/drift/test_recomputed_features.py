@@ -6,7 +6,8 @@ import pytest
 
 from recsys.model.features import names
 from recsys.types import HISTORY_LENGTH, Event
-from training.drift.recomputed_features import LEAST_ROWS, FeatureRecomputation
+from training.drift.recomputed_features import LEAST_ROWS, recomputed, skew_of
+from training.judge.replay import ReplayedModel
 from training.read.impressions import columns_of
 
 ROWS, NOW = LEAST_ROWS + 20, 1.7e9
@@ -19,17 +20,17 @@ def events(user, count):
 
 @pytest.fixture(scope="module")
 def generation(tiny_world):
-    return FeatureRecomputation.load(tiny_world[0])
+    return ReplayedModel.load(tiny_world[0])
 
 
 def logged(generation, of_users):
     """Rows as they are logged if the store has these events."""
     named = {"item_id": [f"comedy-{at % 25}" for at in range(ROWS)], "sources": "tower,ease", "context": "{}"}
-    rows = pd.DataFrame(named).assign(asked=NOW)
+    rows = pd.DataFrame(named).assign(asked=NOW, user_id=range(ROWS))
     features = np.concatenate(
-        [generation._features(rows[at : at + 1], [None], of_users[at : at + 1]) for at in range(ROWS)]
+        [recomputed(generation, rows[at : at + 1], [None], of_users[at : at + 1]) for at in range(ROWS)]
     )
-    return pd.concat([rows, pd.DataFrame(features, columns=columns_of(names(generation.spec)))], axis=1)
+    return pd.concat([rows, pd.DataFrame(features, columns=columns_of(names(generation.generation.spec)))], axis=1)
 
 
 @pytest.mark.parametrize("count", [5, HISTORY_LENGTH + 20])
@@ -38,10 +39,10 @@ def test_events_that_arrived_late_are_no_skew(generation, count):
     of_users = [events(user, count) for user in range(ROWS)]
     rows = logged(generation, of_users)
     later = [[*each, Event(user, "drama-3", NOW + 9.0, "interaction")] for user, each in enumerate(of_users)]
-    skew = generation.skew(rows, [None] * ROWS, later)
+    skew = skew_of(generation, rows, [None] * ROWS, later)
     assert (skew.rows, skew.alarms) == (ROWS, [])
     missed = [each if user % 10 else each[:-1] for user, each in enumerate(of_users)]
-    skew = generation.skew(logged(generation, missed), [None] * ROWS, of_users)
+    skew = skew_of(generation, logged(generation, missed), [None] * ROWS, of_users)
     assert (skew.rows, skew.other_history, skew.gone) == (ROWS * 9 // 10, ROWS // 10, 0)
     assert max(skew.shares.values()) == 0
 
@@ -53,9 +54,9 @@ def test_wrong_values_are_named_and_items_that_are_gone_are_counted(generation):
     rows.loc[:1, "feature.age"] += 0.5
     rows.loc[2, "feature.like_1"] += 0.5
     rows.loc[3, "item_id"] = "gone-1"
-    skew = generation.skew(rows, [None] * ROWS, of_users)
+    skew = skew_of(generation, rows, [None] * ROWS, of_users)
     assert (skew.rows, skew.gone, skew.alarms) == (ROWS - 1, 1, ["feature.age"])
     assert 0 < skew.shares["feature.like_1"] < 0.01
     assert "feature.age (1.7%)" in skew.sentence
-    few = generation.skew(rows[: LEAST_ROWS - 1], [None] * (LEAST_ROWS - 1), of_users[: LEAST_ROWS - 1])
+    few = skew_of(generation, rows[: LEAST_ROWS - 1], [None] * (LEAST_ROWS - 1), of_users[: LEAST_ROWS - 1])
     assert few.sentence == f"Features were not recomputed: {LEAST_ROWS - 2} rows could be, and {LEAST_ROWS} are needed."

@@ -20,7 +20,7 @@ from training.encode.split import split
 from training.fit.first_stage import fit_first_stage
 from training.fit.item_tables import PRIOR, context_lift
 from training.judge.ranking import metric_rows
-from training.judge.scorers import two_stage
+from training.judge.replay import ReplayedModel
 from training.read.dataset import Dataset, read
 
 DEVICES = ("mobile", "desktop")
@@ -132,13 +132,10 @@ def test_towers_and_ranker_use_the_context():
     taught = recipe.train_ranker(parts, recipe.TrainingRun(config))
     assert taught.order is None
     stage = fit_first_stage(parts.before_test, taught.with_epochs(config))
-    ranker = stage.ranker(taught.net, log)
+    both = ReplayedModel.of(parts.before_test, stage, taught.net, log).scores
 
     def tower(histories):
         return stage.encoder.encode(histories) @ stage.tables.embeddings.T
-
-    def both(histories):
-        return two_stage(histories, stage.retriever, ranker, len(stage.tables))
 
     def hiding(scorer):
         return lambda histories: scorer(replace(histories, context=np.zeros_like(histories.context)))

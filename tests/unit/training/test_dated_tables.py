@@ -13,7 +13,7 @@ from training.encode.interaction_log import DAY
 from training.encode.protocols import PROTOCOLS
 from training.encode.split import split
 from training.fit.first_stage import fit_first_stage
-from training.judge.replayed_slates import ReplayedService
+from training.judge.replay import ReplayedModel
 from training.offpolicy.tested_model import judge_tested
 from training.rank import examples
 
@@ -93,8 +93,8 @@ def test_the_tables_of_the_models_are_those_of_the_earliest_cut(protocol):
 
 def test_explored_slates_are_judged_with_the_tables_of_their_day(parts, monkeypatch):
     """The tested model answers the slates of a day from what was known before that day."""
-    seen, inner = [], ReplayedService.of
-    monkeypatch.setattr(ReplayedService, "of", lambda known, *rest: seen.append(known) or inner(known, *rest))
+    seen, inner = [], ReplayedModel.of
+    monkeypatch.setattr(ReplayedModel, "of", lambda known, *rest: seen.append(known) or inner(known, *rest))
     stage = fit_first_stage(parts.before_test, BRIEF)
     net = recipe.train_ranker(parts, recipe.TrainingRun(BRIEF)).net
     asked = parts.before_test.end + DAY * np.array([2.5, 1.5, 1.6])

@@ -16,7 +16,7 @@ from training.encode.split import split
 from training.fit.first_stage import fit_first_stage
 from training.fit.validation import tower_validation
 from training.judge.ranking import metric_rows
-from training.judge.scorers import stages
+from training.judge.replay import ReplayedModel
 
 ITEMS = 40
 CHANCE = 10 / ITEMS
@@ -31,7 +31,7 @@ def test_shuffled_targets_leave_chance(protocol):
     items = parts.log.items.copy()
     items[parts.test] = np.random.default_rng(5).permutation(items[parts.test])
     shuffled = replace(parts, log=replace(parts.log, items=items))
-    served = {"two_stage": stages(stage, stage.ranker(fit.net, parts.log))["two_stage"]}
+    served = {"two_stage": ReplayedModel.of(parts.before_test, stage, fit.net, parts.log).scores}
     found, chance = (metric_rows(each, lambda _: served)["two_stage"] for each in (parts, shuffled))
     assert found["recall@10"] > 0.6
     assert abs(chance["recall@10"] - CHANCE) < 5 * chance["se_recall@10"]

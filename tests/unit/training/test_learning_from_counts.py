@@ -12,7 +12,7 @@ from training.config import RankerConfig
 from training.encode.split import split
 from training.fit.first_stage import fit_first_stage
 from training.judge.ranking import metric_rows
-from training.judge.scorers import two_stage
+from training.judge.replay import ReplayedModel
 
 HOURS, EVENTS, USERS, ITEMS = 240, 20, 400, 60
 
@@ -36,11 +36,7 @@ def test_the_item_of_the_hour_is_ranked_first():
     parts = split(log, config)
     taught = recipe.train_ranker(parts, recipe.TrainingRun(config))
     stage = fit_first_stage(parts.before_test, taught.with_epochs(config))
-    counting = stage.ranker(taught.net, log)
-    rankers = {"counts": counting, "none": counting.counting(NO_EVENTS)}
-
-    def scorer(ranker):
-        return lambda histories: two_stage(histories, stage.retriever, ranker, ITEMS)
-
-    rows = metric_rows(parts, lambda _: {name: scorer(ranker) for name, ranker in rankers.items()})
+    counts = ReplayedModel.of(parts.before_test, stage, taught.net, log)
+    none = replace(counts, ranker=counts.ranker.counting(NO_EVENTS))
+    rows = metric_rows(parts, lambda _: {"counts": counts.scores, "none": none.scores})
     assert rows["counts"]["ndcg@10"] > rows["none"]["ndcg@10"] + 0.2, rows

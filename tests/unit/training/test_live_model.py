@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 
 from recsys.model.features import width
-from recsys.model.ranker import Ranker, RankerNet
-from recsys.retrieval.retriever import Retriever
+from recsys.model.ranker import RankerNet
 from tests.flows.ring_dataset import log_of, quick, ring
 from tests.sample_data import tiny
 from training.encode.interaction_log import DAY, encode
@@ -16,7 +15,7 @@ from training.encode.protocols import PROTOCOLS
 from training.encode.split import split
 from training.fit.first_stage import fit_first_stage
 from training.judge.live_model import LiveModel, compare, unknown_to_both
-from training.judge.scorers import two_stage
+from training.judge.replay import ReplayedModel
 from training.read import dataset
 
 NEW = "drama-new"
@@ -46,8 +45,9 @@ def test_scores_equal_those_of_the_generation_in_its_own_rows(world):
     folder, before, now = world
     assert before.catalogue.spec.contexts != now.catalogue.spec.contexts
     events = np.arange(0, len(before), 40)
-    ranker = Ranker.load(folder).counting(before.recent_events)
-    expected = two_stage(before.histories(events), Retriever.load(folder), ranker, len(before.catalogue))
+    served = ReplayedModel.load(folder)
+    counting = replace(served, ranker=served.ranker.counting(before.recent_events))
+    expected = counting.scores(before.histories(events))
     found = LiveModel(folder, now).score(now.histories(events))
     at = [now.catalogue.ids.tolist().index(item) for item in before.catalogue.ids]
     np.testing.assert_array_equal(found[:, at], expected)

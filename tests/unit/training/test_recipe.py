@@ -14,6 +14,7 @@ from tests.flows.ring_dataset import log_of, quick, ring
 from training import recipe
 from training.export.generation import Origin, export
 from training.export.user_records import precompute
+from training.judge.replay import ReplayedModel
 from training.rank.fit_ranker import FITTED, ORDERS
 
 
@@ -33,7 +34,7 @@ def test_a_log_too_small_for_a_ranker_has_a_warning_and_a_generation(tmp_path):
     folder = export(tmp_path, log, trained, quick(), Origin("tiny"))
     assert "untrained" in folder.verify(users=True).metrics["warnings"][0]
     assert any(f"ordered by {order}," in trained.evaluation.warnings[0] for order in (*ORDERS, FITTED))
-    best = precompute(log, np.arange(5), trained.stage, trained.stage.ranker(trained.net, log), 10)
+    best = precompute(log, np.arange(5), ReplayedModel.of(log, trained.stage, trained.net, log), 10)
     assert all(len(set(slate.tolist())) == 10 for slate in best)
 
 

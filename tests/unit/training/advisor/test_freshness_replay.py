@@ -7,9 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from recsys.model.ranker import Ranker
-from recsys.retrieval.retriever import Retriever
-from recsys.slates.served_generation import ServedGeneration
 from recsys.types import CLOCK
 from tests.sample_data import planted_taste
 from training.advisor.drawn_queries import draw_queries
@@ -17,8 +14,8 @@ from training.advisor.replay import AGES, Replay, curves_of
 from training.config import TrainingConfig
 from training.encode.interaction_log import DAY, encode
 from training.encode.split import split
+from training.judge.replay import ReplayedModel
 from training.judge.replayed_queries import ReplayedQueries
-from training.judge.replayed_slates import ReplayedService
 from training.read import dataset
 
 HOUR = 3_600.0
@@ -45,7 +42,7 @@ class World:
         )
         at = len(self.log) - len(USERS) + np.arange(len(USERS))
         queries = ReplayedQueries(self.log, at, self.log.items[at], {})
-        models = ReplayedService(ServedGeneration.load(folder), Retriever.load(folder), Ranker.load(folder))
+        models = ReplayedModel.load(folder)
         self.replay = Replay.of(queries, models)
 
 

@@ -50,7 +50,7 @@ class World:
         self.slates = read([Location(str(file)) for file in (home / "impressions").rglob("*.parquet")])
 
     def serve(self, generation, events, rules=None):
-        return explored_slates.serve(self.target(generation).service, events, self.asked, EXPLORE, rules)
+        return explored_slates.serve(self.target(generation).model, events, self.asked, EXPLORE, rules)
 
     def rewards(self, generation, rules=None):
         """The items that other visitors take, by visitor and place."""
