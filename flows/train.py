@@ -46,7 +46,6 @@ from recsys.store.run_record import RunFigures
 from training.config import TrainingConfig
 from training.device import find_device
 from training.export.generation import Origin
-from training.fit.checkpoint import Checkpoints
 from training.judge.gate.check import Check, failed
 from training.judge.gate.gate import better_before
 from training.judge.metric_table import METRICS, SERVED, Evaluation
@@ -57,6 +56,7 @@ from training.progress import LearningCurves, RunProgress
 from training.read.dataset import Dataset
 from training.read.mapping import Mapping
 from training.recipe import TrainingRun, own_split
+from training.stage_files import StageFiles
 from training.tensorboard import TensorBoard
 
 
@@ -118,8 +118,8 @@ def train_and_publish(
 ) -> TrainResult:
     """Run the steps in their order; GateRefused if a check of the gate failed and the run is not forced."""
     generations, deletions = store.generations(), Deletions(store.flows())
-    curves, checkpoints = LearningCurves(), Checkpoints(environment.folder("checkpoints"))
-    run = TrainingRun(config, progress.shown_on(board, curves), checkpoints, engine)
+    curves, files = LearningCurves(), StageFiles(environment.folder("stages"))
+    run = TrainingRun(config, progress.shown_on(board, curves), files, engine)
     dataset, log, profile, notes = ingest(data, environment, run, deletions.before)
     with reporting(RunReport(profile, config, curves.curves), environment) as report:
         live = report.live = read_live_generation(generations)
@@ -142,7 +142,7 @@ def train_and_publish(
             generation = build(log, trained, _origin(dataset, report, evaluation), folder, run)
             manifest = _publish(generation, deletions, generations, environment, run)
         report.generation = manifest.id
-    checkpoints.clear()
+    files.clear()
     page, notes = write_report(report, environment), [*evaluation.warnings, *notes]
     return TrainResult(manifest, evaluation, report.checks, page, notes)
 

@@ -24,7 +24,6 @@ with required_packages(), interruptible_imports():
     from training.advisor.command import add_advise_options, run_advise
     from training.encode.interaction_log import encode
     from training.encode.protocols import IN_TIME, PROTOCOLS, check_protocol
-    from training.fit.checkpoint import Checkpoints
     from training.generated_log import SHAPES, generate
     from training.judge.gate.check import failed
     from training.judge.gate.dataset_profile import AVAILABLE, DataProfile
@@ -37,6 +36,7 @@ with required_packages(), interruptible_imports():
     from training.progress import LearningCurves, terminal_progress
     from training.read import dataset
     from training.read.mapping import Mapping, stated_moment
+    from training.stage_files import StageFiles
     from training.tensorboard import TensorBoard
 
 DATA = "a folder with a dataset.toml, or such a file"
@@ -139,13 +139,13 @@ def run_evaluate(options: argparse.Namespace) -> None:
     log = encode(table)
     parts = recipe.own_split(table, log, config, protocol, replace(table.moments, **stated), options.new_items)
     environment = Environment.read()
-    curves, checkpoints = LearningCurves(), Checkpoints(environment.folder("checkpoints"))
+    curves, files = LearningCurves(), StageFiles(environment.folder("stages"))
     with terminal_progress() as shown, closing(TensorBoard(environment.folder("tensorboard"), table.name)) as board:
-        run = recipe.TrainingRun(config, shown.shown_on(board, curves), checkpoints)
+        run = recipe.TrainingRun(config, shown.shown_on(board, curves), files)
         slates = recipe.read_impressions(table, parts, run)
         ranker = recipe.train_ranker(parts, run, slates)
         evaluation = recipe.evaluate(parts, ranker, run, policy=policy_judge(table, parts), event_before=True)
-        checkpoints.clear()
+        files.clear()
         board.result(config, evaluation)
     evaluation = replace(evaluation, seconds=round(time.monotonic() - start, 1))
     console = Console()

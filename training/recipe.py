@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -26,12 +26,11 @@ from recsys.model.features import names
 from recsys.model.ranker import RankerNet
 from recsys.user_digest import DeletedUsers
 from training.config import TrainingConfig
+from training.device import find_device
 from training.encode.interaction_log import Log
 from training.encode.slate_events import slate_events
 from training.encode.split import Split, split
 from training.export.generation import TrainedModel
-from training.fit import checkpoint
-from training.fit.checkpoint import Checkpoints
 from training.fit.first_stage import FirstStage, fit_first_stage
 from training.fit.validation import tower_validation
 from training.judge.inspection import preview
@@ -40,6 +39,7 @@ from training.judge.metric_table import SERVED, TOWER, Comparison, Evaluation, R
 from training.judge.ranking import metric_rows, newest_events
 from training.judge.replay import ReplayedModel
 from training.judge.scorers import baselines, scorers_at, served_at, stages
+from training.processes import process_group
 from training.processes.engine import LOCAL, Engine
 from training.progress import NO_PROGRESS, RunProgress
 from training.rank.fit_ranker import RankerFit, fit_ranker
@@ -50,18 +50,19 @@ from training.read.impressions import FOLDER, WantedSlates, read
 from training.read.locations import exports
 from training.read.mapping import Moments
 from training.results import ArmJudgement
+from training.stage_files import StageFiles
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingRun:
-    """What the steps of one training run share. checkpoints: None where a killed run starts again at its beginning.
+    """What the steps of one training run share. files: of its stages; None where a killed run starts at its beginning.
 
     engine: does the work that is split into parts.
     """
 
     config: TrainingConfig
     progress: RunProgress = NO_PROGRESS
-    checkpoints: Checkpoints | None = None
+    files: StageFiles | None = None
     engine: Engine = LOCAL
 
 
@@ -124,19 +125,28 @@ def train_ranker(parts: Split, run: TrainingRun, slates: ShownSlates | None = No
     slates: that users were shown, to train on too.
     """
     use_threads(run.config)
-    with run.progress.step("towers before the labels") as step:
-        validation = tower_validation(parts, run.config.seed)
-        stage = fit_first_stage(parts.before_labels, run.config, step, validation, run.checkpoints, engine=run.engine)
-    with run.progress.step("ranker on the labels") as step:
-        return fit_ranker(parts, stage, run.config, step, slates)
+
+    def train() -> RankerFit:
+        with run.progress.step("towers before the labels") as step:
+            validation = tower_validation(parts, run.config.seed)
+            stage = fit_first_stage(parts.before_labels, run.config, step, validation, run.files, engine=run.engine)
+        with run.progress.step("ranker on the labels") as step:
+            return fit_ranker(parts, stage, run.config, step, slates)
+
+    if run.files is None:
+        return train()
+    config, device = run.config, find_device(run.config.device).type
+    how = asdict(config.tower), asdict(config.ranker), config.seed, device, process_group.world_size()
+    name = run.files.name("rank", parts.digest, *how, slates.digest if slates else "")
+    return run.files.result(name, train, RankerFit.save, RankerFit.load)
 
 
 def stage_before_test(parts: Split, ranker: RankerFit, run: TrainingRun) -> FirstStage:
     """The first stage of the models under test: the towers and tables of every event before the test."""
     use_threads(run.config)
     with run.progress.step("towers before the test") as step:
-        config, kept = ranker.with_epochs(run.config), run.checkpoints
-        return fit_first_stage(parts.before_test, config, step, None, kept, engine=run.engine)
+        config = ranker.with_epochs(run.config)
+        return fit_first_stage(parts.before_test, config, step, None, run.files, engine=run.engine)
 
 
 def evaluate(
@@ -204,7 +214,7 @@ def train_on_everything(log: Log, ranker: RankerFit, evaluation: Evaluation, run
     use_threads(run.config)
     with run.progress.step("towers on everything") as step:
         config = ranker.with_epochs(run.config)
-        stage = fit_first_stage(log, config, step, None, run.checkpoints, checkpoint.SERVED, run.engine)
+        stage = fit_first_stage(log, config, step, None, run.files, served=True, engine=run.engine)
     return TrainedModel(stage, ranker.net, evaluation)
 
 

@@ -12,7 +12,7 @@ from recsys.generation.manifest import MANIFEST, GenerationFolder
 from recsys.generation.publisher import Check, Publisher
 from recsys.store.redis.generation_store import RedisGenerationStore
 from recsys.store.stored_types import LEASE, AliasMove
-from training.judge.gate.dataset_profile import best_of, past_of
+from training.judge.gate.past_generations import best_of, past_of
 from training.progress import RunProgress
 
 

@@ -25,8 +25,9 @@ from training.encode.interaction_log import Log
 from training.encode.split import Split
 from training.export.generation import TrainedModel
 from training.judge.gate.check import Check, failed
-from training.judge.gate.dataset_profile import DataProfile, LiveGeneration, best_of
+from training.judge.gate.dataset_profile import DataProfile, LiveGeneration
 from training.judge.gate.gate import check_data, check_model, check_trained, comparable
+from training.judge.gate.past_generations import best_of
 from training.judge.inspection import score_spread
 from training.judge.live_model import LiveModel
 from training.judge.metric_table import Comparison

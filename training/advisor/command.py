@@ -19,12 +19,12 @@ from training.advisor.checklist import QUESTIONS
 from training.advisor.cost import CostProfile
 from training.advisor.curves import Measurement
 from training.advisor.replay import QUERIES, measure
-from training.fit.checkpoint import Checkpoints
 from training.options import add_training_options, checked, config_of
 from training.progress import terminal_progress
 from training.read import dataset
 from training.read.mapping import Mapping
 from training.recipe import TrainingRun
+from training.stage_files import StageFiles
 
 PROFILE = "cost_profile.json"
 """The file of the home (TANDEM_HOME) with the measured costs of this machine."""
@@ -95,10 +95,10 @@ def measured(options: argparse.Namespace, environment: Environment) -> Measureme
     mapping = Mapping.read(options.data)
     config = config_of(options, mapping.training, f"[training] of {mapping.path}")
     table = dataset.read(options.data)
-    checkpoints = Checkpoints(environment.folder("checkpoints"))
+    files = StageFiles(environment.folder("stages"))
     with terminal_progress() as progress:
-        found = measure(table, TrainingRun(config, progress, checkpoints), options.queries)
-    checkpoints.clear()
+        found = measure(table, TrainingRun(config, progress, files), options.queries)
+    files.clear()
     target = environment.home / CURVES
     write(target, found.to_json())
     Console().print(f"The curves, for --curves: {target}", highlight=False, markup=False, soft_wrap=True)

@@ -40,7 +40,7 @@ CHUNK = 100
 
 
 def measure(dataset: Dataset, run: TrainingRun, most: int = QUERIES) -> Measurement:
-    """The curves of a dataset, with the models of its evaluation. They are trained if `run` has no checkpoints of them.
+    """The curves of a dataset, with the models of its evaluation. They are trained if `run` has no files of them.
 
     Each query is one event at its time, also where the dataset is evaluated on all later items of a user.
     """

@@ -4,6 +4,7 @@ and records from it.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -57,6 +58,17 @@ class Log:
 
     def __len__(self) -> int:
         return len(self.users)
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of what a training reads of the log."""
+        catalogue, digest = self.catalogue, hashlib.sha256()
+        events = self.users, self.items, self.times, self.types, self.contexts, self.weights
+        for array in (*events, catalogue.content, catalogue.numbers, catalogue.available):
+            digest.update(np.ascontiguousarray(array).data)
+        digest.update(repr((self.exclude_seen, *catalogue.ids, *catalogue.titles)).encode())
+        digest.update(catalogue.spec.to_json().encode())
+        return digest.hexdigest()
 
     @property
     def end(self) -> float:

@@ -7,6 +7,7 @@ DatasetError: each label and each test event has to be later than the events tha
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -48,6 +49,14 @@ class Split:
         labels = np.flatnonzero(self.model_events)[self.labels]
         self._refuse_leak(self.tower_events, labels, "label")
         self._refuse_leak(self.model_events, self.test, "test")
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of the log and of how it is split."""
+        digest = hashlib.sha256(f"{self.log.digest} {self.protocol}".encode())
+        for array in (self.tower_events, self.model_events, self.labels, self.test, self.hidden):
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
 
     @cached_property
     def before_labels(self) -> Log:

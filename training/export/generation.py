@@ -39,7 +39,8 @@ from training.encode.interaction_log import Log
 from training.export import training_slates
 from training.export.user_records import RecordWork, packed_records
 from training.fit.first_stage import FirstStage
-from training.judge.gate.dataset_profile import DataProfile, PastGeneration
+from training.judge.gate.dataset_profile import DataProfile
+from training.judge.gate.past_generations import PastGeneration
 from training.judge.metric_table import SERVED, Evaluation
 from training.processes.engine import LOCAL, Engine
 from training.progress import StepProgress, no_step

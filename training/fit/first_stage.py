@@ -6,10 +6,13 @@ one moment, so that later events can train the ranker (the second stage) and tes
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from recsys.generation.item_tables import ItemTables
+from recsys.generation.manifest import TOWERS
 from recsys.model.event_types import SeenRule
 from recsys.model.ranker import Ranker, RankerNet
 from recsys.model.towers import Towers
@@ -18,12 +21,16 @@ from recsys.retrieval.retriever import Retriever
 from training.config import TrainingConfig
 from training.device import find_device
 from training.encode.interaction_log import Log
-from training.fit.checkpoint import Checkpoints
 from training.fit.fit_towers import fit_towers
 from training.fit.item_tables import build_tables, recounted
 from training.fit.validation import TowerValidation
+from training.processes import process_group
 from training.processes.engine import LOCAL, Engine
 from training.progress import StepProgress, no_step
+from training.stage_files import StageFiles, State
+
+EPOCHS = "epochs.txt"
+"""The file with the number of epochs of the towers' training."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,18 @@ class FirstStage:
         """Join towers and the tables that were built with them."""
         encoder = UserEncoder(towers.user, tables.embeddings)
         return cls(towers, tables, exclude_seen, encoder, Retriever(encoder, tables, exclude_seen.everything), epochs)
+
+    def save(self, folder: Path) -> None:
+        """Write the stage's files into a folder."""
+        self.towers.save(folder / TOWERS)
+        self.tables.save(folder)
+        (folder / EPOCHS).write_text(str(self.epochs))
+
+    @classmethod
+    def load(cls, folder: Path, exclude_seen: SeenRule) -> FirstStage:
+        """Read what `save` wrote; the tables are mapped into memory."""
+        epochs = int((folder / EPOCHS).read_text())
+        return cls.over(Towers.load(folder / TOWERS).eval(), ItemTables.load(folder), exclude_seen, epochs)
 
     def rebuilt(self, log: Log) -> FirstStage:
         """The same towers with all item tables of another log."""
@@ -70,18 +89,24 @@ def fit_first_stage(
     config: TrainingConfig,
     progress: StepProgress = no_step,
     validation: TowerValidation | None = None,
-    checkpoints: Checkpoints | None = None,
-    purpose: str = "all epochs",
+    files: StageFiles | None = None,
+    served: bool = False,
     engine: Engine = LOCAL,
 ) -> FirstStage:
     """Train on every event of `log` that is not revoked; a validation chooses the number of epochs.
 
-    purpose: distinguishes the checkpoint from that of another training on the same log. engine: of the item tables.
+    files: where a killed training goes on. served: whether the stage is of a model to publish. engine: of the item
+    tables.
     """
-    log = log.without_revoked()
-    key = validation.key if validation else purpose
-    device = find_device(config.device)
-    checkpoint = checkpoints.of(log, config.tower, config.seed, key, device) if checkpoints else None
-    towers, epochs = fit_towers(log, config.tower, config.seed, progress, validation, checkpoint, device)
-    tables = build_tables(log, towers, engine)
-    return FirstStage.over(towers.cpu(), tables, log.exclude_seen, epochs)
+    log, device = log.without_revoked(), find_device(config.device)
+
+    def fit(state: State | None = None) -> FirstStage:
+        towers, epochs = fit_towers(log, config.tower, config.seed, progress, validation, state, device)
+        return FirstStage.over(towers.cpu(), build_tables(log, towers, engine), log.exclude_seen, epochs)
+
+    if files is None:
+        return fit()
+    how = asdict(config.tower), config.seed, device.type, process_group.world_size()
+    name = files.name("fit", log.digest, *how, validation.key if validation else "", served=served)
+    read = partial(FirstStage.load, exclude_seen=log.exclude_seen)
+    return files.result(name, lambda: fit(files.state(name)), FirstStage.save, read)

@@ -19,13 +19,13 @@ from recsys.types import F32, I32
 from training.config import TowerConfig
 from training.device import CPU
 from training.encode.interaction_log import Log
-from training.fit.checkpoint import Checkpoint
 from training.fit.crops import Batch, Crop, Crops, users_of_rank
 from training.fit.gradients import Gradients
 from training.fit.optimizers import AVERAGE_EVERY, Optimizers, averaged
 from training.processes import process_group
 from training.processes.engine import LOCAL, Engine
 from training.progress import StepProgress, no_step
+from training.stage_files import State
 
 ROWS = 1 << 16
 """Items embedded at once: the embeddings of their content tokens are several times the table."""
@@ -47,14 +47,14 @@ def fit_towers(
     seed: int,
     progress: StepProgress = no_step,
     validate: Validate | None = None,
-    checkpoint: Checkpoint | None = None,
+    state: State | None = None,
     device: torch.device = CPU,
 ) -> FittedTowers:
     """Train both towers on every event of `log` for `config.epochs`; the result is the moving average of the weights.
 
     With a validation the result is the best epoch, and training stops `config.patience` epochs after it. With a
-    checkpoint a killed training continues after its last complete epoch, and on one CPU has the same bits.
-    On several ranks each trains on its share of the users; rank 0 alone validates and has the checkpoint.
+    state a killed training continues after its last complete epoch, and on one CPU has the same bits.
+    On several ranks each trains on its share of the users; rank 0 alone validates and has the state.
     """
     shared = partial(users_of_rank, log, ranks=process_group.world_size())
     validated = None if validate is None else _validated_by_first
@@ -64,23 +64,23 @@ def fit_towers(
         return _train, (partial(TowerTraining, mine, mine, config, seed, validated, device),)
 
     with process_group.together(part):
-        training = _train(partial(TowerTraining, log, shared(0), config, seed, validate, device), progress, checkpoint)
+        training = _train(partial(TowerTraining, log, shared(0), config, seed, validate, device), progress, state)
     return FittedTowers(training.best, training.best_epoch)
 
 
 def _train(
-    start: Callable[[], TowerTraining], progress: StepProgress = no_step, checkpoint: Checkpoint | None = None
+    start: Callable[[], TowerTraining], progress: StepProgress = no_step, state: State | None = None
 ) -> TowerTraining:
-    """Train until the training is complete, from the state of rank 0's checkpoint on."""
+    """Train until the training is complete, from the state of rank 0 on."""
     training = start()
     try:
-        saved = process_group.broadcast(checkpoint.load() if checkpoint else None)
+        saved = process_group.broadcast(state.load() if state else None)
         if saved:
             training.restore(saved)
         while not training.complete:
             training.train_epoch(progress)
-            if checkpoint is not None:
-                checkpoint.save(training.state_dict())
+            if state is not None:
+                state.save(training.state_dict())
     finally:
         training.close()
     return training
@@ -162,7 +162,7 @@ class TowerTraining:
             progress(self._epochs / self._config.epochs, epoch, validation=self._validations[-1])
 
     def _draw_per_rank(self) -> None:
-        """Seed the draws of an epoch: each rank has its own, also after a restart from the checkpoint of rank 0."""
+        """Seed the draws of an epoch: each rank has its own, also after a restart from the state of rank 0."""
         seeds = np.random.SeedSequence([self._seed, self._epochs, process_group.rank()])
         torch.manual_seed(int(seeds.generate_state(1)[0]))
         self._rng = np.random.default_rng(seeds)

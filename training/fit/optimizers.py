@@ -53,7 +53,7 @@ class Optimizers:
             rate.step()
 
     def state_dict(self) -> list[dict[str, Any]]:
-        """The state of each optimizer and of each learning rate, for a checkpoint."""
+        """The state of each optimizer and of each learning rate, to go on from."""
         return [each.state_dict() for each in self._parts]
 
     def load_state_dict(self, states: list[dict[str, Any]]) -> None:

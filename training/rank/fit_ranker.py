@@ -12,10 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter
 
+from recsys.generation.manifest import RANKER
 from recsys.model import features
 from recsys.model.ranker import RankerNet
 from training.config import TrainingConfig
@@ -116,6 +119,11 @@ def order_net(weights: Mapping[str, float], width: int = len(features.FEATURES))
     return net.eval()
 
 
+OTHER, FIT = "other.safetensors", "fit.json"
+"""Files of a fit: the net that was not chosen, and all but the nets."""
+
+_FITS = TypeAdapter(tuple[int, str | None, tuple[str, ...], ImpressionComparison | None])
+
 FEWEST = 50
 """Examples below which no weights are fitted: with fewer, one half says little of the other."""
 
@@ -135,6 +143,19 @@ class RankerFit:
     warnings: tuple[str, ...] = ()
     impressions: ImpressionComparison | None = None
     other: RankerNet | None = None
+
+    def save(self, folder: Path) -> None:
+        """Write the fit's files into a folder."""
+        self.net.save(folder / RANKER)
+        if self.other is not None:
+            self.other.save(folder / OTHER)
+        (folder / FIT).write_bytes(_FITS.dump_json((self.epochs, self.order, self.warnings, self.impressions)))
+
+    @classmethod
+    def load(cls, folder: Path) -> RankerFit:
+        """Read what `save` wrote."""
+        other = RankerNet.load(folder / OTHER) if (folder / OTHER).exists() else None
+        return cls(RankerNet.load(folder / RANKER), *_FITS.validate_json((folder / FIT).read_bytes()), other)
 
     def with_epochs(self, config: TrainingConfig) -> TrainingConfig:
         """`config` with the chosen number of epochs, for towers that have no labels left for a validation."""

@@ -8,6 +8,7 @@ were drawn at random, and corrected while the ranker trains. The trained ranker 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -132,6 +133,15 @@ class ShownSlates:
         """When the held-out slates begin: with the test window, or with the newest tenth if that is earlier."""
         times = self.shown.times
         return min(self.test, float(np.quantile(times, 1 - NEWEST))) if len(times) else self.test
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of what the ranker learns of the slates."""
+        digest, shown = hashlib.sha256(repr((self.test, dict(self.shown.left_out))).encode()), self.shown
+        arrays = shown.features, shown.grades, shown.places, shown.slates, shown.users, shown.times, shown.until
+        for array in (*arrays, pd.util.hash_pandas_object(shown.drawn, index=False).to_numpy()):
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
 
     @property
     def held_out(self) -> Bool:

@@ -85,19 +85,19 @@ def test_two_processes_train_as_good_a_model_as_one(on_two):
 
 
 def epochs_in(folder, least=0):
-    """The complete epochs in the folder's checkpoint, when there are at least so many."""
+    """The complete epochs in the folder's state of the towers, when there are at least so many."""
     deadline = time.monotonic() + SECONDS
-    while not any(found := [torch.load(path)["epochs"] for path in folder.glob("towers-*.pt")]) or found[0] < least:
+    while not any(found := [torch.load(path)["epochs"] for path in folder.glob("fit-*.pt")]) or found[0] < least:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     return found[0]
 
 
 def killed_and_resumed(process, home):
-    """What a command prints whose rank 1 is killed after two complete epochs; the next checkpoint must have three."""
-    epochs = epochs_in(home / "checkpoints", least=2)
+    """What a command prints whose rank 1 is killed after two complete epochs; the next state must have three."""
+    epochs = epochs_in(home / "stages", least=2)
     kill_rank_1(process)
-    assert epochs_in(home / "checkpoints", least=epochs + 1) == epochs + 1
+    assert epochs_in(home / "stages", least=epochs + 1) == epochs + 1
     return ended(process)
 
 

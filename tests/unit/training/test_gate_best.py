@@ -7,9 +7,10 @@ import pytest
 
 from recsys.generation.manifest import Manifest
 from training.judge.gate.check import failed
-from training.judge.gate.dataset_profile import RECENT, DataProfile, LiveGeneration, best_of
+from training.judge.gate.dataset_profile import DataProfile, LiveGeneration
 from training.judge.gate.gate import better_before, check_model
 from training.judge.gate.model_checks import Metric
+from training.judge.gate.past_generations import RECENT, best_of
 from training.judge.metric_table import Comparison, Evaluation
 
 DATA = DataProfile("shop", rows=10_000, users=500, items=300)

@@ -1,13 +1,10 @@
-"""The training of the towers: the loss, crops, devices, and checkpoints from which a killed training continues."""
+"""The training of the towers: the loss, crops, devices, and a killed training that goes on."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import textwrap
-import time
-import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -18,11 +15,10 @@ from recsys.kernels import time_features
 from recsys.model.towers import EmbeddedHistory, Towers
 from recsys.types import CLOCK, CONTEXTS
 from tests.flows.ring_dataset import log_of, quick, ring
-from tests.servers.deployment import ROOT
-from training.fit.checkpoint import MOST, SERVED, Checkpoints
 from training.fit.fit_towers import fit_towers
 from training.fit.gradients import Negatives, corrected_softmax
 from training.recipe import train
+from training.stage_files import StageFiles
 
 KILLED = """
     import os, signal
@@ -30,8 +26,8 @@ KILLED = """
     from dataclasses import replace
     import torch
     from tests.flows.ring_dataset import log_of, quick, ring
-    from training.fit.checkpoint import Checkpoints
     from training.fit.fit_towers import fit_towers
+    from training.stage_files import StageFiles
 
     torch.set_num_threads(1)
     log, config = log_of(ring(users=60)), replace(quick().tower, epochs=6)
@@ -43,16 +39,7 @@ KILLED = """
             os.kill(os.getpid(), signal.SIGKILL)
         return -abs(len(validated) - 2)
 
-    fit_towers(log, config, 7, validate=validate, checkpoint=Checkpoints(Path({folder!r})).of(log, config, 7, "test"))
-"""
-
-
-SAVE = """
-from pathlib import Path
-from tests.flows.ring_dataset import log_of, quick, ring
-from training.fit.checkpoint import Checkpoints
-
-Checkpoints(Path("kept")).of(log_of(ring(users=6)), quick().tower, 1, "test").save({})
+    fit_towers(log, config, 7, validate=validate, state=StageFiles(Path({folder!r})).state("test"))
 """
 
 
@@ -145,85 +132,10 @@ def test_a_killed_training_has_the_result_of_an_uninterrupted_one(tmp_path, one_
 
         return score
 
-    checkpoint = Checkpoints(tmp_path).of(log, config, 7, "test")
-    resumed = fit_towers(log, config, 7, validate=validation(3), checkpoint=checkpoint)
+    resumed = fit_towers(log, config, 7, validate=validation(3), state=StageFiles(tmp_path).state("test"))
     assert len(validated) == min(config.epochs, 2 + config.patience) - 3
     validated.clear()
     uninterrupted = fit_towers(log, config, 7, validate=validation(0))
     assert resumed.epochs == uninterrupted.epochs == 2
     assert same(resumed.towers, uninterrupted.towers)
     assert not same(resumed.towers, fit_towers(log, config, 8, validate=validation(0)).towers)
-
-
-def test_a_checkpoint_of_another_training_is_not_used(tmp_path):
-    """Other data, settings and seeds have no checkpoint; a damaged file and a file with code count as none."""
-    log, config = log_of(ring(users=60)), quick().tower
-    checkpoints = Checkpoints(tmp_path)
-    own = checkpoints.of(log, config, 1, "test")
-    own.save({"x": torch.zeros(2), "done": 1})
-    assert own.load()["done"] == 1
-    for other in (
-        checkpoints.of(log[:-1], config, 1, "test"),
-        checkpoints.of(log, replace(config, id_dropout=0.3), 1, "test"),
-        checkpoints.of(log, config, 2, "test"),
-    ):
-        assert other.load() is None
-    path = next(tmp_path.iterdir())
-    path.write_bytes(path.read_bytes()[:-5])
-    assert own.load() is None
-    torch.save({"x": tmp_path}, path)
-    assert own.load() is None
-    with zipfile.ZipFile(path, "w", strict_timestamps=False) as damaged:
-        damaged.writestr("archive/data.pkl", b"\x80\x02a.")  # an append with an empty stack: IndexError
-        damaged.writestr("archive/version", b"3\n")
-    assert own.load() is None
-    served = checkpoints.of(log, config, 1, SERVED)
-    served.save({})
-    checkpoints.clear()
-    assert served.load() is None
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def copied_code(folder):
-    """Copy the modules that train into a folder. Returns a function: the names of the checkpoints that they saved."""
-    for name in ("training", "recsys", "tests/flows"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-
-    def saved():
-        env = {**os.environ, "PYTHONPATH": str(folder)}
-        subprocess.run([sys.executable, "-c", SAVE], check=True, cwd=folder, env=env)
-        return {path.name for path in (folder / "kept").iterdir()}
-
-    return saved
-
-
-def test_an_edited_module_has_no_old_checkpoint(tmp_path):
-    """After an edit of a module that trains the towers, another checkpoint is saved; other modules change nothing."""
-    saved = copied_code(tmp_path)
-    before = saved()
-    module = "recsys/model/towers.py"
-    for edited in ("training/rank/fit_net.py", module):
-        (tmp_path / edited).write_text((tmp_path / edited).read_text() + "\nOTHER = 1\n")
-        found = saved()
-        assert (found == before) == (edited != module)
-
-
-def test_old_checkpoints_are_deleted(tmp_path):
-    """Checkpoints and half-written files of killed runs are deleted after a week."""
-    week = 7 * 86_400
-    for name, age in (("old.pt", week + 60), ("old.123", week + 60), ("young.pt", week - 60)):
-        path = tmp_path / f"towers-{name}"
-        path.touch()
-        os.utime(path, (time.time() - age,) * 2)
-    Checkpoints(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["towers-young.pt"]
-
-
-def test_a_successful_run_keeps_the_newest_checkpoints_alone(tmp_path):
-    """Those of the evaluation are for `advise`; their number is bounded."""
-    for age in range(MOST + 3):
-        path = tmp_path / f"towers-{age}.pt"
-        path.touch()
-        os.utime(path, (time.time() - 60 * age,) * 2)
-    Checkpoints(tmp_path).clear()
-    assert {path.name for path in tmp_path.iterdir()} == {f"towers-{age}.pt" for age in range(MOST)}

@@ -1,14 +1,13 @@
-"""What the gate compares a new dataset and a new model with: the profile of a dataset (its figures, such as sizes and
-shares), the live generation's figures, and those of the generations of the last 30 days.
+"""What the gate compares a new dataset with: the profile of a dataset, its figures such as sizes, times and shares.
 
-The gate is the set of checks before a newly trained model goes live. The manifest of a generation has the figures of
-the better ones that were live before it, which may be gone by then.
+The gate is the set of checks before a newly trained model goes live. `LiveGeneration` holds what it compares of the
+model that is live, from that model's manifest.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -18,66 +17,10 @@ import pandas as pd
 
 from recsys.generation.manifest import FORMAT, Manifest
 from training.encode.interaction_log import Log
-from training.judge.metric_table import METRICS, SE_DIFFERENCE, SERVED, Row
+from training.judge.gate.past_generations import PastGeneration, past_of
+from training.judge.metric_table import SERVED, Row
 from training.read.dataset import Dataset
 from training.results import Scores
-
-RECENT = 30 * 86_400.0
-"""Seconds for which a generation counts."""
-
-FIGURES = ("queries", *METRICS, *(f"{error}{metric}" for metric in METRICS for error in ("se_", SE_DIFFERENCE)))
-"""What is kept of a row of the metric table: the figures over all queries."""
-
-
-@dataclass(frozen=True, slots=True)
-class PastGeneration:
-    """A generation's figures in its own test: those of the served model, and of the best baseline, by name.
-
-    created: unix seconds.
-    """
-
-    id: str
-    created: float
-    served: Row
-    baseline: str
-    beaten: Row
-
-
-def quality(served: Mapping[str, float | None]) -> float:
-    """The figure by which generations are ordered: the sum of both metrics."""
-    return sum(served.get(metric) or 0.0 for metric in METRICS)
-
-
-def past_of(manifest: Manifest) -> tuple[PastGeneration, ...]:
-    """The better generations before a generation, oldest first, and itself. Each is better than all later ones."""
-    metrics = manifest.metrics
-    if not metrics.get("best_baseline"):
-        return ()
-    before = [PastGeneration(**each) for each in metrics.get("past", [])]
-    baseline = metrics["best_baseline"]
-    own = (manifest.id, manifest.created, _kept(metrics[SERVED]), baseline["name"], _kept(baseline))
-    return *before, PastGeneration(*own)
-
-
-def best_of(past: Sequence[PastGeneration], now: float) -> PastGeneration | None:
-    """The best generation of 30 days; None if that is the last one of `past`."""
-    return next((each for each in past[:-1] if each.created > now - RECENT), None)
-
-
-def better(
-    past: Sequence[PastGeneration], served: Row, now: float, measured: Mapping[str, bool]
-) -> list[PastGeneration]:
-    """The generations of 30 days that are better than a new one. No other can become the best again.
-
-    measured: whether a generation, by id, was better on the same queries. For others the figures of both tests count.
-    """
-    recent = [each for each in past if each.created > now - RECENT]
-    return [each for each in recent if measured.get(each.id, quality(each.served) > quality(served))]
-
-
-def _kept(row: Row) -> Row:
-    return {name: row.get(name) for name in FIGURES}
-
 
 AVAILABLE = "available"
 NOT_IN_MANIFEST = {"hashes", "examples"}

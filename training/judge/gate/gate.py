@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from recsys.generation.manifest import FORMAT
 from training.judge.gate.check import Check
 from training.judge.gate.data_checks import data_checks
-from training.judge.gate.dataset_profile import DataProfile, LiveGeneration, PastGeneration, better, quality
+from training.judge.gate.dataset_profile import DataProfile, LiveGeneration
 from training.judge.gate.model_checks import (
     QUERIES,
     impression_checks,
@@ -21,6 +21,7 @@ from training.judge.gate.model_checks import (
     policy_checks,
     score_checks,
 )
+from training.judge.gate.past_generations import PastGeneration, better, quality
 from training.judge.metric_table import Evaluation, Row
 from training.results import Scores
 

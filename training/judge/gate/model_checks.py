@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from training.judge.gate.check import NOISE, Check, check
-from training.judge.gate.dataset_profile import LiveGeneration, PastGeneration
+from training.judge.gate.dataset_profile import LiveGeneration
+from training.judge.gate.past_generations import PastGeneration
 from training.judge.metric_table import (
     BASELINES,
     METRICS,

@@ -33,7 +33,7 @@ def advise(tmp_path, monkeypatch, capsys):
 
 
 def test_taste_that_turns_within_an_hour_asks_for_realtime(advise, tmp_path):
-    """A list of fifteen minutes does not know the visit. The curves are kept, and so are the evaluation's towers."""
+    """A list of fifteen minutes does not know the visit. The curves are kept, and so are the evaluation's models."""
     figures, printed = advise(turns=True)
     assert figures["surfaces"]["default"]["mode"] == "realtime", printed.out
     for step in ("towers before the test", "replay of the test", "replay with older item tables"):
@@ -44,10 +44,10 @@ def test_taste_that_turns_within_an_hour_asks_for_realtime(advise, tmp_path):
     for what in PARTS:
         assert measured.curve(what).ages_s == AGES
     assert measured.curve("model").ages_s == (DAY, 7 * DAY)
-    kept = {path: path.stat().st_mtime for path in (tmp_path / "home" / "checkpoints").iterdir()}
-    assert len(kept) == 2
+    kept = {path: path.stat().st_mtime for path in (tmp_path / "home" / "stages").iterdir()}
+    assert len(kept) == 3  # two first stages and a ranker
     again, _ = advise(turns=True)
-    assert {path: path.stat().st_mtime for path in (tmp_path / "home" / "checkpoints").iterdir()} == kept
+    assert {path: path.stat().st_mtime for path in (tmp_path / "home" / "stages").iterdir()} == kept
     assert again["measurement"] == figures["measurement"]
 
 
